@@ -1,0 +1,115 @@
+"""Everything that can go wrong, as one tree; the same classes on both ends of the wire.
+
+    IntarsiaError
+    ├── InvalidRequest        a field is wrong; says which, and how to mend it
+    │   └── DigestMismatch    bytes are not what their name says
+    ├── NotFound              a name that means nothing here
+    │   └── EmptyRegion       the region selects no pixel; says what was looked for
+    ├── NotReady              the request is fine, this server cannot do it as it is set up
+    ├── Busy                  no room now; try again later
+    ├── Cancelled             stopped on request
+    ├── TimeLimit             stopped by its own deadline
+    ├── ModelDown             a model, or the server, is out of reach; trying again is safe
+    ├── DataLoss              stored bytes are damaged
+    └── InternalError         a fault of ours
+
+Every class has a `reason`, the word by which it travels: a server turns the exception into a gRPC
+status with that reason, a client turns the reason back into the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DOMAIN = "intarsia"
+
+
+class IntarsiaError(Exception):
+    """A fault that can be explained to the one who asked."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, **facts: object) -> None:
+        """`message` says what happened and what to do next; `facts` are details for machines."""
+        super().__init__(message)
+        self.message = message
+        self.facts: Mapping[str, str] = {name: str(value) for name, value in facts.items()}
+
+
+class InvalidRequest(IntarsiaError):
+    """A field of the request is wrong. `field` is its path, for example `region.box.right`."""
+
+    reason = "INVALID_FIELD"
+
+    def __init__(self, message: str, *, field: str = "", **facts: object) -> None:
+        super().__init__(message, **facts)
+        self.field = field
+
+
+class DigestMismatch(InvalidRequest):
+    """Bytes do not have the digest, or the length, they were announced with."""
+
+    reason = "DIGEST_MISMATCH"
+
+
+class NotFound(IntarsiaError):
+    """Nothing of that name is here."""
+
+    reason = "NOT_FOUND"
+
+
+class EmptyRegion(NotFound):
+    """The region selects no pixel."""
+
+    reason = "EMPTY_REGION"
+
+
+class NotReady(IntarsiaError):
+    """The request is fine, but this server is not set up for it."""
+
+    reason = "NOT_READY"
+
+
+class Busy(IntarsiaError):
+    """No room for this request now."""
+
+    reason = "BUSY"
+
+
+class Cancelled(IntarsiaError):
+    """Stopped because somebody asked for it."""
+
+    reason = "CANCELLED"
+
+
+class TimeLimit(IntarsiaError):
+    """Stopped because its time was up."""
+
+    reason = "TIME_LIMIT"
+
+
+class ModelDown(IntarsiaError):
+    """A model or a server cannot be reached, or died at work."""
+
+    reason = "MODEL_DOWN"
+
+
+class DataLoss(IntarsiaError):
+    """Stored bytes no longer have the digest they are named by."""
+
+    reason = "DATA_LOSS"
+
+
+class InternalError(IntarsiaError):
+    """A fault of ours; the log knows more."""
+
+    reason = "INTERNAL"
+
+
+def classes() -> dict[str, type[IntarsiaError]]:
+    """Every class by its reason."""
+
+    def below(kind: type[IntarsiaError]) -> list[type[IntarsiaError]]:
+        return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
+
+    return {kind.reason: kind for kind in below(IntarsiaError) if kind is not IntarsiaError}
