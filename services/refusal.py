@@ -1,0 +1,25 @@
+"""Saying no to a request in a way the other side can act on.
+
+Triton carries an error as one of a few codes and a line of text. The line begins with the reason, the
+same word that `intarsia.errors` uses: `BUSY: no room for this picture now, try again later`.
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A request that is not served, with a reason for machines and a message for people.
+
+    Reasons in use: INVALID_FIELD, NOT_READY, NOT_FOUND, UNKNOWN_PICTURE, EMPTY_REGION, BUSY, CANCELLED,
+    TIME_LIMIT, MODEL_DOWN, INTERNAL.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+def invalid(field: str, message: str) -> Refusal:
+    """A tensor, or a value in it, is wrong: names it and says how to mend it."""
+    return Refusal("INVALID_FIELD", f"{field} {message}")

@@ -1,0 +1,69 @@
+"""Tensors across Triton's border.
+
+They cross by DLPack through torch, never through NumPy: beside NumPy 2 this Triton's own conversion
+corrupts values without a word. Text crosses as UINT8 holding JSON, never as BYTES, for the same reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import triton_python_backend_utils as pb
+
+from services.refusal import Refusal, invalid
+
+Tensors = dict[str, torch.Tensor]
+
+_CODES = {
+    "INVALID_FIELD": pb.TritonError.INVALID_ARG,
+    "EMPTY_REGION": pb.TritonError.NOT_FOUND,
+    "NOT_FOUND": pb.TritonError.NOT_FOUND,
+    "UNKNOWN_PICTURE": pb.TritonError.NOT_FOUND,
+    "NOT_READY": pb.TritonError.UNSUPPORTED,
+    "BUSY": pb.TritonError.UNAVAILABLE,
+    "MODEL_DOWN": pb.TritonError.UNAVAILABLE,
+    "CANCELLED": pb.TritonError.CANCELLED,
+    "TIME_LIMIT": pb.TritonError.CANCELLED,
+}
+
+
+def received(request: Any, names: Iterable[str]) -> Tensors:
+    """The inputs that are there, copied: what Triton lends would pin its shared memory.
+
+    An input may arrive on the host only; anything else is a fault of the deployment.
+    """
+    found: Tensors = {}
+    for name in names:
+        tensor = pb.get_input_tensor_by_name(request, name)
+        if tensor is not None:
+            found[name] = torch.from_dlpack(tensor.to_dlpack()).clone()
+    return found
+
+
+def response(outputs: Mapping[str, torch.Tensor]) -> Any:
+    """An answer made of tensors; they are brought to the host and made contiguous."""
+    return pb.InferenceResponse(
+        [pb.Tensor.from_dlpack(name, value.detach().cpu().contiguous()) for name, value in outputs.items()]
+    )
+
+
+def refused(refusal: Refusal) -> Any:
+    """An answer that says no."""
+    code = _CODES.get(refusal.reason, pb.TritonError.INTERNAL)
+    return pb.InferenceResponse(error=pb.TritonError(str(refusal), code))
+
+
+def json_tensor(value: Any) -> torch.Tensor:
+    """JSON as UINT8."""
+    return torch.frombuffer(bytearray(json.dumps(value, ensure_ascii=False).encode()), dtype=torch.uint8)
+
+
+def json_value(name: str, tensor: torch.Tensor) -> Any:
+    """What a UINT8 tensor of JSON says."""
+    try:
+        return json.loads(bytes(tensor.flatten().tolist()).decode())
+    except ValueError as problem:
+        raise invalid(name, f"must be JSON in UTF-8: {problem}") from problem
