@@ -1,0 +1,1 @@
+"""Regional editing of pictures: a light client for an Intarsia server."""

@@ -1,0 +1,166 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Units(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNITS_UNSPECIFIED: _ClassVar[Units]
+    UNITS_PIXELS: _ClassVar[Units]
+    UNITS_RELATIVE: _ClassVar[Units]
+
+class Polarity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLARITY_UNSPECIFIED: _ClassVar[Polarity]
+    POLARITY_WHITE_INSIDE: _ClassVar[Polarity]
+    POLARITY_BLACK_INSIDE: _ClassVar[Polarity]
+    POLARITY_OPAQUE_INSIDE: _ClassVar[Polarity]
+    POLARITY_TRANSPARENT_INSIDE: _ClassVar[Polarity]
+UNITS_UNSPECIFIED: Units
+UNITS_PIXELS: Units
+UNITS_RELATIVE: Units
+POLARITY_UNSPECIFIED: Polarity
+POLARITY_WHITE_INSIDE: Polarity
+POLARITY_BLACK_INSIDE: Polarity
+POLARITY_OPAQUE_INSIDE: Polarity
+POLARITY_TRANSPARENT_INSIDE: Polarity
+
+class Region(_message.Message):
+    __slots__ = ("clicks", "box", "polygon", "mask", "words", "choice", "shaping", "units")
+    CLICKS_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    POLYGON_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    SHAPING_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    clicks: Clicks
+    box: Box
+    polygon: Polygon
+    mask: Mask
+    words: Words
+    choice: Choice
+    shaping: Shaping
+    units: Units
+    def __init__(self, clicks: _Optional[_Union[Clicks, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., polygon: _Optional[_Union[Polygon, _Mapping]] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., words: _Optional[_Union[Words, _Mapping]] = ..., choice: _Optional[_Union[Choice, _Mapping]] = ..., shaping: _Optional[_Union[Shaping, _Mapping]] = ..., units: _Optional[_Union[Units, str]] = ...) -> None: ...
+
+class Clicks(_message.Message):
+    __slots__ = ("clicks",)
+    CLICKS_FIELD_NUMBER: _ClassVar[int]
+    clicks: _containers.RepeatedCompositeFieldContainer[Click]
+    def __init__(self, clicks: _Optional[_Iterable[_Union[Click, _Mapping]]] = ...) -> None: ...
+
+class Click(_message.Message):
+    __slots__ = ("x", "y", "outside")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    outside: bool
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., outside: bool = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("left", "top", "right", "bottom", "exact")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    left: float
+    top: float
+    right: float
+    bottom: float
+    exact: bool
+    def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., right: _Optional[float] = ..., bottom: _Optional[float] = ..., exact: bool = ...) -> None: ...
+
+class Polygon(_message.Message):
+    __slots__ = ("corners",)
+    CORNERS_FIELD_NUMBER: _ClassVar[int]
+    corners: _containers.RepeatedCompositeFieldContainer[Corner]
+    def __init__(self, corners: _Optional[_Iterable[_Union[Corner, _Mapping]]] = ...) -> None: ...
+
+class Corner(_message.Message):
+    __slots__ = ("x", "y")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("artifact", "polarity")
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    POLARITY_FIELD_NUMBER: _ClassVar[int]
+    artifact: str
+    polarity: Polarity
+    def __init__(self, artifact: _Optional[str] = ..., polarity: _Optional[_Union[Polarity, str]] = ...) -> None: ...
+
+class Words(_message.Message):
+    __slots__ = ("phrase", "threshold")
+    PHRASE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    phrase: str
+    threshold: float
+    def __init__(self, phrase: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class Choice(_message.Message):
+    __slots__ = ("best", "all", "index", "nearest")
+    class Best(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class All(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    BEST_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_FIELD_NUMBER: _ClassVar[int]
+    best: Choice.Best
+    all: Choice.All
+    index: int
+    nearest: Corner
+    def __init__(self, best: _Optional[_Union[Choice.Best, _Mapping]] = ..., all: _Optional[_Union[Choice.All, _Mapping]] = ..., index: _Optional[int] = ..., nearest: _Optional[_Union[Corner, _Mapping]] = ...) -> None: ...
+
+class Shaping(_message.Message):
+    __slots__ = ("fill_holes", "grow", "shrink", "invert", "feather")
+    FILL_HOLES_FIELD_NUMBER: _ClassVar[int]
+    GROW_FIELD_NUMBER: _ClassVar[int]
+    SHRINK_FIELD_NUMBER: _ClassVar[int]
+    INVERT_FIELD_NUMBER: _ClassVar[int]
+    FEATHER_FIELD_NUMBER: _ClassVar[int]
+    fill_holes: int
+    grow: float
+    shrink: float
+    invert: bool
+    feather: float
+    def __init__(self, fill_holes: _Optional[int] = ..., grow: _Optional[float] = ..., shrink: _Optional[float] = ..., invert: bool = ..., feather: _Optional[float] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("mask", "score", "box", "area")
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    mask: str
+    score: float
+    box: PixelBox
+    area: int
+    def __init__(self, mask: _Optional[str] = ..., score: _Optional[float] = ..., box: _Optional[_Union[PixelBox, _Mapping]] = ..., area: _Optional[int] = ...) -> None: ...
+
+class PixelBox(_message.Message):
+    __slots__ = ("left", "top", "right", "bottom")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    def __init__(self, left: _Optional[int] = ..., top: _Optional[int] = ..., right: _Optional[int] = ..., bottom: _Optional[int] = ...) -> None: ...
