@@ -6,14 +6,13 @@ corrupts values without a word. Text crosses as UINT8 holding JSON, never as BYT
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 import triton_python_backend_utils as pb
 
-from services.refusal import Refusal, invalid
+from services.refusal import Refusal
 
 Tensors = dict[str, torch.Tensor]
 
@@ -54,16 +53,3 @@ def refused(refusal: Refusal) -> Any:
     """An answer that says no."""
     code = _CODES.get(refusal.reason, pb.TritonError.INTERNAL)
     return pb.InferenceResponse(error=pb.TritonError(str(refusal), code))
-
-
-def json_tensor(value: Any) -> torch.Tensor:
-    """JSON as UINT8."""
-    return torch.frombuffer(bytearray(json.dumps(value, ensure_ascii=False).encode()), dtype=torch.uint8)
-
-
-def json_value(name: str, tensor: torch.Tensor) -> Any:
-    """What a UINT8 tensor of JSON says."""
-    try:
-        return json.loads(bytes(tensor.flatten().tolist()).decode())
-    except ValueError as problem:
-        raise invalid(name, f"must be JSON in UTF-8: {problem}") from problem

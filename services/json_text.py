@@ -1,0 +1,33 @@
+"""Words as tensors: JSON in a UINT8 tensor, the only form in which text crosses Triton's border."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from services.refusal import invalid
+
+
+def to_tensor(value: Any) -> torch.Tensor:
+    """JSON as UINT8, shaped (bytes,)."""
+    return torch.frombuffer(bytearray(json.dumps(value, ensure_ascii=False).encode()), dtype=torch.uint8)
+
+
+def from_tensor(name: str, tensor: torch.Tensor) -> Any:
+    """What a UINT8 tensor of JSON says; `name` is the input it came in, for the error."""
+    if tensor.dtype != torch.uint8:
+        raise invalid(name, "must be UINT8 holding JSON")
+    try:
+        return json.loads(tensor.cpu().numpy().tobytes().decode())
+    except ValueError as problem:
+        raise invalid(name, f"must be JSON in UTF-8: {problem}") from problem
+
+
+def text(name: str, tensor: torch.Tensor) -> str:
+    """A JSON string."""
+    value = from_tensor(name, tensor)
+    if not isinstance(value, str):
+        raise invalid(name, "must be a JSON string")
+    return value
