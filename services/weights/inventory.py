@@ -1,0 +1,62 @@
+"""What weights hold, against what a network wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from services.weights.names import match
+from services.weights.stored import FLOATING, Entry
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The comparison of one component. It is sound if the network can be loaded."""
+
+    component: str
+    network: str  # class name
+    parameters: int  # numbers the network wants
+    pairs: Mapping[str, str]  # the network's name -> the stored name
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]  # name, what is stored, what is wanted
+
+    @property
+    def sound(self) -> bool:
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        if self.sound:
+            return f"{self.component} ({self.network}): every tensor is there, {self.parameters:,} numbers"
+        faults = {"missing": self.missing, "unexpected": self.unexpected, "wrongly shaped": self.misshapen}
+        lines = [f"  {word}: {name}" for word, names in faults.items() for name in names]
+        counts = ", ".join(f"{len(names)} {word}" for word, names in faults.items() if names)
+        return "\n".join(
+            [f"{self.component} ({self.network}) does not fit its config ({counts} tensors)", *lines]
+        )
+
+
+def take(
+    component: str, network: str, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Entry]
+) -> Inventory:
+    """Compare a network's state with stored headers."""
+    found = match(wanted, stored)
+    misshapen = []
+    for name, source in sorted(found.pairs.items()):
+        want, have = wanted[name], stored[source]
+        if tuple(want.shape) != have.shape:
+            misshapen.append(f"{name}: stored {list(have.shape)}, wanted {list(want.shape)}")
+        elif want.is_floating_point() and have.dtype not in FLOATING:
+            misshapen.append(f"{name}: stored as {have.dtype}, wanted floating numbers")
+    return Inventory(
+        component=component,
+        network=network,
+        parameters=sum(prod(tensor.shape) for tensor in wanted.values()),
+        pairs=found.pairs,
+        missing=found.missing,
+        unexpected=found.unexpected,
+        misshapen=tuple(misshapen),
+    )

@@ -1,0 +1,53 @@
+"""Random bundles of every component, small enough to be made in a test.
+
+    python -m weights.tiny FOLDER [--seed 0]
+
+They are of the same classes as the full-size ones and load the same way; what they make is noise in the
+right place. The same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from weights.tiny import networks, vocabulary
+
+DEFAULTS = {"steps": 10, "guidance": 2.5, "picture_guidance": 1.2}
+
+
+def write(folder: str | Path, seed: int = 0) -> Path:
+    """Write the bundles `ip2p` and `sam` into a folder, which may exist. Gives the folder."""
+    folder = Path(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _ip2p(folder / "ip2p")
+        _sam(folder / "sam")
+    return folder
+
+
+def _ip2p(folder: Path) -> None:
+    words = vocabulary.write(folder / "tokenizer")
+    networks.unet().save_pretrained(folder / "unet")
+    networks.vae().save_pretrained(folder / "vae")
+    networks.text_encoder(words).save_pretrained(folder / "text_encoder")
+    _json(folder / "scheduler" / "scheduler_config.json", networks.SCHEDULER)
+    _json(folder / "model_index.json", networks.PIPELINE)
+    _json(folder / "intarsia.json", {"defaults": DEFAULTS})
+
+
+def _sam(folder: Path) -> None:
+    from omegaconf import OmegaConf
+    from safetensors.torch import save_file
+
+    config = networks.sam_config()
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    save_file(networks.sam(config), folder / "model.safetensors")
+
+
+def _json(file: Path, content: dict) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
