@@ -1,1 +1,56 @@
-"""Regional editing of pictures: a light client for an Intarsia server."""
+"""Regional editing of pictures: a light client for an Intarsia server.
+
+    import intarsia
+
+    with intarsia.Client("localhost:50051") as client:
+        job = client.edit_region("photo.png", intarsia.click(120, 80), "make it blue", seed=7)
+        client.download(job.result().picture, to="out.png")
+
+`AsyncClient` has the same methods for asyncio. Names are loaded when they are first used, so that
+importing a part of the package (`intarsia.errors`, `intarsia.canvas`) costs no more than that part.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intarsia.calls import Patience
+    from intarsia.client import AsyncClient, Client
+    from intarsia.jobs import AsyncJob, Job
+    from intarsia.region import Region, box, click, clicks, mask, polygon, rectangle, words
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "Job",
+    "Patience",
+    "Region",
+    "box",
+    "click",
+    "clicks",
+    "mask",
+    "polygon",
+    "rectangle",
+    "words",
+]
+
+_HOMES = {
+    "AsyncClient": "client",
+    "AsyncJob": "jobs",
+    "Client": "client",
+    "Job": "jobs",
+    "Patience": "calls",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'intarsia' has no attribute {name!r}")
+    return getattr(import_module(f"intarsia.{_HOMES.get(name, 'region')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

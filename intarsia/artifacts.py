@@ -1,0 +1,210 @@
+"""Artifacts: bytes named by their own digest, of any size, in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from intarsia import errors
+from intarsia.calls import Calls
+from intarsia.v1.artifacts_pb2 import (
+    Artifact,
+    DownloadArtifactRequest,
+    GetArtifactRequest,
+    UploadArtifactRequest,
+    UploadHeader,
+)
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+
+CHUNK = 1 << 20  # the most that the wire takes at once
+SLOWEST = 64 << 10  # bytes per second; whatever is slower counts as broken
+
+
+def is_name(text: object) -> bool:
+    """Whether this is an artifact's name, `artifacts/` and 64 hexadecimal digits."""
+    return isinstance(text, str) and re.fullmatch(r"artifacts/[0-9a-f]{64}", text) is not None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes to be sent, measured once; `open` starts again at the first of them."""
+
+    sha256: str
+    size: int
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+
+    @property
+    def name(self) -> str:
+        return f"artifacts/{self.sha256}"
+
+
+def measure(source: Source) -> Content:
+    """Reads a file's name, bytes or an open binary file (from where it stands) once through."""
+    opener = _opener(source)
+    digest, size = hashlib.sha256(), 0
+    with opener() as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return Content(digest.hexdigest(), size, opener)
+
+
+def _opener(source: Source) -> Callable[[], AbstractContextManager[BinaryIO]]:
+    if isinstance(source, bytes):
+        held: bytes = source
+        return lambda: io.BytesIO(held)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return lambda: path.open("rb")
+    file = source if source.seekable() else _spooled(source)
+    start = file.tell()
+
+    def again() -> AbstractContextManager[BinaryIO]:
+        file.seek(start)
+        return nullcontext(file)
+
+    return again
+
+
+def _spooled(pipe: BinaryIO) -> BinaryIO:
+    """A pipe's bytes in a nameless file, which ends with its last reader: they are needed twice."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115
+    shutil.copyfileobj(pipe, spool, CHUNK)
+    spool.seek(0)
+    return spool
+
+
+async def get(calls: Calls, name: str) -> Artifact:
+    return await calls.ask(calls.artifacts.GetArtifact, GetArtifactRequest(name=name))
+
+
+async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
+    """Sends what the server does not have yet; after a broken transfer it is asked again."""
+    content = await calls.wire.aside(measure, source)
+    timeout = calls.timeout + content.size / SLOWEST
+    attempts = calls.attempts(None)
+    while True:
+        try:
+            try:
+                return await get(calls, content.name)
+            except errors.NotFound:
+                pieces = _pieces(content, media_type, progress)
+                return await calls.wire.ask(calls.artifacts.UploadArtifact, pieces, timeout)
+        except errors.ModelDown as error:
+            await attempts.failed(error)
+
+
+def _pieces(content: Content, media_type: str, progress: Progress | None) -> Iterator[UploadArtifactRequest]:
+    header = UploadHeader(sha256=content.sha256, size_bytes=content.size, media_type=media_type)
+    yield UploadArtifactRequest(header=header)
+    sent = 0
+    with content.open() as file:
+        while chunk := file.read(CHUNK):
+            yield UploadArtifactRequest(chunk=chunk)
+            sent += len(chunk)
+            if progress is not None:
+                progress(sent, content.size)
+
+
+async def chunks(
+    calls: Calls, name: str, *, start: int = 0, digest: Any = None, progress: Progress | None = None
+) -> AsyncGenerator[bytes, None]:
+    """An artifact's bytes in order, from `start`; a broken stream goes on where it stopped.
+
+    `digest` is the SHA-256 object of the bytes before `start`. Raises `DataLoss` after the last chunk
+    if the whole is not what the name says.
+    """
+    digest = hashlib.sha256() if digest is None else digest
+    attempts, done, size = calls.attempts(None), start, -1
+    while size < 0 or done < size:
+        timeout = calls.timeout + max(0, size - done) / SLOWEST if size >= 0 else None
+        request = DownloadArtifactRequest(name=name, offset=done)
+        try:
+            async with aclosing(calls.hear(calls.artifacts.DownloadArtifact, request, timeout)) as stream:
+                async for answer in stream:
+                    if answer.WhichOneof("piece") == "artifact":
+                        size = answer.artifact.size_bytes
+                        continue
+                    digest.update(answer.chunk)
+                    done += len(answer.chunk)
+                    attempts.succeeded()
+                    if progress is not None:
+                        progress(done, size)
+                    yield answer.chunk
+            if size < 0 or done < size:
+                raise errors.ModelDown(f"the stream of {name} ended early, at byte {done}; try again")
+        except errors.ModelDown as error:
+            await attempts.failed(error)
+    if name != f"artifacts/{digest.hexdigest()}":
+        raise errors.DataLoss(
+            f"the bytes received for {name} have the digest {digest.hexdigest()}; fetch it again, and if "
+            "that does not help, upload it again: the stored copy is damaged"
+        )
+
+
+async def read(calls: Calls, name: str) -> bytes:
+    received = io.BytesIO()
+    async with aclosing(chunks(calls, name)) as stream:
+        async for chunk in stream:
+            received.write(chunk)
+    return received.getvalue()
+
+
+async def download(calls: Calls, name: str, to: Path, progress: Progress | None) -> Path:
+    """Writes an artifact to a file, which appears only when it is whole and right.
+
+    What has arrived waits beside it in `.<file>.<digest>.part`, and a later download goes on from there,
+    even after a crash. Two at the same time write the same bytes to the same places.
+    """
+    if not is_name(name):
+        raise errors.InvalidRequest(
+            f"{name!r} is not an artifact's name; it looks like artifacts/ and 64 hexadecimal digits",
+            field="name",
+        )
+    part = to.with_name(f".{to.name}.{name[-64:][:16]}.part")
+    if part.exists():
+        try:
+            return await _complete(calls, name, part, to, progress)
+        except errors.DataLoss:  # what was left over is damaged: once more, from the start
+            part.unlink(missing_ok=True)
+    try:
+        return await _complete(calls, name, part, to, progress)
+    except errors.DataLoss:
+        part.unlink(missing_ok=True)
+        raise
+
+
+async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Progress | None) -> Path:
+    aside = calls.wire.aside
+    with await aside(_open_part, part) as file:
+        digest = await aside(_digest_of, file)
+        stream = chunks(calls, name, start=file.tell(), digest=digest, progress=progress)
+        async with aclosing(stream):
+            async for chunk in stream:
+                await aside(file.write, chunk)
+    if not (to.exists() and not part.exists()):  # unless another download of the same has just finished
+        os.replace(part, to)
+    return to
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """Open for reading and writing, created if it is not there, never emptied."""
+    return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+
+
+def _digest_of(file: BinaryIO) -> Any:
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest

@@ -1,0 +1,75 @@
+"""The blocking face of coroutines that never suspend (see `intarsia.wire`).
+
+    class Client:
+        get_job = blocking(AsyncClient.get_job)
+
+The method's one body is the coroutine; this runs it to its end in the caller's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def finish(work: Coroutine[Any, Any, R]) -> R:
+    """Runs a coroutine that never suspends; its answer."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("a coroutine over a blocking wire has suspended")
+
+
+def blocking(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Any, P], R]:
+    """The same method on an object whose `_core` has the coroutine."""
+
+    @wraps(method)
+    def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return finish(method(self._core, *args, **kwargs))
+
+    return call
+
+
+def blocking_as(
+    face: Callable[[R], S], method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+) -> Callable[Concatenate[Any, P], S]:
+    """As `blocking`, for a method whose answer needs a blocking face itself."""
+
+    @wraps(method)
+    def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> S:
+        return face(finish(method(self._core, *args, **kwargs)))
+
+    return call
+
+
+def iterating(
+    method: Callable[Concatenate[Any, P], AsyncGenerator[R, None]],
+) -> Callable[Concatenate[Any, P], Iterator[R]]:
+    """An asynchronous generator as a plain one; leaving the loop early closes both."""
+
+    @wraps(method)
+    def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        source = method(self._core, *args, **kwargs)
+        try:
+            while True:
+                try:
+                    yield finish(_the(anext(source)))
+                except StopAsyncIteration:
+                    return
+        finally:
+            finish(_the(source.aclose()))
+
+    return call
+
+
+async def _the(awaitable: Awaitable[R]) -> R:
+    return await awaitable

@@ -1,0 +1,241 @@
+"""The client: every rpc as a method, for asyncio and for blocking code.
+
+`AsyncClient` has the bodies; `Client` runs the same bodies over a wire that blocks. Methods raise the
+exceptions of `intarsia.errors`, the same classes as on the server. Calls that find nobody are repeated
+with growing pauses; that is harmless, since every edit carries a request id.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+from intarsia import artifacts, jobs
+from intarsia.artifacts import Progress, Source, is_name
+from intarsia.blocking import blocking, blocking_as, iterating
+from intarsia.calls import Calls, Patience
+from intarsia.editing import edit_region_request
+from intarsia.jobs import AsyncJob, Job
+from intarsia.region import Region
+from intarsia.v1 import jobs_pb2, region_pb2
+from intarsia.v1.artifacts_pb2 import Artifact
+from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse
+from intarsia.wire import AsyncioWire, BlockingWire, credentials, metadata
+
+Picture: TypeAlias = Source | Artifact
+Where: TypeAlias = Region | region_pb2.Region
+
+SERVER = "localhost:50051"
+
+
+class AsyncClient:
+    """A client for asyncio; use it within one event loop.
+
+    `tls` is True for servers with a well-known certificate authority, or the root certificate to trust
+    (a PEM file, or its bytes). `token` is sent with every call as a bearer token. `timeout` is what one
+    call may take in seconds, repeats included; transfers get more, by their size.
+    """
+
+    def __init__(
+        self,
+        server: str = SERVER,
+        *,
+        tls: bool | str | Path | bytes = False,
+        token: str | None = None,
+        timeout: float = 120.0,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        wire: type[AsyncioWire] | type[BlockingWire] = AsyncioWire,
+    ) -> None:
+        self.server = server
+        headers = metadata(server, token, encrypted=tls is not False)
+        self._calls = Calls(wire(server, credentials(tls), headers), timeout=timeout, patience=patience)
+
+    async def edit_region(
+        self,
+        picture: Picture,
+        region: Where,
+        instruction: str,
+        *,
+        negative_instruction: str = "",
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        picture_guidance: float | None = None,
+        scheduler: str | None = None,
+        reproducible: bool = False,
+        context: float | None = None,
+        working_size: int | None = None,
+        format: str | None = None,
+        quality: int | None = None,
+        preview_every: int = 0,
+        time_limit: float | timedelta | None = None,
+        request_id: str | None = None,
+    ) -> AsyncJob:
+        """Starts an edit of one region by instruction; every other pixel keeps its exact value.
+
+        `picture` is a file, its bytes, or an artifact's name. None leaves a choice to the server, which
+        reports it in the result's manifest. `guidance` says how strongly the words steer and
+        `picture_guidance` how strongly the source holds, both in [0, 100]; `scheduler` and `format` are
+        the words of the proto's enums in lower case (`euler_ancestral`, `png`); `context` is the
+        surroundings shown to the model as a share of the region's size; `time_limit` is in seconds.
+        `reproducible` gives the same bytes for the same seed under any load. Repeating a `request_id`
+        returns the first job.
+        """
+        request = edit_region_request(
+            instruction,
+            negative_instruction=negative_instruction,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            picture_guidance=picture_guidance,
+            scheduler=scheduler,
+            reproducible=reproducible,
+            context=context,
+            working_size=working_size,
+            format=format,
+            quality=quality,
+            preview_every=preview_every,
+            time_limit=time_limit,
+            request_id=request_id,
+        )
+        request.picture = await self._name_of(picture)
+        request.region.CopyFrom(await self._sendable(region))
+        job = await self._calls.ask(self._calls.editing.EditRegion, request)
+        return self.job(job.name)
+
+    async def segment_region(self, picture: Picture, region: Where) -> SegmentRegionResponse:
+        """Finds a region: every candidate, and the mask that an edit would use."""
+        request = SegmentRegionRequest(
+            picture=await self._name_of(picture), region=await self._sendable(region)
+        )
+        return await self._calls.ask(self._calls.segmentation.SegmentRegion, request)
+
+    async def upload(
+        self, source: Source, *, media_type: str = "", progress: Progress | None = None
+    ) -> Artifact:
+        """Stores a file, bytes or an open binary file, unless the server has those bytes already.
+
+        `progress` is told the bytes sent and their number after every chunk.
+        """
+        return await artifacts.upload(self._calls, source, media_type, progress)
+
+    async def download(
+        self, name: str, *, to: str | os.PathLike[str], progress: Progress | None = None
+    ) -> Path:
+        """Writes an artifact to a file, which appears only when it is whole and its digest right.
+
+        A download that broke off, even with its process, goes on from where it was.
+        """
+        return await artifacts.download(self._calls, name, Path(to), progress)
+
+    async def read(self, name: str) -> bytes:
+        """An artifact's bytes, checked by its digest."""
+        return await artifacts.read(self._calls, name)
+
+    def stream(self, name: str) -> AsyncGenerator[bytes, None]:
+        """An artifact's bytes in chunks, in constant memory; `DataLoss` at the end if the digest is wrong."""
+        return artifacts.chunks(self._calls, name)
+
+    async def get_artifact(self, name: str) -> Artifact:
+        """Describes an artifact; `NotFound` if the server does not have it."""
+        return await artifacts.get(self._calls, name)
+
+    def job(self, name: str) -> AsyncJob:
+        """The handle of a job, to wait for, watch or cancel it; asks the server nothing."""
+        return AsyncJob(self._calls, name)
+
+    async def get_job(self, name: str) -> jobs_pb2.Job:
+        """How a job stands."""
+        return await jobs.get(self._calls, name)
+
+    def list_jobs(
+        self, *, states: Iterable[str] = (), page_size: int = 50
+    ) -> AsyncGenerator[jobs_pb2.Job, None]:
+        """Jobs, newest first, in some states (`queued`, `running`, ...) or all; pages come as needed."""
+        return jobs.listing(self._calls, states, page_size)
+
+    def watch_job(
+        self, name: str, *, timeout: float | None = None, cancel_on_disconnect: bool = False
+    ) -> AsyncGenerator[jobs_pb2.Job, None]:
+        """How a job stands now and after every change, through broken connections, until it is finished.
+
+        With `cancel_on_disconnect`, leaving the loop or dying cancels the job.
+        """
+        return jobs.watch(self._calls, name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
+
+    async def wait(self, job: str, timeout: float | None = None) -> jobs_pb2.Job:
+        """The finished job, however it ended; `TimeoutError` after `timeout` seconds, and it runs on."""
+        return await jobs.wait(self._calls, job, timeout)
+
+    async def cancel_job(self, name: str) -> jobs_pb2.Job:
+        """Asks a job to stop; it ends within one step. A finished job stays as it is."""
+        return await jobs.cancel(self._calls, name)
+
+    async def close(self) -> None:
+        """Hangs up."""
+        await self._calls.wire.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _name_of(self, picture: Picture) -> str:
+        if isinstance(picture, Artifact):
+            return picture.name
+        return str(picture) if is_name(picture) else (await self.upload(picture)).name
+
+    async def _sendable(self, region: Where) -> region_pb2.Region:
+        if isinstance(region, region_pb2.Region):
+            return region
+        sendable = region_pb2.Region()
+        sendable.CopyFrom(region.proto)
+        if region.mask is not None:
+            sendable.mask.artifact = await self._name_of(region.mask)
+        return sendable
+
+
+class Client:
+    """A client that blocks; may be shared by threads. Everything is as in `AsyncClient`."""
+
+    def __init__(
+        self,
+        server: str = SERVER,
+        *,
+        tls: bool | str | Path | bytes = False,
+        token: str | None = None,
+        timeout: float = 120.0,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        self._core = AsyncClient(
+            server, tls=tls, token=token, timeout=timeout, patience=patience, wire=BlockingWire
+        )
+        self.server = server
+
+    edit_region = blocking_as(Job, AsyncClient.edit_region)
+    segment_region = blocking(AsyncClient.segment_region)
+    upload = blocking(AsyncClient.upload)
+    download = blocking(AsyncClient.download)
+    read = blocking(AsyncClient.read)
+    stream = iterating(AsyncClient.stream)
+    get_artifact = blocking(AsyncClient.get_artifact)
+    get_job = blocking(AsyncClient.get_job)
+    list_jobs = iterating(AsyncClient.list_jobs)
+    watch_job = iterating(AsyncClient.watch_job)
+    wait = blocking(AsyncClient.wait)
+    cancel_job = blocking(AsyncClient.cancel_job)
+    close = blocking(AsyncClient.close)
+
+    def job(self, name: str) -> Job:
+        """The handle of a job, to wait for, watch or cancel it; asks the server nothing."""
+        return Job(self._core.job(name))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,84 @@
+"""Errors as they arrive: a gRPC status, or a job's failure, becomes the exception the server meant.
+
+A server sends its exceptions as rich statuses: `ErrorInfo` with the class's reason and its facts, and
+`BadRequest` with the field if one is wrong. A reason this client does not know (the server is newer)
+falls back to the status code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+
+from intarsia import errors
+from intarsia.v1.jobs_pb2 import Failure
+
+BY_CODE: Mapping[str, type[errors.IntarsiaError]] = {
+    "INVALID_ARGUMENT": errors.InvalidRequest,
+    "OUT_OF_RANGE": errors.InvalidRequest,
+    "ALREADY_EXISTS": errors.InvalidRequest,
+    "UNAUTHENTICATED": errors.InvalidRequest,
+    "PERMISSION_DENIED": errors.InvalidRequest,
+    "NOT_FOUND": errors.NotFound,
+    "FAILED_PRECONDITION": errors.NotReady,
+    "UNIMPLEMENTED": errors.NotReady,
+    "RESOURCE_EXHAUSTED": errors.Busy,
+    "ABORTED": errors.Busy,
+    "CANCELLED": errors.Cancelled,
+    "DEADLINE_EXCEEDED": errors.TimeLimit,
+    "UNAVAILABLE": errors.ModelDown,
+    "DATA_LOSS": errors.DataLoss,
+}
+
+
+def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
+    """The exception that ended an rpc to `server` (its address, for the message if nobody is there)."""
+    code, details = call.code().name, call.details() or ""
+    info, violation = _rich(call)
+    if info is not None:
+        field = violation.field if violation is not None else ""
+        return _exception(info.reason, code, details, info.metadata, field)
+    if code == "UNAVAILABLE":
+        return errors.ModelDown(
+            f"cannot reach {server} ({details}); start a server with `intarsia up`, or name another one"
+        )
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return errors.InvalidRequest(details or "the token was refused", field="token")
+    return _exception("", code, details, {}, violation.field if violation is not None else "")
+
+
+def of_failure(failure: Failure, job: str) -> errors.IntarsiaError:
+    """The exception that `job` ended with; a wrong field travels in the failure's metadata."""
+    message = failure.message or f"{job} ended without saying why"
+    return _exception(
+        failure.reason, failure.status, message, failure.metadata, failure.metadata.get("field", "")
+    )
+
+
+def _exception(
+    reason: str, code: str, message: str, facts: Mapping[str, str], field: str
+) -> errors.IntarsiaError:
+    kind = errors.classes().get(reason) or BY_CODE.get(code, errors.InternalError)
+    error = kind(message or f"the server answered {code} without saying why")
+    error.facts = dict(facts)
+    if isinstance(error, errors.InvalidRequest):
+        error.field = field
+    return error
+
+
+def _rich(call: grpc.RpcError) -> tuple[ErrorInfo | None, BadRequest.FieldViolation | None]:
+    """What a status says beyond its code; nothing if it is plain, foreign or garbled on its way."""
+    try:
+        status = rpc_status.from_call(call)
+    except (DecodeError, ValueError):
+        return None, None
+    info, bad = ErrorInfo(), BadRequest()
+    for detail in status.details if status is not None else ():
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    ours = info if info.domain == errors.DOMAIN else None
+    return ours, next(iter(bad.field_violations), None)
