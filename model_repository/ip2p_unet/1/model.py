@@ -1,0 +1,20 @@
+"""InstructPix2Pix behind Triton: edits latents by instruction, a beat per step."""
+
+from services.ip2p_unet.serve import serve
+from services.runtime.denoiser_door import DenoiserDoor
+from services.runtime.metrics import EngineMeter
+from services.runtime.place import bundle_named, device_of, precision_of
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        device = device_of(args)
+        meter = EngineMeter(args["model_name"])
+        served = serve(bundle_named("ip2p"), device, precision_of(device), meter)
+        self.door = DenoiserDoor(served.family, served.engine)
+
+    def execute(self, requests):
+        self.door.admit(requests)  # replies leave step by step, from the loop's own thread
+
+    def finalize(self):
+        self.door.close()  # lets running trajectories finish

@@ -1,0 +1,10 @@
+"""The step loop: from noise to picture, for many requests at once.
+
+family      what a model of a kind asks and answers at one step
+scheduler   the rule that walks from noise to picture, by name
+trajectory  one request on its way: its latents, its scheduler, its dice
+batch       who steps next, together with whom
+costs       what a forward pass costs, measured when the model is loaded
+room        how much may be under way at once
+engine      the loop itself
+"""

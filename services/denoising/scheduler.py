@@ -1,0 +1,64 @@
+"""The rules that walk from noise to picture: diffusers' own, chosen by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor
+
+CLASSES: dict[str, type] = {
+    "ddim": diffusers.DDIMScheduler,
+    "ddpm": diffusers.DDPMScheduler,
+    "dpm_solver": diffusers.DPMSolverMultistepScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "euler_ancestral": diffusers.EulerAncestralDiscreteScheduler,
+    "unipc": diffusers.UniPCMultistepScheduler,
+}
+
+
+def name_of(config: dict) -> str:
+    """The name of a bundle's own scheduler; ValueError if it is none of ours."""
+    for name, kind in CLASSES.items():
+        if kind.__name__ == config.get("_class_name"):
+            return name
+    raise ValueError(f"the bundle's scheduler {config.get('_class_name')!r} is none of {', '.join(CLASSES)}")
+
+
+class Walk:
+    """One scheduler set to a number of steps; it remembers where it is, so each trajectory has its own.
+
+    Its tables stay on the host: looking a level up must not wait for a device.
+    """
+
+    def __init__(self, name: str, config: dict, steps: int) -> None:
+        self._scheduler: Any = CLASSES[name].from_config(config)  # type: ignore[attr-defined]
+        self._scheduler.set_timesteps(steps, device="cpu")
+        self.levels: Tensor = self._scheduler.timesteps
+        self.noise_scale = float(self._scheduler.init_noise_sigma)
+        takes = inspect.signature(self._scheduler.step).parameters
+        self._takes_dice = "generator" in takes
+        self._foreseen: Tensor | None = None
+
+    def network_input(self, latents: Tensor, index: int) -> Tensor:
+        """The latents as the network wants to see them at this step."""
+        return self._scheduler.scale_model_input(latents, self.levels[index])
+
+    def advance(self, estimate: Tensor, index: int, latents: Tensor, dice: torch.Generator) -> Tensor:
+        """The latents one step nearer to the picture."""
+        chance = {"generator": dice} if self._takes_dice else {}
+        result = self._scheduler.step(estimate, self.levels[index], latents, **chance)
+        clean = getattr(result, "pred_original_sample", None)
+        if clean is None:
+            # The multistep solvers keep their last clean estimate instead of returning it.
+            clean = self._scheduler.model_outputs[-1]
+        self._foreseen = clean
+        return result.prev_sample
+
+    def foreseen(self) -> Tensor:
+        """The clean latents as the last step foresaw them."""
+        if self._foreseen is None:
+            raise RuntimeError("nothing is foreseen before the first step")
+        return self._foreseen

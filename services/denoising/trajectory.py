@@ -1,0 +1,83 @@
+"""One request on its way from noise to picture. Everything that changes on that way lives here."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from services.denoising.family import Request, Rows
+from services.denoising.scheduler import Walk
+
+_turns = itertools.count()
+
+
+class Trajectory:
+    """Latents, a scheduler and dice of its own: no other request can change what becomes of it.
+
+    Latents are float32 whatever the network computes in, and the noise is drawn on the host, so that a
+    seed means the same picture on every device.
+    """
+
+    def __init__(self, request: Request, scheduler_config: dict, device: torch.device) -> None:
+        self.request = request
+        self.done = 0
+        self.turn = next(_turns)
+        self._walk = Walk(request.scheduler, scheduler_config, request.steps)
+        self._dice = torch.Generator("cpu").manual_seed(request.seed)
+        noise = torch.randn((1, *request.latents), generator=self._dice, dtype=torch.float32)
+        self.latents = (noise * self._walk.noise_scale).to(device)
+        self._text = torch.stack([branch.text for branch in request.branches]).to(device)
+        self._condition = torch.stack([branch.condition for branch in request.branches]).to(device)
+        self._weights = [branch.weight for branch in request.branches]
+
+    @property
+    def steps(self) -> int:
+        """How many steps the whole way has; some schedulers take more than were asked for."""
+        return len(self._walk.levels)
+
+    @property
+    def rows(self) -> int:
+        """How many questions it asks at each step."""
+        return len(self._weights)
+
+    @property
+    def kind(self) -> tuple[int, ...]:
+        """Trajectories of one kind fit into one forward pass."""
+        return (*self.latents.shape[1:], *self._text.shape[1:], *self._condition.shape[1:])
+
+    def questions(self) -> Rows:
+        """What it asks at this step."""
+        seen = self._walk.network_input(self.latents, self.done)
+        level = self._walk.levels[self.done].to(device=seen.device, dtype=torch.float32)
+        return Rows(
+            latents=seen.expand(self.rows, -1, -1, -1),
+            condition=self._condition,
+            level=level.expand(self.rows),
+            text=self._text,
+        )
+
+    def advance(self, answers: Tensor) -> None:
+        """Takes the answers to its questions, shaped (rows, channels, height, width), and one step."""
+        estimate = answers[:1] * self._weights[0]
+        for weight, answer in zip(self._weights[1:], answers[1:], strict=True):
+            estimate = estimate + weight * answer
+        self.latents = self._walk.advance(estimate, self.done, self.latents, self._dice).float()
+        self.done += 1
+        self.turn = next(_turns)
+
+    def foreseen(self) -> Tensor:
+        """The clean latents as seen from here, (channels, height, width)."""
+        return self._walk.foreseen()[0]
+
+
+def joined(trajectories: list[Trajectory]) -> Rows:
+    """The questions of several trajectories of one kind as one pass."""
+    asked = [trajectory.questions() for trajectory in trajectories]
+    return Rows(
+        latents=torch.cat([rows.latents for rows in asked]),
+        condition=torch.cat([rows.condition for rows in asked]),
+        level=torch.cat([rows.level for rows in asked]),
+        text=torch.cat([rows.text for rows in asked]),
+    )

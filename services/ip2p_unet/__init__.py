@@ -1,0 +1,1 @@
+"""InstructPix2Pix: edits a picture by instruction."""

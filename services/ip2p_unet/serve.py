@@ -1,0 +1,33 @@
+"""InstructPix2Pix with a step loop around it, measured and ready to be asked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from services.denoising.costs import measure
+from services.denoising.engine import Engine, Limits, Meter
+from services.denoising.room import memory_for_work
+from services.ip2p_unet.family import InstructPix2Pix
+from services.weights.bundle import Bundle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The family and the loop it steps in."""
+
+    family: InstructPix2Pix
+    engine: Engine
+
+
+def serve(bundle: Bundle, device: torch.device, dtype: torch.dtype, meter: Meter) -> Served:
+    """Loads the network and measures what sharing a pass costs on this machine."""
+    family = InstructPix2Pix(bundle, device, dtype)
+    memory = memory_for_work(device)
+    costs = measure(family, family.sides(), budget_bytes=memory)
+    log.info("forward passes of %s: %s", bundle.name, costs.as_facts())
+    return Served(family, Engine(family, costs, Limits(memory=memory), meter))

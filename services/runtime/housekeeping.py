@@ -1,0 +1,32 @@
+"""Questions every model answers beside its work.
+
+`ask` = "facts" tells what is loaded, so that nobody else needs a copy of the configuration. `ask` =
+"probe" does a small piece of real work and sends `known` back: a model that answers a probe is alive
+through and through, and numbers that come back changed give away a broken crossing.
+"""
+
+from __future__ import annotations
+
+from services import json_text
+from services.refusal import invalid
+from services.runtime.tensors import Tensors
+
+INPUTS = ("ask", "known")
+
+
+def question(tensors: Tensors) -> str | None:
+    """`facts`, `probe`, or None if the request is work."""
+    if "ask" not in tensors:
+        return None
+    asked = json_text.text("ask", tensors["ask"])
+    if asked not in ("facts", "probe"):
+        raise invalid("ask", f'must be "facts" or "probe", not {asked!r}')
+    if asked == "probe" and "known" not in tensors:
+        raise invalid("known", "must come with a probe: any numbers, which will be sent back")
+    return asked
+
+
+def answer(facts: dict, tensors: Tensors) -> Tensors:
+    """The outputs that answer either question."""
+    told = {"facts": json_text.to_tensor(facts)}
+    return {**told, "known": tensors["known"]} if "known" in tensors else told

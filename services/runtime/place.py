@@ -1,0 +1,39 @@
+"""Where a model runs and what it is loaded from, as its environment says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from services.weights.bundle import Bundle
+
+WEIGHTS = "INTARSIA_WEIGHTS"
+
+
+def device_of(args: Mapping[str, Any]) -> torch.device:
+    """The device Triton placed this instance on."""
+    if args["model_instance_kind"] == "GPU":
+        return torch.device("cuda", int(args["model_instance_device_id"]))
+    return torch.device("cpu")
+
+
+def precision_of(device: torch.device) -> torch.dtype:
+    """Half precision on a GPU, single on a processor."""
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def weights_folder() -> Path:
+    """The folder of bundles; a clear end where the environment names none."""
+    folder = os.environ.get(WEIGHTS)
+    if not folder:
+        raise RuntimeError(f"{WEIGHTS} is not set: it names the folder that holds the bundles of weights")
+    return Path(folder)
+
+
+def bundle_named(name: str) -> Bundle:
+    """The bundle of this name among the weights of this server."""
+    return Bundle.open(weights_folder() / name)
