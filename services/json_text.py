@@ -21,7 +21,7 @@ def from_tensor(name: str, tensor: torch.Tensor) -> Any:
         raise invalid(name, "must be UINT8 holding JSON")
     try:
         return json.loads(tensor.cpu().numpy().tobytes().decode())
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise invalid(name, f"must be JSON in UTF-8: {problem}") from problem
 
 
@@ -30,4 +30,6 @@ def text(name: str, tensor: torch.Tensor) -> str:
     value = from_tensor(name, tensor)
     if not isinstance(value, str):
         raise invalid(name, "must be a JSON string")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise invalid(name, "must be Unicode text; half of a surrogate pair is none")
     return value
