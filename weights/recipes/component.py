@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL, __version__
 from torch import nn
 
 RECORD = "training.json"
@@ -14,9 +15,39 @@ RECORD = "training.json"
 
 def keep(network: nn.Module, folder: Path, record: dict) -> None:
     """Write a diffusers or transformers network, and the record of its course beside it."""
-    copy.deepcopy(network).to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
+    network = copy.deepcopy(network).to("cpu", torch.float16)
+    network.save_pretrained(folder, safe_serialization=True)
     write_record(folder, record)
 
 
 def write_record(folder: Path, record: dict) -> None:
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def write_index(folder: Path, pipeline: str) -> None:
+    """The `model_index.json` that names a bundle's pipeline and the classes of its parts."""
+    parts = {
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    absent = {
+        "feature_extractor": [None, None],
+        "safety_checker": [None, None],
+        "image_encoder": [None, None],
+    }
+    index = {
+        "_class_name": pipeline,
+        "_diffusers_version": __version__,
+        "requires_safety_checker": False,
+        **absent,
+        **parts,
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def read_vae(folder: Path) -> AutoencoderKL:
+    """A frozen autoencoder in float32."""
+    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)

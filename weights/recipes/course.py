@@ -31,12 +31,17 @@ class Plan:
     budget: Budget
     flat: float = 0.4
     average: float = 0.998  # decay of the running average of weights, which is what is kept
-    watch_every: float = 4.0  # minutes between looks at the averaged network
+    watch_every: float = 3.0  # minutes between looks at the averaged network
     write_every: float = 1.0  # minutes between writing the course down
 
 
 def take(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, lesson: Lesson, plan: Plan, watch: Watch
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    lesson: Lesson,
+    plan: Plan,
+    watch: Watch,
 ) -> tuple[nn.Module, dict]:
     """Train until the budget is spent. Gives the averaged network and a record of the course.
 

@@ -19,7 +19,9 @@ def optimizer_for(network: nn.Module, *, matrix_rate: float, vector_rate: float,
     """One optimizer for a network. Embeddings count as vectors: their rows are learnt one by one."""
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     trained = [p for p in network.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2 and min(p.shape[0], p[0].numel()) > 4 and id(p) not in tables]
+    matrices = [
+        p for p in trained if p.ndim >= 2 and min(p.shape[0], p[0].numel()) > 4 and id(p) not in tables
+    ]
     chosen = {id(p) for p in matrices}
     rest = [p for p in trained if id(p) not in chosen]
     return Muon(matrices, rest, matrix_rate=matrix_rate, vector_rate=vector_rate, decay=decay)

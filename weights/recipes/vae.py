@@ -33,7 +33,7 @@ def network() -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=(24, 48, 96, 96),
+        block_out_channels=(16, 32, 96, 96),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -50,9 +50,9 @@ def picture(split: str, index: int) -> np.ndarray:
 
 
 def batch(pictures: np.ndarray, step: int, spent: float) -> Tensor:
-    """Crops (32, 3, 64, 64) or whole pictures (8, 3, 128, 128) in [-1, 1], turned and mirrored."""
+    """Crops (16, 3, 64, 64) or whole pictures (4, 3, 128, 128) in [-1, 1], turned and mirrored."""
     dice = Address("train", "vae batch", step).dice()
-    count, side = (8, 128) if spent > WHOLE else (32, 64)
+    count, side = (4, 128) if spent > WHOLE else (16, 64)
     crops = np.empty((count, side, side, 3), np.uint8)
     for place_, index in enumerate(dice.integers(0, len(pictures), count)):
         top, left = dice.integers(0, pictures.shape[1] - side + 1, 2)

@@ -46,7 +46,11 @@ def _texture(kind: str, dice: np.random.Generator, across: np.ndarray, down: np.
     if kind == "stripes":
         return np.float32(strength) * wave
     if kind == "checker":
-        return np.float32(1.4 * strength) * wave * np.sin(down * cosine - across * sine + np.float32(other_shift))
+        return (
+            np.float32(1.4 * strength)
+            * wave
+            * np.sin(down * cosine - across * sine + np.float32(other_shift))
+        )
     return np.float32(0.8 * strength) * np.tanh(2 * wave)
 
 

@@ -29,14 +29,22 @@ class Picture:
     masks: np.ndarray
 
 
-def a_scene(address: Address, *, fewest: int = 1, most: int = 4, height: int = UNIT, width: int = UNIT) -> Scene:
-    """Things by chance, mostly apart; some overlap."""
+def a_scene(
+    address: Address,
+    *,
+    fewest: int = 1,
+    most: int = 4,
+    height: int = UNIT,
+    width: int = UNIT,
+    radii: tuple[float, float] = (10.0, 32.0),
+) -> Scene:
+    """Things by chance, mostly apart; some overlap. `radii`: the smallest and the largest, in pixels."""
     dice = address.dice("things")
     things: list[Thing] = []
     for _ in range(dice.integers(fewest, most + 1)):
         for _ in range(12):
             where = {"x": dice.uniform(14, width - 14), "y": dice.uniform(14, height - 14)}
-            thing = a_thing(dice, **where)
+            thing = a_thing(dice, radius=dice.uniform(*radii), **where)
             if all(_gap(thing, other) > 0.75 for other in things):
                 break
         things.append(thing)

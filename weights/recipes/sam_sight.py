@@ -1,0 +1,131 @@
+"""Seeing with stock SAM 2: features of pictures, masks for prompts, masks through a clip.
+
+Everything here calls the stock network; what it adds is batching over pictures and prompts at once.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+_SPREAD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Features of n pictures, fine to coarse, each (places, n, channels), with positions and sizes."""
+
+    features: list[Tensor]
+    positions: list[Tensor]
+    sizes: list[tuple[int, int]]
+
+    def maps(self) -> list[Tensor]:
+        """The same features as (n, channels, height, width)."""
+        return [
+            feature.permute(1, 2, 0).unflatten(2, size)
+            for feature, size in zip(self.features, self.sizes, strict=True)
+        ]
+
+    def only(self, which: Tensor) -> Seen:
+        """Some of the pictures, in any order, repeats allowed."""
+        return Seen([f[:, which] for f in self.features], [p[:, which] for p in self.positions], self.sizes)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """For n prompts: logits (n, k, s/4, s/4), estimates of IoU (n, k), a logit of presence (n, 1)."""
+
+    logits: Tensor
+    quality: Tensor
+    presence: Tensor
+
+    def best(self) -> Tensor:
+        """The logits (n, s/4, s/4) of the mask the network itself believes in most."""
+        return self.logits[torch.arange(len(self.logits)), self.quality.argmax(1)]
+
+
+def as_input(pictures: np.ndarray, side: int, interpolation: int = cv2.INTER_LINEAR) -> Tensor:
+    """Pictures (n, height, width, 3) as SAM 2 reads them: (n, 3, side, side), normalised."""
+    if pictures.shape[1:3] != (side, side):
+        pictures = np.stack([cv2.resize(p, (side, side), interpolation=interpolation) for p in pictures])
+    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+    return (x - _MEAN) / _SPREAD
+
+
+def see(sam: SAM2Base, x: Tensor) -> Seen:
+    _, features, positions, sizes = sam._prepare_backbone_features(sam.forward_image(x))
+    return Seen(features, positions, sizes)
+
+
+def answer(
+    sam: SAM2Base, seen: Seen, points: dict[str, Tensor], *, several: bool, before: Tensor | None = None
+) -> Answer:
+    """Masks for one prompt on each seen picture; `before`: the logits (n, 1, s/4, s/4) to correct."""
+    *fine, coarse = seen.maps()
+    with _heard(sam) as said:
+        sam._forward_sam_heads(
+            backbone_features=coarse + sam.no_mem_embed.view(1, -1, 1, 1),
+            point_inputs=points,
+            mask_inputs=before,
+            high_res_features=fine,
+            multimask_output=several,
+        )
+    return said[-1]
+
+
+def follow(
+    sam: SAM2Base,
+    seen: Seen,
+    frames: int,
+    *,
+    points=None,
+    mask: Tensor | None = None,
+    length: int | None = None,
+) -> list[Answer | None]:
+    """Answers frame by frame for n clips, prompted on their first frame by points or a mask (n, 1, s, s).
+
+    `seen` holds all frames, clip after clip. A frame given as a mask has no answer (None). `length` is
+    the number of frames the network is told, which scales how it counts time.
+    """
+    clips = seen.features[0].shape[1] // frames
+    memory: dict[str, dict] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    answers: list[Answer | None] = []
+    for frame in range(frames):
+        now, first = seen.only(torch.arange(clips) * frames + frame), frame == 0
+        with _heard(sam) as said:
+            out = sam.track_step(
+                frame_idx=frame,
+                is_init_cond_frame=first,
+                current_vision_feats=now.features,
+                current_vision_pos_embeds=now.positions,
+                feat_sizes=now.sizes,
+                point_inputs=points if first else None,
+                mask_inputs=mask if first else None,
+                output_dict=memory,
+                num_frames=length or frames,
+            )
+        memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][frame] = out
+        answers.append(None if first and mask is not None else said[-1])
+    return answers
+
+
+@contextmanager
+def _heard(sam: SAM2Base):
+    """What the decoder says, before the network blanks the masks of things it thinks absent.
+
+    Blanked logits carry no gradient, so training listens here.
+    """
+    said: list[Answer] = []
+    decoder = sam.sam_mask_decoder
+    hook = decoder.register_forward_hook(lambda _, __, out: said.append(Answer(out[0], out[1], out[3])))
+    try:
+        yield said
+    finally:
+        hook.remove()
