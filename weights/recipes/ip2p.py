@@ -30,7 +30,7 @@ from weights.recipes.tokenizer import token_ids
 from weights.world.address import Address
 from weights.world.edit import an_edit, some_versions
 
-SCENES = 6000
+SCENES = 5000
 BATCH = 24
 _NO_TEXT, _NO_SOURCE = 0.10, 0.10  # of the lessons lack their words, their picture; half of each lack both
 

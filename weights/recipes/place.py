@@ -12,6 +12,7 @@ from weights.recipes.budget import Budget
 
 STARTER = Path(__file__).parents[1] / "starter"
 TRAINING = Path(__file__).parents[2] / "var" / "training"
+_PROCESSOR = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Place:
     """Bundles go to `starter`; courses and shelves, which git does not keep, to `training`."""
 
     budget: Budget
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _PROCESSOR
     starter: Path = STARTER
     training: Path = TRAINING
     share: float = 1.0  # of the usual number of samples on shelves
@@ -30,7 +31,7 @@ def place(about: str, minutes: float, argv: list[str] | None = None) -> Place:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=minutes, help="training time over all sittings")
     parser.add_argument("--steps", type=float, default=float("inf"), help="stop after so many steps instead")
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--device", type=torch.device, default=_PROCESSOR)
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     parser.add_argument("--starter", type=Path, default=STARTER, help="folder of bundles")
     parser.add_argument("--training", type=Path, default=TRAINING, help="folder of courses and shelves")

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from safetensors.torch import save_file
+from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from weights.recipes import sam_config

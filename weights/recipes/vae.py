@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
 from weights.recipes.component import keep
 from weights.recipes.course import Plan, take
 from weights.recipes.muon import optimizer_for
-from weights.recipes.place import Place, place
 from weights.recipes.pixels import to_network
+from weights.recipes.place import Place, place
 from weights.recipes.shelf import shelved
 from weights.world.address import Address
 from weights.world.edit import GONE, some_versions
