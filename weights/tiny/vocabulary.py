@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+# fmt: off
 WORDS = (
-    "make it the a red green blue yellow orange purple pink white black circle square triangle star ring cross "
-    "heart big small remove turn into and change color of sky dress car snow fire"
-).split()
+    "make", "it", "the", "a", "red", "green", "blue", "yellow", "orange", "purple", "pink", "white",
+    "black", "circle", "square", "triangle", "star", "ring", "cross", "heart", "big", "small", "remove",
+    "turn", "into", "and", "change", "color", "of", "sky", "dress", "car", "snow", "fire",
+)
+# fmt: on
 LENGTH = 20  # tokens a text may have, with its two ends
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -22,7 +25,13 @@ def write(folder: Path) -> int:
 
     letters = sorted(ByteLevel.alphabet())
     merges = _merges()
-    tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        *("".join(pair) for pair in merges),
+        START,
+        END,
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: number for number, token in enumerate(tokens)}
     rules = "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges)

@@ -1,0 +1,1 @@
+"""Regions of pictures from clicks and boxes, by SAM 2."""

@@ -1,0 +1,63 @@
+"""One family's way with words: its tokenizer and its CLIP text network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from services.weights.bundle import BundleError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """`embedding` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit."""
+
+    embedding: Tensor
+    dropped: str
+
+
+class Words:
+    """Encodes text exactly as the diffusers pipelines of this family do."""
+
+    def __init__(self, tokenizer: Any, network: nn.Module) -> None:
+        self._tokenizer = tokenizer
+        self._network = network
+        config: Any = network.config
+        self.width: int = config.hidden_size
+        self.tokens: int = tokenizer.model_max_length
+        self._masked = bool(getattr(config, "use_attention_mask", False))
+        if self.tokens > config.max_position_embeddings:
+            raise BundleError(
+                f"the tokenizer allows {self.tokens} tokens but the text encoder has only "
+                f"{config.max_position_embeddings} positions; set model_max_length in tokenizer_config.json"
+            )
+        if len(tokenizer) > config.vocab_size:
+            raise BundleError(
+                f"the tokenizer knows {len(tokenizer)} tokens but the text encoder only {config.vocab_size}; "
+                "they are not of the same bundle"
+            )
+
+    @torch.inference_mode()
+    def encode(self, text: str) -> Encoded:
+        """Pads or cuts the text to the family's length, and embeds it in a pass of its own.
+
+        Rows of a shared pass would be rounded differently in different company, and a seed must give the
+        same picture whoever else asks at the time.
+        """
+        fitted = self._tokenizer(
+            text, padding="max_length", max_length=self.tokens, truncation=True, return_tensors="pt"
+        )
+        device = self._network.device
+        mask = fitted.attention_mask.to(device) if self._masked else None
+        hidden = self._network(fitted.input_ids.to(device), attention_mask=mask)[0]
+        return Encoded(hidden[0].float().cpu(), self._dropped(text))
+
+    def _dropped(self, text: str) -> str:
+        """All the text's tokens between the last that fits and the closing mark, as words again."""
+        tokens = self._tokenizer(text).input_ids
+        return (
+            self._tokenizer.decode(tokens[self.tokens - 1 : -1]).strip() if len(tokens) > self.tokens else ""
+        )

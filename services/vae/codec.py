@@ -1,0 +1,59 @@
+"""One family's way between pictures and latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from services.vae.tiles import Tiling, by_tiles
+
+
+class Codec:
+    """An AutoencoderKL speaking the denoiser's units: latents are scaled, pictures are in [-1, 1].
+
+    Every picture has a pass of its own, as it has in diffusers, so that company changes no bit of it.
+    """
+
+    def __init__(self, network: nn.Module, tiling: Tiling) -> None:
+        self._network: Any = network
+        config: Any = network.config
+        self._tiling = tiling
+        self.channels: int = config.latent_channels
+        self.factor: int = 2 ** (len(config.block_out_channels) - 1)
+        self.scale: float = config.scaling_factor
+        self._shift: float = config.shift_factor or 0.0
+
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> Tensor:
+        """The most likely latents, float32, of a picture (3, height, width)."""
+        latents = self._work(picture, self._mode, cells=(self.factor, 1))
+        return (latents - self._shift) * self.scale
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """The picture, float32 (3, height * factor, width * factor), of latents (channels, height, width).
+
+        As the network gives it: values may lie a little outside [-1, 1].
+        """
+        return self._work(latents / self.scale + self._shift, self._picture, cells=(1, self.factor))
+
+    def _work(self, values: Tensor, work: Callable[[Tensor], Tensor], cells: tuple[int, int]) -> Tensor:
+        """In one pass, or in windows where the picture is large."""
+        values = values[None].to(self._network.device)
+        pixels = values.shape[-2] * values.shape[-1] * (self.factor // cells[0]) ** 2
+        if pixels <= self._tiling.above:
+            return work(values)[0].float().cpu()
+        side, overlap = (
+            max(2, self._tiling.side // self.factor),
+            max(1, self._tiling.overlap // self.factor),
+        )
+        return by_tiles(values, work, cells=cells, side=side, overlap=overlap)[0].cpu()
+
+    def _mode(self, picture: Tensor) -> Tensor:
+        return self._network.encode(picture.to(self._network.dtype)).latent_dist.mode()
+
+    def _picture(self, latents: Tensor) -> Tensor:
+        return self._network.decode(latents.to(self._network.dtype)).sample
