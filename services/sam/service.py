@@ -94,7 +94,7 @@ def _without_words(words: Tensor) -> Refusal:
     phrase = json_text.text("words", words)
     return Refusal(
         "NOT_READY",
-        f"these weights do not understand words, so {phrase[:64]!r} cannot be looked for; use points or a box",
+        f"these weights do not understand words, so use points or a box to find {phrase[:64]!r}",
     )
 
 

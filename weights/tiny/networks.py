@@ -103,7 +103,7 @@ def sam(config: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def sam_config(*, size: int = 128, width: int = 32, memory: int = 16, trunk: int = 16) -> dict[str, Any]:
-    """sam2's model config: Hiera of four blocks, pictures of `size` x `size`."""
+    """sam2's model config: Hiera of five blocks, pictures of `size` x `size`."""
     feature = size // 16
     attention = {
         "_target_": "sam2.modeling.sam.transformer.RoPEAttention",
@@ -121,7 +121,7 @@ def sam_config(*, size: int = 128, width: int = 32, memory: int = 16, trunk: int
             "_target_": "sam2.modeling.backbones.hieradet.Hiera",
             "embed_dim": trunk,
             "num_heads": 1,
-            "stages": [1, 1, 1, 1],
+            "stages": [1, 1, 2, 1],
             "global_att_blocks": [3],
             "window_pos_embed_bkg_spatial_size": [4, 4],
             "window_spec": [8, 4, 8, 4],
