@@ -16,8 +16,6 @@ from services.refusal import Refusal
 from services.runtime import housekeeping
 from services.runtime.tensors import Tensors, received, refused, response
 
-_FINAL = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-
 
 class Denoiser(Protocol):
     """What a family offers at the door."""
@@ -52,7 +50,7 @@ class DenoiserDoor:
             try:
                 self._admit(request, sender)
             except Refusal as refusal:
-                sender.send(refused(refusal), flags=_FINAL)
+                sender.send(refused(refusal), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def close(self) -> None:
         """Lets running trajectories finish."""
@@ -62,7 +60,10 @@ class DenoiserDoor:
         tensors = received(request, self._names)
         asked = housekeeping.question(tensors)
         if asked == "facts":
-            sender.send(response(housekeeping.answer(self._denoiser.facts(), tensors)), flags=_FINAL)
+            sender.send(
+                response(housekeeping.answer(self._denoiser.facts(), tensors)),
+                flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL,
+            )
         elif asked == "probe":
             told = housekeeping.answer(self._denoiser.facts(), tensors)
             self._engine.admit(self._denoiser.probe(), _Prober(sender, told))
@@ -94,7 +95,7 @@ class _Caller:
 
     def _send(self, reply: Any, *, last: bool = False) -> None:
         try:
-            self._sender.send(reply, flags=_FINAL if last else 0)
+            self._sender.send(reply, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0)
         except pb.TritonModelException as fault:
             self._lost = True
             pb.Logger.log_warn(f"a reply could not be delivered: {fault}")

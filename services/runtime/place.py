@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from services.weights.bundle import Bundle
+from services.weights.bundle import Bundle, bundles_in
 
 WEIGHTS = "INTARSIA_WEIGHTS"
 
@@ -37,3 +37,8 @@ def weights_folder() -> Path:
 def bundle_named(name: str) -> Bundle:
     """The bundle of this name among the weights of this server."""
     return Bundle.open(weights_folder() / name)
+
+
+def bundles() -> list[Bundle]:
+    """Every bundle among the weights of this server."""
+    return list(bundles_in(weights_folder()).values())

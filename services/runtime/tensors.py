@@ -16,16 +16,17 @@ from services.refusal import Refusal
 
 Tensors = dict[str, torch.Tensor]
 
+# By name: the stub fills the backend's module in only after the model's own imports.
 _CODES = {
-    "INVALID_FIELD": pb.TritonError.INVALID_ARG,
-    "EMPTY_REGION": pb.TritonError.NOT_FOUND,
-    "NOT_FOUND": pb.TritonError.NOT_FOUND,
-    "UNKNOWN_PICTURE": pb.TritonError.NOT_FOUND,
-    "NOT_READY": pb.TritonError.UNSUPPORTED,
-    "BUSY": pb.TritonError.UNAVAILABLE,
-    "MODEL_DOWN": pb.TritonError.UNAVAILABLE,
-    "CANCELLED": pb.TritonError.CANCELLED,
-    "TIME_LIMIT": pb.TritonError.CANCELLED,
+    "INVALID_FIELD": "INVALID_ARG",
+    "EMPTY_REGION": "NOT_FOUND",
+    "NOT_FOUND": "NOT_FOUND",
+    "UNKNOWN_PICTURE": "NOT_FOUND",
+    "NOT_READY": "UNSUPPORTED",
+    "BUSY": "UNAVAILABLE",
+    "MODEL_DOWN": "UNAVAILABLE",
+    "CANCELLED": "CANCELLED",
+    "TIME_LIMIT": "CANCELLED",
 }
 
 
@@ -51,5 +52,5 @@ def response(outputs: Mapping[str, torch.Tensor]) -> Any:
 
 def refused(refusal: Refusal) -> Any:
     """An answer that says no."""
-    code = _CODES.get(refusal.reason, pb.TritonError.INTERNAL)
+    code = getattr(pb.TritonError, _CODES.get(refusal.reason, "INTERNAL"))
     return pb.InferenceResponse(error=pb.TritonError(str(refusal), code))

@@ -1,0 +1,1 @@
+"""Ways to run Intarsia: `local` on one machine, `k8s` on many."""

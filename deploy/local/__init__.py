@@ -1,0 +1,1 @@
+"""The one-machine stack: a real Triton, the orchestrator, and a supervisor that keeps them answering."""

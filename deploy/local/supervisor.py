@@ -1,0 +1,95 @@
+"""Keeps the models behind one Triton answering.
+
+A stub that died is never started again by Triton, and a stuck one never noticed. So every model is
+probed in turn; one that fails is unloaded and loaded again, and if that does not help the whole server
+is started afresh.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tritonclient.grpc import InferenceServerClient, InferenceServerException
+
+from deploy.local.probe import NotAlive, probe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to look, and how long to wait."""
+
+    between: float = 2.0  # seconds between two rounds of probes
+    answer: float = 20.0  # seconds a probe may take
+    misses: int = 2  # unanswered probes in a row before a model counts as stuck
+    loading: float = 300.0  # seconds a model may take to load
+
+
+class Supervisor:
+    """Probes and repairs. `restart` brings up the server again, whatever state it is in."""
+
+    def __init__(
+        self, url: str, models: Sequence[str], restart: Callable[[], None], patience: Patience | None = None
+    ) -> None:
+        self._url, self._models, self._restart = url, tuple(models), restart
+        self._patience = patience or Patience()
+        self._missed = dict.fromkeys(self._models, 0)
+        self.repairs = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Looks after the models until `stop` is set."""
+        while not stop.wait(self._patience.between):
+            self.look()
+
+    def look(self) -> None:
+        """One round: probes every model and repairs what does not answer."""
+        with InferenceServerClient(self._url) as client:
+            if not self._server_lives(client):
+                log.warning("Triton does not answer; starting it again")
+                self._start_again()
+                return
+            for model in self._models:
+                if not self._alive(client, model) and not self._reload(client, model):
+                    log.warning("%s cannot be loaded again; starting Triton again", model)
+                    self._start_again()
+                    return
+
+    def _server_lives(self, client: InferenceServerClient) -> bool:
+        try:
+            return client.is_server_live(client_timeout=self._patience.answer)
+        except InferenceServerException:
+            return False
+
+    def _alive(self, client: InferenceServerClient, model: str) -> bool:
+        try:
+            probe(client, model, seconds=self._patience.answer)
+        except NotAlive as fault:
+            self._missed[model] += 1
+            log.warning("%s (%d in a row)", fault, self._missed[model])
+            # A dead stub says so and will never recover; silence may only be a long step.
+            return "not healthy" not in str(fault) and self._missed[model] < self._patience.misses
+        self._missed[model] = 0
+        return True
+
+    def _reload(self, client: InferenceServerClient, model: str) -> bool:
+        """Unloading is what makes Triton give up a dead stub; loading alone does nothing."""
+        self.repairs += 1
+        try:
+            client.unload_model(model, client_timeout=self._patience.loading)
+            client.load_model(model, client_timeout=self._patience.loading)
+            probe(client, model, seconds=self._patience.answer)
+        except (InferenceServerException, NotAlive) as fault:
+            log.warning("%s did not come back: %s", model, fault)
+            return False
+        log.warning("%s was loaded again", model)
+        self._missed[model] = 0
+        return True
+
+    def _start_again(self) -> None:
+        self.repairs += 1
+        self._restart()
+        self._missed = dict.fromkeys(self._models, 0)

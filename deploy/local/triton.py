@@ -1,0 +1,176 @@
+"""A real Triton server on this machine, out of the `nvidia-pytriton` wheel.
+
+Only its binaries are used. The Python backend runs models with a stub made for one CPython version,
+found through a folder of links; the models' interpreter is the one that runs this module.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tritonclient.grpc import InferenceServerClient, InferenceServerException
+
+from deploy.local.process import Child
+
+ROOT = Path(__file__).parents[2]
+
+
+class CannotStart(RuntimeError):
+    """Something on this machine keeps Triton from starting; says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class TritonSettings:
+    """What to serve and how."""
+
+    work: Path  # for links and the log; made if missing
+    grpc_port: int
+    metrics_port: int
+    models: Sequence[str]
+    weights: Path
+    repository: Path = ROOT / "model_repository"
+    profile: str = "cpu"  # which configs/<profile>.pbtxt; empty for config.pbtxt, which wants a GPU
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cache_bytes: int = 64 << 20
+    exit_seconds: int = 30
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Triton:
+    """A running server."""
+
+    def __init__(self, settings: TritonSettings) -> None:
+        self.settings = settings
+        self.url = f"127.0.0.1:{settings.grpc_port}"
+        self.metrics_url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+        self._child = self._start()
+
+    @property
+    def pid(self) -> int:
+        """The server's process, which leads the group that its stubs belong to."""
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._child.exit_code
+
+    def wait_ready(self, seconds: float = 300.0) -> None:
+        """Returns once every model is loaded; raises CannotStart with the server's last words."""
+        deadline = time.monotonic() + seconds
+        with InferenceServerClient(self.url) as client:
+            while not self._all_ready(client):
+                if self.exit_code is not None:
+                    raise CannotStart(f"Triton ended while loading:\n{self._child.last_words()}")
+                if time.monotonic() > deadline:
+                    self.stop()
+                    raise CannotStart(f"Triton was not ready in {seconds:.0f} s:\n{self._child.last_words()}")
+                time.sleep(0.1)  # Triton offers no event for this, only the question
+
+    def stop(self) -> int:
+        """Lets requests under way finish, then ends the server and every stub."""
+        return self._child.stop(grace=self.settings.exit_seconds + 5)
+
+    def kill(self) -> None:
+        """Ends it without a chance to clean up, as a crash would."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._child.stop(grace=0)
+
+    def restart(self) -> None:
+        """A fresh server with the same settings."""
+        self._child.stop(grace=self.settings.exit_seconds + 5)
+        self._child = self._start()
+
+    def _start(self) -> Child:
+        wheel = _wheel()
+        backends = _link_backend(wheel, self.settings.work / "backends")
+        command = [
+            str(wheel / "bin/tritonserver"),
+            f"--model-repository={self.settings.repository}",
+            f"--backend-directory={backends}",
+            f"--cache-directory={wheel / 'caches'}",
+            f"--cache-config=local,size={self.settings.cache_bytes}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={model}" for model in self.settings.models),
+            "--disable-auto-complete-config",
+            "--allow-http=false",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={self.settings.grpc_port}",
+            # A client that froze or lost its network is found out within a quarter of a minute.
+            "--grpc-keepalive-time=10000",
+            "--grpc-keepalive-timeout=5000",
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={self.settings.metrics_port}",
+            f"--exit-timeout-secs={self.settings.exit_seconds}",
+        ]
+        if self.settings.profile:
+            command.append(f"--model-config-name={self.settings.profile}")
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "LD_LIBRARY_PATH": str(_libpython().parent),
+            "OMP_NUM_THREADS": str(self.settings.threads),
+            "INTARSIA_WEIGHTS": str(self.settings.weights.resolve()),
+            **self.settings.environment,
+        }
+        return Child(command, environment=environment, log=self.settings.work / "triton.log")
+
+    def _all_ready(self, client: InferenceServerClient) -> bool:
+        try:
+            return all(client.is_model_ready(model) for model in self.settings.models)
+        except InferenceServerException:
+            return False
+
+
+def _wheel() -> Path:
+    found = importlib.util.find_spec("pytriton")
+    if found is None or not found.submodule_search_locations:
+        raise CannotStart("the package nvidia-pytriton is missing: run `make install`")
+    return Path(found.submodule_search_locations[0]) / "tritonserver"
+
+
+def _libpython() -> Path:
+    """The shared library of this interpreter. Without it the stub waits for ever, so look first."""
+    name = sysconfig.get_config_var("INSTSONAME") or ""
+    places = [sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LIBPL")]
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    if multiarch:
+        places.append(f"/usr/lib/{multiarch}")
+    for place in filter(None, places):
+        library = Path(place) / name
+        if ".so" in name and library.exists():
+            return library
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise CannotStart(
+        f"this Python {version} ({sys.executable}) has no shared library, which Triton's Python backend "
+        f"needs. On Debian or Ubuntu install libpython{version}; with pyenv, build with "
+        "PYTHON_CONFIGURE_OPTS=--enable-shared."
+    )
+
+
+def _link_backend(wheel: Path, backends: Path) -> Path:
+    """A backend folder that holds the stub for this interpreter."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = wheel / f"python_backend_stubs/{version}/triton_python_backend_stub"
+    if not stub.exists():
+        raise CannotStart(f"Triton has no stub for Python {version}; use 3.10, 3.11 or 3.12")
+    folder = backends / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    originals = [
+        wheel / "backends/python/libtriton_python.so",
+        wheel / "backends/python/triton_python_backend_utils.py",
+        stub,
+    ]
+    for original in originals:
+        link = folder / original.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(original)
+    return backends.resolve()
