@@ -11,6 +11,7 @@ from intarsia.blocking import blocking, iterating
 from intarsia.calls import Calls
 from intarsia.v1 import jobs_pb2 as v1
 
+STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}
 FINISHED = (v1.Job.STATE_SUCCEEDED, v1.Job.STATE_FAILED, v1.Job.STATE_CANCELLED)
 
 
@@ -93,10 +94,9 @@ async def listing(calls: Calls, states: Iterable[str], page_size: int) -> AsyncG
 
 def state_named(word: str) -> v1.Job.State:
     """`running` -> STATE_RUNNING."""
-    words = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}
-    if word not in words:
-        raise errors.InvalidRequest(f"unknown state {word!r}; one of: {', '.join(words)}", field="states")
-    return words[word]
+    if word not in STATES:
+        raise errors.InvalidRequest(f"unknown state {word!r}; one of: {', '.join(STATES)}", field="states")
+    return STATES[word]
 
 
 def word_of(state: v1.Job.State) -> str:

@@ -1,0 +1,80 @@
+"""The command line: one subcommand per rpc, and the ways to serve.
+
+Results go to standard output, progress and complaints to standard error. With `--json`, standard output
+carries one JSON object per line and nothing else: `{"job": …}`, `{"progress": …}`, `{"result": …}`,
+`{"artifact": …}`, `{"segmentation": …}`, `{"saved": …}`, or, at the end, `{"error": …}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from intarsia import errors
+from intarsia.cli import artifacts, edit_region, jobs, segment_region, serving
+from intarsia.cli.usage import Parser, Usage
+from intarsia.cli.voice import Voice
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    the job failed, or anything not listed here
+  2    a wrong option or request
+  3    a job, an artifact or what the region looks for was not found
+  4    the server cannot be reached or is busy; trying again later is safe
+  130  cancelled
+"""
+
+
+def parser() -> Parser:
+    root = Parser(
+        prog="intarsia",
+        description="Edits regions of pictures: only the region changes, every other pixel keeps its value.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (edit_region, segment_region, jobs, artifacts, serving):
+        module.add_to(commands)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code (see `EXIT_CODES`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in serving.COMMANDS:
+        return serving.run(*arguments)
+    voice = Voice(machine="--json" in arguments)
+    try:
+        options = parser().parse_args(arguments)
+        return options.run(options, voice) or 0
+    except Usage as error:
+        voice.complain(error)
+        return 2
+    except errors.IntarsiaError as error:
+        voice.complain(error)
+        return code_of(error)
+    except KeyboardInterrupt:
+        voice.complain(errors.Cancelled("cancelled"))
+        return 130
+    except BrokenPipeError:  # whoever read our output has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        voice.complain(error)
+        return 1
+
+
+def code_of(error: errors.IntarsiaError) -> int:
+    """The exit code of an error, by its class."""
+    for kind, code in (
+        (errors.InvalidRequest, 2),
+        (errors.NotFound, 3),
+        (errors.Busy, 4),
+        (errors.ModelDown, 4),
+        (errors.Cancelled, 130),
+    ):
+        if isinstance(error, kind):
+            return code
+    return 1

@@ -1,0 +1,78 @@
+"""`intarsia artifacts`: put, get and show."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from intarsia.cli import connection
+from intarsia.cli.progress import Bytes
+from intarsia.cli.usage import Usage, artifact_name, readable, writable
+from intarsia.cli.voice import Voice
+from intarsia.client import Client
+from intarsia.v1.artifacts_pb2 import Artifact
+
+
+def add_to(commands: Any) -> None:
+    group = commands.add_parser("artifacts", help="put, get or show stored pictures")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    putter = actions.add_parser("put", help="store files, and print their names")
+    putter.set_defaults(run=put)
+    putter.add_argument("files", metavar="FILE", nargs="+", type=readable, help="- reads standard input")
+    getter = actions.add_parser("get", help="fetch an artifact")
+    getter.set_defaults(run=get)
+    getter.add_argument("name", metavar="ARTIFACT", type=artifact_name)
+    getter.add_argument("-o", "--output", metavar="FILE", required=True, help="- writes to standard output")
+    shower = actions.add_parser("show", help="describe an artifact")
+    shower.set_defaults(run=show)
+    shower.add_argument("name", metavar="ARTIFACT", type=artifact_name)
+    for action in (putter, getter):
+        connection.add_progress_option(action)
+    for action in (putter, getter, shower):
+        connection.add_options(action)
+
+
+def put(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        for file in options.files:
+            source = sys.stdin.buffer if file == "-" else file
+            with closing(Bytes(voice, options.progress, file)) as progress:
+                artifact = client.upload(source, progress=progress)
+            voice.tell("artifact", artifact, artifact.name)
+    return 0
+
+
+def get(options: argparse.Namespace, voice: Voice) -> int:
+    if options.output == "-" and options.json:
+        raise Usage("-o/--output: with --json, standard output is taken; name a file")
+    target = Path("-") if options.output == "-" else writable("--output", options.output)
+    with connection.connect(options) as client:
+        if target == Path("-"):
+            to_standard_output(client, options.name)
+            return 0
+        with closing(Bytes(voice, options.progress, str(target))) as progress:
+            client.download(options.name, to=target, progress=progress)
+    voice.tell("saved", {"name": options.name, "output": str(target)}, str(target))
+    return 0
+
+
+def show(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        artifact = client.get_artifact(options.name)
+    voice.tell("artifact", artifact, _line(artifact))
+    return 0
+
+
+def to_standard_output(client: Client, name: str) -> None:
+    """An artifact's bytes, chunk by chunk; whoever reads them learns of wrong ones by the exit code."""
+    for chunk in client.stream(name):
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def _line(artifact: Artifact) -> str:
+    stored = artifact.create_time.ToJsonString() if artifact.HasField("create_time") else ""
+    return f"{artifact.name}  {artifact.media_type}  {artifact.size_bytes} bytes  {stored}".rstrip()

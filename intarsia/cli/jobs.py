@@ -1,0 +1,88 @@
+"""`intarsia jobs`: list, show, watch and cancel."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from typing import Any
+
+from intarsia import jobs
+from intarsia.cli import connection
+from intarsia.cli.edit_region import follow, save
+from intarsia.cli.usage import job_name, writable
+from intarsia.cli.voice import Voice, as_dict
+from intarsia.v1 import jobs_pb2 as v1
+
+
+def add_to(commands: Any) -> None:
+    group = commands.add_parser("jobs", help="list, show, watch or cancel jobs")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    lister = actions.add_parser("list", help="the newest jobs")
+    lister.set_defaults(run=list_jobs)
+    lister.add_argument(
+        "--state", choices=tuple(jobs.STATES), action="append", default=[], help="only these (repeatable)"
+    )
+    lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
+    connection.add_options(lister)
+    for name, run, text in (
+        ("show", show, "how a job stands"),
+        ("watch", watch, "follow a job to its end, and fetch what it made"),
+        ("cancel", cancel, "ask a job to stop"),
+    ):
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        action.set_defaults(run=run)
+        action.add_argument("job", metavar="JOB", type=job_name, help="jobs/…")
+        if name == "watch":
+            action.add_argument("-o", "--output", metavar="FILE", help="write the edited picture here")
+            action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
+            connection.add_progress_option(action)
+        connection.add_options(action)
+
+
+def list_jobs(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        found = client.list_jobs(states=options.state, page_size=min(options.limit, 1000))
+        for job in islice(found, options.limit):
+            voice.tell("job", job, _line(job))
+    return 0
+
+
+def show(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        job = client.get_job(options.job)
+    details = [
+        f"  {key}: {value}" for key, value in as_dict(job).items() if key not in ("name", "state", "method")
+    ]
+    voice.tell("job", job, "\n".join([_line(job), *details]))
+    return 0
+
+
+def watch(options: argparse.Namespace, voice: Voice) -> int:
+    output = writable("--output", options.output) if options.output else None
+    mask = writable("--save-mask", options.save_mask) if options.save_mask else None
+    with connection.connect(options) as client:
+        finished = follow(client, options.job, voice, options.progress, None, tied=False)
+        save(client, finished, voice, output, mask)
+    return 0
+
+
+def cancel(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        job = client.cancel_job(options.job)
+    voice.tell("job", job, _line(job))
+    return 0
+
+
+def _line(job: v1.Job) -> str:
+    at = job.progress
+    where = f"{at.stage} {at.step}/{at.steps}" if at.steps else at.stage
+    since = job.create_time.ToJsonString() if job.HasField("create_time") else ""
+    why = f"{job.failure.reason}: {job.failure.message}" if job.HasField("failure") else ""
+    parts = (job.name, job.method, jobs.word_of(job.state), "" if why else where, since, why)
+    return "  ".join(part for part in parts if part)
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1; write for example --limit 20")

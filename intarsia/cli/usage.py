@@ -1,0 +1,99 @@
+"""Reading options: what is wrong with one is said by its name, with an example of a right one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from intarsia.artifacts import is_name
+
+
+class Usage(Exception):
+    """The command line is wrong; nothing has been done."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that `--json` can report wrong options as well; never guesses at
+    shortened options, which would change their meaning when new ones arrive."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message.removeprefix('argument ')} (`{self.prog} --help` lists the options)")
+
+
+def numbers(count: int, example: str) -> Callable[[str], tuple[float, ...]]:
+    """A reader of so many numbers with commas between."""
+
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers; write for example {example}")
+        return values
+
+    return read
+
+
+def corners(text: str) -> list[tuple[float, ...]]:
+    """Points with spaces between."""
+    return [numbers(2, "120,80")(point) for point in text.split()]
+
+
+def choice(text: str) -> str | int | tuple[float, ...]:
+    """`best`, `all`, a number from 0, or `nearest:X,Y` as a point."""
+    if text in ("best", "all"):
+        return text
+    if text.startswith("nearest:"):
+        return numbers(2, "nearest:120,80")(text.removeprefix("nearest:"))
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no choice; write best, all, a number from 0, or nearest:X,Y"
+    )
+
+
+def picture(text: str) -> str:
+    """A file that is there, or an artifact's name."""
+    if is_name(text) or Path(text).is_file():
+        return text
+    raise argparse.ArgumentTypeError(
+        f"there is no file {text!r}; give a picture file, or an artifact's name with all 64 digits"
+    )
+
+
+def readable(text: str) -> str:
+    """A file that is there, or - for standard input."""
+    if text == "-" or Path(text).is_file():
+        return text
+    raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+
+
+def job_name(text: str) -> str:
+    return text if text.startswith("jobs/") else f"jobs/{text}"
+
+
+def artifact_name(text: str) -> str:
+    name = text if text.startswith("artifacts/") else f"artifacts/{text}"
+    if is_name(name):
+        return name
+    raise argparse.ArgumentTypeError(f"{text!r} is no artifact's name; write artifacts/ and all 64 digits")
+
+
+def writable(option: str, path: str, *, inputs: tuple[str | None, ...] = (), force: bool = False) -> Path:
+    """A file to write to: found out before any work is done, and never one of the inputs by accident."""
+    target = Path(path)
+    if target.is_dir():
+        raise Usage(f"{option}: {path!r} is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise Usage(f"{option}: the folder {str(target.parent)!r} does not exist; create it first")
+    if not force and target.exists():
+        for source in inputs:
+            if source is not None and Path(source).exists() and target.samefile(source):
+                raise Usage(f"{option}: {path!r} is the input itself; name another file, or add --force")
+    return target
