@@ -87,27 +87,25 @@ def measure(
     uses its share of the time gets no more rungs, and neither get areas beyond it.
     """
     table: list[Measured] = []
-    for index, side in enumerate(sorted(sides)):
-        share = seconds / (len(sides) - index)
+    sides = sorted(sides)
+    left = seconds
+    for index, side in enumerate(sides):
+        share = left / (len(sides) - index)
         started = clock()
-        single = _timed(family, 1, side, clock)  # the first pass also warms up
-        per_row = pass_bytes(family, side)
+        per_row = pass_bytes(family, side)  # also warms up
         if per_row > budget_bytes and table:
             break
-        found = {1: single}
-        # A pass of n rows is guessed at n times one row, so the ladder ends before time or memory do.
-        ladder = [
-            rows for rows in LADDER if rows * single * rounds <= share and rows * per_row <= budget_bytes
-        ] or [1]
+        found = {1: _timed(family, 1, side, clock)}
+        # A pass of n rows is taken to last n times one row, so the ladder ends before time or memory do.
+        affordable = min(share / rounds / found[1], budget_bytes / per_row)
+        ladder = [rows for rows in LADDER if rows == 1 or rows <= affordable]
         for _ in range(rounds):
             for rows in ladder:
-                if clock() - started > share and rows in found:
-                    continue
-                found[rows] = min(found.get(rows, math.inf), _timed(family, rows, side, clock))
+                if rows not in found or clock() - started < share:
+                    found[rows] = min(found.get(rows, math.inf), _timed(family, rows, side, clock))
         table.append(Measured(side * side, found, per_row))
-        used = clock() - started
-        seconds = max(seconds - used, 0.0)
-        if single > share:
+        left = max(left - (clock() - started), 0.0)
+        if found[1] > share:
             break
     return Costs(tuple(table))
 

@@ -70,6 +70,7 @@ class _Seat:
     asker: Asker
     deadline: float
     held: int
+    urgent: bool = False
     trajectory: Trajectory | None = None
 
 
@@ -106,8 +107,19 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
 
-    def admit(self, request: Request, asker: Asker, deadline: float = float("inf")) -> None:
-        """Lets a request in; raises Refusal if there is no room. `deadline` is by the loop's clock."""
+    def admit(
+        self,
+        request: Request,
+        asker: Asker,
+        deadline: float = float("inf"),
+        *,
+        urgent: bool = False,
+    ) -> None:
+        """Lets a request in; raises Refusal if there is no room. `deadline` is by the loop's clock.
+
+        An urgent request is let in however full it is and leads the next pass: a question whether the
+        loop is alive must not wait behind the work.
+        """
         _, height, width = request.latents
         needs = self._costs.bytes_for(len(request.branches), height * width)
         held = state_bytes(request)
@@ -120,12 +132,19 @@ class Engine:
         with self._changed:
             if self._closing:
                 raise Refusal("MODEL_DOWN", "this model is being unloaded; ask another replica")
+            if self._thread is not None and not self._thread.is_alive():
+                raise Refusal("MODEL_DOWN", "the step loop died; the model must be loaded again")
             full = len(self._line) >= self._limits.waiting
-            if full or self._held + held + needs > self._limits.memory:
+            full = full or self._held + held + needs > self._limits.memory
+            if full and not urgent:
                 self._meter.ended("refused")
                 raise Refusal("BUSY", f"no room beside {len(self._line)} waiting requests; try again later")
             self._held += held
-            self._line.append(_Seat(request, asker, deadline, held))
+            seat = _Seat(request, asker, deadline, held, urgent)
+            if urgent:
+                self._line.appendleft(seat)
+            else:
+                self._line.append(seat)
             self._changed.notify_all()
 
     def step(self) -> bool:
@@ -165,7 +184,9 @@ class Engine:
             # Whoever left while waiting makes room at once, not when its turn would have come.
             self._line = deque(seat for seat in self._line if not self._left(seat))
             arrived = []
-            while self._line and len(self._live) + len(arrived) < self._limits.running:
+            while self._line and (
+                self._line[0].urgent or len(self._live) + len(arrived) < self._limits.running
+            ):
                 arrived.append(self._line.popleft())
         for seat in arrived:
             try:
@@ -173,6 +194,8 @@ class Engine:
             except (ValueError, ArithmeticError, RuntimeError) as fault:
                 self._leave(seat, "failed", _explained(fault))
                 continue
+            if seat.urgent:
+                seat.trajectory.turn = -1
             self._live.append(seat)
 
     def _pass(self, batch: list[Trajectory]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from services.denoising.engine import Engine
 from services.denoising.family import Request
 from services.refusal import Refusal
-from services.runtime import housekeeping
+from services.runtime import housekeeping, orphan
 from services.runtime.tensors import Tensors, received, refused, response
 
 
@@ -41,6 +41,7 @@ class DenoiserDoor:
     def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
         self._names = (*denoiser.inputs, *housekeeping.INPUTS)
+        orphan.end_with_the_server()
         engine.start()
 
     def admit(self, requests: Sequence[Any]) -> None:
@@ -66,7 +67,7 @@ class DenoiserDoor:
             )
         elif asked == "probe":
             told = housekeeping.answer(self._denoiser.facts(), tensors)
-            self._engine.admit(self._denoiser.probe(), _Prober(sender, told))
+            self._engine.admit(self._denoiser.probe(), _Prober(sender, told), urgent=True)
         else:
             self._engine.admit(self._denoiser.request(tensors), _Caller(sender), _deadline(request))
 

@@ -222,6 +222,19 @@ def test_a_full_line_is_busy_until_somebody_leaves():
     assert askers[3].latents is not None
 
 
+def test_an_urgent_request_leads_the_next_pass_however_full_it_is():
+    network = Sketch()
+    loop, probe = engine(network, running=2, waiting=1), Listener()
+    for seed in range(2):
+        loop.admit(request(seed), Listener())
+    loop.step()
+    loop.admit(request(2), Listener())
+    loop.admit(request(9, steps=1, side=2), probe, urgent=True)
+    loop.step()
+    assert probe.latents is not None
+    assert network.passes[-1].latents.shape[-1] == 2
+
+
 def test_previews_come_every_so_many_steps_and_foresee_the_result():
     loop, asker = engine(), Listener()
     loop.admit(request(steps=9, preview_every=2), asker)
