@@ -1,0 +1,14 @@
+"""VAEs behind Triton: pictures to latents and back, for every family of this server."""
+
+from services.runtime.batch_door import BatchDoor
+from services.runtime.place import bundles, device_of, precision_of
+from services.vae.service import Vae
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        device = device_of(args)
+        self.door = BatchDoor(Vae(bundles(), device, precision_of(device)))
+
+    def execute(self, requests):
+        return self.door.answer(requests)
