@@ -224,11 +224,12 @@ def test_a_full_line_is_busy_until_somebody_leaves():
 
 def test_an_urgent_request_leads_the_next_pass_however_full_it_is():
     network = Sketch()
-    loop, probe = engine(network, running=2, waiting=1), Listener()
+    loop, probe = engine(network, running=2, waiting=2), Listener()
     for seed in range(2):
         loop.admit(request(seed), Listener())
     loop.step()
-    loop.admit(request(2), Listener())
+    for seed in range(2, 4):
+        loop.admit(request(seed), Listener())
     loop.admit(request(9, steps=1, side=2), probe, urgent=True)
     loop.step()
     assert probe.latents is not None
