@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.probe import NotAlive, probe
+from deploy.local.triton import CannotStart
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,12 @@ class Supervisor:
     def run(self, stop: threading.Event) -> None:
         """Looks after the models until `stop` is set."""
         while not stop.wait(self._patience.between):
-            self.look()
+            try:
+                self.look()
+            except CannotStart as fault:
+                # Worth trying again: a port or the memory may become free.
+                if not stop.is_set():
+                    log.error("%s", fault)
 
     def look(self) -> None:
         """One round: probes every model and repairs what does not answer."""

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Triton:
         self.settings = settings
         self.url = f"127.0.0.1:{settings.grpc_port}"
         self.metrics_url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+        self._stopped = False
+        self._changing = threading.Lock()  # the owner may stop what a supervisor is about to restart
         self._child = self._start()
 
     @property
@@ -77,7 +80,9 @@ class Triton:
 
     def stop(self) -> int:
         """Lets requests under way finish, then ends the server and every stub."""
-        return self._child.stop(grace=self.settings.exit_seconds + 5)
+        self._stopped = True
+        with self._changing:
+            return self._child.stop(grace=self.settings.exit_seconds + 5)
 
     def kill(self) -> None:
         """Ends it without a chance to clean up, as a crash would."""
@@ -85,9 +90,12 @@ class Triton:
         self._child.stop(grace=0)
 
     def restart(self) -> None:
-        """A fresh server with the same settings."""
-        self._child.stop(grace=self.settings.exit_seconds + 5)
-        self._child = self._start()
+        """A fresh server with the same settings, unless it was stopped for good."""
+        with self._changing:
+            self._child.stop(grace=self.settings.exit_seconds + 5)
+            if self._stopped:
+                raise CannotStart("Triton was stopped")
+            self._child = self._start()
 
     def _start(self) -> Child:
         wheel = _wheel()

@@ -1,0 +1,68 @@
+# Everything is installed into .venv; nothing outside this folder is touched.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PACKAGES := intarsia orchestrator services weights deploy benchmarks tests
+
+.PHONY: help
+help: ## Lists the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
+
+.PHONY: install
+install: $(VENV)/.serving ## Installs what serving needs into .venv.
+
+.PHONY: demo
+demo: $(VENV)/.serving ## Starts everything, edits a region of a picture into demo/, and stops again.
+	$(BIN)/python -m deploy.local.demo
+
+.PHONY: serve
+serve: $(VENV)/.serving ## Runs the whole platform in the foreground until Ctrl-C.
+	$(BIN)/intarsia up $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev ## Runs the whole suite, against a real tritonserver.
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## Format, lint, types, generated code, proto lint and compatibility.
+	$(BIN)/ruff format --check $(wildcard $(PACKAGES))
+	$(BIN)/ruff check $(wildcard $(PACKAGES))
+	$(BIN)/mypy
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against protos/baseline.binpb
+
+.PHONY: format
+format: $(VENV)/.dev ## Formats the code and mends what can be mended.
+	$(BIN)/ruff format $(wildcard $(PACKAGES))
+	$(BIN)/ruff check --fix $(wildcard $(PACKAGES))
+
+.PHONY: protos
+protos: $(VENV)/.dev ## Generates intarsia/v1 from protos/.
+	$(BIN)/python protos/generate.py
+
+.PHONY: starter-weights
+starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; goes on where it was stopped.
+	$(BIN)/python -m weights.recipes $(ARGS)
+
+.PHONY: clean
+clean: ## Removes what was made here, except .venv and training checkpoints.
+	rm -rf demo var/demo var/artifacts var/triton .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	"$$(deploy/local/find_python.sh)" -m venv $(VENV)
+
+$(VENV)/.serving: requirements/serving.txt requirements/bare.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) torch==2.13.0
+	$(PIP) -r requirements/serving.txt
+	$(PIP) --no-deps -r requirements/bare.txt
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serving
+	$(PIP) --editable '.[dev]'
+	@touch $@

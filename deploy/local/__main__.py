@@ -1,0 +1,74 @@
+"""Runs the whole platform in the foreground until Ctrl-C.
+
+python -m deploy.local --port 50051 --weights weights/starter
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.local.probe import NotAlive
+from deploy.local.stack import Stack, StackSettings
+from deploy.local.triton import CannotStart
+from deploy.local.weights import default_weights
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 after Ctrl-C or SIGTERM, 1 if something could not start or ended by itself."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = StackSettings(
+        data=options.data,
+        weights=options.weights or default_weights(options.data),
+        port=options.port,
+        metrics_port=options.metrics_port,
+        triton_port=options.triton_port,
+        triton_metrics_port=options.triton_metrics_port,
+        profile="" if options.gpu else "cpu",
+        threads=options.threads,
+    )
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    try:
+        with Stack(settings) as stack:
+            print(f"serving on {stack.address}", flush=True)
+            print(f"metrics: {stack.metrics_url} and {stack.triton.metrics_url}", flush=True)
+            while not ended.wait(1.0):
+                fault = stack.failed()
+                if fault:
+                    print(fault, file=sys.stderr)
+                    return 1
+            print("stopping: finishing what is under way", flush=True)
+    except (CannotStart, NotAlive) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="intarsia up", description="Runs the whole platform on this machine."
+    )
+    parser.add_argument("--port", type=int, default=50051, help="of the gRPC service; 0 for any free one")
+    parser.add_argument("--metrics-port", type=int, default=0, help="of the orchestrator's metrics")
+    parser.add_argument("--triton-port", type=int, default=0, help="of Triton's gRPC")
+    parser.add_argument("--triton-metrics-port", type=int, default=0, help="of Triton's metrics")
+    parser.add_argument("--data", type=Path, default=Path("var"), help="folder for artifacts and logs")
+    parser.add_argument("--weights", type=Path, help="folder of bundles; starter weights by default")
+    parser.add_argument("--gpu", action="store_true", help="one GPU per model, as config.pbtxt says")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="of each model on a processor"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,165 @@
+"""The whole platform on one machine: Triton with its models, a supervisor, the orchestrator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import InferenceServerClient
+
+from deploy.local.ports import free_ports
+from deploy.local.probe import probe
+from deploy.local.process import Child
+from deploy.local.supervisor import Patience, Supervisor
+from deploy.local.triton import CannotStart, Triton, TritonSettings
+
+log = logging.getLogger(__name__)
+
+MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What to run and where. A port of 0 takes any free one."""
+
+    data: Path  # artifacts, links and logs
+    weights: Path
+    port: int = 0
+    metrics_port: int = 0
+    triton_port: int = 0
+    triton_metrics_port: int = 0
+    models: tuple[str, ...] = MODELS
+    profile: str = "cpu"
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    patience: Patience = field(default_factory=Patience)
+    drain_seconds: float = 30.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stack:
+    """Everything running; a context manager that ends it all.
+
+    Start and stop it from the same long-lived thread: the children are bound to it.
+    """
+
+    def __init__(self, settings: StackSettings) -> None:
+        self.settings = settings
+        if not settings.weights.is_dir():
+            raise CannotStart(
+                f"there are no weights at {settings.weights}; name a folder of bundles, or make random ones "
+                "with `python -m weights.tiny FOLDER`"
+            )
+        wished = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
+        free = free_ports(len(wished))
+        port, metrics, grpc_port, triton_metrics = (
+            wish or found for wish, found in zip(wished, free, strict=True)
+        )
+        self.address = f"127.0.0.1:{port}"
+        self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
+        self.triton = Triton(
+            TritonSettings(
+                work=settings.data / "triton",
+                grpc_port=grpc_port,
+                metrics_port=triton_metrics,
+                models=settings.models,
+                weights=settings.weights,
+                profile=settings.profile,
+                threads=settings.threads,
+                environment=settings.environment,
+            )
+        )
+        self.supervisor = Supervisor(self.triton.url, settings.models, self._restart, settings.patience)
+        self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._stop = threading.Event()
+        self._orchestrator: Child | None = None
+        self._environment = {
+            **os.environ,
+            "INTARSIA_LISTEN": self.address,
+            "INTARSIA_METRICS_LISTEN": f"127.0.0.1:{metrics}",
+            "INTARSIA_TRITON": self.triton.url,
+            "INTARSIA_ARTIFACTS": str((settings.data / "artifacts").resolve()),
+            "INTARSIA_DRAIN_SECONDS": str(settings.drain_seconds),
+            **settings.environment,
+        }
+
+    def __enter__(self) -> Stack:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns once everything answers and numbers were seen to cross unharmed."""
+        self.triton.wait_ready()
+        with InferenceServerClient(self.triton.url) as client:
+            for model in self.settings.models:
+                facts = probe(client, model, seconds=self.settings.patience.loading)
+                log.info("%s is alive: %s", model, facts)
+        self._orchestrator = Child(
+            [sys.executable, "-m", "orchestrator"],
+            environment=self._environment,
+            log=self.settings.data / "orchestrator.log",
+        )
+        self._wait_serving(self._orchestrator)
+        self._watching.start()
+
+    @property
+    def orchestrator_pid(self) -> int:
+        """The orchestrator's process."""
+        if self._orchestrator is None:
+            raise CannotStart("the orchestrator was not started")
+        return self._orchestrator.pid
+
+    def failed(self) -> str | None:
+        """Why the platform cannot go on, or None."""
+        if self._orchestrator is not None and self._orchestrator.exit_code is not None:
+            return f"the orchestrator ended:\n{self._orchestrator.last_words()}"
+        return None
+
+    def stop(self) -> None:
+        """Ends everything, front to back: whoever is still being served is served to the end."""
+        if self._orchestrator is not None:
+            self._orchestrator.stop(grace=self.settings.drain_seconds + 5)
+        self._stop.set()
+        self.triton.stop()
+        if self._watching.is_alive():
+            self._watching.join(self.settings.patience.answer)
+
+    def _watch(self) -> None:
+        self.supervisor.run(self._stop)
+
+    def _restart(self) -> None:
+        if not self._stop.is_set():
+            self.triton.restart()
+            self.triton.wait_ready()
+
+    def _wait_serving(self, orchestrator: Child, seconds: float = 60.0) -> None:
+        with grpc.insecure_channel(self.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if orchestrator.exit_code is not None:
+                    raise CannotStart(f"the orchestrator ended:\n{orchestrator.last_words()}")
+                try:
+                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
+                except grpc.RpcError:
+                    continue
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+        raise CannotStart(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.last_words()}")

@@ -1,0 +1,30 @@
+"""Which weights to serve when none are named."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.local.triton import ROOT
+
+log = logging.getLogger(__name__)
+
+STARTER = ROOT / "weights/starter"
+NEEDED = ("ip2p", "sam")
+
+
+def default_weights(data: Path) -> Path:
+    """The starter weights, or random ones under `data` where a checkout has no starter weights yet."""
+    if all((STARTER / bundle).is_dir() for bundle in NEEDED):
+        return STARTER
+    folder = data / "random-weights"
+    if not folder.is_dir():
+        log.warning("no starter weights in this checkout: serving random ones, which make noise")
+        unfinished = folder.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "weights.tiny", str(unfinished)], check=True)
+        unfinished.rename(folder)
+    return folder
