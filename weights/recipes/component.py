@@ -50,4 +50,4 @@ def write_index(folder: Path, pipeline: str) -> None:
 
 def read_vae(folder: Path) -> AutoencoderKL:
     """A frozen autoencoder in float32."""
-    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+    return AutoencoderKL.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)

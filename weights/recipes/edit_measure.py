@@ -99,7 +99,9 @@ def figures_of(question: Question, made: np.ndarray) -> dict[str, float]:
         figures["recolour right"] = float(named and saturation > 0.35)
         figures["recolour within 15"] = float(abs(off) < 15 and saturation > 0.35)
         return figures
-    return {**figures, f"{question.edit.kind} IoU": _shape_iou(question, made, around)}
+    idle = (question.before & question.after).sum() / (question.before | question.after).sum()
+    kind = question.edit.kind
+    return {**figures, f"{kind} IoU": _shape_iou(question, made, around), f"{kind} idle IoU": float(idle)}
 
 
 def _hue_off(question: Question, made: np.ndarray) -> tuple[float, float]:

@@ -54,6 +54,13 @@ def latents_of(vae: AutoencoderKL, split: str, index: int) -> dict[str, np.ndarr
         return {"latents": vae.encode(x).latent_dist.mode().half().numpy()}
 
 
+def edit_shelf(vae: AutoencoderKL, where: Place) -> np.ndarray:
+    """The latents of all training scenes, float16 (scenes, 5, 4, 16, 16), unscaled."""
+    count = int(SCENES * where.share)
+    shelf = shelved(where.training / "edits", count, lambda index: latents_of(vae, "train", index))
+    return np.array(shelf["latents"])
+
+
 class Lessons:
     """Batches of edits, each a function of the step."""
 
@@ -86,9 +93,7 @@ def train(where: Place) -> None:
     vae = read_vae(folder / "vae")
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     scaling = vae.config.scaling_factor
-    count = int(SCENES * where.share)
-    shelf = shelved(where.training / "edits", count, lambda index: latents_of(vae, "train", index))
-    lessons = Lessons(np.array(shelf["latents"]), tokenizer, scaling)
+    lessons = Lessons(edit_shelf(vae, where), tokenizer, scaling)
     editor, schedule = Editor(tokenizer, scaling).to(where.device), denoiser.scheduler()
 
     def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:

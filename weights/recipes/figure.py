@@ -1,0 +1,54 @@
+"""Figures: what was measured, what it must at least be, what it should be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number. Without a minimum it is told for understanding only."""
+
+    metric: str
+    value: float
+    minimum: float | None = None
+    goal: float | None = None
+    unit: str = ""
+    least: bool = False  # true where smaller is better
+
+    @property
+    def verdict(self) -> str:
+        if self.minimum is None:
+            return ""
+        sign = -1 if self.least else 1
+        if sign * self.value >= sign * self.goal:
+            return "goal"
+        return "reached" if sign * self.value >= sign * self.minimum else "under"
+
+    def row(self) -> tuple[str, ...]:
+        return (self.metric, *(self._shown(x) for x in (self.value, self.minimum, self.goal)), self.verdict)
+
+    def plain(self) -> dict:
+        """For a card: plain numbers and words."""
+        return {**asdict(self), "value": round(self.value, 4), "verdict": self.verdict}
+
+    def _shown(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        if self.unit == "%":
+            return f"{value:.1%}".replace("%", " %")
+        return f"{value:.2f} {self.unit}" if self.unit else f"{value:.3f}"
+
+
+HEADINGS = ("metric", "figure", "minimum", "goal", "")
+
+
+def table(figures: list[Figure]) -> str:
+    """A Markdown table, aligned so that it reads well in a terminal too."""
+    rows = [HEADINGS, *(figure.row() for figure in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])

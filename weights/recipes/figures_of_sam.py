@@ -1,0 +1,87 @@
+"""The figures of the bundle that selects and follows, measured through the stock video predictor."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from sam2.modeling.sam2_base import SAM2Base
+
+from weights.recipes import sam_config
+from weights.recipes.figure import Figure
+from weights.recipes.sam_lesson import SMALLEST
+from weights.recipes.sam_loss import iou
+from weights.recipes.sam_measure import click_figures
+from weights.recipes.sam_prompt import deepest
+from weights.world.address import Address
+from weights.world.clip import Film, a_clip, film
+
+
+def load(folder: Path, *, video: bool = False) -> SAM2Base:
+    """Stock classes from the bundle's yaml, its weights in float32, strictly by name."""
+    sam = sam_config.build(sam_config.read(folder / "config.yaml"), video=video)
+    state = load_file(folder / "model.safetensors")
+    sam.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
+    return sam.eval()
+
+
+def measure(folder: Path, split: str, count: int) -> list[Figure]:
+    """`count` scenes, `count` stories of 24 frames, and drifts of 8 frames with about as many things."""
+    said = click_figures(load(folder), split, count)
+    predictor = load(folder, video=True)
+    drift = [js for index in range(count * 2 // 5) for js in tracked(predictor, split, "drift", index)]
+    hidden = [js for index in range(0, count, 2) for js in tracked(predictor, split, "hide", index)]
+    left = [js for index in range(1, count, 2) for js in tracked(predictor, split, "leave", index)]
+    fall = np.mean([js[0] - js[-1] for js in drift])
+    return [
+        Figure("click IoU, deepest interior point", said["click deepest"], 0.91, 0.94),
+        Figure("click IoU, random interior point", said["click random"], 0.88, 0.92),
+        Figure("box IoU", said["box"], 0.88, 0.92),
+        Figure("tracking J, 8 frames", _mean(drift), 0.87, 0.92),
+        Figure("tracking J, 24 frames, occlusion or return", _mean(hidden + left), 0.75, 0.85),
+        Figure("tracking J, 24 frames, occlusion", _mean(hidden)),
+        Figure("tracking J, 24 frames, leaving and returning", _mean(left)),
+        Figure("tracking J, fall from frame 1 to frame 7", float(fall)),
+    ]
+
+
+@torch.inference_mode()
+def tracked(predictor, split: str, plot: str, index: int) -> list[list[float]]:
+    """J per frame after the first: of every thing in a drift, of the hero in a story."""
+    drift = plot == "drift"
+    stream = "sam drift" if drift else "sam story"
+    shown = film(a_clip(Address(split, stream, index), frames=8 if drift else 24, plot=plot))
+    asked = np.flatnonzero(shown.masks[0].sum((1, 2)) > SMALLEST)
+    asked = [int(thing) for thing in asked if drift or thing == 0]
+    if not asked:
+        return []
+    masks = followed(predictor, shown, asked)
+    truth = torch.from_numpy(shown.masks)
+    return [iou(masks[thing], truth[:, thing])[1:].tolist() for thing in asked]
+
+
+def followed(predictor, shown: Film, things: list[int]) -> dict[int, torch.Tensor]:
+    """Masks bool (frames, height, width) of things clicked on in frame 0, through JPEG files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for frame, pixels in enumerate(shown.pixels):
+            name = str(Path(folder) / f"{frame:05d}.jpg")
+            cv2.imwrite(name, pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
+        state = predictor.init_state(folder)
+    for thing in things:
+        point = deepest(shown.masks[0, thing]).astype(np.float32)[None]
+        predictor.add_new_points_or_box(state, 0, thing, points=point, labels=np.array([1], np.int32))
+    masks = {
+        thing: torch.zeros(shown.masks.shape[0], *shown.masks.shape[2:], dtype=torch.bool) for thing in things
+    }
+    for frame, ids, logits in predictor.propagate_in_video(state):
+        for thing, mask in zip(ids, logits[:, 0] > 0, strict=True):
+            masks[thing][frame] = mask
+    return masks
+
+
+def _mean(rows: list[list[float]]) -> float:
+    return float(np.mean([np.mean(row) for row in rows]))
