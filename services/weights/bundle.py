@@ -115,7 +115,12 @@ class Bundle:
     @property
     def defaults(self) -> dict[str, Any]:
         """How these weights want to be used, for example {"steps": 10, "guidance": 2.5}; may be empty."""
-        return dict(self._notes().get("defaults", {}))
+        return dict(self._notes("intarsia.json").get("defaults", {}))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Where the weights come from and what they can do, as their maker wrote it; may be empty."""
+        return self._notes("card.json")
 
     @property
     def digest(self) -> str:
@@ -154,8 +159,8 @@ class Bundle:
             )
         return files
 
-    def _notes(self) -> dict[str, Any]:
-        file = self.folder / "intarsia.json"
+    def _notes(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
         return _json(file) if file.is_file() else {}
 
 

@@ -1,0 +1,1 @@
+"""Published checkpoints into bundles: offline, and without free unpickling."""
