@@ -1,0 +1,139 @@
+"""Masks: which pixels belong to a region, and to what degree.
+
+Masks are float32 shaped (height, width) in [0, 1]; 1.0 means the pixel belongs to the region wholly. A
+pixel belongs to a drawn shape if its centre does, so shapes that share an edge share no pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.outline import filled, grown, shrunk
+from intarsia.canvas.region import All, Best, Box, Candidate, Choice, Index, Polarity, Shaping
+from intarsia.errors import EmptyRegion, InvalidRequest
+
+
+def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int) -> np.ndarray:
+    """The inside of a closed outline of (x, y) corners, by the even-odd rule. It may overhang."""
+    outline = np.asarray(corners, np.float64)
+    mask = np.zeros((height, width), np.float32)
+    top, bottom = _centres(outline[:, 1].min(), outline[:, 1].max(), height)
+    left, right = _centres(outline[:, 0].min(), outline[:, 0].max(), width)
+    if top >= bottom or left >= right:
+        return mask
+    # Walking along a row, every line crossed flips inside and outside.
+    flips = np.zeros((bottom - top, right - left + 1), np.uint8)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        first, last = _centres(min(y0, y1), max(y0, y1), height)
+        if first < last:
+            rows = np.arange(first, last)
+            crossings = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64)
+            flips[rows - top, columns - left] ^= 1
+    mask[top:bottom, left:right] = np.bitwise_xor.accumulate(flips, axis=1)[:, :-1]
+    return mask
+
+
+def box_mask(box: Box, height: int, width: int) -> np.ndarray:
+    """The inside of a rectangle, which may overhang."""
+    mask = np.zeros((height, width), np.float32)
+    top, bottom = _centres(box.top, box.bottom, height)
+    left, right = _centres(box.left, box.right, width)
+    mask[top:bottom, left:right] = 1.0
+    return mask
+
+
+def mask_from_picture(pixels: np.ndarray, polarity: Polarity) -> np.ndarray:
+    """Reads levels (height, width), uint8 or uint16, as degrees of belonging.
+
+    `pixels` are grey levels for white and black, the alpha channel for opaque and transparent.
+    """
+    mask = np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+    if polarity in (Polarity.BLACK_INSIDE, Polarity.TRANSPARENT_INSIDE):
+        np.subtract(1.0, mask, out=mask)
+    return mask
+
+
+def choose(candidates: Sequence[Candidate], choice: Choice) -> np.ndarray:
+    """The mask that is meant. Raises `EmptyRegion` if there is no candidate to choose from."""
+    ranked = sorted(candidates, key=lambda candidate: -candidate.score)
+    if not ranked:
+        raise EmptyRegion("nothing was found to choose from; point at the thing in another way")
+    if isinstance(choice, Best):
+        return ranked[0].mask
+    if isinstance(choice, All):
+        return np.maximum.reduce([candidate.mask for candidate in ranked])
+    if isinstance(choice, Index):
+        if not 0 <= choice.index < len(ranked):
+            raise InvalidRequest(
+                f"there are {len(ranked)} candidates, so the index must be below that, got {choice.index}",
+                field="region.choice.index",
+            )
+        return ranked[choice.index].mask
+    # min() keeps the first of equals, which is the one with the higher score.
+    return min(ranked, key=lambda candidate: _distance(candidate.mask, choice.x, choice.y)).mask
+
+
+def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
+    """The mask with its holes filled, then grown, shrunk and inverted as asked; feathering comes later.
+
+    May return the very same array if nothing is asked for.
+    """
+    box = _extent(mask)
+    if box is not None and (shaping.fill_holes or shaping.grow > 0 or shaping.shrink > 0):
+        # One pixel more than growing needs: shrinking must see the outside on every side there is one.
+        around = box.widened(int(np.ceil(shaping.grow)) + 1, height=mask.shape[0], width=mask.shape[1])
+        part = mask[around.window]
+        if shaping.fill_holes:
+            part = filled(part, at_most=shaping.fill_holes)
+        if shaping.grow > 0:
+            part = grown(part, by=shaping.grow)
+        if shaping.shrink > 0:
+            part = shrunk(part, by=shaping.shrink)
+        mask = np.zeros(mask.shape, np.float32)
+        mask[around.window] = part
+    return 1.0 - mask if shaping.invert else mask
+
+
+def bounding_box(mask: np.ndarray) -> PixelBox:
+    """The smallest box around every pixel above 0. Raises `EmptyRegion` if there is none."""
+    box = _extent(mask)
+    if box is None:
+        raise EmptyRegion("the region selects no pixel; click elsewhere, or shrink it less")
+    return box
+
+
+def _extent(mask: np.ndarray) -> PixelBox | None:
+    rows = np.flatnonzero(cv2.reduce(mask, 1, cv2.REDUCE_MAX))
+    if rows.size == 0:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(cv2.reduce(mask[top:bottom], 0, cv2.REDUCE_MAX))
+    return PixelBox(int(columns[0]), top, int(columns[-1]) + 1, bottom)
+
+
+def _centres(start: float, end: float, size: int) -> tuple[int, int]:
+    """The pixels, as a half-open range within the picture, whose centres lie in [start, end)."""
+    first, last = np.clip((np.ceil(start - 0.5), np.ceil(end - 0.5)), 0, size)
+    return int(first), int(last)
+
+
+def _distance(mask: np.ndarray, x: float, y: float) -> float:
+    """Squared distance from a point to the nearest pixel of a mask, 0 on the pixel itself."""
+    box = _extent(mask)
+    if box is None:
+        return np.inf
+    across = np.arange(box.left, box.right)
+    across = np.maximum(np.maximum(across - x, x - across - 1), 0) ** 2
+    nearest = np.inf
+    for row in range(box.top, box.bottom):
+        down = max(row - y, y - row - 1, 0.0) ** 2
+        if down < nearest:
+            inside = mask[row, box.left : box.right] > 0
+            if inside.any():
+                nearest = min(nearest, down + float(across[inside].min()))
+    return nearest

@@ -1,0 +1,70 @@
+"""Outlines: moving a mask's border by exact distances, and closing its holes.
+
+Distances run from pixel centre to pixel centre, the same in every direction. The picture's own edge is
+not a border: nothing is known beyond it, so nothing shrinks away from it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from intarsia.canvas.box import PixelBox, tiles
+
+_TILE = 1024
+# A soft mask is moved level by level; sixteen levels are finer than a border can be seen.
+_LEVELS = 16
+# OpenCV's distances carry rounding; up to 1024 pixels, different distances differ by more than twice this.
+_ROUNDING = 2e-4
+
+
+def grown(mask: np.ndarray, *, by: float) -> np.ndarray:
+    """Every pixel takes the highest degree found within `by` pixels.
+
+    Exact for masks of one degree; of softer masks, what is added has its degree rounded down to a
+    sixteenth of the highest.
+    """
+    height, width = mask.shape
+    whole = PixelBox(0, 0, width, height)
+    levels = _levels(mask)
+    result = mask.copy()
+    for tile, around in tiles(whole, size=_TILE, halo=int(np.ceil(by)), height=height, width=width):
+        part, target, core = mask[around.window], result[tile.window], tile.within(around).window
+        for level in levels:
+            below = part < level
+            if below.all() or not below[core].any():
+                continue
+            away = cv2.distanceTransform(below.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[core]
+            target[(away <= by + _ROUNDING) & (target < level)] = level
+    return result
+
+
+def shrunk(mask: np.ndarray, *, by: float) -> np.ndarray:
+    """Every pixel takes the lowest degree found within `by` pixels: the outside grows inward."""
+    return 1.0 - grown(1.0 - mask, by=by)
+
+
+def filled(mask: np.ndarray, *, at_most: int) -> np.ndarray:
+    """Holes of at most so many pixels become wholly inside.
+
+    A hole is a patch of pixels below one half that the region encloses; what reaches the edge of the
+    array is open, not a hole.
+    """
+    outside = (mask < 0.5).view(np.uint8)
+    framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(1,))
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
+    hole = facts[:, cv2.CC_STAT_AREA] <= at_most
+    hole[0] = False  # the region itself
+    hole[labels[0, 0]] = False  # the frame, and whatever is open to it
+    result = mask.copy()
+    result[hole[labels[1:-1, 1:-1]]] = 1.0
+    return result
+
+
+def _levels(mask: np.ndarray) -> list[float]:
+    highest = float(mask.max(initial=0.0))
+    if highest == 0:
+        return []
+    if ((mask == 0) | (mask == highest)).all():
+        return [highest]
+    return [highest * step / _LEVELS for step in range(1, _LEVELS + 1)]

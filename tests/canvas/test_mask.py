@@ -1,0 +1,224 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intarsia.canvas import outline
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.mask import (
+    bounding_box,
+    box_mask,
+    choose,
+    mask_from_picture,
+    polygon_mask,
+    shape,
+)
+from intarsia.canvas.region import All, Best, Box, Candidate, Index, Nearest, Polarity, Shaping
+from intarsia.errors import EmptyRegion, InvalidRequest
+from tests.canvas.drawing import distances, masks
+
+sides = st.integers(-10, 40)
+lengths = st.integers(1, 1200).map(lambda hundredths: hundredths / 100)
+
+
+def test_a_drawn_box_covers_its_pixels_and_no_more():
+    mask = box_mask(Box(2, 1, 5, 3), height=6, width=8)
+    assert mask.dtype == np.float32
+    assert mask.sum() == 6 and (mask[1:3, 2:5] == 1).all()
+
+
+@given(sides, sides, st.integers(1, 30), st.integers(1, 30))
+def test_a_polygon_with_the_corners_of_a_box_is_that_box(left, top, width, height):
+    right, bottom = left + width, top + height
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    assert np.array_equal(polygon_mask(corners, 30, 25), box_mask(Box(left, top, right, bottom), 30, 25))
+
+
+@given(st.lists(st.tuples(st.floats(-9, 40), st.floats(-9, 40)), min_size=3, max_size=9))
+def test_polygons_follow_the_even_odd_rule(corners):
+    mask = polygon_mask(corners, 20, 30)
+    rows, columns = np.indices(mask.shape) + 0.5
+    expected = np.zeros(mask.shape, bool)
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        spans = (min(y0, y1) <= rows) & (rows < max(y0, y1))
+        slope = (x1 - x0) / (y1 - y0) if spans.any() else 0.0
+        expected ^= spans & (x0 + (rows - y0) * slope <= columns)
+    assert np.array_equal(mask, expected.astype(np.float32))
+
+
+def test_a_star_has_a_hollow_heart():
+    turns = np.arange(5) * 4 * np.pi / 5
+    mask = polygon_mask(list(zip(50 + 40 * np.sin(turns), 50 - 40 * np.cos(turns), strict=True)), 100, 100)
+    assert mask[50, 50] == 0 and mask[20, 50] == 1
+
+
+def test_polygons_that_share_an_edge_share_no_pixel():
+    one = polygon_mask([(0, 0), (20, 0), (0, 20)], 20, 20)
+    other = polygon_mask([(20, 0), (20, 20), (0, 20)], 20, 20)
+    assert np.array_equal(one + other, np.ones((20, 20), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("polarity", "degrees"),
+    [
+        (Polarity.WHITE_INSIDE, [0, 0.4, 1]),
+        (Polarity.OPAQUE_INSIDE, [0, 0.4, 1]),
+        (Polarity.BLACK_INSIDE, [1, 0.6, 0]),
+        (Polarity.TRANSPARENT_INSIDE, [1, 0.6, 0]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_levels_of_a_mask_picture_are_degrees(polarity, degrees, dtype):
+    whole = np.iinfo(dtype).max
+    mask = mask_from_picture(np.array([[0, whole * 0.4, whole]]).astype(dtype), polarity)
+    assert mask.dtype == np.float32
+    np.testing.assert_allclose(mask, [degrees], atol=1e-6)
+
+
+def speck(x, y, score):
+    mask = np.zeros((20, 30), np.float32)
+    mask[y : y + 2, x : x + 2] = 1
+    return Candidate(mask, score)
+
+
+def test_choices_pick_by_score_number_place_or_take_all():
+    low, high, middle = candidates = [speck(2, 2, 0.2), speck(10, 10, 0.9), speck(25, 15, 0.5)]
+    assert choose(candidates, Best()) is high.mask
+    assert choose(candidates, Index(0)) is high.mask
+    assert choose(candidates, Index(1)) is middle.mask
+    assert choose(candidates, Index(2)) is low.mask
+    assert choose(candidates, Nearest(0, 0)) is low.mask
+    assert choose(candidates, Nearest(29, 19)) is middle.mask
+    assert choose(candidates, All()).sum() == 12
+
+
+def test_of_equally_near_candidates_the_surer_one_is_meant():
+    candidates = [speck(4, 4, 0.2), speck(4, 4, 0.9), speck(6, 4, 0.5)]
+    assert choose(candidates, Nearest(5.5, 5.5)) is candidates[1].mask
+    assert choose(candidates, Nearest(6.0, 5.0)) is candidates[1].mask
+
+
+def test_an_empty_candidate_is_never_the_nearest():
+    empty = Candidate(np.zeros((20, 30), np.float32), 1.0)
+    full = speck(25, 15, 0.1)
+    assert choose([empty, full], Nearest(0, 0)) is full.mask
+
+
+def test_choosing_what_is_not_there_says_so():
+    with pytest.raises(EmptyRegion):
+        choose([], Best())
+    with pytest.raises(InvalidRequest) as refusal:
+        choose([speck(0, 0, 1)], Index(1))
+    assert refusal.value.field == "region.choice.index"
+
+
+@given(masks(soft=False), lengths)
+def test_growing_takes_in_exactly_what_is_near(mask, by):
+    expected = distances(mask > 0) <= by
+    assert np.array_equal(shape(mask, Shaping(grow=by)), expected.astype(np.float32))
+
+
+@given(masks(soft=False), lengths)
+def test_shrinking_drops_exactly_what_is_near_the_outside(mask, by):
+    expected = distances(mask == 0) > by
+    assert np.array_equal(shape(mask, Shaping(shrink=by)), expected.astype(np.float32))
+
+
+@given(masks(), st.integers(0, 9), st.integers(0, 9), st.integers(0, 60), st.booleans())
+def test_shaping_treats_all_sides_alike(mask, grow, shrink, holes, invert):
+    shaping = Shaping(grow=grow, shrink=shrink, fill_holes=holes, invert=invert)
+    for turn in (np.fliplr, np.flipud, np.transpose):
+        turned = np.ascontiguousarray(turn(mask))
+        assert np.array_equal(shape(turned, shaping), turn(shape(mask, shaping)))
+
+
+@given(masks(soft=True), st.floats(0.1, 9), st.floats(0.1, 9))
+def test_soft_masks_grow_and_shrink_without_leaving_their_range(mask, grow, shrink):
+    wider, narrower = shape(mask, Shaping(grow=grow)), shape(mask, Shaping(shrink=shrink))
+    assert (wider >= mask).all() and wider.max() == mask.max()
+    assert (narrower <= mask + 1e-6).all() and narrower.min() >= 0
+
+
+def test_a_soft_mask_of_one_degree_keeps_it():
+    mask = np.zeros((15, 15), np.float32)
+    mask[5:10, 5:10] = 0.3
+    grown = shape(mask, Shaping(grow=2))
+    assert set(np.unique(grown)) == {np.float32(0), np.float32(0.3)} and grown[7, 3] > 0 and grown[7, 2] == 0
+
+
+def test_tiles_leave_no_trace(monkeypatch):
+    mask = (np.random.default_rng(3).random((90, 130)) < 0.003).astype(np.float32)
+    whole = shape(mask, Shaping(grow=11.5, shrink=4))
+    monkeypatch.setattr(outline, "_TILE", 16)
+    assert np.array_equal(shape(mask, Shaping(grow=11.5, shrink=4)), whole)
+
+
+def ring(hole):
+    mask = np.zeros((20, 20), np.float32)
+    mask[4:16, 4:16] = 1
+    mask[6 : 6 + hole, 6 : 6 + hole] = 0
+    return mask
+
+
+def test_holes_are_filled_up_to_the_size_asked_for():
+    assert shape(ring(3), Shaping(fill_holes=9)).sum() == 144
+    assert np.array_equal(shape(ring(3), Shaping(fill_holes=8)), ring(3))
+
+
+def test_a_bay_at_the_edge_of_the_picture_is_no_hole():
+    mask = np.ones((9, 9), np.float32)
+    mask[3:5, 0:2] = 0
+    assert np.array_equal(shape(mask, Shaping(fill_holes=50)), mask)
+
+
+def test_everything_but_the_selection():
+    assert np.array_equal(shape(ring(3), Shaping(invert=True)), 1 - ring(3))
+
+
+def test_holes_are_filled_before_growing_and_inverting_comes_last():
+    shaped = shape(ring(3), Shaping(fill_holes=9, grow=2, shrink=3, invert=True))
+    expected = np.ones((20, 20), np.float32)
+    expected[5:15, 5:15] = 0
+    assert np.array_equal(shaped[5:15, 5:15], expected[5:15, 5:15])
+    assert shaped[4, 10] == 1 and shaped[15, 10] == 1 and shaped[10, 4] == 1 and shaped[10, 15] == 1
+
+
+def test_shaping_leaves_its_input_alone():
+    mask = ring(3)
+    shape(mask, Shaping(fill_holes=9, grow=2, shrink=1, invert=True))
+    assert np.array_equal(mask, ring(3))
+
+
+@given(masks())
+def test_the_box_around_a_region_holds_it_and_touches_it(mask):
+    box = bounding_box(mask)
+    assert (mask[box.window] > 0).sum() == (mask > 0).sum()
+    part = mask[box.window]
+    assert part[0].any() and part[-1].any() and part[:, 0].any() and part[:, -1].any()
+
+
+def test_the_box_of_one_pixel_is_one_pixel():
+    mask = np.zeros((7, 9), np.float32)
+    mask[6, 8] = 0.01
+    assert bounding_box(mask) == PixelBox(8, 6, 9, 7)
+
+
+def test_an_empty_region_is_an_error():
+    with pytest.raises(EmptyRegion):
+        bounding_box(np.zeros((7, 9), np.float32))
+
+
+def test_exactness_of_the_distances_far_along_a_strip():
+    mask = np.zeros((3, 20000), np.float32)
+    mask[:, 19000] = 1
+    assert bounding_box(shape(mask, Shaping(grow=600))) == PixelBox(18400, 0, 19601, 3)
+
+
+def test_growing_agrees_with_a_round_brush():
+    mask = np.zeros((61, 61), np.float32)
+    mask[30, 30] = 1
+    grown = shape(mask, Shaping(grow=25))
+    rows, columns = np.indices(mask.shape) - 30
+    assert np.array_equal(grown > 0, rows**2 + columns**2 <= 625)
+    assert cv2.countNonZero(grown) == (rows**2 + columns**2 <= 625).sum()
