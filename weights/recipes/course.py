@@ -63,7 +63,12 @@ def take(
 
     def look() -> dict[str, float]:
         figures = {name: round(float(value), 4) for name, value in watch(averaged).items()}
-        row = {"step": step, "minutes": round(seconds() / 60, 2), **_rounded(smooth), **figures}
+        row = {
+            "step": step,
+            "minutes": round(seconds() / 60, 2),
+            "lessons": _rounded(smooth),
+            "watch": figures,
+        }
         with (folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(row) + "\n")
         print(f"\r{folder.name} {row}", flush=True)
