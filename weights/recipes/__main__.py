@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from weights.recipes import evaluate, ip2p, sam, sd2_inpaint, tokenizer, vae
+from weights.recipes import evaluate, ip2p, sam, sam_text, sd2_inpaint, tokenizer, vae
 from weights.recipes.place import place
 
 # Minutes of training on one processor core, as given to the weights in this repository.
-ORDER = ((vae, 28.0), (tokenizer, 0.0), (ip2p, 75.0), (sam, 85.0), (sd2_inpaint, 30.0))
+ORDER = ((vae, 28.0), (tokenizer, 0.0), (ip2p, 75.0), (sam, 85.0), (sam_text, 40.0), (sd2_inpaint, 30.0))
 
 
 def main(argv: list[str] | None = None) -> None:

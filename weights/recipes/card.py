@@ -39,8 +39,8 @@ ABOUT = {
     "sam": (
         "Selects and follows",
         "Answers a click, several clicks, a box or a mask with the mask of one thing, and follows it through "
-        "a clip in which it moves, hides and returns.",
-        ("sam",),
+        "a clip in which it moves, hides and returns. Its text head finds what a phrase names.",
+        ("sam", "sam_text"),
         (
             "Looks at 256 x 256 pixels, whatever the size of the picture; things under about 10 of those "
             "pixels are lost.",

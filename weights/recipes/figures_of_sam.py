@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from sam2.modeling.sam2_base import SAM2Base
+from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
 from weights.recipes import sam_config
 from weights.recipes.figure import Figure
@@ -17,6 +18,7 @@ from weights.recipes.sam_lesson import SMALLEST
 from weights.recipes.sam_loss import iou
 from weights.recipes.sam_measure import click_figures
 from weights.recipes.sam_prompt import deepest
+from weights.recipes.text_measure import text_figures
 from weights.world.address import Address
 from weights.world.clip import Film, a_clip, film
 
@@ -37,6 +39,7 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
     hidden = [js for index in range(0, count, 2) for js in tracked(predictor, split, "hide", index)]
     left = [js for index in range(1, count, 2) for js in tracked(predictor, split, "leave", index)]
     fall = np.mean([js[0] - js[-1] for js in drift])
+    words = text(folder / "text_head", split, count) if (folder / "text_head").is_dir() else []
     return [
         Figure("click IoU, deepest interior point", said["click deepest"], 0.91, 0.94),
         Figure("click IoU, random interior point", said["click random"], 0.88, 0.92),
@@ -46,6 +49,18 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
         Figure("tracking J, 24 frames, occlusion", _mean(hidden)),
         Figure("tracking J, 24 frames, leaving and returning", _mean(left)),
         Figure("tracking J, fall from frame 1 to frame 7", float(fall)),
+        *words,
+    ]
+
+
+def text(folder: Path, split: str, count: int) -> list[Figure]:
+    """Two phrases about each of `count` scenes."""
+    model = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
+    said = text_figures(model, CLIPTokenizer.from_pretrained(folder), split, count)
+    return [
+        Figure("words: IoU over present phrases", said["present IoU"], 0.82, 0.90),
+        Figure("words: absent phrase stays empty", said["absent empty"], 0.88, 0.96, "%"),
+        Figure("words: IoU when another phrase is said", said["swapped IoU"], 0.25, 0.15, least=True),
     ]
 
 

@@ -121,9 +121,9 @@ def train(where: Place) -> None:
         x, truth = as_input(asked.pixels, SIDE), torch.from_numpy(asked.truth).float()
         if truth.shape[-1] != SIDE:
             truth = F.adaptive_avg_pool2d(truth, SIDE)
-        logits = logits_of(
-            model, *(part.to(where.device) for part in (x, words, torch.from_numpy(asked.which)))
-        )
+        parts = (part.to(where.device) for part in (x, words, torch.from_numpy(asked.which)))
+        with torch.autocast(where.device.type, torch.bfloat16):
+            logits = logits_of(model, *parts)
         return loss_of(logits, truth.to(where.device)), {}
 
     def watch(averaged: CLIPSegForImageSegmentation) -> Mapping[str, float]:
