@@ -1,0 +1,82 @@
+"""Serves until told to stop: `python -m orchestrator`. Everything is set by `INTARSIA_*` variables."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from orchestrator import logs
+from orchestrator.settings import BadSetting, Settings
+from orchestrator.wiring import Orchestrator
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """From the first open port to the last finished job."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    orchestrator = Orchestrator(settings)
+    metrics_port = orchestrator.measure()
+    port = await orchestrator.start()
+    told_to_stop = asyncio.ensure_future(stopping.wait())
+    meeting = asyncio.ensure_future(orchestrator.meet())
+    await asyncio.wait({meeting, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+    if meeting.done():
+        meeting.result()
+        _announce(settings, port, metrics_port)
+    await told_to_stop
+    meeting.cancel()
+
+    log.info("stopping; running jobs have %g s to finish", settings.grace)
+    drained = asyncio.ensure_future(orchestrator.stop(settings.grace))
+
+    def hurry() -> None:
+        log.info("told to stop again; not waiting for jobs any more")
+        hurried.append(asyncio.ensure_future(orchestrator.jobs.drain(0)))
+
+    hurried: list[asyncio.Future[None]] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, hurry)
+    await drained
+    log.info("stopped")
+
+
+def _announce(settings: Settings, port: int, metrics_port: int) -> None:
+    listen = _with_port(settings.listen, port)
+    metrics = _with_port(settings.metrics, metrics_port)
+    print(f"intarsia orchestrator ready at {listen}, metrics at http://{metrics}/metrics", flush=True)
+    if settings.ready_file is not None:
+        _write(settings.ready_file, json.dumps({"listen": listen, "metrics": metrics}))
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _write(path: Path, text: str) -> None:
+    """Whoever waits for the file never sees half of it."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+def main() -> None:
+    try:
+        settings = Settings.read(os.environ)
+    except BadSetting as error:
+        sys.exit(f"orchestrator: {error}")
+    logs.to_stderr(settings.log_level)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The public face: one servicer per service of `intarsia.v1`."""

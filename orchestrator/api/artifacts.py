@@ -1,0 +1,73 @@
+"""`intarsia.v1.Artifacts`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc
+
+from intarsia.errors import InvalidRequest
+from intarsia.v1 import artifacts_pb2 as pb
+from intarsia.v1 import artifacts_pb2_grpc as rpc
+from orchestrator.api import fields, wire
+from orchestrator.artifacts.store import ArtifactStore
+
+_CHUNK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Artifacts(rpc.ArtifactsServicer):
+    """Bytes in and out."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    async def UploadArtifact(
+        self, request_iterator: AsyncIterator[pb.UploadArtifactRequest], context: grpc.aio.ServicerContext
+    ) -> pb.Artifact:
+        pieces = aiter(request_iterator)
+        first = await anext(pieces, None)
+        if first is None or first.WhichOneof("piece") != "header":
+            raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
+        header = first.header
+        if not _SHA256.fullmatch(header.sha256):
+            raise InvalidRequest(
+                "header.sha256 must be the SHA-256 of all bytes in 64 lower-case hexadecimal digits",
+                field="header.sha256",
+            )
+        if header.size_bytes < 0:
+            raise InvalidRequest("header.size_bytes must not be negative", field="header.size_bytes")
+        kept = await self._store.put(
+            _chunks(pieces), sha256=header.sha256, size=header.size_bytes, media_type=header.media_type
+        )
+        return wire.artifact(kept)
+
+    async def DownloadArtifact(
+        self, request: pb.DownloadArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.DownloadArtifactResponse]:
+        name = fields.artifact(request.name, "name")
+        kept = await self._store.describe(name)
+        offset = fields.between(request.offset, "offset", 0, kept.size)
+        yield pb.DownloadArtifactResponse(artifact=wire.artifact(kept))
+        async with aclosing(self._store.read(name, offset)) as chunks:
+            async for chunk in chunks:
+                yield pb.DownloadArtifactResponse(chunk=chunk)
+
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Artifact:
+        return wire.artifact(await self._store.describe(fields.artifact(request.name, "name")))
+
+
+async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncIterator[bytes]:
+    async for message in pieces:
+        if message.WhichOneof("piece") != "chunk":
+            raise InvalidRequest("the header comes once, as the first message", field="header")
+        if len(message.chunk) > _CHUNK:
+            raise InvalidRequest(
+                f"a chunk may have {_CHUNK} bytes and has {len(message.chunk)}; send smaller ones",
+                field="chunk",
+            )
+        yield message.chunk

@@ -1,0 +1,100 @@
+"""Checks of single fields. Every one names the field by its path and says how to mend it."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from intarsia.errors import InvalidRequest
+
+T = TypeVar("T")
+
+_ARTIFACT = re.compile(r"artifacts/[0-9a-f]{64}")
+_JOB = re.compile(r"jobs/[0-9a-f]{32}")
+
+
+def given(message: Message, name: str) -> bool:
+    """Whether an optional field is set."""
+    return bool(message.HasField(name))
+
+
+def artifact(name: str, field: str) -> str:
+    """The full name of an artifact."""
+    if not _ARTIFACT.fullmatch(name):
+        raise InvalidRequest(
+            f"{field} must be `artifacts/` and 64 lower-case hexadecimal digits, not {name[:100]!r}; "
+            "upload it first and use the name in the answer",
+            field=field,
+        )
+    return name
+
+
+def job(name: str, field: str) -> str:
+    """The full name of a job."""
+    if not _JOB.fullmatch(name):
+        raise InvalidRequest(
+            f"{field} must be `jobs/` and 32 lower-case hexadecimal digits, not {name[:100]!r}", field=field
+        )
+    return name
+
+
+def words(text: str, field: str, *, at_most: int, required: bool = False) -> str:
+    """Text for a model."""
+    if required and not text.strip():
+        raise InvalidRequest(f"{field} is required; say it in plain words", field=field)
+    if len(text) > at_most:
+        raise InvalidRequest(
+            f"{field} may have {at_most} characters and has {len(text)}; shorten it", field=field
+        )
+    return text
+
+
+def number(value: float, field: str) -> float:
+    """Any finite number."""
+    if not math.isfinite(value):
+        raise InvalidRequest(f"{field} must be a finite number, not {value}", field=field)
+    return value
+
+
+def between(value: T, field: str, least: float, most: float) -> T:
+    """A number in [least, most]."""
+    if not least <= value <= most:  # type: ignore[operator]  # NaN is in no interval
+        raise InvalidRequest(f"{field} must be in [{least:g}, {most:g}], not {value:g}", field=field)
+    return value
+
+
+def one_of(value: int, field: str, known: Mapping[int, T]) -> T:
+    """What an enum value stands for here."""
+    if value not in known:
+        raise InvalidRequest(f"{field} has the value {value}, which this server does not know", field=field)
+    return known[value]
+
+
+def request_id(text: str) -> str:
+    """A UUID in its usual form, or nothing."""
+    if not text:
+        return ""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise InvalidRequest(
+            f"request_id must be a UUID, such as one of Python's uuid.uuid4(), not {text[:100]!r}",
+            field="request_id",
+        ) from None
+
+
+def seconds(message: Message, name: str) -> float | None:
+    """A length of time, more than 0, if the field is set."""
+    if not given(message, name):
+        return None
+    duration: Duration = getattr(message, name)
+    length = duration.seconds + duration.nanos / 1e9
+    if length <= 0:
+        raise InvalidRequest(f"{name} must be more than 0 seconds; leave it out for no limit", field=name)
+    return length

@@ -1,0 +1,57 @@
+"""`intarsia.v1.Jobs`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc
+
+from intarsia.v1 import jobs_pb2 as pb
+from intarsia.v1 import jobs_pb2_grpc as rpc
+from orchestrator.api import fields, wire
+from orchestrator.jobs import job as jobs
+
+_PAGE = 50
+
+
+class Jobs(rpc.JobsServicer):
+    """Follows and ends jobs."""
+
+    def __init__(self, driver: jobs.Jobs) -> None:
+        self._jobs = driver
+        self._ending: set[asyncio.Future[jobs.Job]] = set()
+
+    async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
+        return wire.job(await self._jobs.get(fields.job(request.name, "name")))
+
+    async def ListJobs(
+        self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListJobsResponse:
+        page = await self._jobs.list(
+            size=fields.between(request.page_size or _PAGE, "page_size", 1, 1000),
+            token=request.page_token,
+            states=wire.states(list(request.states)),
+        )
+        return pb.ListJobsResponse(jobs=[wire.job(job) for job in page.jobs], next_page_token=page.next_token)
+
+    async def WatchJob(
+        self, request: pb.WatchJobRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.Job]:
+        name = fields.job(request.name, "name")
+        await self._jobs.get(name)
+        if request.cancel_on_disconnect:
+            # However the stream ends; a job that is finished by then does not mind.
+            context.add_done_callback(lambda _: self._cancel(name))
+        async with aclosing(self._jobs.watch(name)) as states:
+            async for state in states:
+                yield wire.job(state)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
+        return wire.job(await self._jobs.cancel(fields.job(request.name, "name")))
+
+    def _cancel(self, name: str) -> None:
+        ending = asyncio.ensure_future(self._jobs.cancel(name))
+        self._ending.add(ending)  # the loop itself keeps tasks only weakly
+        ending.add_done_callback(self._ending.discard)

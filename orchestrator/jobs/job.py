@@ -1,0 +1,99 @@
+"""A job as it stands: what it was asked for, how far it is, what came of it."""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from intarsia.errors import IntarsiaError
+from orchestrator.stages.run import Progress
+
+PREFIX = "jobs/"
+
+
+class State(enum.Enum):
+    """How a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will change any more."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One moment in the life of a job."""
+
+    name: str
+    method: str
+    state: State
+    created: datetime
+    request_id: str = ""
+    progress: Progress = field(default_factory=Progress)
+    failure: IntarsiaError | None = None
+    result: Any = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, newest first, and the token that asks for the next ones; empty after the last."""
+
+    jobs: tuple[Job, ...]
+    next_token: str = ""
+
+
+class Jobs(Protocol):
+    """Drives jobs. Whoever implements it decides what survives the end of the process."""
+
+    async def submit(
+        self, method: str, request: Any, *, request_id: str = "", time_limit: float | None = None
+    ) -> Job:
+        """Takes a request in and answers at once.
+
+        The same request id gives the same job; with another request it is an InvalidRequest. Raises Busy
+        when too many wait, ModelDown when no more are taken in. `time_limit`, in seconds, counts from now.
+        """
+
+    async def get(self, name: str) -> Job:
+        """How a job stands; NotFound if there is none of that name."""
+
+    async def list(self, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
+        """Jobs in some states, or in all."""
+
+    def watch(self, name: str) -> AsyncGenerator[Job, None]:
+        """How a job stands now and after changes, at most ten times a second; the last one is final."""
+
+    async def cancel(self, name: str) -> Job:
+        """Asks a job to stop and tells how it stands; a finished one stays as it is."""
+
+    async def drain(self, grace: float) -> None:
+        """Takes nothing in any more and returns when every job is final, after `grace` seconds at most
+        by failing those that are not."""
+
+
+class Names:
+    """New names that sort by the time they were made: a UUID of version 7, its digits without dashes."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def new(self) -> str:
+        """A name greater than every earlier one."""
+        # 48 bits of milliseconds and 12 bits within them; two names in a moment differ by their order.
+        self._last = max(self._last + 1, int(time.time() * 1000) << 12)
+        when, within = self._last >> 12, self._last & 0xFFF
+        number = when << 80 | 0x7 << 76 | within << 64 | 0b10 << 62 | secrets.randbits(62)
+        return f"{PREFIX}{number:032x}"

@@ -1,0 +1,255 @@
+"""Jobs in memory: they live as long as the process does.
+
+Everything happens on one event loop, so a record changes only between two awaits and needs no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
+from orchestrator import logs, metrics
+from orchestrator.jobs.job import Job, Names, Page, State
+from orchestrator.jobs.pages import page
+from orchestrator.stages.run import Progress, Run
+from orchestrator.triton.deadline import Deadline
+from orchestrator.waiting import happened
+
+log = logging.getLogger(__name__)
+
+# Carries out a request, reporting to the run.
+Recipe = Callable[[Any, Run], Awaitable[Any]]
+
+_BETWEEN_MESSAGES = 0.1  # seconds; a watcher hears of a change at most ten times a second
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many jobs, and for how long."""
+
+    running: int = 4
+    waiting: int = 256
+    time_limit: float = 3600.0  # seconds
+    kept: int = 1000  # finished jobs
+    kept_seconds: float = 24 * 3600.0
+
+
+class MemoryJobs:
+    """Runs a bounded number of jobs at a time, in the order they came."""
+
+    def __init__(self, recipes: Mapping[str, Recipe], limits: Limits) -> None:
+        self._recipes, self._limits = recipes, limits
+        self._names = Names()
+        self._records: OrderedDict[str, _Record] = OrderedDict()  # oldest first
+        self._by_request_id: dict[str, _Record] = {}
+        self._waiting: deque[_Record] = deque()
+        self._running: set[_Record] = set()
+        self._draining = False
+
+    async def submit(
+        self, method: str, request: Any, *, request_id: str = "", time_limit: float | None = None
+    ) -> Job:
+        asked = (method, request, time_limit)
+        if request_id and (earlier := self._by_request_id.get(request_id)) is not None:
+            if earlier.asked != asked:
+                raise InvalidRequest(
+                    "this id was used for another request; choose a new one for every new request",
+                    field="request_id",
+                    job=earlier.name,
+                )
+            return earlier.job()
+        if self._draining:
+            raise ModelDown("this server is shutting down and takes no new jobs; ask again in a moment")
+        if len(self._waiting) >= self._limits.waiting:
+            raise Busy(
+                f"{len(self._waiting)} jobs are waiting already; try again later", waiting=len(self._waiting)
+            )
+        self._forget()
+        seconds = min(self._limits.time_limit, time_limit or self._limits.time_limit)
+        record = _Record(self._names.new(), asked, request_id, seconds)
+        self._records[record.name] = record
+        if request_id:
+            self._by_request_id[request_id] = record
+        # A running job is told by its deadline; the alarm also reaches one that waits or computes.
+        loop = asyncio.get_running_loop()
+        late = TimeLimit(f"the job was given up after {seconds:g} s; allow more time, or ask for fewer steps")
+        record.alarm = loop.call_later(seconds, self._stop, record, late)
+        self._waiting.append(record)
+        self._start_next()
+        return record.job()
+
+    async def get(self, name: str) -> Job:
+        return self._record(name).job()
+
+    async def list(self, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
+        self._forget()
+        newest_first: Iterator[Job] = (record.job() for record in reversed(self._records.values()))
+        return page(newest_first, size=size, token=token, states=states)
+
+    async def watch(self, name: str) -> AsyncGenerator[Job, None]:
+        record = self._record(name)
+        while True:
+            changed = record.changed
+            job = record.job()
+            said = time.monotonic()
+            yield job
+            if job.state.is_final:
+                return
+            await changed.wait()
+            # What changes in the meantime is told together; only the end is told at once.
+            await happened(record.over, within=said + _BETWEEN_MESSAGES - time.monotonic())
+
+    async def cancel(self, name: str) -> Job:
+        record = self._record(name)
+        self._stop(record, Cancelled("the job was cancelled on request"))
+        return record.job()
+
+    async def drain(self, grace: float) -> None:
+        self._draining = True
+        until = time.monotonic() + grace
+        for record in list(self._records.values()):
+            await happened(record.over, within=until - time.monotonic())
+        left = [record for record in self._records.values() if not record.over.is_set()]
+        for record in left:
+            self._stop(
+                record,
+                ModelDown(
+                    "the server shut down before this job was done; start it again with a new request id"
+                ),
+            )
+        for record in left:
+            await record.over.wait()
+
+    def _start_next(self) -> None:
+        while self._waiting and len(self._running) < self._limits.running:
+            record = self._waiting.popleft()
+            self._running.add(record)
+            metrics.JOB_WAIT_SECONDS.observe(record.begin())
+            record.task = asyncio.ensure_future(self._carry_out(record))
+        self._count()
+
+    async def _carry_out(self, record: _Record) -> None:
+        logs.job.set(record.name)
+        log.info("started")
+        method, request, _ = record.asked
+        try:
+            record.end(State.SUCCEEDED, result=await self._recipes[method](request, record.run))
+        except asyncio.CancelledError:
+            # Nobody but `_stop` cancels a job, unless the whole loop is being torn down.
+            self._fail(record, record.stopped_by or ModelDown("the server stopped"))
+        except Exception as error:  # every fault of a recipe ends its job, and no other
+            self._fail(record, record.stopped_by or logs.presentable(error))
+        finally:
+            self._running.discard(record)
+            self._settle(record)
+            self._start_next()
+
+    def _stop(self, record: _Record, why: IntarsiaError) -> None:
+        """Ends a job that is not over: at once if it waits, else as soon as its recipe lets go."""
+        if record.over.is_set() or record.stopped_by is not None:
+            return
+        record.stopped_by = why
+        if record.task is not None:
+            record.task.cancel()
+            return
+        self._waiting.remove(record)
+        self._fail(record, why)
+        self._settle(record)
+        self._count()
+
+    def _fail(self, record: _Record, why: IntarsiaError) -> None:
+        record.end(State.CANCELLED if isinstance(why, Cancelled) else State.FAILED, failure=why)
+
+    def _settle(self, record: _Record) -> None:
+        if record.alarm is not None:
+            record.alarm.cancel()
+        job = record.job()
+        metrics.JOBS_ENDED.labels(job.method, job.state.value).inc()
+        facts = {"state": job.state.value, "reason": job.failure.reason if job.failure else ""}
+        log.info("ended", extra={"facts": {"job": job.name, **facts}})
+
+    def _count(self) -> None:
+        metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
+        metrics.JOBS.labels(State.RUNNING.value).set(len(self._running))
+
+    def _record(self, name: str) -> _Record:
+        record = self._records.get(name)
+        if record is None:
+            raise NotFound(f"there is no job {name}; finished jobs are forgotten after a while", name=name)
+        return record
+
+    def _forget(self) -> None:
+        """Drops finished jobs that are too many or too old."""
+        now = datetime.now(timezone.utc)
+        finished = [record for record in self._records.values() if record.ended is not None]
+        too_many = len(finished) - self._limits.kept
+        for place, record in enumerate(finished):
+            assert record.ended is not None
+            if place < too_many or (now - record.ended).total_seconds() > self._limits.kept_seconds:
+                del self._records[record.name]
+                self._by_request_id.pop(record.request_id, None)
+
+
+class _Record:
+    """A job's memory."""
+
+    def __init__(
+        self, name: str, asked: tuple[str, Any, float | None], request_id: str, seconds: float
+    ) -> None:
+        self.name, self.asked, self.request_id = name, asked, request_id
+        self.run = Run(Deadline.after(seconds), self._wake)
+        self.over = asyncio.Event()
+        self.changed = asyncio.Event()  # set, and replaced, at every change
+        self.task: asyncio.Future[None] | None = None
+        self.alarm: asyncio.TimerHandle | None = None
+        self.stopped_by: IntarsiaError | None = None
+        self.ended: datetime | None = None
+        self._state = State.QUEUED
+        self._created = datetime.now(timezone.utc)
+        self._started: datetime | None = None
+        self._failure: IntarsiaError | None = None
+        self._result: Any = None
+
+    def begin(self) -> float:
+        """Tells how many seconds it has waited."""
+        self._state, self._started = State.RUNNING, datetime.now(timezone.utc)
+        self._wake()
+        return (self._started - self._created).total_seconds()
+
+    def end(self, state: State, *, result: Any = None, failure: IntarsiaError | None = None) -> None:
+        self._state, self._result, self._failure = state, result, failure
+        self.ended = datetime.now(timezone.utc)
+        self.over.set()
+        self._wake()
+
+    def job(self) -> Job:
+        """How it stands now."""
+        return Job(
+            name=self.name,
+            method=self.asked[0],
+            state=self._state,
+            created=self._created,
+            request_id=self.request_id,
+            progress=self._progress(),
+            failure=self._failure,
+            result=self._result,
+            started=self._started,
+            ended=self.ended,
+        )
+
+    def _progress(self) -> Progress:
+        progress = self.run.progress
+        if self._state is not State.SUCCEEDED:
+            return progress
+        return Progress(progress.stage, progress.step, progress.steps, 1.0, 0.0, progress.preview)
+
+    def _wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()

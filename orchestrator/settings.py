@@ -1,0 +1,133 @@
+"""Settings: what an orchestrator reads from its environment, once, when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class BadSetting(Exception):
+    """A variable of the environment cannot be used; says which, and what it may be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. Lengths of time are in seconds."""
+
+    # INTARSIA_LISTEN: address and port for clients; port 0 takes a free one.
+    listen: str
+    # INTARSIA_METRICS_LISTEN: address and port for Prometheus; port 0 takes a free one.
+    metrics: str
+    # INTARSIA_TRITON: where models are served, `host:port`, several separated by commas.
+    # INTARSIA_TRITON_<MODEL>, for example INTARSIA_TRITON_SAM, says so for one model alone.
+    triton: Mapping[str, tuple[str, ...]]
+    # INTARSIA_ARTIFACTS: the folder of the artifact store.
+    artifacts: Path
+    # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused.
+    jobs_running: int
+    jobs_waiting: int
+    # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are remembered, and for how long.
+    jobs_kept: int
+    jobs_kept_seconds: float
+    # INTARSIA_TIME_LIMIT_SECONDS: the most time any job may take, waiting included.
+    time_limit: float
+    # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: for questions that are answered at once.
+    segment_at_once: int
+    segment_seconds: float
+    # INTARSIA_ROOM_SECONDS: how long a job waits for room in a denoiser that has none.
+    room_seconds: float
+    # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream silent for so many times
+    # its longest step, but for at least so long, counts as dead; its first reply may take longer.
+    stall_steps: float
+    stall_floor: float
+    stall_first: float
+    # INTARSIA_DRAIN_SECONDS: time for running jobs to finish when the server is asked to stop.
+    grace: float
+    # INTARSIA_LOG_LEVEL: debug, info, warning or error.
+    log_level: str
+    # INTARSIA_READY_FILE: written, as JSON with the ports, once everything can be served.
+    ready_file: Path | None
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Reads the environment; raises BadSetting for the first variable that cannot be used."""
+        read = _Reader(environment)
+        return cls(
+            listen=read("LISTEN", "127.0.0.1:8500", _address),
+            metrics=read("METRICS_LISTEN", "127.0.0.1:8501", _address),
+            triton=_addresses(environment, read),
+            artifacts=read("ARTIFACTS", "artifacts", Path),
+            jobs_running=read("JOBS_RUNNING", "8", _count),
+            jobs_waiting=read("JOBS_WAITING", "256", _count),
+            jobs_kept=read("JOBS_KEPT", "1000", _count),
+            jobs_kept_seconds=read("JOBS_KEPT_SECONDS", "86400", _seconds),
+            time_limit=read("TIME_LIMIT_SECONDS", "3600", _seconds),
+            segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
+            segment_seconds=read("SEGMENT_SECONDS", "120", _seconds),
+            room_seconds=read("ROOM_SECONDS", "600", _seconds),
+            stall_steps=read("STALL_STEPS", "10", _seconds),
+            stall_floor=read("STALL_FLOOR_SECONDS", "30", _seconds),
+            stall_first=read("STALL_FIRST_SECONDS", "120", _seconds),
+            grace=read("DRAIN_SECONDS", "30", _seconds),
+            log_level=read("LOG_LEVEL", "info", _level),
+            ready_file=read("READY_FILE", "", lambda text: Path(text) if text else None),
+        )
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def __call__(self, name: str, default: str, meaning: Callable[[str], T]) -> T:
+        variable = f"INTARSIA_{name}"
+        text = self._environment.get(variable, default).strip()
+        try:
+            return meaning(text)
+        except ValueError as error:
+            raise BadSetting(f"{variable}={text!r}: {error}") from None
+
+
+def _addresses(environment: Mapping[str, str], read: _Reader) -> dict[str, tuple[str, ...]]:
+    variables = {f"INTARSIA_TRITON_{model.upper()}": model for model in MODELS}
+    for variable in environment:
+        if variable.startswith("INTARSIA_TRITON_") and variable not in variables:
+            raise BadSetting(f"{variable}: there is no such model; known are {', '.join(variables)}")
+    everywhere = environment.get("INTARSIA_TRITON", "127.0.0.1:8001")
+    return {model: read(f"TRITON_{model.upper()}", everywhere, _list) for model in MODELS}
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(_address(part.strip()) for part in text.split(","))
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be an address and a port, for example 127.0.0.1:8500")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("must be a whole number, at least 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise ValueError("must be a number above 0")
+    return number
+
+
+def _level(text: str) -> str:
+    if text.lower() not in _LEVELS:
+        raise ValueError(f"must be one of {', '.join(_LEVELS)}")
+    return text.lower()

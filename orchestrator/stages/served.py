@@ -1,0 +1,93 @@
+"""A model as its stage sees it: together with what it says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+
+from intarsia.errors import InternalError, InvalidRequest, ModelDown, NotReady
+from orchestrator.triton.deadline import Deadline
+from orchestrator.triton.model import Model
+from orchestrator.triton.tensors import Tensors, from_text, text
+
+# A model tells its facts at once or not at all.
+_FACTS_SECONDS = 20.0
+
+
+class Served:
+    """A model in Triton together with its facts, which are read once and again after it was down."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        fields: Mapping[str, str],
+        decoupled: bool = False,
+    ) -> None:
+        """`fields` tells which field of a request each tensor came from, to name it when one is refused.
+
+        `decoupled` models can only be streamed.
+        """
+        self._model, self._fields = model, fields
+        self._decoupled = decoupled
+        self._facts: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def facts(self) -> dict[str, Any]:
+        """What the model says about itself."""
+        if self._facts is None:
+            deadline = Deadline.after(_FACTS_SECONDS)
+            ask = {"ask": text("facts")}
+            reply: Tensors = {}
+            if self._decoupled:
+                async with aclosing(self.stream(ask, deadline=deadline)) as replies:
+                    reply = await anext(replies, {})
+            else:
+                reply = await self.infer(ask, deadline=deadline)
+            if "facts" not in reply:
+                raise InternalError(f"{self.name} told nothing about itself")
+            self._facts = from_text(reply["facts"])
+        return self._facts
+
+    async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
+        """One question, one answer."""
+        try:
+            return await self._model.infer(inputs, deadline=deadline)
+        except (ModelDown, InvalidRequest) as error:
+            raise self._seen(error) from None
+
+    async def stream(
+        self, inputs: Tensors, *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, np.ndarray], None]:
+        """One question, many answers. Close it when done."""
+        try:
+            async with aclosing(self._model.stream(inputs, deadline=deadline)) as replies:
+                async for reply in replies:
+                    yield reply
+        except (ModelDown, InvalidRequest) as error:
+            raise self._seen(error) from None
+
+    def _seen(self, error: ModelDown | InvalidRequest) -> Exception:
+        if isinstance(error, ModelDown):
+            self._facts = None  # what comes back may have other weights
+            return error
+        field = self._fields.get(error.field)
+        if field is None:
+            return InternalError(f"{self.name} refused what it was sent: {error.message}")
+        return InvalidRequest(error.message, field=field, **error.facts)
+
+
+async def of_family(served: Served, family: str) -> Mapping[str, Any]:
+    """What a model that serves several families says about one of them."""
+    families = (await served.facts())["families"]
+    if family not in families:
+        raise NotReady(
+            f"{served.name} has no weights for {family}; it has {', '.join(sorted(families)) or 'none'}"
+        )
+    return families[family]

@@ -1,0 +1,74 @@
+"""The workshop: every stage there is, and the set of them that one run works with."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.crop import Working
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.stages import denoise, sam, text_encoder, vae
+from orchestrator.stages.denoise import InstructPix2Pix
+from orchestrator.stages.pictures import Pictures
+from orchestrator.stages.previews import Previews, previews
+from orchestrator.stages.room import Room
+from orchestrator.stages.run import Run
+from orchestrator.stages.sam import Sam, Sent
+from orchestrator.stages.served import Served
+from orchestrator.stages.text_encoder import TextEncoder
+from orchestrator.stages.together import together
+from orchestrator.stages.vae import Vae
+from orchestrator.triton.models import Models
+
+
+@dataclass(frozen=True)
+class Stages:
+    """All that a recipe may call, bound to its run."""
+
+    pictures: Pictures
+    sam: Sam
+    text_encoder: TextEncoder
+    vae: Vae
+    ip2p_unet: InstructPix2Pix
+    run: Run
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Times what happens inside, and shows it as the stage being worked on."""
+        return self.run.stage(name)
+
+    def previews(
+        self, crop: PixelBox, working: Working, *, family: str
+    ) -> AbstractAsyncContextManager[Previews]:
+        """Turns foreseen latents into pictures beside the work, for as long as it lasts."""
+        return previews(self.vae, self.pictures, self.run, crop, working, family=family)
+
+
+class Workshop:
+    """What all runs share: the models, what is known about them, and the store."""
+
+    def __init__(self, models: Models, store: ArtifactStore, *, patience: float) -> None:
+        """`patience` is how many seconds a run waits for room in a denoiser."""
+        self._sam = Served(models["sam"], fields=sam.FIELDS)
+        self._text_encoder = Served(models["text_encoder"], fields=text_encoder.FIELDS)
+        self._vae = Served(models["vae"], fields=vae.FIELDS)
+        self._ip2p_unet = Served(models["ip2p_unet"], fields=denoise.FIELDS, decoupled=True)
+        self._pictures = Pictures(store)
+        self._sent = Sent()
+        self._room = Room(patience)
+
+    def at(self, run: Run) -> Stages:
+        """The stages bound to one run."""
+        return Stages(
+            pictures=self._pictures,
+            sam=Sam(self._sam, run, self._sent),
+            text_encoder=TextEncoder(self._text_encoder, run),
+            vae=Vae(self._vae, run),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._room),
+            run=run,
+        )
+
+    async def meet(self) -> None:
+        """Reads what every model says about itself; raises what the first one that cannot be asked raises."""
+        every = (self._sam, self._text_encoder, self._vae, self._ip2p_unet)
+        await together(*(served.facts() for served in every))

@@ -1,0 +1,166 @@
+"""One model in Triton: questions with one answer, and streams of many.
+
+A model may be served at several addresses. They take turns; where one is out of reach before it has
+answered anything, the next is asked: inference changes nothing, so asking twice is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2 as kserve
+from tritonclient.grpc import service_pb2_grpc as kserve_grpc
+
+from intarsia.errors import IntarsiaError, ModelDown
+from orchestrator import metrics
+from orchestrator.triton.deadline import Deadline
+from orchestrator.triton.pulse import Patience, Pulse
+from orchestrator.triton.refusals import explained
+from orchestrator.triton.tensors import Tensors, answer, request
+
+log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A restarted Triton is found again within two seconds; gRPC's own habit is to wait up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+# Makes Triton end a stream that failed with a real gRPC status instead of a bare string.
+_TYPED_ERRORS = (("triton_grpc_error", "true"),)
+
+
+class Address:
+    """One Triton server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
+        self.stub = kserve_grpc.GRPCInferenceServiceStub(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class Model:
+    """A model by its name, wherever it is served."""
+
+    def __init__(self, name: str, addresses: Sequence[Address], patience: Patience) -> None:
+        self.name = name
+        self._addresses = tuple(addresses)
+        self._turn = itertools.cycle(range(len(self._addresses)))
+        self._patience = patience
+
+    async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
+        """One question, one answer. Cancelling the caller cancels the request in Triton."""
+        for address, is_last in self._in_turn():
+            seconds = deadline.remaining()
+            message = request(self.name, inputs, seconds=seconds)
+            with _counted(self.name) as count:
+                try:
+                    return answer(await address.stub.ModelInfer(message, timeout=seconds))
+                except grpc.aio.AioRpcError as error:
+                    refusal = explained(self.name, error.details() or "", error.code())
+                    count.failed(refusal)
+                    if not isinstance(refusal, ModelDown) or is_last:
+                        raise refusal from None
+            log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
+        raise ModelDown(f"no address is configured for {self.name}", model=self.name)
+
+    async def stream(
+        self, inputs: Tensors, *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, np.ndarray], None]:
+        """One question, many answers, on a gRPC stream of its own.
+
+        Close the iterator (`contextlib.aclosing`) to be done with it: whoever stops listening, by
+        leaving or by being cancelled, cancels the request in Triton at once.
+        """
+        for address, is_last in self._in_turn():
+            pulse = Pulse(self._patience)
+            with _counted(self.name) as count:
+                try:
+                    async with aclosing(self._listen(address, inputs, deadline, pulse)) as replies:
+                        async for reply in replies:
+                            yield reply
+                    return
+                except IntarsiaError as refusal:
+                    count.failed(refusal)
+                    # Once a stream has begun its caller has seen progress; starting over is up to it.
+                    if not isinstance(refusal, ModelDown) or pulse.began or is_last:
+                        raise
+            log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
+
+    async def _listen(
+        self, address: Address, inputs: Tensors, deadline: Deadline, pulse: Pulse
+    ) -> AsyncGenerator[dict[str, np.ndarray], None]:
+        seconds = deadline.remaining()
+        message = request(self.name, inputs, seconds=seconds)
+        call = address.stub.ModelStreamInfer(iter((message,)), timeout=seconds, metadata=_TYPED_ERRORS)
+        try:
+            while (reply := await self._next(call, pulse)) is not None:
+                pulse.beat()
+                if reply.error_message:
+                    raise explained(self.name, reply.error_message, None)
+                if reply.infer_response.outputs:
+                    yield answer(reply.infer_response)
+        except grpc.aio.AioRpcError as error:
+            raise explained(self.name, error.details() or "", error.code()) from None
+        finally:
+            call.cancel()
+
+    async def _next(self, call: Any, pulse: Pulse) -> kserve.ModelStreamInferResponse | None:
+        """The next reply, None after the last one; ModelDown if it does not come in good time."""
+        allowance = pulse.allowance()
+        # Read in a task of its own: a read that ends because its call was cancelled must not look like a
+        # cancel of the one who listens, nor may waiting with a time limit swallow one.
+        reader = asyncio.ensure_future(call.read())
+        try:
+            await asyncio.wait({reader}, timeout=allowance)
+        finally:
+            silent = not reader.done()
+            reader.cancel()
+        if silent:
+            metrics.MODEL_STALLS.labels(self.name).inc()
+            raise ModelDown(
+                f"no sign of life from {self.name} for {allowance:.3g} s; try again in a moment",
+                model=self.name,
+            )
+        if reader.cancelled():
+            raise explained(self.name, await call.details() or "", grpc.StatusCode.CANCELLED)
+        reply = reader.result()
+        return None if reply is grpc.aio.EOF else reply
+
+    def _in_turn(self) -> Iterator[tuple[Address, bool]]:
+        """Every address once, beginning with the one whose turn it is; and whether it is the last."""
+        count = len(self._addresses)
+        first = next(self._turn)
+        for step in range(count):
+            yield self._addresses[(first + step) % count], step == count - 1
+
+
+class _counted:
+    """Counts a call, its duration and how it ended."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def __enter__(self) -> _counted:
+        metrics.MODEL_CALLS.labels(self._model).inc()
+        self._began = time.monotonic()
+        return self
+
+    def failed(self, error: IntarsiaError) -> None:
+        metrics.MODEL_ERRORS.labels(self._model, error.reason).inc()
+
+    def __exit__(self, *_: object) -> None:
+        metrics.MODEL_SECONDS.labels(self._model).observe(time.monotonic() - self._began)

@@ -1,0 +1,48 @@
+"""The stall timer: how long a stream may be silent before it counts as dead.
+
+Triton neither restarts a dead model nor ends its streams, so the one who waits has to notice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When silence means death."""
+
+    # A stream may be silent for this many times its longest step.
+    steps: float = 10.0
+    # It may always be silent for this many seconds.
+    floor: float = 30.0
+    # The first beat may take this many seconds: a request waits for its turn before it is stepped.
+    first: float = 120.0
+
+
+class Pulse:
+    """Counts the beats of one stream."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._longest = 0.0
+        self._last: float | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether anything was heard yet."""
+        return self._last is not None
+
+    def allowance(self) -> float:
+        """Seconds of silence that are borne from now on."""
+        if self._last is None:
+            return max(self._patience.first, self._patience.floor)
+        return max(self._patience.steps * self._longest, self._patience.floor)
+
+    def beat(self) -> None:
+        """A sign of life has come."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._longest = max(self._longest, now - self._last)
+        self._last = now

@@ -1,0 +1,99 @@
+"""An orchestrator put together from its settings: the one place where everything meets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from intarsia.errors import IntarsiaError
+from orchestrator import metrics
+from orchestrator.api.artifacts import Artifacts
+from orchestrator.api.editing import Editing
+from orchestrator.api.jobs import Jobs
+from orchestrator.api.segmentation import Segmentation
+from orchestrator.api.server import Server
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
+from orchestrator.settings import Settings
+from orchestrator.stages.run import Run
+from orchestrator.stages.workshop import Workshop
+from orchestrator.triton.models import Models
+from orchestrator.triton.pulse import Patience
+from orchestrator.workflows.edit_region import edit_region
+
+log = logging.getLogger(__name__)
+
+# Watchers of the last jobs get their last message, and downloads under way a moment.
+_GOODBYE_SECONDS = 5.0
+
+
+class Orchestrator:
+    """Serves from `start` to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        patience = Patience(
+            steps=settings.stall_steps, floor=settings.stall_floor, first=settings.stall_first
+        )
+        self._models = Models(settings.triton, patience)
+        store = ArtifactStore(settings.artifacts)
+        self._workshop = Workshop(self._models, store, patience=settings.room_seconds)
+        self.jobs = MemoryJobs(
+            {"EditRegion": _in(self._workshop, edit_region)},
+            Limits(
+                running=settings.jobs_running,
+                waiting=settings.jobs_waiting,
+                time_limit=settings.time_limit,
+                kept=settings.jobs_kept,
+                kept_seconds=settings.jobs_kept_seconds,
+            ),
+        )
+        self._server = Server(
+            Artifacts(store),
+            Segmentation(
+                self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
+            ),
+            Editing(self.jobs),
+            Jobs(self.jobs),
+        )
+
+    async def start(self) -> int:
+        """Listens, and tells the port. What needs no model is served from now on."""
+        return await self._server.start(self._settings.listen)
+
+    def measure(self) -> int:
+        """Answers Prometheus, and tells the port."""
+        host, _, port = self._settings.metrics.rpartition(":")
+        return metrics.serve(host.strip("[]"), int(port))
+
+    async def meet(self) -> None:
+        """Returns when every model has told what it is; asks again for as long as one is away."""
+        pause = 0.25
+        while True:
+            try:
+                await self._workshop.meet()
+            except IntarsiaError as error:
+                log.warning("the models are not all there yet: %s", error)
+            else:
+                await self._server.ready()
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 4.0)
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new jobs, lets those there are finish for `grace` seconds, and ends.
+
+        A job that is not finished by then fails with a reason. May be called again with less grace.
+        """
+        await self._server.retire()
+        await self.jobs.drain(grace)
+        await self._server.stop(_GOODBYE_SECONDS)
+        await self._models.close()
+
+
+def _in(workshop: Workshop, recipe: Any) -> Recipe:
+    async def carried_out(request: Any, run: Run) -> Any:
+        return await recipe(request, workshop.at(run))
+
+    return carried_out

@@ -1,0 +1,1 @@
+"""Recipes, one per rpc, to be read aloud."""

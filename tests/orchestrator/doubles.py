@@ -1,0 +1,212 @@
+"""A Triton in this process: the real protocol, with models that are a few lines of numpy.
+
+Models are held at any step and released by events, so tests wait for what happens, not for time to pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2 as kserve
+from tritonclient.grpc import service_pb2_grpc as kserve_grpc
+
+from orchestrator.triton import tensors
+from orchestrator.triton.tensors import Tensors, from_text, text
+
+FACTOR = 8
+
+
+class Refused(Exception):
+    """What a model answers instead of tensors."""
+
+    def __init__(self, words: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT) -> None:
+        super().__init__(words)
+        self.words, self.code = words, code
+
+
+class Sam:
+    """Finds a disc round the first click, and a larger one; or an ellipse in a box."""
+
+    def __init__(self) -> None:
+        self.knows_words = False
+        self.known: dict[bytes, np.ndarray] = {}
+        self.pictures_received = 0
+
+    async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
+        if "ask" in inputs:
+            yield {"facts": text({"weights": "5a" * 32, "words": self.knows_words})}
+            return
+        if "picture" in inputs:
+            self.pictures_received += 1
+            picture = inputs["picture"]
+            height, width, _ = picture.shape
+            key = hashlib.sha256(f"{height}x{width}:".encode() + picture.tobytes()).digest()
+            self.known[key] = picture
+        else:
+            key = inputs["picture_key"].tobytes()
+            if key not in self.known:
+                raise Refused("UNKNOWN_PICTURE: send its pixels", grpc.StatusCode.NOT_FOUND)
+            height, width, _ = self.known[key].shape
+        y, x = np.mgrid[:height, :width] + 0.5
+        if "words" in inputs:
+            if from_text(inputs["words"]) == "nothing":
+                yield {"masks": np.zeros((0, height, width), np.uint8), "scores": np.zeros(0, np.float32)}
+                return
+            middle, radius = (width / 2, height / 2), min(height, width) / 6
+        elif "points" in inputs:
+            middle, radius = inputs["points"][0][:2], min(height, width) / 6
+        else:
+            left, top, right, bottom = inputs["box"]
+            middle, radius = ((left + right) / 2, (top + bottom) / 2), min(right - left, bottom - top) / 2
+        away = np.hypot(x - middle[0], y - middle[1])
+        masks = np.stack([away <= radius, away <= 1.5 * radius]).astype(np.uint8)
+        yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32)}
+
+
+class TextEncoder:
+    """Numbers drawn from the words' digest; reads forty characters."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
+        if "ask" in inputs:
+            yield {"facts": text({"families": {"ip2p": {"weights": "7e" * 32}}})}
+            return
+        words = from_text(inputs["text"])
+        self.asked.append(words)
+        digest = hashlib.sha256(words[:40].encode()).digest()
+        embedding = np.frombuffer(digest, np.uint8).reshape(8, 4).astype(np.float32) / 255
+        yield {"embedding": embedding, "dropped": text(words[40:])}
+
+
+class Vae:
+    """Means over cells of 8 x 8 pixels."""
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+    async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
+        if "ask" in inputs:
+            yield {"facts": text({"families": {"ip2p": {"weights": "0a" * 32}}})}
+        elif "picture" in inputs:
+            _, height, width = inputs["picture"].shape
+            cells = inputs["picture"].reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
+            means = cells.mean(axis=(2, 4), dtype=np.float32)
+            yield {"encoded": np.concatenate([means, np.zeros_like(means[:1])])}
+        else:
+            self.decoded += 1
+            yield {"decoded": inputs["latents"][:3].repeat(FACTOR, axis=1).repeat(FACTOR, axis=2)}
+
+
+class Denoiser:
+    """Goes evenly from the source to its negative. Holds before any step that is not yet allowed."""
+
+    def __init__(self) -> None:
+        self.size = 128
+        self.hold_at: int | None = None  # before this step, counted from 0
+        self.held = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.left = asyncio.Event()  # a request was cancelled while it was held
+        self.refusals: list[Refused] = []  # answered first, one per request
+        self.requests: list[Tensors] = []
+
+    async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
+        if "ask" in inputs:
+            defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
+            facts = {"weights": "d0" * 32, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
+            yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
+            return
+        self.requests.append(inputs)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        steps, every = int(inputs["steps"][0]), int(inputs["preview_every"][0])
+        source = inputs["source"]
+        for step in range(steps):
+            if step == self.hold_at:
+                await self._hold()
+            done = step + 1
+            beat: dict[str, np.ndarray] = {"progress": np.array([done, steps], np.int32)}
+            if done == steps or (every and done % every == 0):
+                beat["latents"] = (source * (1 - 2 * done / steps)).astype(np.float32)
+            yield beat
+
+    async def _hold(self) -> None:
+        self.held.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+
+
+class Triton(kserve_grpc.GRPCInferenceServiceServicer):
+    """Serves the four models."""
+
+    def __init__(self) -> None:
+        self.sam, self.text_encoder, self.vae, self.ip2p_unet = Sam(), TextEncoder(), Vae(), Denoiser()
+        self.limits: list[int] = []  # the time limits that requests came with, in microseconds
+        self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
+        self._server = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+        )
+        kserve_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
+        self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    async def __aenter__(self) -> Triton:
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        await self._server.stop(0)
+
+    async def ModelInfer(
+        self, request: kserve.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> kserve.ModelInferResponse:
+        try:
+            return await anext(self._answers(request))
+        except Refused as refused:
+            await context.abort(refused.code, refused.words)
+            raise
+
+    async def ModelStreamInfer(
+        self, request_iterator: AsyncIterator[kserve.ModelInferRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[kserve.ModelStreamInferResponse]:
+        async for request in request_iterator:
+            try:
+                async for answer in self._answers(request):
+                    yield kserve.ModelStreamInferResponse(infer_response=answer)
+            except Refused as refused:
+                await context.abort(refused.code, refused.words)
+
+    async def _answers(self, request: kserve.ModelInferRequest) -> AsyncIterator[kserve.ModelInferResponse]:
+        if request.parameters["timeout"].int64_param:
+            self.limits.append(request.parameters["timeout"].int64_param)
+        if request.model_name in self.broken:
+            raise self.broken[request.model_name]
+        async for outputs in getattr(self, request.model_name).answer(_inputs(request)):
+            yield _response(request.model_name, outputs)
+
+
+def _inputs(request: kserve.ModelInferRequest) -> Tensors:
+    as_answer = kserve.ModelInferResponse(model_name=request.model_name)
+    for tensor in request.inputs:
+        as_answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    as_answer.raw_output_contents.extend(request.raw_input_contents)
+    return tensors.answer(as_answer)
+
+
+def _response(model: str, outputs: Tensors) -> kserve.ModelInferResponse:
+    as_request = tensors.request(model, outputs)
+    response = kserve.ModelInferResponse(model_name=model)
+    for tensor in as_request.inputs:
+        response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    response.raw_output_contents.extend(as_request.raw_input_contents)
+    return response
