@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, __version__
+from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import CLIPTextModel
 
 RECORD = "training.json"
 
@@ -20,8 +22,23 @@ def keep(network: nn.Module, folder: Path, record: dict) -> None:
     write_record(folder, record)
 
 
+def keep_text_encoder(encoder: CLIPTextModel, folder: Path, record: dict) -> None:
+    """Write a text encoder under the names of published ones, which begin with `text_model.`"""
+    keep(encoder, folder, record)
+    file = folder / "model.safetensors"
+    state = {
+        f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in load_file(file).items()
+    }
+    save_file(state, file, metadata={"format": "pt"})
+
+
 def write_record(folder: Path, record: dict) -> None:
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def write_defaults(folder: Path, **defaults: float) -> None:
+    """How these weights want to be used, for those who do not say."""
+    (folder / "intarsia.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
 
 
 def write_index(folder: Path, pipeline: str) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from weights.recipes import denoiser
-from weights.recipes.component import keep, read_vae, write_index
+from weights.recipes.component import keep, keep_text_encoder, read_vae, write_defaults, write_index
 from weights.recipes.course import Plan, take
-from weights.recipes.edit_measure import edit_figures
+from weights.recipes.edit_measure import SOURCE_GUIDANCE, STEPS, TEXT_GUIDANCE, edit_figures
 from weights.recipes.muon import optimizer_for
 from weights.recipes.pixels import to_network
 from weights.recipes.place import Place, place
@@ -119,9 +119,10 @@ def train(where: Place) -> None:
 def write(editor: Editor, where: Place, record: dict) -> None:
     folder = where.starter / "ip2p"
     keep(editor.unet, folder / "unet", record)
-    keep(editor.text_encoder, folder / "text_encoder", record)
+    keep_text_encoder(editor.text_encoder, folder / "text_encoder", record)
     denoiser.scheduler().save_pretrained(folder / "scheduler")
     write_index(folder, "StableDiffusionInstructPix2PixPipeline")
+    write_defaults(folder, steps=STEPS, guidance=TEXT_GUIDANCE, picture_guidance=SOURCE_GUIDANCE)
 
 
 def assemble(vae: AutoencoderKL, editor: Editor, tokenizer: CLIPTokenizer):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.recipes import denoiser
-from weights.recipes.component import keep, read_vae, write_index
+from weights.recipes.component import keep, keep_text_encoder, read_vae, write_index
 from weights.recipes.course import Plan, take
 from weights.recipes.fill_measure import fill_figures
 from weights.recipes.ip2p import edit_shelf
@@ -144,7 +144,7 @@ def train(where: Place) -> None:
 def write(filler: Filler, where: Place, record: dict) -> None:
     folder = where.starter / "sd2_inpaint"
     keep(filler.unet, folder / "unet", record)
-    keep(filler.text_encoder, folder / "text_encoder", record)
+    keep_text_encoder(filler.text_encoder, folder / "text_encoder", record)
     denoiser.scheduler().save_pretrained(folder / "scheduler")
     write_index(folder, "StableDiffusionInpaintPipeline")
 
