@@ -56,8 +56,6 @@ class Words:
         return Encoded(hidden[0].float().cpu(), self._dropped(text))
 
     def _dropped(self, text: str) -> str:
-        """All the text's tokens between the last that fits and the closing mark, as words again."""
-        tokens = self._tokenizer(text).input_ids
-        return (
-            self._tokenizer.decode(tokens[self.tokens - 1 : -1]).strip() if len(tokens) > self.tokens else ""
-        )
+        """The text from the first token on whose place the closing mark has taken."""
+        spans = self._tokenizer(text, return_offsets_mapping=True).offset_mapping
+        return text[spans[self.tokens - 1][0] :] if len(spans) > self.tokens else ""
