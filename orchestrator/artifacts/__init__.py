@@ -1,0 +1,1 @@
+"""Artifacts: a store of bytes named by their digest, and the codecs that read and write pictures."""

@@ -1,0 +1,133 @@
+"""Drafts: files being written, which appear under their name complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from intarsia.errors import Busy
+
+
+class Draft:
+    """A file under a name nobody knows, locked for as long as its writer lives.
+
+    The lock tells a draft that is being written, perhaps by another process, from one left behind by a
+    crash. All methods block and may be called from any thread, one draft from several.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Touches no disk yet: the file is made by the first write."""
+        self.size = 0
+        self._folder = folder
+        self._digest = hashlib.sha256()
+        self._guard = threading.Lock()
+        self._open: tuple[Path, int] | None = None
+        self._ended = False
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        with self._guard:
+            if self._ended:
+                return  # discarded while this call waited for a thread
+            with _room():
+                _, file = self._file()
+                _write_all(file, chunk)
+            self._digest.update(chunk)
+            self.size += len(chunk)
+
+    def publish(self, target: Path) -> None:
+        """Makes the draft the file at `target`, surviving a crash from here on."""
+        with self._guard:
+            if self._ended:
+                return
+            with _room():
+                path, file = self._file()
+                os.fsync(file)
+                if not target.parent.exists():
+                    target.parent.mkdir(exist_ok=True)
+                    _sync_folder(target.parent.parent)
+                os.replace(path, target)
+                _sync_folder(target.parent)
+            self._end()
+
+    def discard(self) -> None:
+        """Leaves nothing behind; harmless after `publish`. Waits for a write that is under way."""
+        with self._guard:
+            if self._open is not None:
+                self._open[0].unlink(missing_ok=True)
+            self._end()
+
+    def _file(self) -> tuple[Path, int]:
+        if self._open is None:
+            self._open = _locked(self._folder)
+        return self._open
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None
+
+
+def sweep(folder: Path) -> int:
+    """Removes drafts whose writers are gone; how many there were."""
+    swept = 0
+    for path in folder.iterdir():
+        try:
+            file = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue  # published, discarded or swept by another process meanwhile
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+            swept += 1
+        except BlockingIOError:
+            continue  # its writer lives
+        finally:
+            os.close(file)
+    return swept
+
+
+def _locked(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / uuid4().hex
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            return path, file
+        os.close(file)  # swept by another process between creation and lock
+
+
+def _write_all(file: int, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """A renamed file is only safe once its folder is written too."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Busy("the artifact store is full; try again when room has been made") from error
+        raise
