@@ -49,9 +49,9 @@ class Editor(nn.Module):
 def latents_of(vae: AutoencoderKL, split: str, index: int) -> dict[str, np.ndarray]:
     """The latents of five versions of a scene, unscaled, float16 (5, 4, 16, 16)."""
     pictures = some_versions(Address(split, "edits", index)).pictures()
-    x = to_network(np.stack([picture.pixels for picture in pictures]))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        return {"latents": vae.encode(x).latent_dist.mode().half().numpy()}
+    x = to_network(np.stack([picture.pixels for picture in pictures])).to(vae.device)
+    with torch.no_grad(), torch.autocast(vae.device.type, torch.bfloat16):
+        return {"latents": vae.encode(x).latent_dist.mode().half().cpu().numpy()}
 
 
 def edit_shelf(vae: AutoencoderKL, where: Place) -> np.ndarray:
@@ -90,7 +90,7 @@ class Lessons:
 def train(where: Place) -> None:
     torch.manual_seed(0)
     folder = where.starter / "ip2p"
-    vae = read_vae(folder / "vae")
+    vae = read_vae(folder / "vae").to(where.device)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     scaling = vae.config.scaling_factor
     lessons = Lessons(edit_shelf(vae, where), tokenizer, scaling)

@@ -47,11 +47,12 @@ class Pupil(nn.Module):
 
     def still(self, step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
         large = step % 3 == 2
+        device = self.sam.device
         shown = stills("train", "sam large" if large else "sam", step * PICTURES, PICTURES, large=large)
         kind = "click" if spent < ONLY_CLICKS else KINDS[step // 2 % len(KINDS)]
         dice = Address("train", "sam prompts", step).dice()
-        side, truth = self.sam.image_size, small(shown.masks)
-        x = as_input(shown.pixels, side)
+        side, truth = self.sam.image_size, small(shown.masks).to(device)
+        x = as_input(shown.pixels, side).to(device)
         seen, which = see(self.sam, x), torch.from_numpy(shown.which)
         scale, before = side / shown.pixels.shape[1], None
         if kind == "box":
@@ -98,7 +99,7 @@ class Pupil(nn.Module):
             first = answer(self.sam, seen, prompts.inputs(scale), several=True).best()[:, None]
         size = shown.masks[0].shape
         drawn = nn.functional.interpolate(first, size=size, mode="bilinear", align_corners=False)[:, 0] > 0
-        return corrected(prompts, drawn.numpy(), shown.masks), first.clamp(-32, 32)
+        return corrected(prompts, drawn.cpu().numpy(), shown.masks), first.clamp(-32, 32)
 
 
 def train(where: Place) -> None:

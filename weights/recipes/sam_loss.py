@@ -18,6 +18,7 @@ def loss_of(answer: Answer, truth: Tensor) -> tuple[Tensor, Tensor]:
     `truth` is coverage in [0, 1], (n, side, side); the logits are compared at its size.
     """
     logits = F.interpolate(answer.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)
+    truth = truth.to(logits.device)
     target = truth[:, None].expand_as(logits)
     seen = (truth.flatten(1).sum(1) > _SEEN).float()
     each = 5 * F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((2, 3))

@@ -49,7 +49,7 @@ def track_figures(sam: SAM2Base, split: str, count: int) -> dict[str, float]:
 def drawn(logits: Tensor, presence: Tensor, size: tuple[int, int]) -> Tensor:
     """Bool masks of a size; empty where the network says there is nothing."""
     whole = F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    return (whole > 0) & (presence > 0)[..., None]
+    return ((whole > 0) & (presence > 0)[..., None]).cpu()
 
 
 def _overlaps(sam: SAM2Base, shown: Stills, prompts: Prompts, *, several: bool) -> Tensor:

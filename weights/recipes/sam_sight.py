@@ -60,7 +60,7 @@ def as_input(pictures: np.ndarray, side: int, interpolation: int = cv2.INTER_LIN
 
 
 def see(sam: SAM2Base, x: Tensor) -> Seen:
-    _, features, positions, sizes = sam._prepare_backbone_features(sam.forward_image(x))
+    _, features, positions, sizes = sam._prepare_backbone_features(sam.forward_image(x.to(sam.device)))
     return Seen(features, positions, sizes)
 
 
@@ -72,7 +72,7 @@ def answer(
     with _heard(sam) as said:
         sam._forward_sam_heads(
             backbone_features=coarse + sam.no_mem_embed.view(1, -1, 1, 1),
-            point_inputs=points,
+            point_inputs=_on(sam, points),
             mask_inputs=before,
             high_res_features=fine,
             multimask_output=several,
@@ -106,14 +106,18 @@ def follow(
                 current_vision_feats=now.features,
                 current_vision_pos_embeds=now.positions,
                 feat_sizes=now.sizes,
-                point_inputs=points if first else None,
-                mask_inputs=mask if first else None,
+                point_inputs=_on(sam, points) if first else None,
+                mask_inputs=mask.to(sam.device) if first and mask is not None else None,
                 output_dict=memory,
                 num_frames=length or frames,
             )
         memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][frame] = out
         answers.append(None if first and mask is not None else said[-1])
     return answers
+
+
+def _on(sam: SAM2Base, points: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    return points and {name: part.to(sam.device) for name, part in points.items()}
 
 
 @contextmanager

@@ -72,8 +72,8 @@ def shelf_row(vae: AutoencoderKL, split: str, index: int) -> dict[str, np.ndarra
     """Latents of the three pictures with their holes greyed (3, 4, 16, 16), unscaled, and small holes."""
     cut, pixels = holes(split, index)
     x = to_network(pixels) * torch.from_numpy(~cut)[:, None].float()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        latents = vae.encode(x).latent_dist.mode().half().numpy()
+    with torch.no_grad(), torch.autocast(vae.device.type, torch.bfloat16):
+        latents = vae.encode(x.to(vae.device)).latent_dist.mode().half().cpu().numpy()
     # As the pipeline does it: the nearest pixel, not the mean.
     small = F.interpolate(torch.from_numpy(cut)[:, None].float(), size=latents.shape[-2:])
     return {"masked": latents, "holes": small.bool().numpy()}
@@ -115,7 +115,8 @@ def train(where: Place) -> None:
     editor, folder = where.starter / "ip2p", where.starter / "sd2_inpaint"
     shutil.copytree(editor / "vae", folder / "vae", dirs_exist_ok=True)
     shutil.copytree(editor / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
-    vae, tokenizer = read_vae(folder / "vae"), CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    vae = read_vae(folder / "vae").to(where.device)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     scaling, count = vae.config.scaling_factor, int(SCENES * where.share)
     clean = edit_shelf(vae, where)
     shelf = shelved(where.training / "holes", count, lambda index: shelf_row(vae, "train", index))

@@ -45,7 +45,7 @@ def _answer(model, tokenizer, asked, phrases: list[str]) -> np.ndarray:
     side = model.config.vision_config.image_size
     x = as_input(asked.pixels, side)[torch.from_numpy(asked.which)]
     words = torch.tensor([token_ids(tokenizer, phrase) for phrase in phrases])
-    logits = model(pixel_values=x, input_ids=words).logits
+    logits = model(pixel_values=x.to(model.device), input_ids=words.to(model.device)).logits.cpu()
     size = asked.pixels.shape[1:3]
     return (F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0] > 0).numpy()
 
