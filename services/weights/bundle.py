@@ -77,9 +77,9 @@ class Bundle:
         Whatever floating type the numbers are stored in, they arrive in `dtype`. Tensors that are missing,
         unexpected or of a wrong shape are all named in one BundleError.
         """
-        stored = entries(self._weights(component))
         network = hollow(component, self.config(component))
-        inventory = self._inventory(component, network)
+        stored = entries(self._weights(component))
+        inventory = take(component, network, stored)
         if not inventory.sound:
             raise BundleError(f"bundle {self.name}: {inventory}")
         tensors = read(stored, dict(inventory.pairs), lambda tensor: tensor.to(device, dtype))
@@ -89,7 +89,7 @@ class Bundle:
 
     def inventory(self, component: str) -> Inventory:
         """What the weights hold against what the config wants; no weights are read."""
-        return self._inventory(component, hollow(component, self.config(component)))
+        return take(component, hollow(component, self.config(component)), entries(self._weights(component)))
 
     def tokenizer(self) -> Any:
         """The tokenizer of the text encoder."""
@@ -135,11 +135,6 @@ class Bundle:
     def size_bytes(self, component: str) -> int:
         """What a network's weights take on disk."""
         return sum(file.stat().st_size for file in self._weights(component))
-
-    def _inventory(self, component: str, network: nn.Module) -> Inventory:
-        return take(
-            component, type(network).__name__, network.state_dict(), entries(self._weights(component))
-        )
 
     def _home(self, component: str) -> Path:
         return self.folder if component == "sam" else self.folder / component

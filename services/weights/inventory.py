@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
-import torch
+from torch import nn
 
 from services.weights.names import match
 from services.weights.stored import FLOATING, Entry
@@ -18,7 +17,7 @@ class Inventory:
 
     component: str
     network: str  # class name
-    parameters: int  # numbers the network wants
+    parameters: int  # how many numbers the network learned
     pairs: Mapping[str, str]  # the network's name -> the stored name
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -39,10 +38,9 @@ class Inventory:
         )
 
 
-def take(
-    component: str, network: str, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Entry]
-) -> Inventory:
-    """Compare a network's state with stored headers."""
+def take(component: str, network: nn.Module, stored: Mapping[str, Entry]) -> Inventory:
+    """Compare what a network wants, which may be hollow, with what headers promise."""
+    wanted = network.state_dict()
     found = match(wanted, stored)
     misshapen = []
     for name, source in sorted(found.pairs.items()):
@@ -53,8 +51,8 @@ def take(
             misshapen.append(f"{name}: stored as {have.dtype}, wanted floating numbers")
     return Inventory(
         component=component,
-        network=network,
-        parameters=sum(prod(tensor.shape) for tensor in wanted.values()),
+        network=type(network).__name__,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
         pairs=found.pairs,
         missing=found.missing,
         unexpected=found.unexpected,
