@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class DiskStore:
     async def describe(self, name: str) -> Artifact:
         return await asyncio.to_thread(self._describe, digest_of(name))
 
-    async def read(self, name: str, offset: int = 0) -> AsyncIterator[bytes]:
+    async def read(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         digest = digest_of(name)
         artifact = await asyncio.to_thread(self._describe, digest)
         if not 0 <= offset <= artifact.size:

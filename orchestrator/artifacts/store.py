@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -49,7 +49,7 @@ class ArtifactStore(Protocol):
     async def describe(self, name: str) -> Artifact:
         """What is known about an artifact, without reading it."""
 
-    def read(self, name: str, offset: int = 0) -> AsyncIterator[bytes]:
+    def read(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """The bytes from `offset` on, in chunks of at most 1 MiB.
 
         Read from the start, they are checked against their name: `DataLoss` comes after the last chunk.

@@ -1,0 +1,135 @@
+"""Writing pictures. Lossless formats keep every value; what a format cannot keep is said in a note."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from intarsia.errors import InvalidRequest
+from orchestrator.artifacts.picture import Picture, eight_bits
+from orchestrator.artifacts.tiff import write_tiff
+
+FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
+
+_WEBP_SIDE = 16383
+_EXIF_IN_JPEG = 65533
+_FIELD = "output.format"
+# Beyond this, files shrink by a few percent and writing takes several times as long.
+_EFFORT = 3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture file."""
+
+    data: bytes
+    media_type: str
+    notes: tuple[str, ...] = ()
+
+
+def target_format(picture: Picture, format: str | None) -> str:
+    """The format a picture will be written in: as asked, else its own if that loses nothing, else PNG.
+
+    Raises `InvalidRequest` if the picture cannot be written so: worth asking before the work is done.
+    """
+    chosen = format or ("PNG" if picture.format == "JPEG" else picture.format)
+    if chosen not in FORMATS:
+        raise InvalidRequest(f"{chosen!r} is not written; choose one of {', '.join(FORMATS)}", field=_FIELD)
+    if chosen == "JPEG" and picture.alpha is not None and not _opaque(picture.alpha):
+        raise InvalidRequest(
+            "JPEG cannot keep the picture's transparency; choose PNG, TIFF or WebP", field=_FIELD
+        )
+    if chosen == "WEBP" and max(picture.width, picture.height) > _WEBP_SIDE:
+        raise InvalidRequest(
+            f"WebP holds at most {_WEBP_SIDE} pixels a side, the picture is {picture.width} x "
+            f"{picture.height}; choose PNG or TIFF",
+            field=_FIELD,
+        )
+    return chosen
+
+
+def encode(picture: Picture, format: str | None = None, quality: int = 95) -> Encoded:
+    """Writes a picture with its profile and EXIF. `quality`, 1 to 100, matters for JPEG alone."""
+    chosen = target_format(picture, format)
+    notes = []
+    if format is None and picture.format == "JPEG":
+        notes.append("written as PNG, since JPEG would change every pixel")
+    if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
+        notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
+    if chosen == "JPEG":
+        if picture.alpha is not None:
+            notes.append("the alpha channel, wholly opaque, was left out")
+        exif = picture.exif
+        if exif is not None and len(exif) > _EXIF_IN_JPEG:
+            exif = None
+            notes.append("EXIF data are too long for JPEG and were left out")
+        return Encoded(_jpeg(picture, exif, quality), "image/jpeg", tuple(notes))
+    if chosen == "WEBP":
+        return Encoded(_webp(picture), "image/webp", tuple(notes))
+    if chosen == "TIFF":
+        data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=picture.exif)
+        return Encoded(data, "image/tiff", tuple(notes))
+    return Encoded(_png(picture), "image/png", tuple(notes))
+
+
+def write_png(sheet: np.ndarray, *extra: bytes) -> bytes:
+    """PNG of grey (height, width), BGR or BGRA levels, with further chunks put in after its header."""
+    _, file = cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, _EFFORT])
+    view, header = file.data, 33  # signature and IHDR
+    return b"".join((view[:header], *extra, view[header:]))
+
+
+def _png(picture: Picture) -> bytes:
+    extra = []
+    if picture.icc is not None:
+        extra.append(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(picture.icc)))
+    if picture.exif is not None:
+        extra.append(_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
+    return write_png(_with_alpha(picture.pixels, picture.alpha, blue_first=True), *extra)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
+    file = BytesIO()
+    # At high quality colours get the full resolution too.
+    Image.fromarray(picture.rgb8).save(
+        file,
+        "JPEG",
+        quality=quality,
+        subsampling=0 if quality >= 90 else 2,
+        icc_profile=picture.icc,
+        exif=exif or b"",
+    )
+    return file.getvalue()
+
+
+def _webp(picture: Picture) -> bytes:
+    alpha = None if picture.alpha is None else eight_bits(picture.alpha)
+    file = BytesIO()
+    # `exact` keeps colours below transparent pixels; without it they become black.
+    Image.fromarray(_with_alpha(picture.rgb8, alpha, blue_first=False)).save(
+        file, "WEBP", lossless=True, exact=True, icc_profile=picture.icc or b"", exif=picture.exif or b""
+    )
+    return file.getvalue()
+
+
+def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None, *, blue_first: bool) -> np.ndarray:
+    if alpha is None:
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if blue_first else pixels
+    sheet = np.empty((*alpha.shape, 4), pixels.dtype)
+    order = [0, 2, 1, 1, 2, 0, 3, 3] if blue_first else [0, 0, 1, 1, 2, 2, 3, 3]
+    cv2.mixChannels([np.ascontiguousarray(pixels), alpha], [sheet], order)
+    return sheet
+
+
+def _opaque(alpha: np.ndarray) -> bool:
+    return bool((alpha == np.iinfo(alpha.dtype).max).all())
