@@ -13,7 +13,7 @@ from orchestrator.api.editing import Editing
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
-from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.disk import DiskStore
 from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
 from orchestrator.settings import Settings
 from orchestrator.stages.run import Run
@@ -37,7 +37,7 @@ class Orchestrator:
             steps=settings.stall_steps, floor=settings.stall_floor, first=settings.stall_first
         )
         self._models = Models(settings.triton, patience)
-        store = ArtifactStore(settings.artifacts)
+        store = DiskStore(settings.artifacts)
         self._workshop = Workshop(self._models, store, patience=settings.room_seconds)
         self.jobs = MemoryJobs(
             {"EditRegion": _in(self._workshop, edit_region)},

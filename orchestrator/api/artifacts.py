@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -12,10 +11,7 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import artifacts_pb2 as pb
 from intarsia.v1 import artifacts_pb2_grpc as rpc
 from orchestrator.api import fields, wire
-from orchestrator.artifacts.store import ArtifactStore
-
-_CHUNK = 1 << 20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+from orchestrator.artifacts.store import CHUNK, ArtifactStore
 
 
 class Artifacts(rpc.ArtifactsServicer):
@@ -32,13 +28,6 @@ class Artifacts(rpc.ArtifactsServicer):
         if first is None or first.WhichOneof("piece") != "header":
             raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
         header = first.header
-        if not _SHA256.fullmatch(header.sha256):
-            raise InvalidRequest(
-                "header.sha256 must be the SHA-256 of all bytes in 64 lower-case hexadecimal digits",
-                field="header.sha256",
-            )
-        if header.size_bytes < 0:
-            raise InvalidRequest("header.size_bytes must not be negative", field="header.size_bytes")
         kept = await self._store.put(
             _chunks(pieces), sha256=header.sha256, size=header.size_bytes, media_type=header.media_type
         )
@@ -65,9 +54,9 @@ async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncItera
     async for message in pieces:
         if message.WhichOneof("piece") != "chunk":
             raise InvalidRequest("the header comes once, as the first message", field="header")
-        if len(message.chunk) > _CHUNK:
+        if len(message.chunk) > CHUNK:
             raise InvalidRequest(
-                f"a chunk may have {_CHUNK} bytes and has {len(message.chunk)}; send smaller ones",
+                f"a chunk may have {CHUNK} bytes and has {len(message.chunk)}; send smaller ones",
                 field="chunk",
             )
         yield message.chunk

@@ -13,7 +13,6 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
 from orchestrator.api import fields, region
 from orchestrator.api.status import code_of, facts_of
-from orchestrator.artifacts.picture import Format
 from orchestrator.artifacts.store import Artifact
 from orchestrator.jobs.job import Job, State
 from orchestrator.stages.run import Progress
@@ -29,12 +28,12 @@ SCHEDULERS: Mapping[int, str | None] = {
     editing_pb2.SCHEDULER_UNIPC: "unipc",
     editing_pb2.SCHEDULER_DDPM: "ddpm",
 }
-FORMATS: Mapping[int, Format | None] = {
+FORMATS: Mapping[int, str | None] = {
     editing_pb2.FORMAT_UNSPECIFIED: None,
-    editing_pb2.FORMAT_PNG: Format.PNG,
-    editing_pb2.FORMAT_TIFF: Format.TIFF,
-    editing_pb2.FORMAT_WEBP: Format.WEBP,
-    editing_pb2.FORMAT_JPEG: Format.JPEG,
+    editing_pb2.FORMAT_PNG: "PNG",
+    editing_pb2.FORMAT_TIFF: "TIFF",
+    editing_pb2.FORMAT_WEBP: "WEBP",
+    editing_pb2.FORMAT_JPEG: "JPEG",
 }
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
@@ -43,7 +42,6 @@ STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_FAILED: State.FAILED,
     jobs_pb2.Job.STATE_CANCELLED: State.CANCELLED,
 }
-_STATE_NUMBERS = {state: number for number, state in STATES.items()}
 
 
 def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
@@ -133,7 +131,7 @@ def job(at: Job) -> jobs_pb2.Job:
     message = jobs_pb2.Job(
         name=at.name,
         method=at.method,
-        state=_STATE_NUMBERS[at.state],
+        state=f"STATE_{at.state.name}",
         progress=_progress(at.progress),
         request_id=at.request_id,
         create_time=_timestamp(at.created),

@@ -10,8 +10,10 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
@@ -132,24 +134,29 @@ class MemoryJobs:
             record = self._waiting.popleft()
             self._running.add(record)
             metrics.JOB_WAIT_SECONDS.observe(record.begin())
-            record.task = asyncio.ensure_future(self._carry_out(record))
+            # Task and callback both work in the job's name, as far as the log is concerned.
+            context = copy_context()
+            context.run(logs.job.set, record.name)
+            record.task = context.run(asyncio.ensure_future, self._carry_out(record))
+            record.task.add_done_callback(partial(self._ended, record), context=context)
         self._count()
 
-    async def _carry_out(self, record: _Record) -> None:
-        logs.job.set(record.name)
+    async def _carry_out(self, record: _Record) -> Any:
         log.info("started")
         method, request, _ = record.asked
-        try:
-            record.end(State.SUCCEEDED, result=await self._recipes[method](request, record.run))
-        except asyncio.CancelledError:
-            # Nobody but `_stop` cancels a job, unless the whole loop is being torn down.
-            self._fail(record, record.stopped_by or ModelDown("the server stopped"))
-        except Exception as error:  # every fault of a recipe ends its job, and no other
+        return await self._recipes[method](request, record.run)
+
+    def _ended(self, record: _Record, task: asyncio.Future[Any]) -> None:
+        """However the work ended, even before it began, its job has an end."""
+        self._running.discard(record)
+        if task.cancelled():
+            self._fail(record, record.stopped_by or ModelDown("the server stopped before this job was done"))
+        elif (error := task.exception()) is not None:
             self._fail(record, record.stopped_by or logs.presentable(error))
-        finally:
-            self._running.discard(record)
-            self._settle(record)
-            self._start_next()
+        else:
+            record.end(State.SUCCEEDED, result=task.result())
+        self._settle(record)
+        self._start_next()
 
     def _stop(self, record: _Record, why: IntarsiaError) -> None:
         """Ends a job that is not over: at once if it waits, else as soon as its recipe lets go."""
@@ -172,8 +179,10 @@ class MemoryJobs:
             record.alarm.cancel()
         job = record.job()
         metrics.JOBS_ENDED.labels(job.method, job.state.value).inc()
-        facts = {"state": job.state.value, "reason": job.failure.reason if job.failure else ""}
-        log.info("ended", extra={"facts": {"job": job.name, **facts}})
+        facts = {"job": job.name, "state": job.state.value}
+        if job.failure is not None:
+            facts |= {"reason": job.failure.reason, "why": job.failure.message}
+        log.info("ended", extra={"facts": facts})
 
     def _count(self) -> None:
         metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
@@ -207,7 +216,7 @@ class _Record:
         self.run = Run(Deadline.after(seconds), self._wake)
         self.over = asyncio.Event()
         self.changed = asyncio.Event()  # set, and replaced, at every change
-        self.task: asyncio.Future[None] | None = None
+        self.task: asyncio.Future[Any] | None = None
         self.alarm: asyncio.TimerHandle | None = None
         self.stopped_by: IntarsiaError | None = None
         self.ended: datetime | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from intarsia.canvas.box import PixelBox
 from intarsia.canvas.crop import Working
 from intarsia.canvas.patch import restore
 from intarsia.errors import IntarsiaError
+from orchestrator.artifacts.picture import Picture
 from orchestrator.stages.pictures import Pictures
 from orchestrator.stages.run import Run
 from orchestrator.stages.vae import Vae
@@ -25,9 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class Previews:
-    """A place where foreseen latents are left."""
+    """A place where foreseen latents are left, and those who turn them into pictures."""
 
-    def __init__(self) -> None:
+    def __init__(self, vae: Vae, pictures: Pictures, run: Run, family: str) -> None:
+        self._vae, self._pictures, self._run, self._family = vae, pictures, run, family
         self._newest: np.ndarray | None = None
         self._there = asyncio.Event()
 
@@ -36,37 +38,29 @@ class Previews:
         self._newest = latents
         self._there.set()
 
-    async def take(self) -> np.ndarray:
-        """The newest latents, as soon as there are any."""
-        await self._there.wait()
-        self._there.clear()
-        latents, self._newest = self._newest, None
-        assert latents is not None
-        return latents
+    @asynccontextmanager
+    async def showing(self, picture: Picture, working: Working) -> AsyncIterator[Previews]:
+        """Shows what is offered, as large as it is worked at, until left."""
+        work = asyncio.ensure_future(self._show_all(picture, working))
+        try:
+            yield self
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+            if not work.cancelled() and (fault := work.exception()) is not None:
+                log.error("previews ended early: %s", fault, exc_info=fault)
 
-
-@asynccontextmanager
-async def previews(
-    vae: Vae, pictures: Pictures, run: Run, crop: PixelBox, working: Working, *, family: str
-) -> AsyncIterator[Previews]:
-    """Shows what is offered to the run, until left."""
-    offered = Previews()
-
-    async def show() -> None:
+    async def _show_all(self, picture: Picture, working: Working) -> None:
+        as_worked = PixelBox(0, 0, working.scaled.width, working.scaled.height)
         while True:
-            latents = await offered.take()
+            await self._there.wait()
+            self._there.clear()
+            latents, self._newest = self._newest, None
+            assert latents is not None
             try:
-                patch = await vae.decode(latents, family=family)
-                pixels = await asyncio.to_thread(restore, patch, crop, working)
-                run.show((await pictures.keep_preview(pixels)).name)
+                patch = await self._vae.decode(latents, family=self._family)
+                pixels = await asyncio.to_thread(restore, patch, as_worked, working)
+                self._run.show((await self._pictures.keep_preview(pixels, picture)).name)
             except IntarsiaError as error:
                 # A picture without a preview is better than none.
                 log.warning("a preview was left out: %s", error)
-
-    showing = asyncio.ensure_future(show())
-    try:
-        yield offered
-    finally:
-        showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
-from intarsia.canvas.box import PixelBox
 from intarsia.canvas.crop import Working
+from orchestrator.artifacts.picture import Picture
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.stages import denoise, sam, text_encoder, vae
 from orchestrator.stages.denoise import InstructPix2Pix
 from orchestrator.stages.pictures import Pictures
-from orchestrator.stages.previews import Previews, previews
+from orchestrator.stages.previews import Previews
 from orchestrator.stages.room import Room
 from orchestrator.stages.run import Run
 from orchestrator.stages.sam import Sam, Sent
@@ -38,10 +38,11 @@ class Stages:
         return self.run.stage(name)
 
     def previews(
-        self, crop: PixelBox, working: Working, *, family: str
+        self, picture: Picture, working: Working, *, family: str
     ) -> AbstractAsyncContextManager[Previews]:
         """Turns foreseen latents into pictures beside the work, for as long as it lasts."""
-        return previews(self.vae, self.pictures, self.run, crop, working, family=family)
+        offered = Previews(self.vae, self.pictures, self.run, family)
+        return offered.showing(picture, working)
 
 
 class Workshop:

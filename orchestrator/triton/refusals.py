@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-import grpc
+from grpc import StatusCode as Code
 
 from intarsia.errors import (
     Busy,
@@ -23,8 +23,6 @@ from intarsia.errors import (
     TimeLimit,
     classes,
 )
-
-Code = grpc.StatusCode
 
 _REASONED = re.compile(r"([A-Z][A-Z_]+[A-Z]): (.*)", re.DOTALL)
 _PATH = re.compile(r"(?:/[\w.+-]+){2,}(?::\d+)?")

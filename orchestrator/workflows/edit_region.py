@@ -11,7 +11,6 @@ from intarsia.canvas.crop import crop_around, working_size
 from intarsia.canvas.feather import feather
 from intarsia.canvas.inlay import inlay
 from intarsia.canvas.patch import cut, restore
-from orchestrator.artifacts.picture import Format
 from orchestrator.stages.denoise import Noise, Weights
 from orchestrator.stages.text_encoder import Embedding
 from orchestrator.stages.together import together
@@ -43,9 +42,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Output:
-    """How the result is written; None for the picture's own format, if that loses nothing."""
+    """How the result is written: as PNG, TIFF, WEBP or JPEG; None for the picture's own, if lossless."""
 
-    format: Format | None = None
+    format: str | None = None
     quality: int = 95
 
 
@@ -91,6 +90,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
     weights = await at.ip2p_unet.weights()
     noise = _decided(request.sampling, weights)
     picture = await at.pictures.load(request.picture)
+    await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
         selection = await select(picture, request.place, at)
@@ -105,7 +105,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
         )
 
     with at.stage("encode"):
-        original = await asyncio.to_thread(cut, picture.rgb8, crop, working)
+        original = await asyncio.to_thread(cut, picture.pixels, crop, working)
         texts = (request.instruction, request.negative_instruction)
         source, (text, no_text) = await together(
             at.vae.encode(original, family=FAMILY),
@@ -113,7 +113,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
         )
 
     with at.stage("denoise"):
-        async with at.previews(crop, working, family=FAMILY) as previews:
+        async with at.previews(picture, working, family=FAMILY) as previews:
             latents = await at.ip2p_unet.denoise(
                 source,
                 text.values,
@@ -127,7 +127,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
         edited = await at.vae.decode(latents, family=FAMILY)
 
     with at.stage("inlay"):
-        patch = await asyncio.to_thread(restore, edited, crop, working)
+        patch = await asyncio.to_thread(restore, edited, crop, working, picture.pixels.dtype)
         alpha = await asyncio.to_thread(feather, selection.mask, selection.feather)
         pixels = await asyncio.to_thread(inlay, picture.pixels, patch, crop, alpha)
         kept, notes = await at.pictures.keep(picture, pixels, request.output.format, request.output.quality)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-import grpc
 import numpy as np
 import pytest
+from grpc import StatusCode as Code
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as kserve
@@ -31,7 +31,6 @@ from orchestrator.triton.pulse import Patience, Pulse
 from orchestrator.triton.refusals import explained, model_reason
 from tests.orchestrator.doubles import Refused, Triton
 
-Code = grpc.StatusCode
 NO_LIMIT = Deadline()
 BRIEF = Patience(steps=1, floor=0.05, first=0.05)
 
@@ -174,7 +173,7 @@ async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call:
             if call == "infer":
                 reply = await model.infer(ask, deadline=NO_LIMIT)
             else:
-                reply = [reply async for reply in model.stream(ask, deadline=NO_LIMIT)][0]
+                (reply,) = [reply async for reply in model.stream(ask, deadline=NO_LIMIT)]
             assert "facts" in reply
         for address in addresses:
             await address.close()
@@ -247,7 +246,9 @@ def test_a_reason_of_the_models_own_can_be_told() -> None:
 
 
 def test_paths_and_tracebacks_stay_behind() -> None:
-    words = "INTERNAL: cannot open /srv/models/vae/1/model.py:17\n\nAt:\n  /srv/models/vae/1/model.py(17): execute"
+    words = (
+        "INTERNAL: cannot open /srv/models/vae/model.py:17\n\nAt:\n  /srv/models/vae/model.py(17): execute"
+    )
     error = explained("vae", words, Code.INTERNAL)
     assert "/srv" not in error.message and "At:" not in error.message
     assert error.message.startswith("cannot open …")

@@ -1,0 +1,343 @@
+"""Edits through a real server, in front of models made of numpy."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from intarsia.errors import InvalidRequest, ModelDown
+from intarsia.v1 import editing_pb2 as ed
+from intarsia.v1 import jobs_pb2 as jb
+from intarsia.v1 import region_pb2 as rg
+from tests.orchestrator.conftest import Client, Start, click, png
+from tests.orchestrator.doubles import Refused, Triton
+
+ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+SUCCEEDED, FAILED, CANCELLED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED, jb.Job.STATE_CANCELLED
+
+
+async def edited(client: Client, request: ed.EditRegionRequest) -> jb.EditRegionResult:
+    job = await client.finished((await client.edit(request)).name)
+    assert job.state == SUCCEEDED, job.failure
+    return job.edit_region
+
+
+async def test_pixels_outside_the_region_keep_their_bytes(client: Client, picture: np.ndarray) -> None:
+    result = await edited(client, click(await client.upload(png(picture))))
+    after, mask = await client.pixels(result.picture), await client.pixels(result.mask)
+    inside = mask > 0
+    assert inside.any() and not inside.all()
+    np.testing.assert_array_equal(after[~inside], picture[~inside])
+    assert (after[inside] != picture[inside]).any()
+
+
+async def test_the_result_tells_what_was_found_and_how_it_was_made(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    request = click(
+        await client.upload(png(picture)),
+        sampling=ed.Sampling(seed=7, guidance=5, scheduler=ed.SCHEDULER_DDIM, reproducible=True),
+    )
+    result = await edited(client, request)
+    made = result.manifest
+    assert (made.seed, made.steps, made.guidance, made.picture_guidance) == (7, 10, 5.0, 1.5)
+    assert (made.scheduler, made.reproducible) == ("ddim", True)
+    # A disc of radius 20 round (80, 60), half its size around it, and at least 64 pixels for the model.
+    box, crop = result.region.box, made.crop
+    assert (box.left, box.top, box.right, box.bottom) == (60, 40, 100, 80)
+    assert (crop.left, crop.top, crop.right, crop.bottom) == (40, 20, 120, 100)
+    assert (made.working_width, made.working_height) == (80, 80)
+    assert result.region.score == pytest.approx(0.9) and result.region.area == 1264
+    assert result.region.mask == result.mask
+    assert dict(made.weights) == {
+        "sam": "5a" * 32,
+        "text_encoder": "7e" * 32,
+        "vae": "0a" * 32,
+        "ip2p_unet": "d0" * 32,
+    }
+    assert [time.stage for time in made.stage_times] == ["segment", "encode", "denoise", "decode", "inlay"]
+    sent = triton.ip2p_unet.requests[0]
+    assert sent["seed"].dtype == np.uint64 and sent["seed"][0] == 7
+    assert sent["guidance"].tolist() == [5.0, 1.5] and sent["reproducible"][0] == 1
+    assert sent["source"].shape == (4, 10, 10)
+
+
+async def test_an_unset_seed_is_drawn_and_reported(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    name = await client.upload(png(picture))
+    seeds = [(await edited(client, click(name))).manifest.seed for _ in range(2)]
+    assert seeds[0] != seeds[1]
+    assert [int(sent["seed"][0]) for sent in triton.ip2p_unet.requests] == seeds
+
+
+async def test_progress_never_falls_and_names_every_step(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.ip2p_unet.hold_at = 6
+    job = await client.edit(click(await client.upload(png(picture))))
+    heard = []
+    async for state in client.jobs.WatchJob(jb.WatchJobRequest(name=job.name)):
+        heard.append(state)
+        if state.progress.step == 6:
+            assert state.progress.stage == "denoise" and state.progress.steps == 10
+            assert state.progress.HasField("remaining")
+            triton.ip2p_unet.go_on.set()
+    fractions = [state.progress.fraction for state in heard]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert any(state.progress.step == 6 for state in heard)
+    assert heard[-1].state == SUCCEEDED
+
+
+async def test_previews_are_pictures_of_the_crop(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    triton.ip2p_unet.hold_at = 5
+    job = await client.edit(click(await client.upload(png(picture)), preview_every=4))
+    async for state in client.jobs.WatchJob(jb.WatchJobRequest(name=job.name)):
+        if state.progress.preview:
+            preview = Image.open(io.BytesIO(await client.download(state.progress.preview)))
+            assert (preview.format, preview.size) == ("JPEG", (80, 80))
+            triton.ip2p_unet.go_on.set()
+    assert state.state == SUCCEEDED and state.progress.preview
+
+
+async def test_equal_texts_are_encoded_once(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    await edited(client, click(name, negative_instruction="make it blue"))
+    assert triton.text_encoder.asked == ["make it blue"]
+
+
+async def test_words_that_did_not_fit_are_reported(client: Client, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    result = await edited(client, click(name, instruction="x" * 40 + "the end"))
+    assert any("the end" in note for note in result.manifest.notes)
+
+
+async def test_drawn_regions_need_no_model(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    triton.broken["sam"] = Refused("MODEL_DOWN: gone", grpc.StatusCode.UNAVAILABLE)
+    mask = np.zeros((120, 160), np.uint8)
+    mask[10:30, 20:50] = 255
+    name, drawn = await client.upload(png(picture)), await client.upload(png(mask))
+    corner = rg.Corner
+    for region in (
+        rg.Region(box=rg.Box(left=20, top=10, right=50, bottom=30, exact=True)),
+        rg.Region(
+            polygon=rg.Polygon(
+                corners=[corner(x=20, y=10), corner(x=50, y=10), corner(x=50, y=30), corner(x=20, y=30)]
+            )
+        ),
+        rg.Region(mask=rg.Mask(artifact=drawn, polarity=rg.POLARITY_WHITE_INSIDE)),
+    ):
+        request = click(name)
+        request.region.CopyFrom(region)
+        result = await edited(client, request)
+        assert (result.region.area, result.region.score) == (600, 1.0)
+        np.testing.assert_array_equal(await client.pixels(result.mask), mask)
+        assert "sam" not in result.manifest.weights
+
+
+async def test_a_picture_is_sent_to_sam_once(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    for _ in range(3):
+        await edited(client, click(name))
+    assert triton.sam.pictures_received == 1
+    triton.sam.known.clear()  # as after a restart
+    await edited(client, click(name))
+    assert triton.sam.pictures_received == 2
+
+
+async def test_sixteen_bits_and_alpha_survive(client: Client, picture: np.ndarray) -> None:
+    alpha = np.random.default_rng(6).integers(0, 256, (120, 160, 1), np.uint8)
+    name = await client.upload(png(np.concatenate([picture, alpha], axis=2)))
+    result = await edited(client, click(name))
+    after = await client.pixels(result.picture)
+    assert after.shape == (120, 160, 4)
+    np.testing.assert_array_equal(after[..., 3:], alpha)
+
+
+async def test_a_picture_that_is_none_is_refused_by_its_field(client: Client) -> None:
+    job = await client.finished((await client.edit(click(await client.upload(b"no picture")))).name)
+    assert job.state == FAILED
+    assert (job.failure.status, job.failure.metadata["field"]) == ("INVALID_ARGUMENT", "picture")
+
+
+async def test_a_picture_nobody_uploaded_is_not_found(client: Client) -> None:
+    job = await client.finished((await client.edit(click("artifacts/" + "0" * 64))).name)
+    assert (job.failure.status, job.failure.reason) == ("NOT_FOUND", "NOT_FOUND")
+
+
+async def test_a_click_outside_the_picture_is_named(client: Client, picture: np.ndarray) -> None:
+    request = click(await client.upload(png(picture)))
+    request.region.clicks.clicks[0].x = 160
+    job = await client.finished((await client.edit(request)).name)
+    assert job.failure.metadata["field"] == "region.clicks.clicks[0].x"
+
+
+async def test_a_region_that_was_shrunk_away_is_empty(client: Client, picture: np.ndarray) -> None:
+    request = click(await client.upload(png(picture)))
+    request.region.shaping.shrink = 50
+    job = await client.finished((await client.edit(request)).name)
+    assert (job.failure.status, job.failure.reason) == ("NOT_FOUND", "EMPTY_REGION")
+    assert "(80, 60)" in job.failure.message and job.failure.metadata["best_score"] == "0.900"
+
+
+async def test_words_wait_for_weights_that_understand_them(
+    client: Client, start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    request = click(await client.upload(png(picture)))
+    request.region.words.phrase = "yellow dress"
+    job = await client.finished((await client.edit(request)).name)
+    assert (job.failure.status, job.failure.reason) == ("FAILED_PRECONDITION", "NOT_READY")
+
+    triton.sam.knows_words = True
+    _, other = await start()
+    assert (await edited(other, request)).region.area > 0
+    request.region.words.phrase = "nothing"
+    job = await other.finished((await other.edit(request)).name)
+    assert job.failure.reason == "EMPTY_REGION" and "“nothing”" in job.failure.message
+
+
+async def test_a_scheduler_the_weights_do_not_have_is_refused(client: Client, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    job = await client.finished(
+        (await client.edit(click(name, sampling=ed.Sampling(scheduler=ed.SCHEDULER_UNIPC)))).name
+    )
+    assert job.failure.metadata["field"] == "sampling.scheduler" and "ddim, euler" in job.failure.message
+
+
+async def test_a_denoiser_without_room_is_asked_again(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.ip2p_unet.refusals += [Refused("BUSY: no room", grpc.StatusCode.UNAVAILABLE)] * 2
+    await edited(client, click(await client.upload(png(picture))))
+    assert len(triton.ip2p_unet.requests) == 3
+
+
+async def test_a_repeated_request_id_gives_the_same_job(client: Client, picture: np.ndarray) -> None:
+    request = click(await client.upload(png(picture)), request_id=ID)
+    first = await client.edit(request)
+    assert (await client.edit(request)).name == first.name
+    await client.finished(first.name)
+    assert (await client.edit(request)).name == first.name
+    request.instruction = "make it red"
+    with pytest.raises(InvalidRequest) as caught:
+        await client.edit(request)
+    assert caught.value.field == "request_id"
+
+
+async def test_a_cancel_reaches_the_step_loop(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    triton.ip2p_unet.hold_at = 3
+    job = await client.edit(click(await client.upload(png(picture))))
+    await triton.ip2p_unet.held.wait()
+    await client.jobs.CancelJob(jb.CancelJobRequest(name=job.name))
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    ended = await client.finished(job.name)
+    assert ended.state == CANCELLED and ended.failure.reason == "CANCELLED"
+    assert not ended.HasField("edit_region")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+async def test_a_client_that_leaves_takes_only_tied_jobs_with_it(
+    client: Client, triton: Triton, picture: np.ndarray, tied: bool
+) -> None:
+    triton.ip2p_unet.hold_at = 3
+    job = await client.edit(click(await client.upload(png(picture))))
+    watching = client.jobs.WatchJob(jb.WatchJobRequest(name=job.name, cancel_on_disconnect=tied))
+    await watching.read()
+    await triton.ip2p_unet.held.wait()
+    watching.cancel()
+    if tied:
+        await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+        assert (await client.finished(job.name)).state == CANCELLED
+    else:
+        triton.ip2p_unet.go_on.set()
+        assert (await client.finished(job.name)).state == SUCCEEDED
+        assert not triton.ip2p_unet.left.is_set()
+
+
+async def test_a_job_that_takes_too_long_is_given_up(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.ip2p_unet.hold_at = 0
+    request = click(await client.upload(png(picture)))
+    request.time_limit.FromMilliseconds(700)
+    job = await client.finished((await client.edit(request)).name)
+    assert job.state == FAILED
+    assert (job.failure.status, job.failure.reason) == ("DEADLINE_EXCEEDED", "TIME_LIMIT")
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    assert max(triton.limits[-1:]) <= 700_000
+
+
+async def test_a_model_without_a_pulse_fails_the_job_and_not_the_next(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    _, client = await start(INTARSIA_STALL_FLOOR_SECONDS="0.1", INTARSIA_STALL_FIRST_SECONDS="0.1")
+    triton.ip2p_unet.hold_at = 2
+    name = await client.upload(png(picture))
+    job = await client.finished((await client.edit(click(name))).name)
+    assert (job.failure.status, job.failure.reason) == ("UNAVAILABLE", "MODEL_DOWN")
+    assert "no sign of life from ip2p_unet" in job.failure.message
+    triton.ip2p_unet.hold_at = None
+    await edited(client, click(name))
+
+
+async def test_weights_that_changed_while_a_model_was_down_are_noticed(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    name = await client.upload(png(picture))
+    triton.ip2p_unet.refusals.append(
+        Refused("Stub process 'ip2p_unet_0_0' is not healthy.", grpc.StatusCode.INTERNAL)
+    )
+    job = await client.finished((await client.edit(click(name))).name)
+    assert job.failure.reason == "MODEL_DOWN"
+    triton.ip2p_unet.size = 512
+    assert (await edited(client, click(name))).manifest.working_width == 256
+
+
+async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: np.ndarray) -> None:
+    _, client = await start(INTARSIA_JOBS_RUNNING="1", INTARSIA_JOBS_WAITING="1")
+    triton.ip2p_unet.hold_at = 0
+    name = await client.upload(png(picture))
+    for _ in range(2):
+        await client.edit(click(name))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.editing.EditRegion(click(name))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_server_told_to_stop_finishes_its_jobs_and_takes_no_new_ones(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    orchestrator, client = await start()
+    triton.ip2p_unet.hold_at = 3
+    name = await client.upload(png(picture))
+    job = await client.edit(click(name))
+    await triton.ip2p_unet.held.wait()
+    following = asyncio.ensure_future(client.finished(job.name))
+    stopping = asyncio.ensure_future(orchestrator.stop(30))
+    await asyncio.sleep(0)
+    with pytest.raises(ModelDown, match="shutting down"):
+        await client.edit(click(name))
+    triton.ip2p_unet.go_on.set()
+    assert (await following).state == SUCCEEDED
+    await stopping
+
+
+async def test_a_job_that_outlives_the_grace_is_failed_and_not_lost(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    orchestrator, client = await start()
+    triton.ip2p_unet.hold_at = 3
+    job = await client.edit(click(await client.upload(png(picture))))
+    await triton.ip2p_unet.held.wait()
+    following = asyncio.ensure_future(client.finished(job.name))
+    await client.jobs.GetJob(jb.GetJobRequest(name=job.name))
+    await orchestrator.stop(0.05)
+    ended = await following
+    assert (ended.state, ended.failure.status) == (FAILED, "UNAVAILABLE")
+    assert "shut down" in ended.failure.message
+    assert triton.ip2p_unet.left.is_set()
