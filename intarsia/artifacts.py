@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -173,16 +173,18 @@ async def download(calls: Calls, name: str, to: Path, progress: Progress | None)
             field="name",
         )
     part = to.with_name(f".{to.name}.{name[-64:][:16]}.part")
-    if part.exists():
-        try:
-            return await _complete(calls, name, part, to, progress)
-        except errors.DataLoss:  # what was left over is damaged: once more, from the start
-            part.unlink(missing_ok=True)
     try:
+        if part.exists():
+            with suppress(errors.DataLoss):  # what was left over is damaged: once more, from the start
+                return await _complete(calls, name, part, to, progress)
+            part.unlink(missing_ok=True)
         return await _complete(calls, name, part, to, progress)
     except errors.DataLoss:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        if part.exists() and part.stat().st_size == 0:
+            part.unlink(missing_ok=True)
 
 
 async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Progress | None) -> Path:

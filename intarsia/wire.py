@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import grpc
+from grpc.experimental import ChannelOptions
 
 from intarsia import errors, status
 
@@ -31,6 +32,10 @@ OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+
+# The blocking caller's own thread fetches its answers. With gRPC's default, a thread beside it, a Ctrl-C in
+# the moment before that thread runs leaves `close` waiting for an answer that nobody fetches.
+BLOCKING_OPTIONS = (*OPTIONS, (ChannelOptions.SingleThreadedUnaryStream, 1))
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -101,9 +106,9 @@ class BlockingWire:
     def __init__(self, server: str, credentials: grpc.ChannelCredentials | None, metadata: Metadata) -> None:
         self._server, self._metadata = server, metadata
         if credentials is None:
-            self.channel = grpc.insecure_channel(server, options=OPTIONS)
+            self.channel = grpc.insecure_channel(server, options=BLOCKING_OPTIONS)
         else:
-            self.channel = grpc.secure_channel(server, credentials, options=OPTIONS)
+            self.channel = grpc.secure_channel(server, credentials, options=BLOCKING_OPTIONS)
 
     async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:

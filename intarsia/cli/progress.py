@@ -45,13 +45,11 @@ class Progress:
     def _draw(self, bar: tqdm, job: Job) -> None:
         at = job.progress
         if at.steps:  # only denoising is divided into steps
-            bar.total = at.steps
-            bar.n = at.step
-        elif job.state == Job.STATE_SUCCEEDED and bar.total:
+            bar.total, bar.n = at.steps, at.step
+        if bar.total and (job.state == Job.STATE_SUCCEEDED or not at.steps):
             bar.n = bar.total
-        bar.set_description(
-            word_of(job.state) if job.state in FINISHED else at.stage or "waiting", refresh=False
-        )
+        stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
+        bar.set_description_str(stage, refresh=False)
         if at.HasField("remaining"):
             bar.set_postfix_str(
                 f"about {at.remaining.ToTimedelta().total_seconds():.0f} s left", refresh=False

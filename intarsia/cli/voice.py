@@ -96,8 +96,8 @@ def _sentence(error: Exception) -> str:
 def _facts(error: Exception) -> dict[str, Any]:
     if isinstance(error, errors.IntarsiaError):
         facts: dict[str, Any] = {"reason": error.reason, "message": error.message}
-        if getattr(error, "field", ""):
-            facts["field"] = getattr(error, "field", "")
+        if field := getattr(error, "field", ""):
+            facts |= {"field": field, "option": option_of(field)}
         return {**facts, "facts": dict(error.facts)}
     reason = "IO" if isinstance(error, OSError) else "USAGE"
     return {"reason": reason, "message": str(error), "facts": {}}

@@ -1,0 +1,57 @@
+"""The client stays light: what it imports, how fast it starts, which Pythons can read it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import intarsia
+
+PACKAGE = Path(intarsia.__file__).parent
+LIGHT = [path for path in sorted(PACKAGE.rglob("*.py")) if "canvas" not in path.relative_to(PACKAGE).parts]
+ALLOWED = {"cython_runtime", "google", "intarsia", "tqdm", "typing_extensions"}
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "import intarsia, intarsia.cli, intarsia.client, intarsia.cli.progress\n"
+        "intarsia.Client, intarsia.AsyncClient, intarsia.click\n"
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    foreign = {name for name in ran.stdout.split() if name not in sys.stdlib_module_names}
+    assert {name for name in foreign if not name.startswith(("_", "grpc"))} <= ALLOWED
+
+
+def test_the_package_itself_costs_nothing() -> None:
+    code = "import sys, intarsia, intarsia.errors; assert not {'grpc', 'google', 'tqdm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_comes_at_once() -> None:
+    best = float("inf")
+    for _ in range(3):
+        start = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "intarsia.cli", "--help"], check=True, stdout=subprocess.DEVNULL
+        )
+        best = min(best, time.monotonic() - start)
+    assert best < 1.5
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_oldest_python_can_read_it(path: Path) -> None:
+    ast.parse(path.read_text(), feature_version=(3, 10))
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert all(getattr(intarsia, name) is not None for name in intarsia.__all__)
+    assert set(intarsia.__all__) <= set(dir(intarsia))
+    with pytest.raises(AttributeError, match="Studio"):
+        intarsia.Studio  # noqa: B018
