@@ -20,6 +20,11 @@ from services.weights.published import IP2P
 
 UNET, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 VAE, TEXT = "first_stage_model.", "cond_stage_model.transformer.text_model."
+FILES = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
 IDLE = "embeddings.position_ids"  # computed, not learned
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -103,6 +108,11 @@ def _gathered(
             f"the checkpoint's {component} is of another size than the config: {'; '.join(wrong)}"
         )
     return found
+
+
+def _published(component: str, name: str) -> str:
+    """Every reader knows a text encoder's tensors by the prefix they were first published with."""
+    return f"text_model.{name.removeprefix('text_model.')}" if component == "text_encoder" else name
 
 
 def _flat(tensor: Tensor, wanted: Tensor) -> Tensor:

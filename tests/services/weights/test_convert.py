@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from services.weights.anatomy import hollow
 from services.weights.bundle import Bundle, BundleError
@@ -52,6 +53,8 @@ def test_every_tensor_of_a_checkpoint_arrives_and_averages_are_preferred(configs
     assert_holds(bundle, "vae", raw["vae"])
     assert_holds(bundle, "text_encoder", raw["text_encoder"])
     assert verify(bundle.folder).sound
+    theirs = CLIPTextModel.from_pretrained(bundle.folder / "text_encoder", local_files_only=True)
+    assert all(torch.equal(value, raw["text_encoder"][name]) for name, value in theirs.state_dict().items())
     assert bundle.tokenizer()("red").input_ids
     assert bundle.scheduler_config()["_class_name"] == "EulerAncestralDiscreteScheduler"
     assert {path.name for path in tmp_path.iterdir()} == {"edit.ckpt", "ip2p"}

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from services import json_text
+from services.refusal import invalid
+from tests.services import backend
+from tests.services.backend import Request
+
+
+class Halver:
+    """Halves numbers, but refuses negative ones, stumbles over 13, and has no room for 1000."""
+
+    inputs = ("number",)
+
+    def __init__(self) -> None:
+        self.probed = 0
+
+    def answer(self, request):
+        number = float(request["number"])
+        if number < 0:
+            raise invalid("number", "must not be negative")
+        if number == 1000:
+            raise torch.OutOfMemoryError("all gone, at /secret/place")
+        assert number != 13, "unlucky, at /secret/place"
+        return {"half": request["number"] / 2}
+
+    def probe(self):
+        self.probed += 1
+
+    def facts(self):
+        return {"probed": self.probed}
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """The modules of the runtime, imported anew as a stub process would import them."""
+    module = backend.module()
+    for name in [name for name in sys.modules if name.startswith("services.runtime")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+    yield module
+    for name in [name for name in sys.modules if name.startswith("services.runtime")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def door(stub):
+    from services.runtime.batch_door import BatchDoor
+
+    return BatchDoor(Halver())
+
+
+def number(value: float, **more) -> Request:
+    return Request(number=torch.tensor([value]), **more)
+
+
+def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(door):
+    asked = [number(4), number(-1), number(13), number(8, cancelled=True), number(1000), number(6)]
+    good, refused, failed, gone, full, last = door.answer(asked)
+    assert float(good.tensors["half"]) == 2 and good.error is None
+    assert refused.error.code == backend.TritonError.INVALID_ARG
+    assert refused.error.message == "INVALID_FIELD: number must not be negative"
+    assert failed.error.code == backend.TritonError.INTERNAL
+    assert gone.error.code == backend.TritonError.CANCELLED
+    assert full.error.code == backend.TritonError.UNAVAILABLE and full.error.message.startswith("BUSY: ")
+    assert float(last.tensors["half"]) == 3
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(door, stub):
+    (failed,) = door.answer([number(13)])
+    assert "/secret" not in failed.error.message
+    assert "unlucky" in stub.errors[0]
+
+
+def test_a_cancelled_request_is_not_worked_on(door, stub):
+    (gone,) = door.answer([number(13, cancelled=True)])
+    assert gone.error.code == backend.TritonError.CANCELLED and not stub.errors
+
+
+def test_a_probe_works_and_brings_numbers_back(door):
+    known = torch.tensor([1.5, -2.0])
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("probe"), known=known)])
+    assert torch.equal(answer.tensors["known"], known)
+    # Once when the door was opened, before any request, and once now.
+    assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 2}
+
+
+def test_facts_cost_no_work(door):
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+    assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 1}
+
+
+def test_inputs_are_copied_out_of_tritons_memory(door):
+    lent = number(4)
+    (answer,) = door.answer([lent])
+    lent.tensors["number"].fill_(0)
+    assert float(answer.tensors["half"]) == 2
+
+
+def test_a_model_that_cannot_do_its_work_does_not_start(stub):
+    from services.runtime.batch_door import BatchDoor
+
+    class Broken(Halver):
+        def probe(self):
+            raise RuntimeError("no kernel for this device")
+
+    with pytest.raises(RuntimeError, match="no kernel"):
+        BatchDoor(Broken())
