@@ -38,9 +38,8 @@ BY_CODE: Mapping[str, type[errors.IntarsiaError]] = {
 def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
     """The exception that ended an rpc to `server` (its address, for the message if nobody is there)."""
     code, details = call.code().name, call.details() or ""
-    info, violation = _rich(call)
+    info, field = _rich(call)
     if info is not None:
-        field = violation.field if violation is not None else ""
         return _exception(info.reason, code, details, info.metadata, field)
     if code == "UNAVAILABLE":
         return errors.ModelDown(
@@ -48,15 +47,13 @@ def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
         )
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return errors.InvalidRequest(details or "the token was refused", field="token")
-    return _exception("", code, details, {}, violation.field if violation is not None else "")
+    return _exception("", code, details, {}, field)
 
 
 def of_failure(failure: Failure, job: str) -> errors.IntarsiaError:
-    """The exception that `job` ended with; a wrong field travels in the failure's metadata."""
+    """The exception that `job` ended with; a wrong field travels among the facts."""
     message = failure.message or f"{job} ended without saying why"
-    return _exception(
-        failure.reason, failure.status, message, failure.metadata, failure.metadata.get("field", "")
-    )
+    return _exception(failure.reason, failure.status, message, failure.metadata, "")
 
 
 def _exception(
@@ -66,19 +63,20 @@ def _exception(
     error = kind(message or f"the server answered {code} without saying why")
     error.facts = dict(facts)
     if isinstance(error, errors.InvalidRequest):
-        error.field = field
+        error.field = field or facts.get("field", "")
+        error.facts = {name: fact for name, fact in facts.items() if name != "field"}
     return error
 
 
-def _rich(call: grpc.RpcError) -> tuple[ErrorInfo | None, BadRequest.FieldViolation | None]:
-    """What a status says beyond its code; nothing if it is plain, foreign or garbled on its way."""
+def _rich(call: grpc.RpcError) -> tuple[ErrorInfo | None, str]:
+    """Reason and facts of a status, and its first wrong field; nothing if it is plain, foreign or garbled."""
     try:
         status = rpc_status.from_call(call)
     except (DecodeError, ValueError):
-        return None, None
+        return None, ""
     info, bad = ErrorInfo(), BadRequest()
     for detail in status.details if status is not None else ():
         detail.Unpack(info)
         detail.Unpack(bad)
     ours = info if info.domain == errors.DOMAIN else None
-    return ours, next(iter(bad.field_violations), None)
+    return ours, bad.field_violations[0].field if bad.field_violations else ""
