@@ -36,6 +36,8 @@ class Click:
 
 @dataclass(frozen=True)
 class Clicks:
+    """Points on, and beside, the thing that is meant."""
+
     clicks: tuple[Click, ...]
 
 

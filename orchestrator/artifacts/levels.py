@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 # Rows copied at a time: Pillow hands pixels out as copies, which should not be of the whole picture.
 _ROWS = 256
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,8 @@ def _eight(image: Image.Image, bits: int) -> Levels:
 
 def _grey_sixteen(image: Image.Image) -> Levels:
     pixels, _ = _read(image, np.uint16)
+    if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
+        np.subtract(65535, pixels, out=pixels)  # Pillow turns these around in 8 bits, but not in 16
     return Levels(pixels, None, 16, notes=("grey levels were written out as RGB",))
 
 

@@ -9,7 +9,7 @@ from intarsia.canvas.mask import mask_from_picture
 from intarsia.canvas.region import Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.artifacts.encode import write_png
-from orchestrator.artifacts.picture import Limits, decode
+from orchestrator.artifacts.picture import USUAL, Limits, decode
 
 _ARTIFACT, _POLARITY = "region.mask.artifact", "region.mask.polarity"
 
@@ -24,7 +24,7 @@ def decode_mask(
     polarity: Polarity,
     width: int,
     height: int,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: Limits = USUAL,
 ) -> np.ndarray:
     """A mask for a picture of that size, float32 (height, width) in [0, 1], from a picture file.
 

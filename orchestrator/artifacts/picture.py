@@ -32,6 +32,9 @@ class Limits:
     side: int = 65500
 
 
+USUAL = Limits()
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A picture, upright.
@@ -64,7 +67,7 @@ class Picture:
         return eight_bits(self.pixels)
 
 
-def decode(data: bytes, limits: Limits = Limits(), *, field: str = "picture") -> Picture:
+def decode(data: bytes, limits: Limits = USUAL, *, field: str = "picture") -> Picture:
     """Reads a PNG, JPEG, WebP or TIFF file; of several pages the first.
 
     Whatever is wrong with the file raises `InvalidRequest` for `field`, saying what.

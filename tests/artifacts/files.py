@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 
 import cv2
@@ -43,3 +44,29 @@ def oriented(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif.tobytes()
+
+
+def cmyk_profile() -> bytes:
+    """A profile of a press whose inks only darken: black ink to black, all others to middle grey."""
+    inks = np.indices((2, 2, 2, 2)).reshape(4, -1)
+    lightness = 255 * (1 - inks[3]) * (1 - inks[:3].max(axis=0) * 0.5)
+    table = np.stack((lightness, np.full(16, 128), np.full(16, 128)), axis=1).round().astype(np.uint8)
+    ramp = np.arange(256, dtype=np.uint8).tobytes()
+    matrix = struct.pack(">9I", *(65536 * (n % 4 == 0) for n in range(9)))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + table.tobytes() + ramp * 3
+    lut += bytes(-len(lut) % 4)
+    white = struct.pack(">3I", *(round(65536 * n) for n in (0.9642, 1.0, 0.8249)))
+    tags = struct.pack(">I4sII4sII", 2, b"A2B0", 156, len(lut), b"wtpt", 156 + len(lut), 20)
+    body = tags + lut + b"XYZ " + bytes(4) + white
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s",
+        128 + len(body),
+        bytes(4),
+        0x02400000,
+        b"prtr",
+        b"CMYK",
+        b"Lab ",
+        bytes(12),
+        b"acsp",
+    )
+    return (header + bytes(28) + white).ljust(128, b"\0") + body

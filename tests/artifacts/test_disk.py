@@ -14,7 +14,7 @@ from intarsia.errors import Busy, DataLoss, DigestMismatch, InvalidRequest, NotF
 from orchestrator.artifacts import draft as drafts
 from orchestrator.artifacts.disk import DiskStore
 from orchestrator.artifacts.draft import Draft, sweep
-from orchestrator.artifacts.store import CHUNK, digest_of
+from orchestrator.artifacts.store import CHUNK, ArtifactStore, digest_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -28,7 +28,7 @@ async def pieces(data: bytes, size: int = 1000):
         yield data[start : start + size]
 
 
-async def everything(store: DiskStore, name: str, offset: int = 0) -> list[bytes]:
+async def everything(store: ArtifactStore, name: str, offset: int = 0) -> list[bytes]:
     return [chunk async for chunk in store.read(name, offset)]
 
 
@@ -37,7 +37,7 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def store(tmp_path) -> DiskStore:
+def store(tmp_path: Path) -> ArtifactStore:
     return DiskStore(tmp_path)
 
 

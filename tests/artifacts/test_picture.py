@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from intarsia.errors import IntarsiaError, InvalidRequest
 from orchestrator.artifacts.encode import encode
 from orchestrator.artifacts.metadata import upright
 from orchestrator.artifacts.picture import Limits, Picture, decode
 from orchestrator.artifacts.tiff import write_tiff
-from tests.artifacts.files import SRGB, noise, oriented, saved, saved16, smooth
+from tests.artifacts.files import SRGB, cmyk_profile, noise, oriented, saved, saved16, smooth
 
 RGB = noise(21, 34, 3)
 RGBA = noise(21, 34, 4, seed=1)
@@ -91,6 +92,18 @@ def test_lab_colours_come_back_near_what_they_were():
     assert np.abs(picture.pixels.astype(int) - np.asarray(colours)).max() <= 8
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("white_is_zero", [True, False])
+def test_a_tiff_may_count_its_greys_from_white(bits, white_is_zero):
+    grey = (np.arange(12).reshape(3, 4) * 20).astype(f"<u{bits // 8}")
+    tags = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
+    tags.tagtype[273] = 4
+    tags[256], tags[257], tags[258], tags[259] = 4, 3, bits, 1
+    tags[262], tags[273], tags[277], tags[278], tags[279] = int(not white_is_zero), 0, 1, 3, grey.nbytes
+    picture = decode(b"II*\0\x08\0\0\0" + tags.tobytes(8) + grey.tobytes())
+    assert np.array_equal(picture.pixels[..., 0], np.iinfo(grey.dtype).max - grey if white_is_zero else grey)
+
+
 @pytest.mark.parametrize("values", [np.linspace(0, 1, 12), np.linspace(-3, 900, 12), np.zeros(12)])
 def test_floating_point_levels_are_spread_over_sixteen_bits(values):
     image = Image.fromarray(values.reshape(3, 4).astype(np.float32))
@@ -161,6 +174,20 @@ def test_a_profile_that_does_not_fit_is_left_out_with_a_note():
     for icc, word in ((bytes(grey), "not one for RGB"), (b"junk" * 50, "damaged")):
         picture = decode(saved(RGB, "JPEG", icc_profile=icc))
         assert picture.icc is None and word in picture.notes[0]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_is_converted_through_its_profile(format):
+    levels = np.zeros((16, 48, 4), np.uint8)
+    levels[:, 16:32, 0] = 255
+    levels[:, 32:, 3] = 255
+    options = {"quality": 100} if format == "JPEG" else {}
+    data = saved(Image.fromarray(levels, "CMYK"), format, icc_profile=cmyk_profile(), **options)
+    picture = decode(data)
+    assert picture.notes == ("CMYK was converted to sRGB through its profile",) and picture.icc is None
+    paper, grey, black = picture.pixels[8, [4, 24, 44]].astype(int)
+    assert paper.min() >= 250 and black.max() <= 5
+    assert np.abs(grey - 119).max() <= 4  # lightness 50 in sRGB, where a plain conversion gives cyan
 
 
 def test_cmyk_with_a_useless_profile_is_converted_plainly():
