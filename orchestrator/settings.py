@@ -60,8 +60,8 @@ class Settings:
         """Reads the environment; raises BadSetting for the first variable that cannot be used."""
         read = _Reader(environment)
         return cls(
-            listen=read("LISTEN", "127.0.0.1:8500", _address),
-            metrics=read("METRICS_LISTEN", "127.0.0.1:8501", _address),
+            listen=read("LISTEN", "127.0.0.1:50051", _address),
+            metrics=read("METRICS_LISTEN", "127.0.0.1:50052", _address),
             triton=_addresses(environment, read),
             artifacts=read("ARTIFACTS", "artifacts", Path),
             jobs_running=read("JOBS_RUNNING", "8", _count),
@@ -110,7 +110,7 @@ def _list(text: str) -> tuple[str, ...]:
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be an address and a port, for example 127.0.0.1:8500")
+        raise ValueError("must be an address and a port, for example 127.0.0.1:50051")
     return text
 
 
