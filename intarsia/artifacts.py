@@ -126,23 +126,22 @@ async def chunks(
     if the whole is not what the name says.
     """
     digest = hashlib.sha256() if digest is None else digest
-    attempts, done, size = calls.attempts(None), start, -1
-    while size < 0 or done < size:
-        timeout = calls.timeout + max(0, size - done) / SLOWEST if size >= 0 else None
+    size = (await get(calls, name)).size_bytes
+    attempts, done = calls.attempts(None), start
+    while done < size:
+        timeout = calls.timeout + (size - done) / SLOWEST
         request = DownloadArtifactRequest(name=name, offset=done)
         try:
             async with aclosing(calls.hear(calls.artifacts.DownloadArtifact, request, timeout)) as stream:
                 async for answer in stream:
-                    if answer.WhichOneof("piece") == "artifact":
-                        size = answer.artifact.size_bytes
-                        continue
-                    digest.update(answer.chunk)
-                    done += len(answer.chunk)
-                    attempts.succeeded()
-                    if progress is not None:
-                        progress(done, size)
-                    yield answer.chunk
-            if size < 0 or done < size:
+                    if answer.chunk:  # the first answer describes the artifact once more
+                        digest.update(answer.chunk)
+                        done += len(answer.chunk)
+                        attempts.succeeded()
+                        if progress is not None:
+                            progress(done, size)
+                        yield answer.chunk
+            if done < size:
                 raise errors.ModelDown(f"the stream of {name} ended early, at byte {done}; try again")
         except errors.ModelDown as error:
             await attempts.failed(error)

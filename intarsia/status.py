@@ -45,6 +45,8 @@ def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
         return errors.ModelDown(
             f"cannot reach {server} ({details}); start a server with `intarsia up`, or name another one"
         )
+    if code == "DEADLINE_EXCEEDED":
+        return errors.TimeLimit(f"{server} did not answer in time ({details}); allow more with `timeout`")
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return errors.InvalidRequest(details or "the token was refused", field="token")
     return _exception("", code, details, {}, field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from intarsia.cli.usage import readable
+from intarsia.cli.usage import readable, seconds
 from intarsia.client import SERVER, Client
 
 
@@ -26,7 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--tls-roots", metavar="FILE", type=readable, help="encrypt, trusting these certificates (PEM)"
     )
     group.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="seconds for one call (default: 120)"
+        "--timeout", type=seconds, default=120.0, metavar="S", help="seconds for one call (default: 120)"
     )
     group.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
 

@@ -34,7 +34,9 @@ def numbers(count: int, example: str) -> Callable[[str], tuple[float, ...]]:
         except ValueError:
             values = ()
         if len(values) != count:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers; write for example {example}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {count} number{'s' * (count > 1)}; write for example {example}"
+            )
         return values
 
     return read
@@ -65,6 +67,14 @@ def picture(text: str) -> str:
     raise argparse.ArgumentTypeError(
         f"there is no file {text!r}; give a picture file, or an artifact's name with all 64 digits"
     )
+
+
+def seconds(text: str) -> float:
+    """A time that is neither nothing nor endless."""
+    (value,) = numbers(1, "120")(text)
+    if 0 < value < 1e9:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds; write for example 120")
 
 
 def readable(text: str) -> str:

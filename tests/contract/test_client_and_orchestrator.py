@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -55,7 +56,7 @@ def photo(picture: np.ndarray, tmp_path: Path) -> Path:  # noqa: F811
     return path
 
 
-async def cli(server: str, *arguments: str) -> tuple[int, list[dict]]:
+async def cli(server: str, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
