@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import torch
 import triton_python_backend_utils as pb
 
+from services.kept import Kept
 from services.refusal import Refusal
 from services.runtime import housekeeping
 from services.runtime.tensors import Tensors, received, refused, response
@@ -32,8 +34,14 @@ class Service(Protocol):
 class BatchDoor:
     """Answers requests in order, each on its own: whatever is wrong with one is no other's business."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, kept_bytes: int = 0) -> None:
+        """`kept_bytes`: how much of past answers to keep for the same question; 0 for none.
+
+        Triton's own response cache will not do: it keeps a refusal as an answer without tensors, lets the
+        old answers of a model outlive its reloading, and goes on answering probes of a dead one.
+        """
         self._service = service
+        self._kept: Kept[Tensors] | None = Kept(kept_bytes, _size) if kept_bytes else None
         self._names = (*service.inputs, *housekeeping.INPUTS)
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
 
@@ -48,10 +56,10 @@ class BatchDoor:
             tensors = received(request, self._names)
             asked = housekeeping.question(tensors)
             if asked is None:
-                return response(self._service.answer(tensors))
+                return response(self._answered(tensors))
             if asked == "probe":
                 self._service.probe()
-            return response(housekeeping.answer(self._service.facts(), tensors))
+            return response(housekeeping.answer(self._facts(), tensors))
         except Refusal as refusal:
             return refused(refusal)
         except torch.OutOfMemoryError:
@@ -60,3 +68,30 @@ class BatchDoor:
         except Exception:  # a fault of ours must not end the process that serves everybody else
             pb.Logger.log_error(traceback.format_exc())
             return refused(Refusal("INTERNAL", "the model failed at this; its log says why"))
+
+    def _answered(self, tensors: Tensors) -> Tensors:
+        if self._kept is None:
+            return self._service.answer(tensors)
+        key = _key(tensors)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._service.answer(tensors)
+            self._kept.keep(key, found)
+        return found
+
+    def _facts(self) -> dict[str, Any]:
+        facts = self._service.facts()
+        return facts if self._kept is None else {**facts, "kept": self._kept.facts()}
+
+
+def _key(tensors: Tensors) -> bytes:
+    """Of a question: every input's name, type, shape and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.digest()
+
+
+def _size(answer: Tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in answer.values())

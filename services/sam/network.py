@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from services.sam.picture import prepared
@@ -56,8 +56,8 @@ class Candidates:
 class Sam2:
     """A SAM 2 network for stills. On a GPU pictures are embedded in half precision, as sam2 advises."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network: Any = network
+    def __init__(self, network: Any) -> None:
+        self._network = network
         self.size: int = self._network.image_size
 
     @torch.inference_mode()
@@ -71,7 +71,8 @@ class Sam2:
         if self._network.directly_add_no_mem_embed:
             # A still is a clip's first frame: there is nothing to remember yet.
             coarse = coarse + self._network.no_mem_embed.view(1, -1, 1, 1)
-        return Embedded(*picture.shape[:2], coarse, tuple(levels[:-1]))
+        height, width = picture.shape[:2]
+        return Embedded(height, width, coarse, tuple(levels[:-1]))
 
     @torch.inference_mode()
     def segment(self, picture: Embedded, prompt: Prompt) -> Candidates:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from services import json_text
+from services.kept import Kept
 from services.refusal import Refusal, invalid
-from services.sam.cache import Cache
 from services.sam.network import Embedded, Prompt, Sam2
 from services.sam.picture import key_of
 from services.weights.bundle import Bundle
@@ -28,22 +28,15 @@ class Sam:
     def __init__(self, bundle: Bundle, device: torch.device, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._bundle = bundle
         self._network = Sam2(bundle.network("sam", device=device))
-        self._cache = Cache(kept_bytes)
+        self._kept: Kept[Embedded] = Kept(kept_bytes, lambda embedded: embedded.bytes)
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and how the memory of pictures is doing. `words`: whether names are understood."""
-        cache = self._cache
         return {
             "weights": self._bundle.digest,
             "size": self._network.size,
             "words": False,
-            "kept": {
-                "pictures": len(cache),
-                "bytes": cache.bytes,
-                "budget_bytes": cache.budget_bytes,
-                "hits": cache.hits,
-                "misses": cache.misses,
-            },
+            "kept": self._kept.facts(),
         }
 
     def probe(self) -> None:
@@ -72,10 +65,10 @@ class Sam:
 
     def _picture(self, request: Mapping[str, Tensor]) -> Embedded:
         if "picture_key" in request:
-            key = request["picture_key"]
-            if key.dtype != torch.uint8 or key.shape != (32,):
-                raise invalid("picture_key", f"must be the 32 bytes of a SHA-256, not {tuple(key.shape)}")
-            found = self._cache.get(bytes(key.tolist()))
+            named = request["picture_key"]
+            if named.dtype != torch.uint8 or named.shape != (32,):
+                raise invalid("picture_key", f"must be the 32 bytes of a SHA-256, not {tuple(named.shape)}")
+            found = self._kept.get(bytes(named.tolist()))
             if found is None:
                 raise Refusal(
                     "UNKNOWN_PICTURE", "picture_key names no picture that is kept here; send its pixels"
@@ -83,10 +76,10 @@ class Sam:
             return found
         pixels = _pixels(request["picture"])
         key = key_of(pixels)
-        found = self._cache.get(key)
+        found = self._kept.get(key)
         if found is None:
             found = self._network.embed(pixels)
-            self._cache.keep(key, found)
+            self._kept.keep(key, found)
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def verify(folder: str | Path) -> Report:
             return None
 
     for component in bundle.components:
-        inventory = attempt(lambda component=component: bundle.inventory(component))
+        inventory = attempt(partial(bundle.inventory, component))
         if inventory is not None:
             inventories.append(inventory)
     if "text_encoder" in bundle.components:
-        attempt(lambda: _check_tokenizer(bundle))
+        attempt(partial(_check_tokenizer, bundle))
     if "unet" in bundle.components:
         attempt(bundle.scheduler_config)
     return Report(bundle.name, tuple(inventories), tuple(problems))

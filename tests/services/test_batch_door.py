@@ -18,8 +18,10 @@ class Halver:
 
     def __init__(self) -> None:
         self.probed = 0
+        self.answered = 0
 
     def answer(self, request):
+        self.answered += 1
         number = float(request["number"])
         if number < 0:
             raise invalid("number", "must not be negative")
@@ -99,6 +101,26 @@ def test_inputs_are_copied_out_of_tritons_memory(door):
     (answer,) = door.answer([lent])
     lent.tensors["number"].fill_(0)
     assert float(answer.tensors["half"]) == 2
+
+
+def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stub):
+    from services.runtime.batch_door import BatchDoor
+
+    service = Halver()
+    door = BatchDoor(service, kept_bytes=8)
+    first, again, other = door.answer([number(4), number(4), number(6)])
+    assert torch.equal(first.tensors["half"], again.tensors["half"])
+    assert float(other.tensors["half"]) == 3
+    assert service.answered == 2
+    for _ in range(2):
+        (refused,) = door.answer([number(-1)])
+        assert refused.error.message == "INVALID_FIELD: number must not be negative"
+    assert service.answered == 4
+    # Other numbers, or the same in another shape, are other questions; there is room for two answers.
+    door.answer([Request(number=torch.tensor([[4.0]])), number(8), number(4)])
+    assert service.answered == 7
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+    assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
 
 
 def test_a_model_that_cannot_do_its_work_does_not_start(stub):

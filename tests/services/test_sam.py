@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from services.sam.cache import Cache
-from services.sam.network import Embedded, Prompt, Sam2
+from services.sam.network import Prompt, Sam2
 from services.sam.picture import key_of, prepared
 from services.sam.service import Sam
 from services.weights.bundle import Bundle
@@ -171,24 +170,13 @@ def test_the_picture_asked_for_longest_ago_makes_room(sam_bundle):
     assert refusal(service, picture_key=key(second), points=CLICK).reason == "UNKNOWN_PICTURE"
     service.answer(tensors(picture_key=key(first), points=CLICK))
     kept = service.facts()["kept"]
-    assert (kept["pictures"], kept["bytes"]) == (2, 2 * one)
-
-
-def test_a_picture_larger_than_the_whole_budget_is_kept_until_the_next():
-    cache = Cache(10)
-    large = Embedded(1, 1, torch.zeros(1, 8, 2, 2), ())
-    cache.keep(b"a", large)
-    assert cache.get(b"a") is large
-    cache.keep(b"b", large)
-    assert cache.get(b"a") is None and cache.get(b"b") is large
-    cache.keep(b"b", large)
-    assert (len(cache), cache.bytes) == (1, large.bytes)
+    assert (kept["count"], kept["bytes"]) == (2, 2 * one)
 
 
 def test_a_probe_leaves_nothing_behind(sam_bundle):
     service = Sam(sam_bundle, CPU)
     service.probe()
-    assert service.facts()["kept"]["pictures"] == 0
+    assert service.facts()["kept"]["count"] == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
@@ -33,7 +33,7 @@ PIPELINE = {
 TEXT_WIDTH = 32
 
 
-def unet() -> nn.Module:
+def unet() -> Any:
     """8 channels in (noise and source side by side), 4 out, made for 16 x 16 latents."""
     from diffusers import UNet2DConditionModel
 
@@ -51,7 +51,7 @@ def unet() -> nn.Module:
     )
 
 
-def vae() -> nn.Module:
+def vae() -> Any:
     """8 pixels to a latent, 4 latent channels."""
     from diffusers import AutoencoderKL
 
@@ -67,7 +67,7 @@ def vae() -> nn.Module:
     )
 
 
-def text_encoder(words: int) -> nn.Module:
+def text_encoder(words: int) -> Any:
     """Two layers over a vocabulary of so many tokens, the last two of which start and end a text."""
     from transformers import CLIPTextConfig, CLIPTextModel
 

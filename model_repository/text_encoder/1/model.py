@@ -8,7 +8,7 @@ from services.text_encoder.service import TextEncoder
 class TritonPythonModel:
     def initialize(self, args):
         device = device_of(args)
-        self.door = BatchDoor(TextEncoder(bundles(), device, precision_of(device)))
+        self.door = BatchDoor(TextEncoder(bundles(), device, precision_of(device)), kept_bytes=256 << 20)
 
     def execute(self, requests):
         return self.door.answer(requests)

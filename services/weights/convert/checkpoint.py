@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -45,7 +46,7 @@ def _safetensors(file: Path) -> dict:
 
 
 def _pickle(file: Path) -> dict:
-    known = [(_Bystander, name) for name in _BYSTANDERS]
+    known: list[Any] = [(_Bystander, name) for name in _BYSTANDERS]
     mapped = zipfile.is_zipfile(file)  # files of the older format cannot be mapped into memory
     try:
         with torch.serialization.safe_globals(known):
