@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class Triton:
         self.settings = settings
         self.url = f"127.0.0.1:{settings.grpc_port}"
         self.metrics_url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+        self._shared = f"intarsia-{uuid.uuid4().hex[:12]}-"
         self._stopped = False
         self._changing = threading.Lock()  # the owner may stop what a supervisor is about to restart
         self._child = self._start()
@@ -82,20 +84,27 @@ class Triton:
         """Lets requests under way finish, then ends the server and every stub."""
         self._stopped = True
         with self._changing:
-            return self._child.stop(grace=self.settings.exit_seconds + 5)
+            return self._end(grace=self.settings.exit_seconds + 5)
 
     def kill(self) -> None:
         """Ends it without a chance to clean up, as a crash would."""
         os.killpg(self.pid, signal.SIGKILL)
-        self._child.stop(grace=0)
+        self._end(grace=0)
 
     def restart(self) -> None:
         """A fresh server with the same settings, unless it was stopped for good."""
         with self._changing:
-            self._child.stop(grace=self.settings.exit_seconds + 5)
+            self._end(grace=self.settings.exit_seconds + 5)
             if self._stopped:
                 raise CannotStart("Triton was stopped")
             self._child = self._start()
+
+    def _end(self, grace: float) -> int:
+        """Ends the group, and gives back the shared memory that a killed stub leaves behind."""
+        code = self._child.stop(grace)
+        for region in Path("/dev/shm").glob(self._shared + "*"):
+            region.unlink(missing_ok=True)
+        return code
 
     def _start(self) -> Child:
         wheel = _wheel()
@@ -118,6 +127,7 @@ class Triton:
             "--metrics-address=127.0.0.1",
             f"--metrics-port={self.settings.metrics_port}",
             f"--exit-timeout-secs={self.settings.exit_seconds}",
+            f"--backend-config=python,shm-region-prefix-name={self._shared}",
         ]
         if self.settings.profile:
             command.append(f"--model-config-name={self.settings.profile}")

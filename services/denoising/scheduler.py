@@ -27,6 +27,19 @@ def name_of(config: dict) -> str:
     raise ValueError(f"the bundle's scheduler {config.get('_class_name')!r} is none of {', '.join(CLASSES)}")
 
 
+def most_steps(name: str, config: dict) -> int:
+    """How many steps a scheduler can take with this config.
+
+    Fewer than the network was trained with where steps are spaced from an offset: the last would lie
+    beyond the end.
+    """
+    trained = int(config.get("num_train_timesteps", 1000))
+    for steps in range(trained, 0, -1):
+        if float(Walk(name, config, steps).levels.max()) <= trained - 1:
+            return steps
+    raise ValueError(f"{name} cannot take a single step with the bundle's config")
+
+
 class Walk:
     """One scheduler set to a number of steps; it remembers where it is, so each trajectory has its own.
 

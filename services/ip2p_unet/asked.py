@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from services import json_text
-from services.denoising.scheduler import CLASSES
 from services.refusal import invalid
 
 _LONGEST_TEXT = 1024
@@ -23,7 +22,7 @@ class Limits:
 
     channels: int
     text_width: int
-    steps: int
+    steps: Mapping[str, int]  # the most that each scheduler can take
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,16 @@ def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> 
     scheduler = defaults.scheduler
     if "scheduler" in tensors:
         scheduler = json_text.text("scheduler", tensors["scheduler"])
-        if scheduler not in CLASSES:
-            raise invalid("scheduler", f"must be one of {', '.join(sorted(CLASSES))}, not {scheduler!r}")
+        if scheduler not in limits.steps:
+            raise invalid("scheduler", f"must be one of {', '.join(sorted(limits.steps))}, not {scheduler!r}")
     return Asked(
         source=_source(tensors["source"], limits),
         text=text,
         no_text=no_text,
         seed=_whole("seed", tensors["seed"], 0, 2**63 - 1),
-        steps=_whole("steps", tensors["steps"], 1, limits.steps) if "steps" in tensors else defaults.steps,
+        steps=_whole("steps", tensors["steps"], 1, limits.steps[scheduler])
+        if "steps" in tensors
+        else defaults.steps,
         guidance=guidance,
         picture_guidance=picture_guidance,
         scheduler=scheduler,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from services.denoising.family import Branch, Request, Rows, worth_asking
-from services.denoising.scheduler import CLASSES, name_of
+from services.denoising.scheduler import CLASSES, most_steps, name_of
 from services.ip2p_unet.asked import Defaults, Limits, asked
 from services.weights.bundle import Bundle
 
@@ -46,7 +46,7 @@ class InstructPix2Pix:
         self._limits = Limits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],
-            steps=self.scheduler_config.get("num_train_timesteps", 1000),
+            steps={name: most_steps(name, self.scheduler_config) for name in CLASSES},
         )
         values = {**_DEFAULTS, **bundle.defaults}
         self._defaults = Defaults(

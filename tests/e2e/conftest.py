@@ -1,0 +1,52 @@
+"""One real stack for all tests here: Triton with its four models, the supervisor, the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import intarsia
+from deploy.local.stack import Stack, StackSettings
+from deploy.local.supervisor import Patience
+from tests.e2e.triton import Door
+
+# Two threads make the passes of small networks slower on a shared machine, not faster.
+THREADS = 1
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random bundles of every component."""
+    from weights.tiny import write
+
+    return write(tmp_path_factory.mktemp("weights"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def stack(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform, as `intarsia up` runs it, but quicker to lose patience."""
+    settings = StackSettings(
+        data=tmp_path_factory.mktemp("stack"),
+        weights=weights,
+        threads=THREADS,
+        patience=Patience(between=0.5, answer=15.0),
+        environment={"INTARSIA_STALL_FLOOR_SECONDS": "5", "INTARSIA_STALL_FIRST_SECONDS": "10"},
+    )
+    with Stack(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[intarsia.Client]:
+    """A user's client."""
+    with intarsia.Client(stack.address) as opened:
+        yield opened
+
+
+@pytest.fixture
+def door(stack: Stack) -> Iterator[Door]:
+    """A stranger's bare client to Triton."""
+    with Door(stack.triton.url) as opened:
+        yield opened

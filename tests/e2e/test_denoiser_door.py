@@ -1,0 +1,138 @@
+"""The InstructPix2Pix model behind a real Triton, asked by a stranger."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerException
+
+from tests.e2e.triton import Door, edit_tensors, figure, text
+
+MODEL = "ip2p_unet"
+
+
+@pytest.fixture(scope="module")
+def width(weights) -> int:
+    from services.weights.bundle import Bundle
+
+    return Bundle.open(weights / "ip2p").config("unet")["cross_attention_dim"]
+
+
+def running(stack) -> float:
+    return figure(stack.triton.metrics_url, "intarsia_engine_running", model=MODEL)
+
+
+def until(condition, seconds: float = 10.0) -> float:
+    """Seconds until a condition held that only asking tells."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "it did not happen in time"
+        time.sleep(0.002)
+    return time.monotonic() - started
+
+
+def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, width):
+    with door.stream(MODEL, edit_tensors(width, steps=4)) as stream:
+        replies = list(stream)
+    assert [reply.as_numpy("progress").tolist() for reply in replies] == [[1, 4], [2, 4], [3, 4], [4, 4]]
+    assert [reply.as_numpy("latents") is None for reply in replies] == [True, True, True, False]
+    assert replies[-1].as_numpy("latents").shape == (4, 8, 8)
+
+
+def test_previews_come_when_asked_for(door: Door, width):
+    asked = edit_tensors(width, steps=5, preview_every=np.array([2], np.int32))
+    with door.stream(MODEL, asked) as stream:
+        shown = [reply.as_numpy("latents") is not None for reply in stream]
+    assert shown == [False, True, False, True, True]
+
+
+def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door, width):
+    def made(seed: int) -> bytes:
+        asked = edit_tensors(width, reproducible=np.array([1], np.uint8))
+        asked["seed"] = np.array([seed], np.uint64)
+        with door.stream(MODEL, asked) as stream:
+            return list(stream)[-1].as_numpy("latents").tobytes()
+
+    assert made(5) == made(5)
+    assert made(5) != made(6)
+
+
+def test_who_cancels_frees_the_place_within_a_step(stack, door: Door, width):
+    cancelled = figure(stack.triton.metrics_url, "intarsia_engine_ended", model=MODEL, how="cancelled")
+    with door.stream(MODEL, edit_tensors(width, side=16, steps=900)) as stream:
+        stream.reply()
+        assert running(stack) == 1
+    until(lambda: running(stack) == 0)
+    ended = figure(stack.triton.metrics_url, "intarsia_engine_ended", model=MODEL, how="cancelled")
+    assert ended == cancelled + 1
+
+
+def test_a_killed_client_frees_its_place(stack, width):
+    program = (
+        "import sys; from tests.e2e.triton import Stream, edit_tensors\n"
+        f"with Stream({stack.triton.url!r}, {MODEL!r}, edit_tensors({width}, side=16, steps=900)) as s:\n"
+        "    s.reply(); print('stepping', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"stepping\n"
+        assert running(stack) == 1
+        client.kill()
+    until(lambda: running(stack) == 0)
+
+
+def test_a_time_limit_ends_a_request_in_the_step_loop(stack, door: Door, width):
+    with door.stream(MODEL, edit_tensors(width, side=16, steps=900), timeout_us=300_000) as stream:
+        with pytest.raises(InferenceServerException, match="TIME_LIMIT"):
+            for _ in stream:
+                pass
+    assert running(stack) == 0
+
+
+def test_requests_that_run_together_share_passes(stack, door: Door, width):
+    url = stack.triton.metrics_url
+    passes = figure(url, "intarsia_engine_steps", model=MODEL)
+    steps = figure(url, "intarsia_engine_trajectory_steps", model=MODEL)
+    streams = [door.stream(MODEL, edit_tensors(width, side=4, steps=40, seed=seed)) for seed in range(6)]
+    for stream in streams:
+        assert len(list(stream)) == 40
+        stream.leave()
+    assert figure(url, "intarsia_engine_trajectory_steps", model=MODEL) - steps == 240
+    assert figure(url, "intarsia_engine_steps", model=MODEL) - passes <= 240
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"source": None}, "source is missing"),
+        ({"source": np.zeros((4, 0, 8), np.float32)}, "source must have sides of 1 to"),
+        ({"source": np.full((4, 8, 8), np.nan, np.float32)}, "source must hold finite numbers"),
+        ({"text": np.zeros((6, 5), np.float32)}, "text must be 1 to 1024 tokens of width"),
+        ({"no_text": np.zeros((5, 0), np.float32)}, "no_text must be 1 to 1024 tokens"),
+        ({"seed": np.array([2**63], np.uint64)}, r"seed must be in \[0, 9223372036854775807\]"),
+        ({"steps": np.array([0], np.int32)}, r"steps must be in \[1, \d+\], not 0"),
+        ({"guidance": np.array([np.inf, 1], np.float32)}, r"guidance must be in \[0, 100\]"),
+        ({"scheduler": text("heun")}, "scheduler must be one of ddim, .* not 'heun'"),
+        ({"scheduler": np.array([0xFF], np.uint8)}, "scheduler must be JSON in UTF-8"),
+        ({"reproducible": np.array([7], np.uint8)}, r"reproducible must be in \[0, 1\]"),
+        ({"ask": text("for the moon")}, "ask must be"),
+        ({"ask": text("probe")}, "known must come with a probe"),
+    ],
+)
+def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, complaint):
+    asked = {**edit_tensors(width), **change}
+    with door.stream(MODEL, {name: value for name, value in asked.items() if value is not None}) as stream:
+        with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
+            stream.reply()
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_for_good(door: Door, width):
+    with door.stream(MODEL, edit_tensors(width, side=513)) as stream:
+        with pytest.raises(InferenceServerException, match="source must have sides of 1 to 512"):
+            stream.reply()

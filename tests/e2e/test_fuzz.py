@@ -1,0 +1,178 @@
+"""Whatever arrives, nothing crashes: malformed tensors to every model, malformed messages to every rpc."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.e2e.triton import Door
+
+CASES_PER_MODEL = 250
+CASES_PER_METHOD = 40
+MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
+METHODS = {
+    "/intarsia.v1.Editing/EditRegion": "unary_unary",
+    "/intarsia.v1.Segmentation/SegmentRegion": "unary_unary",
+    "/intarsia.v1.Jobs/GetJob": "unary_unary",
+    "/intarsia.v1.Jobs/ListJobs": "unary_unary",
+    "/intarsia.v1.Jobs/CancelJob": "unary_unary",
+    "/intarsia.v1.Jobs/WatchJob": "unary_stream",
+    "/intarsia.v1.Artifacts/GetArtifact": "unary_unary",
+    "/intarsia.v1.Artifacts/DownloadArtifact": "unary_stream",
+    "/intarsia.v1.Artifacts/UploadArtifact": "stream_unary",
+}
+# What a stranger may be told. INTERNAL and UNKNOWN would be faults of ours.
+SAYABLE = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+WORDS = (
+    b'"ip2p"', b'"facts"', b'"probe"', b'"a circle"', b'""', b"{}", b"[[[[", b"17", b'"\\ud800"', b"\0\xff"
+)  # fmt: skip
+NUMPY = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32, "UINT64": np.uint64, "BOOL": np.bool_}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_malformed_tensors_get_an_answer_and_hurt_nobody(stack, door: Door, model):
+    repairs = stack.supervisor.repairs
+    config = door.client.get_model_config(model).config
+    dice = random.Random(model)
+    with grpc.insecure_channel(stack.triton.url) as channel:
+        triton = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for _ in range(CASES_PER_MODEL):
+            request = malformed(dice, model, config)
+            try:
+                if config.model_transaction_policy.decoupled:
+                    stream = triton.ModelStreamInfer(
+                        iter([request]), timeout=60, metadata=(("triton_grpc_error", "true"),)
+                    )
+                    next(stream, None)
+                    stream.cancel()
+                else:
+                    triton.ModelInfer(request, timeout=60)
+            except grpc.RpcError as refused:
+                assert refused.code() in SAYABLE, f"{refused.details()}\n{request}"
+    assert door.facts(model)
+    assert stack.supervisor.repairs == repairs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_malformed_messages_get_an_answer_and_hurt_nobody(stack, method):
+    dice = random.Random(method)
+    with grpc.insecure_channel(stack.address) as channel:
+        call = getattr(channel, METHODS[method])(method)
+        for _ in range(CASES_PER_METHOD):
+            body = message(dice)
+            try:
+                if METHODS[method] == "stream_unary":
+                    call(iter([body, message(dice)]), timeout=60)
+                elif METHODS[method] == "unary_stream":
+                    list(call(body, timeout=60))
+                else:
+                    call(body, timeout=60)
+            except grpc.RpcError as refused:
+                # gRPC's own Python layer says INTERNAL to bytes that are no protobuf at all.
+                unreadable = "deserializing" in (refused.details() or "")
+                assert unreadable or refused.code() in SAYABLE, f"{refused.code()}: {refused.details()}"
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def malformed(dice: random.Random, model: str, config) -> service_pb2.ModelInferRequest:
+    """A request with inputs left out, misshapen, lied about, or full of nonsense."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for declared in config.input:
+        if dice.random() < (0.75 if declared.name in ("ask", "known") else 0.25):
+            continue
+        wire_type = type_name(declared.data_type)
+        shape = [size if size > 0 else dice.choice([1, 2, 3, 8, 16]) for size in declared.dims]
+        if config.max_batch_size:
+            shape = [1, *shape]
+        if dice.random() < 0.35:
+            shape = misshapen(dice, shape)
+        told, body = list(shape), contents(dice, wire_type, shape)
+        lie = dice.random()
+        if lie < 0.08:
+            told = [dice.choice([-1, 0, 2**31, 2**40, size]) for size in shape]
+        elif lie < 0.16:
+            body = body[: len(body) // 2]
+        elif lie < 0.22:
+            wire_type = dice.choice([*NUMPY, "BYTES", "FP64", "NONSENSE"])
+        request.inputs.add(name=declared.name, datatype=wire_type, shape=told)
+        request.raw_input_contents.append(body)
+    if dice.random() < 0.05:
+        request.inputs.add(name="unheard_of", datatype="FP32", shape=[1])
+        request.raw_input_contents.append(b"\0\0\0\0")
+    return request
+
+
+def misshapen(dice: random.Random, shape: list[int]) -> list[int]:
+    """A rank or a size that was not asked for."""
+    way = dice.randrange(4)
+    if way == 0:
+        return shape[:-1]
+    if way == 1:
+        return [*shape, 2]
+    if way == 2:
+        return [dice.choice([0, 1, 5, size]) for size in shape]
+    long = dice.randrange(len(shape))
+    return [700 if place == long else size for place, size in enumerate(shape)]
+
+
+def contents(dice: random.Random, wire_type: str, shape: list[int]) -> bytes:
+    """Values of the right length: words, numbers, and what is no number."""
+    count = int(np.prod(shape))
+    if wire_type == "UINT8" and dice.random() < 0.8:
+        return dice.choice(WORDS).ljust(count, b" ")[:count]
+    if wire_type != "FP32":
+        return dice.randbytes(count * np.dtype(NUMPY[wire_type]).itemsize)
+    values = np.random.default_rng(dice.randrange(2**32)).normal(size=count).astype(np.float32)
+    values *= np.float32(dice.choice([1, 1e3, 1e30]))
+    if count and dice.random() < 0.2:
+        values[dice.randrange(count)] = dice.choice([np.nan, np.inf, -np.inf])
+    return values.tobytes()
+
+
+def type_name(number: int) -> str:
+    from tritonclient.grpc import model_config_pb2
+
+    return model_config_pb2.DataType.Name(number).removeprefix("TYPE_")
+
+
+def message(dice: random.Random) -> bytes:
+    """Random protobuf: sometimes noise, sometimes well-formed fields with absurd contents."""
+    if dice.random() < 0.3:
+        return dice.randbytes(dice.randrange(60))
+    body = b""
+    for _ in range(dice.randrange(6)):
+        field, kind = dice.randrange(1, 12), dice.choice([0, 1, 2, 5])
+        body += bytes([field << 3 | kind])
+        if kind == 0:
+            body += bytes([dice.randrange(128)])
+        elif kind == 1:
+            body += dice.randbytes(8)
+        elif kind == 5:
+            body += dice.randbytes(4)
+        else:
+            inner = dice.choice(
+                [
+                    b"",
+                    b"artifacts/" + b"0" * 64,
+                    b"jobs/1",
+                    b"x" * 100,
+                    json.dumps({}).encode(),
+                    dice.randbytes(9),
+                ]
+            )
+            body += bytes([len(inner)]) + inner
+    return body

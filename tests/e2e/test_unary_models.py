@@ -1,0 +1,122 @@
+"""`sam`, `text_encoder` and `vae` behind a real Triton, asked by a stranger."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerException
+
+from services.weights.bundle import Bundle
+from tests.e2e.triton import Door, text
+
+FAMILY = text("ip2p")
+
+
+def dice(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def refused(door: Door, model: str, **tensors: np.ndarray) -> str:
+    with pytest.raises(InferenceServerException) as raised:
+        door.ask(model, tensors)
+    return f"{raised.value.status()} {raised.value.message()}"
+
+
+def test_words_become_what_the_same_weights_make_of_them_here(door: Door, weights):
+    import torch
+
+    from services.text_encoder.service import TextEncoder
+    from tests.services.asking import tensors
+
+    there = door.ask("text_encoder", {"family": FAMILY, "text": text("make it blue")})
+    here = TextEncoder([Bundle.open(weights / "ip2p")], torch.device("cpu"), torch.float32)
+    wanted = here.answer(tensors(family="ip2p", text="make it blue"))["embedding"].numpy()
+    np.testing.assert_allclose(there.as_numpy("embedding"), wanted, rtol=0, atol=1e-5)
+
+
+def test_pictures_of_many_sizes_at_once_get_the_bytes_they_get_alone(stack, door: Door):
+    """Different shapes, encoding beside decoding, and refusals in between."""
+    asked = [
+        {"picture": dice(3, 64, 64, seed=20)},
+        {"latents": dice(4, 8, 8, seed=21)},
+        {"picture": dice(3, 64, 60)},
+        {"picture": dice(3, 128, 72, seed=22)},
+        {"latents": dice(4, 3, 5, seed=23)},
+        {"latents": np.full((4, 2, 2), np.nan, np.float32)},
+    ] * 2
+
+    def answer(tensors: dict[str, np.ndarray]) -> bytes | str:
+        with Door(stack.triton.url) as other:
+            try:
+                reply = other.ask("vae", {"family": FAMILY, **tensors})
+            except InferenceServerException as error:
+                return error.message()
+            return reply.as_numpy("encoded" if "picture" in tensors else "decoded").tobytes()
+
+    with ThreadPoolExecutor(len(asked)) as crowd:
+        together = list(crowd.map(answer, asked))
+    assert together == [answer(tensors) for tensors in asked]
+    assert [isinstance(one, str) for one in together] == [False, False, True, False, False, True] * 2
+
+
+def test_the_same_question_is_answered_from_memory(door: Door):
+    asked = {"family": FAMILY, "latents": dice(4, 4, 4, seed=77)}
+    first = door.ask("vae", asked).as_numpy("decoded")
+    hits = door.facts("vae")["kept"]["hits"]
+    assert np.array_equal(door.ask("vae", asked).as_numpy("decoded"), first)
+    assert door.facts("vae")["kept"]["hits"] == hits + 1
+
+
+def test_a_refusal_is_the_same_the_second_time(door: Door):
+    asked = {"family": FAMILY, "picture": dice(3, 8, 9)}
+    first, second = (refused(door, "vae", **asked) for _ in range(2))
+    assert first == second and "multiples of 8" in first
+
+
+def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
+    import hashlib
+
+    shown = photo(90, 120)
+    key = np.frombuffer(hashlib.sha256(b"90x120:" + shown.tobytes()).digest(), np.uint8)
+    click = np.array([[60, 45, 1]], np.float32)
+    assert refused(door, "sam", picture_key=key, points=click).startswith(
+        "StatusCode.NOT_FOUND UNKNOWN_PICTURE: "
+    )
+    sent = door.ask("sam", {"picture": shown, "points": click})
+    named = door.ask("sam", {"picture_key": key, "points": click})
+    assert sent.as_numpy("masks").shape == (3, 90, 120)
+    assert np.array_equal(sent.as_numpy("masks"), named.as_numpy("masks"))
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "answer"),
+    [
+        ("text_encoder", {}, "INVALID_ARGUMENT INVALID_FIELD: family is missing"),
+        ("text_encoder", {"family": text("x"), "text": text("")}, "NOT_FOUND NOT_FOUND: family 'x'"),
+        ("vae", {"family": FAMILY}, "INVALID_ARGUMENT INVALID_FIELD: picture or latents"),
+        (
+            "vae",
+            {"family": FAMILY, "picture": dice(3, 8, 9)},
+            "INVALID_ARGUMENT INVALID_FIELD: picture must have",
+        ),
+        ("sam", {"picture": photo(8, 8)}, "INVALID_ARGUMENT INVALID_FIELD: points or a box"),
+        ("sam", {"picture": photo(8, 8), "words": text("a dress")}, "UNIMPLEMENTED NOT_READY: these weights"),
+    ],
+)
+def test_a_refusal_has_a_status_a_reason_and_a_remedy(door: Door, model, tensors, answer):
+    assert refused(door, model, **tensors).startswith(f"StatusCode.{answer}")
+
+
+def test_the_facts_name_the_weights(door: Door, weights):
+    bundle = Bundle.open(weights / "ip2p")
+    for model in ("vae", "text_encoder"):
+        assert door.facts(model)["families"]["ip2p"]["weights"] == bundle.digest_of(model)
+    facts = json.loads(door.ask("sam", {"ask": text("facts")}).as_numpy("facts").tobytes())
+    assert facts["weights"] == Bundle.open(weights / "sam").digest
