@@ -72,10 +72,10 @@ def _write(path: Path, text: str) -> None:
 def main() -> None:
     try:
         settings = Settings.read(os.environ)
+        logs.to_stderr(settings.log_level)
+        asyncio.run(serve(settings))
     except BadSetting as error:
         sys.exit(f"orchestrator: {error}")
-    logs.to_stderr(settings.log_level)
-    asyncio.run(serve(settings))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class BadSetting(Exception):
-    """A variable of the environment cannot be used; says which, and what it may be."""
+    """A variable of the environment cannot be used; says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class Settings:
     # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: for questions that are answered at once.
     segment_at_once: int
     segment_seconds: float
-    # INTARSIA_ROOM_SECONDS: how long a job waits for room in a denoiser that has none.
-    room_seconds: float
+    # INTARSIA_WAIT_FULL_SECONDS, _WAIT_AWAY_SECONDS: how long a request that has not begun waits for a
+    # model that has no room, or is out of reach, before it fails.
+    wait_full: float
+    wait_away: float
     # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream silent for so many times
     # its longest step, but for at least so long, counts as dead; its first reply may take longer.
     stall_steps: float
@@ -71,7 +73,8 @@ class Settings:
             time_limit=read("TIME_LIMIT_SECONDS", "3600", _seconds),
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
             segment_seconds=read("SEGMENT_SECONDS", "120", _seconds),
-            room_seconds=read("ROOM_SECONDS", "600", _seconds),
+            wait_full=read("WAIT_FULL_SECONDS", "600", _seconds),
+            wait_away=read("WAIT_AWAY_SECONDS", "60", _seconds),
             stall_steps=read("STALL_STEPS", "10", _seconds),
             stall_floor=read("STALL_FLOOR_SECONDS", "30", _seconds),
             stall_first=read("STALL_FIRST_SECONDS", "120", _seconds),

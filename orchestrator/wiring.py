@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 from intarsia.errors import IntarsiaError
@@ -15,7 +16,8 @@ from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.artifacts.disk import DiskStore
 from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
-from orchestrator.settings import Settings
+from orchestrator.settings import BadSetting, Settings
+from orchestrator.stages.line import Endurance
 from orchestrator.stages.run import Run
 from orchestrator.stages.workshop import Workshop
 from orchestrator.triton.models import Models
@@ -36,9 +38,10 @@ class Orchestrator:
         patience = Patience(
             steps=settings.stall_steps, floor=settings.stall_floor, first=settings.stall_first
         )
+        endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, patience)
-        store = DiskStore(settings.artifacts)
-        self._workshop = Workshop(self._models, store, patience=settings.room_seconds)
+        store = _opened(settings.artifacts)
+        self._workshop = Workshop(self._models, store, endurance)
         self.jobs = MemoryJobs(
             {"EditRegion": _in(self._workshop, edit_region)},
             Limits(
@@ -60,12 +63,18 @@ class Orchestrator:
 
     async def start(self) -> int:
         """Listens, and tells the port. What needs no model is served from now on."""
-        return await self._server.start(self._settings.listen)
+        try:
+            return await self._server.start(self._settings.listen)
+        except RuntimeError as error:
+            raise BadSetting(f"INTARSIA_LISTEN={self._settings.listen}: {error}") from None
 
     def measure(self) -> int:
         """Answers Prometheus, and tells the port."""
         host, _, port = self._settings.metrics.rpartition(":")
-        return metrics.serve(host.strip("[]"), int(port))
+        try:
+            return metrics.serve(host.strip("[]"), int(port))
+        except OSError as error:
+            raise BadSetting(f"INTARSIA_METRICS_LISTEN={self._settings.metrics}: {error}") from None
 
     async def meet(self) -> None:
         """Returns when every model has told what it is; asks again for as long as one is away."""
@@ -90,6 +99,13 @@ class Orchestrator:
         await self.jobs.drain(grace)
         await self._server.stop(_GOODBYE_SECONDS)
         await self._models.close()
+
+
+def _opened(folder: Path) -> DiskStore:
+    try:
+        return DiskStore(folder)
+    except OSError as error:
+        raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
 def _in(workshop: Workshop, recipe: Any) -> Recipe:

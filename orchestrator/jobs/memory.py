@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -172,7 +172,9 @@ class MemoryJobs:
         self._count()
 
     def _fail(self, record: _Record, why: IntarsiaError) -> None:
-        record.end(State.CANCELLED if isinstance(why, Cancelled) else State.FAILED, failure=why)
+        # Only a job that somebody asked to stop is cancelled; a model that says so on its own has failed.
+        asked_to = isinstance(record.stopped_by, Cancelled)
+        record.end(State.CANCELLED if asked_to else State.FAILED, failure=why)
 
     def _settle(self, record: _Record) -> None:
         if record.alarm is not None:
@@ -255,9 +257,9 @@ class _Record:
 
     def _progress(self) -> Progress:
         progress = self.run.progress
-        if self._state is not State.SUCCEEDED:
-            return progress
-        return Progress(progress.stage, progress.step, progress.steps, 1.0, 0.0, progress.preview)
+        if self._state is State.SUCCEEDED:
+            return replace(progress, fraction=1.0, remaining=0.0)
+        return replace(progress, remaining=None) if self._state.is_final else progress
 
     def _wake(self) -> None:
         self.changed.set()

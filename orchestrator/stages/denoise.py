@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import numpy as np
 
-from intarsia.errors import Busy, InvalidRequest, ModelDown
-from orchestrator.stages.room import Room
+from intarsia.errors import InvalidRequest, ModelDown
 from orchestrator.stages.run import Run
 from orchestrator.stages.served import Served
 from orchestrator.triton.tensors import text
@@ -57,7 +56,6 @@ class InstructPix2Pix:
 
     served: Served
     run: Run
-    room: Room
 
     async def weights(self) -> Weights:
         """What the loaded weights were made for."""
@@ -85,8 +83,8 @@ class InstructPix2Pix:
     ) -> np.ndarray:
         """The edited latents, shaped like `source`, (4, h, w).
 
-        Every step is reported to the run. Where the model has no room yet, waits for some. Every so many
-        steps `preview` is called with the clean latents as foreseen; it must return at once.
+        Every step is reported to the run. Every so many steps `preview` is called with the clean latents
+        as foreseen; it must return at once.
         """
         known = (await self.weights()).schedulers
         if noise.scheduler not in known:
@@ -105,33 +103,17 @@ class InstructPix2Pix:
             "reproducible": np.array([noise.reproducible], np.uint8),
             "preview_every": np.array([preview_every], np.int32),
         }
-        line = self.room.line(self.run.deadline)
-        while True:
-            try:
-                return await self._walk(inputs, preview)
-            except Busy as refusal:
-                await line.wait(refusal)
-
-    async def _walk(
-        self, inputs: Mapping[str, np.ndarray], preview: Callable[[np.ndarray], None]
-    ) -> np.ndarray:
         edited = None
-        admitted = False
-        try:
-            async with aclosing(self.served.stream(inputs, deadline=self.run.deadline)) as beats:
-                async for beat in beats:
-                    admitted = True
-                    done, of = (int(number) for number in beat["progress"])
-                    self.run.stepped(done, of)
-                    if "latents" not in beat:
-                        continue
-                    if done == of:
-                        edited = beat["latents"]
-                    else:
-                        preview(beat["latents"])
-        finally:
-            if admitted:
-                self.room.left()
+        async with aclosing(self.served.stream(inputs, deadline=self.run.deadline)) as beats:
+            async for beat in beats:
+                done, of = (int(number) for number in beat["progress"])
+                self.run.stepped(done, of)
+                if "latents" not in beat:
+                    continue
+                if done == of:
+                    edited = beat["latents"]
+                else:
+                    preview(beat["latents"])
         if edited is None:
             raise ModelDown(f"{self.served.name} ended its stream before the last step; try again")
         return edited

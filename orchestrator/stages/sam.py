@@ -75,10 +75,9 @@ class Sam:
             )
         key = await asyncio.to_thread(picture_key, picture)
         reply = await self._ask(picture, key, _prompt(selector, *picture.shape[:2]))
-        return [
-            Candidate(mask.astype(np.float32), float(score))
-            for mask, score in zip(reply["masks"], reply["scores"], strict=True)
-        ]
+        masks = await asyncio.to_thread(reply["masks"].astype, np.float32)
+        scores = (float(score) for score in reply["scores"])
+        return [Candidate(mask, score) for mask, score in zip(masks, scores, strict=True)]
 
     async def _ask(self, picture: np.ndarray, key: bytes, prompt: Tensors) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""

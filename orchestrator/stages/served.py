@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from intarsia.errors import InternalError, InvalidRequest, ModelDown, NotReady
+from intarsia.errors import Busy, InternalError, InvalidRequest, ModelDown, NotReady
+from orchestrator.stages.line import Door, Line
 from orchestrator.triton.deadline import Deadline
 from orchestrator.triton.model import Model
 from orchestrator.triton.tensors import Tensors, from_text, text
@@ -21,17 +22,13 @@ class Served:
     """A model in Triton together with its facts, which are read once and again after it was down."""
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        fields: Mapping[str, str],
-        decoupled: bool = False,
+        self, model: Model, door: Door, *, fields: Mapping[str, str], decoupled: bool = False
     ) -> None:
         """`fields` tells which field of a request each tensor came from, to name it when one is refused.
 
         `decoupled` models can only be streamed.
         """
-        self._model, self._fields = model, fields
+        self._model, self._door, self._fields = model, door, fields
         self._decoupled = decoupled
         self._facts: dict[str, Any] | None = None
 
@@ -42,8 +39,9 @@ class Served:
     async def facts(self) -> dict[str, Any]:
         """What the model says about itself."""
         if self._facts is None:
-            deadline = Deadline.after(_FACTS_SECONDS)
-            ask = {"ask": text("facts")}
+            deadline = Deadline.after(_FACTS_SECONDS + self._door.endurance.away)
+            # New numbers make it a new question: Triton's cache goes on answering an old one after a reload.
+            ask = {"ask": text("facts"), "known": np.random.default_rng().random(4, np.float32)}
             reply: Tensors = {}
             if self._decoupled:
                 async with aclosing(self.stream(ask, deadline=deadline)) as replies:
@@ -56,27 +54,53 @@ class Served:
         return self._facts
 
     async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
-        """One question, one answer."""
-        try:
-            return await self._model.infer(inputs, deadline=deadline)
-        except (ModelDown, InvalidRequest) as error:
-            raise self._seen(error) from None
+        """One question, one answer. Waits for a model that is full or away."""
+        line = Line(self._door, deadline)
+        while True:
+            try:
+                reply = await self._model.infer(inputs, deadline=deadline)
+            except (Busy, ModelDown) as error:
+                self._note(error)
+                await line.wait(error)
+            except InvalidRequest as error:
+                raise self._named(error) from None
+            else:
+                self._door.left()
+                return reply
 
     async def stream(
         self, inputs: Tensors, *, deadline: Deadline
     ) -> AsyncGenerator[dict[str, np.ndarray], None]:
-        """One question, many answers. Close it when done."""
-        try:
-            async with aclosing(self._model.stream(inputs, deadline=deadline)) as replies:
-                async for reply in replies:
-                    yield reply
-        except (ModelDown, InvalidRequest) as error:
-            raise self._seen(error) from None
+        """One question, many answers. Close it when done. Waits for a model that is full or away.
 
-    def _seen(self, error: ModelDown | InvalidRequest) -> Exception:
+        What breaks after the first answer is not begun again: whoever listens has told of progress.
+        """
+        line = Line(self._door, deadline)
+        while True:
+            began = False
+            try:
+                async with aclosing(self._model.stream(inputs, deadline=deadline)) as replies:
+                    async for reply in replies:
+                        began = True
+                        yield reply
+                return
+            except (Busy, ModelDown) as error:
+                self._note(error)
+                if began:
+                    raise
+                await line.wait(error)
+            except InvalidRequest as error:
+                raise self._named(error) from None
+            finally:
+                if began:
+                    self._door.left()
+
+    def _note(self, error: Busy | ModelDown) -> None:
         if isinstance(error, ModelDown):
             self._facts = None  # what comes back may have other weights
-            return error
+
+    def _named(self, error: InvalidRequest) -> Exception:
+        """The error with the request's field in place of the tensor; a fault if it came from no field."""
         field = self._fields.get(error.field)
         if field is None:
             return InternalError(f"{self.name} refused what it was sent: {error.message}")

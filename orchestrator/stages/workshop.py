@@ -10,9 +10,9 @@ from orchestrator.artifacts.picture import Picture
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.stages import denoise, sam, text_encoder, vae
 from orchestrator.stages.denoise import InstructPix2Pix
+from orchestrator.stages.line import Door, Endurance
 from orchestrator.stages.pictures import Pictures
 from orchestrator.stages.previews import Previews
-from orchestrator.stages.room import Room
 from orchestrator.stages.run import Run
 from orchestrator.stages.sam import Sam, Sent
 from orchestrator.stages.served import Served
@@ -48,15 +48,13 @@ class Stages:
 class Workshop:
     """What all runs share: the models, what is known about them, and the store."""
 
-    def __init__(self, models: Models, store: ArtifactStore, *, patience: float) -> None:
-        """`patience` is how many seconds a run waits for room in a denoiser."""
-        self._sam = Served(models["sam"], fields=sam.FIELDS)
-        self._text_encoder = Served(models["text_encoder"], fields=text_encoder.FIELDS)
-        self._vae = Served(models["vae"], fields=vae.FIELDS)
-        self._ip2p_unet = Served(models["ip2p_unet"], fields=denoise.FIELDS, decoupled=True)
+    def __init__(self, models: Models, store: ArtifactStore, endurance: Endurance) -> None:
+        self._sam = Served(models["sam"], Door(endurance), fields=sam.FIELDS)
+        self._text_encoder = Served(models["text_encoder"], Door(endurance), fields=text_encoder.FIELDS)
+        self._vae = Served(models["vae"], Door(endurance), fields=vae.FIELDS)
+        self._ip2p_unet = Served(models["ip2p_unet"], Door(endurance), fields=denoise.FIELDS, decoupled=True)
         self._pictures = Pictures(store)
         self._sent = Sent()
-        self._room = Room(patience)
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
@@ -65,7 +63,7 @@ class Workshop:
             sam=Sam(self._sam, run, self._sent),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._room),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run),
             run=run,
         )
 

@@ -95,7 +95,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
     with at.stage("segment"):
         selection = await select(picture, request.place, at)
         region = await keep(selection.mask, selection.score, at)
-        crop = crop_around(selection.mask, context=request.cut.context)
+        crop = await asyncio.to_thread(crop_around, selection.mask, context=request.cut.context)
         working = working_size(
             crop,
             smallest=weights.size // 2,

@@ -22,7 +22,7 @@ from intarsia.canvas.region import (
     in_pixels,
 )
 from intarsia.errors import EmptyRegion
-from orchestrator.artifacts.picture import Picture
+from orchestrator.artifacts.picture import Picture, eight_bits
 from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
 
@@ -83,7 +83,7 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
     with at.stage("inlay"):
         region, *instances = await together(
             keep(selection.mask, selection.score, at),
-            *(keep(found.mask, found.score, at) for found in selection.candidates if found.mask.any()),
+            *(keep(found.mask, found.score, at) for found in selection.candidates),
         )
     return Segmented(tuple(instances), region, picture.width, picture.height, tuple(picture.notes))
 
@@ -94,15 +94,16 @@ async def select(picture: Picture, place: Place, at: Stages) -> Selection:
     region = in_pixels(place.region, width, height) if place.relative else place.region
     check_inside(region, width, height)
 
-    candidates = await _candidates(picture, region.selector, at)
+    found = await _candidates(picture, region.selector, at)
+    candidates = await asyncio.to_thread(_ranked, found)
     if not candidates:
-        raise EmptyRegion(f"nothing was found for {_told(region.selector)}; point at it in another way")
+        raise EmptyRegion(f"{_told(region.selector)} selects no pixel; point at the thing in another way")
     chosen = await asyncio.to_thread(choose, candidates, region.choice)
     mask = await asyncio.to_thread(shape, chosen, region.shaping)
     if not await asyncio.to_thread(np.any, mask):
         raise EmptyRegion(
-            f"the region from {_told(region.selector)} selects no pixel after choice and shaping; "
-            "point at it in another way, or shrink it less",
+            f"{_told(region.selector)} selects no pixel any more after choice and shaping; "
+            "choose another candidate, or shrink it less",
             candidates=len(candidates),
             best_score=f"{candidates[0].score:.3f}",
         )
@@ -135,8 +136,12 @@ async def _candidates(picture: Picture, selector: Selector, at: Stages) -> list[
         return [Candidate(await at.pictures.load_mask(selector, picture), 1.0)]
     if isinstance(selector, Box) and selector.exact:
         return [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
-    found = await at.sam.segment(picture.rgb8, selector)
-    return sorted(found, key=lambda candidate: -candidate.score)
+    return await at.sam.segment(await asyncio.to_thread(eight_bits, picture.pixels), selector)
+
+
+def _ranked(found: list[Candidate]) -> list[Candidate]:
+    """By falling score, without those that select nothing."""
+    return sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
 
 
 def _is_drawn(selector: Selector) -> bool:

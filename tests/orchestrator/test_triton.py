@@ -32,7 +32,7 @@ from orchestrator.triton.refusals import explained, model_reason
 from tests.orchestrator.doubles import Refused, Triton
 
 NO_LIMIT = Deadline()
-BRIEF = Patience(steps=1, floor=0.05, first=0.05)
+BRIEF = Patience(steps=1, floor=0.05, first=5)
 
 
 @pytest.fixture
