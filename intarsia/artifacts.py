@@ -92,15 +92,15 @@ async def get(calls: Calls, name: str) -> Artifact:
 async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
     """Sends what the server does not have yet; after a broken transfer it is asked again."""
     content = await calls.wire.aside(measure, source)
-    timeout = calls.timeout + content.size / SLOWEST
-    attempts = calls.attempts(None)
+    stored, timeout = GetArtifactRequest(name=content.name), calls.timeout + content.size / SLOWEST
+    ask, attempts = calls.wire.ask, calls.attempts(None)
     while True:
         try:
             try:
-                return await get(calls, content.name)
+                return await ask(calls.artifacts.GetArtifact, stored, calls.timeout)
             except errors.NotFound:
                 pieces = _pieces(content, media_type, progress)
-                return await calls.wire.ask(calls.artifacts.UploadArtifact, pieces, timeout)
+                return await ask(calls.artifacts.UploadArtifact, pieces, timeout)
         except errors.ModelDown as error:
             await attempts.failed(error)
 

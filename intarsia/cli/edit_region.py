@@ -115,12 +115,13 @@ def follow(
 def save(client: Client, job: v1.Job, voice: Voice, output: Path | None, mask: Path | None) -> None:
     """Writes what a finished job made and tells about it; a job without success raises its reason."""
     result = jobs.result_of(job)
+    if mask is not None:
+        client.download(result.mask, to=mask)
     if output == Path("-"):
         to_standard_output(client, result.picture)
         return
-    for name, target in ((result.picture, output), (result.mask, mask)):
-        if target is not None:
-            client.download(name, to=target)
+    if output is not None:
+        client.download(result.picture, to=output)
     facts = {
         **as_dict(result),
         "job": job.name,

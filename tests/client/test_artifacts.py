@@ -75,6 +75,13 @@ def test_an_upload_gives_up_when_patience_ends(client: intarsia.Client, double: 
     assert len(double.requests("UploadArtifact")) == 4
 
 
+def test_an_upload_does_not_knock_on_a_closed_door_forever(client: intarsia.Client, double: Double) -> None:
+    double.faults["GetArtifact"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 99
+    with pytest.raises(errors.ModelDown):
+        client.upload(b"a picture")
+    assert len(double.asked) == 4
+
+
 def test_a_file_that_changes_while_it_is_sent_is_refused(client: intarsia.Client, photo: Path) -> None:
     class Fickle(io.BytesIO):
         def seek(self, *where: int) -> int:

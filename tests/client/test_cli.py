@@ -158,8 +158,9 @@ def test_people_get_a_bar_if_they_ask_for_it(cli: Callable[..., Ran], photo: Pat
     assert "2/2" in ran.stderr and "succeeded" in ran.stderr
 
 
-def test_a_picture_goes_through_a_pipe(cli: Callable[..., Ran], photo: Path) -> None:
-    ran = cli("edit-region", photo, *EDIT, "-o", "-")
+def test_a_picture_goes_through_a_pipe(cli: Callable[..., Ran], photo: Path, tmp_path: Path) -> None:
+    ran = cli("edit-region", photo, *EDIT, "-o", "-", "--save-mask", "mask.png")
+    assert (tmp_path / "mask.png").read_bytes() == b"a mask"
     assert (ran.returncode, ran.stdout) == (0, "an edited picture")
 
 
