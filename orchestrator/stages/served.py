@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -16,10 +17,12 @@ from orchestrator.triton.tensors import Tensors, from_text, text
 
 # A model tells its facts at once or not at all.
 _FACTS_SECONDS = 20.0
+# They are asked for again after a while: weights may be changed without our noticing.
+_FACTS_KEPT_SECONDS = 60.0
 
 
 class Served:
-    """A model in Triton together with its facts, which are read once and again after it was down."""
+    """A model in Triton together with its facts, which are read anew after it was down, and now and then."""
 
     def __init__(
         self, model: Model, door: Door, *, fields: Mapping[str, str], decoupled: bool = False
@@ -31,6 +34,7 @@ class Served:
         self._model, self._door, self._fields = model, door, fields
         self._decoupled = decoupled
         self._facts: dict[str, Any] | None = None
+        self._facts_until = 0.0
 
     @property
     def name(self) -> str:
@@ -38,7 +42,7 @@ class Served:
 
     async def facts(self) -> dict[str, Any]:
         """What the model says about itself."""
-        if self._facts is None:
+        if self._facts is None or time.monotonic() > self._facts_until:
             deadline = Deadline.after(_FACTS_SECONDS + self._door.endurance.away)
             # New numbers make it a new question: Triton's cache goes on answering an old one after a reload.
             ask = {"ask": text("facts"), "known": np.random.default_rng().random(4, np.float32)}
@@ -50,7 +54,7 @@ class Served:
                 reply = await self.infer(ask, deadline=deadline)
             if "facts" not in reply:
                 raise InternalError(f"{self.name} told nothing about itself")
-            self._facts = from_text(reply["facts"])
+            self._facts, self._facts_until = from_text(reply["facts"]), time.monotonic() + _FACTS_KEPT_SECONDS
         return self._facts
 
     async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 
+import cv2
 import grpc
 import numpy as np
 import pytest
@@ -150,13 +151,45 @@ async def test_a_picture_is_sent_to_sam_once(client: Client, triton: Triton, pic
     assert triton.sam.pictures_received == 2
 
 
-async def test_sixteen_bits_and_alpha_survive(client: Client, picture: np.ndarray) -> None:
+async def test_alpha_survives(client: Client, picture: np.ndarray) -> None:
     alpha = np.random.default_rng(6).integers(0, 256, (120, 160, 1), np.uint8)
     name = await client.upload(png(np.concatenate([picture, alpha], axis=2)))
     result = await edited(client, click(name))
     after = await client.pixels(result.picture)
     assert after.shape == (120, 160, 4)
     np.testing.assert_array_equal(after[..., 3:], alpha)
+
+
+async def test_sixteen_bits_survive(client: Client) -> None:
+    deep = np.random.default_rng(6).integers(0, 65536, (120, 160, 3), np.uint16)
+    name = await client.upload(cv2.imencode(".png", deep)[1].tobytes())
+    result = await edited(client, click(name))
+    data = np.frombuffer(await client.download(result.picture), np.uint8)
+    after = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    outside = await client.pixels(result.mask) == 0
+    assert after.dtype == np.uint16
+    np.testing.assert_array_equal(after[outside], deep[outside])
+    assert (after[~outside] != deep[~outside]).any()
+
+
+async def test_a_jpeg_comes_back_lossless_unless_it_is_asked_for(client: Client, picture: np.ndarray) -> None:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "jpeg")
+    name = await client.upload(data.getvalue())
+    for asked, made in ((ed.FORMAT_UNSPECIFIED, "PNG"), (ed.FORMAT_JPEG, "JPEG"), (ed.FORMAT_WEBP, "WEBP")):
+        result = await edited(client, click(name, output=ed.Output(format=asked)))
+        assert Image.open(io.BytesIO(await client.download(result.picture))).format == made
+        assert any("JPEG would change" in note for note in result.manifest.notes) == (not asked)
+
+
+async def test_a_format_that_cannot_hold_the_picture_is_refused_before_any_work(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    clear = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=2)
+    request = click(await client.upload(png(clear)), output=ed.Output(format=ed.FORMAT_JPEG))
+    job = await client.finished((await client.edit(request)).name)
+    assert job.failure.metadata["field"] == "output.format"
+    assert triton.sam.pictures_received == 0
 
 
 async def test_a_picture_that_is_none_is_refused_by_its_field(client: Client) -> None:
