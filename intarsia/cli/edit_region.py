@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from intarsia import errors, jobs
+from intarsia.artifacts import is_name
 from intarsia.cli import connection, regions
 from intarsia.cli.artifacts import to_standard_output
+from intarsia.cli.interrupt import holding_interrupts
 from intarsia.cli.progress import Progress
-from intarsia.cli.usage import Usage, picture, writable
+from intarsia.cli.usage import Usage, whole, writable
+from intarsia.cli.usage import picture as picture_type
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
 from intarsia.editing import FORMATS, SCHEDULERS
@@ -26,7 +29,7 @@ def add_to(commands: Any) -> None:
         description="Changes what is inside a region. Ctrl-C, or the end of this process, cancels the job.",
     )
     command.set_defaults(run=run)
-    command.add_argument("picture", metavar="PICTURE", type=picture, help="a file, or artifacts/…")
+    command.add_argument("picture", metavar="PICTURE", type=picture_type, help="a file, or artifacts/…")
     command.add_argument("-i", "--instruction", required=True, metavar="WORDS", help="what to change")
     command.add_argument("-o", "--output", metavar="FILE", help="where the edited picture goes; - for a pipe")
     command.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
@@ -42,8 +45,8 @@ def add_sampling_options(command: argparse.ArgumentParser) -> None:
     """Defaults are the server's, and reported in the result's manifest."""
     group = command.add_argument_group("how the picture is made")
     group.add_argument("--negative-instruction", metavar="WORDS", default="", help="what must not appear")
-    group.add_argument("--seed", type=int, metavar="N", help="chooses the noise (default: drawn)")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps (default: 20)")
+    group.add_argument("--seed", type=whole, metavar="N", help="chooses the noise (default: drawn)")
+    group.add_argument("--steps", type=whole, metavar="N", help="denoising steps (default: 20)")
     group.add_argument("--guidance", type=float, metavar="G", help="how strongly the words steer")
     group.add_argument("--picture-guidance", type=float, metavar="G", help="how strongly the source holds")
     group.add_argument("--scheduler", choices=tuple(SCHEDULERS), help="default: the weights' own")
@@ -53,10 +56,10 @@ def add_sampling_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--context", type=float, metavar="C", help="surroundings shown, as a share of the region"
     )
-    group.add_argument("--working-size", type=int, metavar="PX", help="longer side the crop is worked at")
+    group.add_argument("--working-size", type=whole, metavar="PX", help="longer side the crop is worked at")
     group.add_argument("--format", choices=tuple(FORMATS), help="default: by the output's ending")
-    group.add_argument("--quality", type=int, metavar="Q", help="of lossy formats, 1 to 100 (default: 95)")
-    group.add_argument("--preview-every", type=int, metavar="N", help="make a preview after every N steps")
+    group.add_argument("--quality", type=whole, metavar="Q", help="of lossy formats, 1 to 100 (default: 95)")
+    group.add_argument("--preview-every", type=whole, metavar="N", help="make a preview after every N steps")
     group.add_argument("--preview", metavar="FILE", help="write the latest preview here, as JPEG")
     group.add_argument("--time-limit", type=float, metavar="S", help="give up after so many seconds")
     group.add_argument("--request-id", metavar="UUID", help="repeating one returns the first job")
@@ -64,32 +67,36 @@ def add_sampling_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, voice: Voice) -> int:
     where = regions.region(options)
-    targets = _targets(options)
+    targets, form = _targets(options), _format(options)
     every = options.preview_every if options.preview_every is not None else 5 if options.preview else 0
     with connection.connect(options) as client:
-        job = client.edit_region(
-            options.picture,
-            where,
-            options.instruction,
-            negative_instruction=options.negative_instruction,
-            seed=options.seed,
-            steps=options.steps,
-            guidance=options.guidance,
-            picture_guidance=options.picture_guidance,
-            scheduler=options.scheduler,
-            reproducible=options.reproducible,
-            context=options.context,
-            working_size=options.working_size,
-            format=_format(options),
-            quality=options.quality,
-            preview_every=every,
-            time_limit=options.time_limit,
-            request_id=options.request_id,
-        )
-        if options.detach:
-            voice.tell("job", {"name": job.name}, job.name)
-            return 0
+        picture = options.picture if is_name(options.picture) else client.upload(options.picture)
+        with holding_interrupts() as held:
+            job = client.edit_region(
+                picture,
+                where,
+                options.instruction,
+                negative_instruction=options.negative_instruction,
+                seed=options.seed,
+                steps=options.steps,
+                guidance=options.guidance,
+                picture_guidance=options.picture_guidance,
+                scheduler=options.scheduler,
+                reproducible=options.reproducible,
+                context=options.context,
+                working_size=options.working_size,
+                format=form,
+                quality=options.quality,
+                preview_every=every,
+                time_limit=options.time_limit,
+                request_id=options.request_id,
+            )
         try:
+            if held.asked:
+                raise KeyboardInterrupt
+            if options.detach:
+                voice.tell("job", {"name": job.name}, job.name)
+                return 0
             finished = follow(client, job.name, voice, options.progress, targets.get("preview"), tied=True)
         except KeyboardInterrupt:
             _stop(options, job.name)

@@ -9,7 +9,7 @@ from typing import Any
 from intarsia import jobs
 from intarsia.cli import connection
 from intarsia.cli.edit_region import follow, save
-from intarsia.cli.usage import job_name, writable
+from intarsia.cli.usage import job_name, whole, writable
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1 import jobs_pb2 as v1
 
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
     lister.add_argument(
         "--state", choices=tuple(jobs.STATES), action="append", default=[], help="only these (repeatable)"
     )
-    lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
+    lister.add_argument("--limit", type=whole, default=50, metavar="N", help="at most so many (default: 50)")
     connection.add_options(lister)
     for name, run, text in (
         ("show", show, "how a job stands"),
@@ -40,6 +40,8 @@ def add_to(commands: Any) -> None:
 
 
 def list_jobs(options: argparse.Namespace, voice: Voice) -> int:
+    if options.limit == 0:
+        return 0
     with connection.connect(options) as client:
         found = client.list_jobs(states=options.state, page_size=min(options.limit, 1000))
         for job in islice(found, options.limit):
@@ -80,9 +82,3 @@ def _line(job: v1.Job) -> str:
     why = f"{job.failure.reason}: {job.failure.message}" if job.HasField("failure") else ""
     parts = (job.name, job.method, jobs.word_of(job.state), "" if why else where, since, why)
     return "  ".join(part for part in parts if part)
-
-
-def _count(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1; write for example --limit 20")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import intarsia
-from intarsia.cli.usage import Usage, choice, corners, numbers, picture
+from intarsia.cli.usage import Usage, choice, corners, numbers, picture, whole
 from intarsia.region import POLARITIES, Region
 
 SELECTORS = ("click", "box", "rectangle", "polygon", "mask", "words")
@@ -32,7 +32,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     shape.add_argument(
         "--choose", metavar="WHICH", type=choice, help="best (default), all, a number from 0, nearest:X,Y"
     )
-    shape.add_argument("--fill-holes", metavar="N", type=int, help="fill holes of at most N pixels")
+    shape.add_argument("--fill-holes", metavar="N", type=whole, help="fill holes of at most N pixels")
     shape.add_argument("--grow", metavar="PX", type=float, help="move the outline outward")
     shape.add_argument("--shrink", metavar="PX", type=float, help="move the outline inward")
     shape.add_argument("--invert", action="store_true", help="everything but the selection")

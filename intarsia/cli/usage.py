@@ -69,6 +69,13 @@ def picture(text: str) -> str:
     )
 
 
+def whole(text: str) -> int:
+    """A number that counts something."""
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0; write for example 20")
+
+
 def seconds(text: str) -> float:
     """A time that is neither nothing nor endless."""
     (value,) = numbers(1, "120")(text)

@@ -89,6 +89,7 @@ class Double(
         self.jobs: dict[str, list[Job]] = {}
         self.watchers = 0
         self.by_hand = False
+        self.pause: threading.Event | None = None  # an edit is not answered before this is set
         self.chunk = 1000
         self._changed = threading.Condition()
 
@@ -170,6 +171,9 @@ class Double(
                     name=name, method="EditRegion", state=Job.STATE_QUEUED, request_id=request.request_id
                 )
                 self.jobs[name] = [first]
+                self._changed.notify_all()
+        if self.pause is not None:
+            self.pause.wait(10)
         if not self.by_hand and self.jobs[name][-1].state not in FINISHED:
             self.advance(name, stage="denoise", step=1, steps=2, fraction=0.5)
             self.succeed(name)

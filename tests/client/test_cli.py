@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,29 @@ def test_the_end_of_the_command_is_the_end_of_its_job(
     assert not (tmp_path / "out.png").exists()
 
 
+def test_a_job_whose_name_has_not_arrived_is_cancelled_too(
+    server: str, double: Double, photo: Path, tmp_path: Path
+) -> None:
+    double.by_hand = True
+    double.pause = threading.Event()
+    command = [sys.executable, "-m", "intarsia.cli", "edit-region", str(photo), *EDIT, "-o", "out.png"]
+    process = subprocess.Popen(
+        [*command, "--server", server], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        double.until(lambda: len(double.jobs) == 1)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        double.pause.set()
+        _, said = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    (history,) = double.jobs.values()
+    assert (process.returncode, said) == (130, "intarsia: cancelled\n")
+    assert history[-1].state == Job.STATE_CANCELLED
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -317,7 +341,7 @@ def test_nobody_there(cli: Callable[..., Ran]) -> None:
         ("edit-region PHOTO -i x --click 1,2 -o out.png --detach", "jobs watch"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --step 5", "--step"),
         ("segment-region PHOTO --click 1,2 -o PHOTO", "--force"),
-        ("jobs list --limit 0", "--limit"),
+        ("jobs list --limit -1", "--limit"),
         ("jobs list --timeout 0", "--timeout"),
         ("jobs list --timeout inf", "--timeout"),
         ("jobs list --timeout soon", "--timeout"),
