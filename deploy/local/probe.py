@@ -48,7 +48,7 @@ def probe(client: InferenceServerClient, model: str, *, seconds: float) -> dict:
 
 
 def _question(known: np.ndarray, *, batched: bool) -> list[InferInput]:
-    """New numbers each time: a model's response cache goes on answering an old question after its death."""
+    """New numbers each time, so that nothing that remembers answers can pass for a living model."""
     told = {"ask": np.frombuffer(b'"probe"', np.uint8), "known": known}
     inputs = []
     for name, value in told.items():

@@ -164,7 +164,9 @@ def bundles_in(folder: str | Path) -> dict[str, Bundle]:
     folder = Path(folder)
     if not folder.is_dir():
         raise BundleError(f"no weights at {folder}: there is no such folder; {REMEDY}")
-    candidates = (Bundle(child.resolve()) for child in sorted(folder.iterdir()) if child.is_dir())
+    # A name with a dot in front is a bundle that is still being written.
+    children = (child for child in sorted(folder.iterdir()) if child.is_dir() and child.name[0] != ".")
+    candidates = (Bundle(child.resolve()) for child in children)
     found = {bundle.name: bundle for bundle in candidates if bundle.components}
     if not found:
         raise BundleError(f"no bundle in {folder}: it should hold folders such as ip2p and sam; {REMEDY}")

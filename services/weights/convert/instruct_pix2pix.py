@@ -52,7 +52,7 @@ def convert(
                 part / component / file, {name: _cast(value, dtype) for name, value in found.items()}
             )
         _copy_tokenizer(tokenizer, part / "tokenizer")
-        shutil.copytree(plan.folder / "scheduler", part / "scheduler")
+        write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())
         for name in ("model_index.json", "intarsia.json"):
             if (plan.folder / name).is_file():
                 shutil.copyfile(plan.folder / name, part / name)

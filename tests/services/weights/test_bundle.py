@@ -181,7 +181,10 @@ def test_what_is_missing_comes_with_the_way_to_get_it(ip2p, tmp_path):
         bundles_in(tmp_path)
 
 
-def test_a_shelf_shows_its_bundles_by_name(shelf):
+def test_a_shelf_shows_its_bundles_by_name(shelf, ip2p, tmp_path):
+    (copied(ip2p, tmp_path).folder).rename(tmp_path / ".ip2p.part")
+    with pytest.raises(BundleError, match="no bundle in"):
+        bundles_in(tmp_path)
     assert {name: bundle.components for name, bundle in bundles_in(shelf).items()} == {
         "ip2p": COMPONENTS,
         "sam": ("sam",),
