@@ -53,9 +53,9 @@ async def serve(settings: Settings) -> None:
 def _announce(settings: Settings, port: int, metrics_port: int) -> None:
     listen = _with_port(settings.listen, port)
     metrics = _with_port(settings.metrics, metrics_port)
-    print(f"intarsia orchestrator ready at {listen}, metrics at http://{metrics}/metrics", flush=True)
     if settings.ready_file is not None:
         _write(settings.ready_file, json.dumps({"listen": listen, "metrics": metrics}))
+    print(f"intarsia orchestrator ready at {listen}, metrics at http://{metrics}/metrics", flush=True)
 
 
 def _with_port(address: str, port: int) -> str:

@@ -74,7 +74,7 @@ class Settings:
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
             segment_seconds=read("SEGMENT_SECONDS", "120", _seconds),
             wait_full=read("WAIT_FULL_SECONDS", "600", _seconds),
-            wait_away=read("WAIT_AWAY_SECONDS", "60", _seconds),
+            wait_away=read("WAIT_AWAY_SECONDS", "180", _seconds),
             stall_steps=read("STALL_STEPS", "10", _seconds),
             stall_floor=read("STALL_FLOOR_SECONDS", "30", _seconds),
             stall_first=read("STALL_FIRST_SECONDS", "120", _seconds),

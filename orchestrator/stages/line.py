@@ -23,7 +23,7 @@ class Endurance:
     # For room in a model that has none.
     full: float = 600.0
     # For a model that is out of reach.
-    away: float = 60.0
+    away: float = 180.0
 
 
 class Door:
