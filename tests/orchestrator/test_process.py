@@ -6,71 +6,94 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import numpy as np
+import pytest
 
 from intarsia.v1 import jobs_pb2 as jb
 from tests.orchestrator.conftest import Client, click, png
 from tests.orchestrator.doubles import Triton
 
 
+@asynccontextmanager
+async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An orchestrator of its own, which does not outlive the test."""
+    pipe = asyncio.subprocess.PIPE
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orchestrator", env=os.environ | environment, stdout=pipe, stderr=pipe
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+            await started.wait()
+
+
 async def test_a_process_serves_until_it_is_told_to_stop(
     triton: Triton, tmp_path: Path, picture: np.ndarray
 ) -> None:
     ready = tmp_path / "ready.json"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "orchestrator",
-        env=os.environ
-        | {
-            "INTARSIA_LISTEN": "127.0.0.1:0",
-            "INTARSIA_METRICS_LISTEN": "127.0.0.1:0",
-            "INTARSIA_TRITON": triton.url,
-            "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
-            "INTARSIA_READY_FILE": str(ready),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    announced = (await process.stdout.readline()).decode()
-    told = json.loads(ready.read_text())
-    assert told["listen"] in announced and told["metrics"] in announced
+    async with process(
+        INTARSIA_LISTEN="127.0.0.1:0",
+        INTARSIA_METRICS_LISTEN="127.0.0.1:0",
+        INTARSIA_TRITON=triton.url,
+        INTARSIA_ARTIFACTS=str(tmp_path / "artifacts"),
+        INTARSIA_READY_FILE=str(ready),
+    ) as server:
+        assert server.stdout is not None and server.stderr is not None
+        announced = (await server.stdout.readline()).decode()
+        told = json.loads(ready.read_text())
+        assert told["listen"] in announced and told["metrics"] in announced
 
-    async with grpc.aio.insecure_channel(told["listen"]) as channel:
-        client = Client(channel)
-        triton.ip2p_unet.hold_at = 2
-        job = await client.edit(click(await client.upload(png(picture))))
-        await triton.ip2p_unet.held.wait()
-        following = asyncio.ensure_future(client.finished(job.name))
-        page = await asyncio.to_thread(_read, f"http://{told['metrics']}/metrics")
-        assert 'intarsia_jobs{state="running"} 1.0' in page
+        async with grpc.aio.insecure_channel(told["listen"]) as channel:
+            client = Client(channel)
+            triton.ip2p_unet.hold_at = 2
+            job = await client.edit(click(await client.upload(png(picture))))
+            await triton.ip2p_unet.held.wait()
+            following = asyncio.ensure_future(client.finished(job.name))
+            page = await asyncio.to_thread(_read, f"http://{told['metrics']}/metrics")
+            assert 'intarsia_jobs{state="running"} 1.0' in page
 
-        process.send_signal(signal.SIGTERM)
-        triton.ip2p_unet.go_on.set()
-        assert (await following).state == jb.Job.STATE_SUCCEEDED
-    assert await process.wait() == 0
-    lines = [json.loads(line) for line in (await process.stderr.read()).decode().splitlines()]
+            server.send_signal(signal.SIGTERM)
+            triton.ip2p_unet.go_on.set()
+            assert (await following).state == jb.Job.STATE_SUCCEEDED
+        assert await server.wait() == 0
+        lines = [json.loads(line) for line in (await server.stderr.read()).decode().splitlines()]
     assert {"started", "ended", "stopped"} <= {line["message"] for line in lines}
     assert all(line["job"] == job.name for line in lines if line["message"] in ("started", "ended"))
 
 
-async def test_a_setting_that_cannot_be_used_is_said_and_nothing_is_started() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "orchestrator",
-        env=os.environ | {"INTARSIA_LISTEN": "nowhere"},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await process.communicate()
-    assert process.returncode == 1
-    assert said.decode().startswith("orchestrator: INTARSIA_LISTEN='nowhere': must be an address and a port")
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("INTARSIA_LISTEN", "nowhere", "must be an address and a port"),
+        ("INTARSIA_METRICS_LISTEN", "127.0.0.1:{taken}", "in use"),
+        ("INTARSIA_ARTIFACTS", "/dev/null/artifacts", "Not a directory"),
+    ],
+)
+async def test_a_setting_that_cannot_be_used_is_said_and_nothing_is_started(
+    tmp_path: Path, variable: str, value: str, why: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        value = value.format(taken=taken.getsockname()[1])
+        environment = {
+            "INTARSIA_LISTEN": "127.0.0.1:0",
+            "INTARSIA_METRICS_LISTEN": "127.0.0.1:0",
+            "INTARSIA_ARTIFACTS": str(tmp_path),
+            variable: value,
+        }
+        async with process(**environment) as server:
+            _, said = await asyncio.wait_for(server.communicate(), 30)
+    assert server.returncode == 1
+    assert variable in said.decode() and why in said.decode() and "Traceback" not in said.decode()
 
 
 def _read(url: str) -> str:
