@@ -67,13 +67,16 @@ def _stream(client: InferenceServerClient, model: str, inputs: list, seconds: fl
     """A decoupled model answers on a stream; the first reply is the whole answer to a probe."""
     replies: queue.Queue[InferResult | InferenceServerException] = queue.Queue()
     client.start_stream(lambda result, error: replies.put(error or result), stream_timeout=seconds)
+    answered = False
     try:
         client.async_stream_infer(model, inputs)
         reply = replies.get(timeout=seconds)
+        answered = True
     except queue.Empty as silence:
         raise NotAlive(f"{model}: no answer within {seconds:.0f} s") from silence
     finally:
-        client.stop_stream(cancel_requests=True)
+        # A stream whose last reply is here must be closed, not cancelled: this Triton may die of that.
+        client.stop_stream(cancel_requests=not answered)
     if isinstance(reply, InferenceServerException):
         raise reply
     return reply

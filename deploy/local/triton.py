@@ -41,7 +41,6 @@ class TritonSettings:
     repository: Path = ROOT / "model_repository"
     profile: str = "cpu"  # which configs/<profile>.pbtxt; empty for config.pbtxt, which wants a GPU
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    cache_bytes: int = 64 << 20
     exit_seconds: int = 30
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,8 +112,6 @@ class Triton:
             str(wheel / "bin/tritonserver"),
             f"--model-repository={self.settings.repository}",
             f"--backend-directory={backends}",
-            f"--cache-directory={wheel / 'caches'}",
-            f"--cache-config=local,size={self.settings.cache_bytes}",
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in self.settings.models),
             "--disable-auto-complete-config",

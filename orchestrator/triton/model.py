@@ -24,7 +24,7 @@ from orchestrator import metrics
 from orchestrator.triton.deadline import Deadline
 from orchestrator.triton.pulse import Patience, Pulse
 from orchestrator.triton.refusals import explained
-from orchestrator.triton.tensors import Tensors, answer, request
+from orchestrator.triton.tensors import Tensors, answer, is_last, request
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,6 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
-# Makes Triton end a stream that failed with a real gRPC status instead of a bare string.
-_TYPED_ERRORS = (("triton_grpc_error", "true"),)
 
 
 class Address:
@@ -63,7 +61,7 @@ class Model:
 
     async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
         """One question, one answer. Cancelling the caller cancels the request in Triton."""
-        for address, is_last in self._in_turn():
+        for address, no_other in self._in_turn():
             seconds = deadline.remaining()
             message = request(self.name, inputs, seconds=seconds)
             with _counted(self.name) as count:
@@ -72,7 +70,7 @@ class Model:
                 except grpc.aio.AioRpcError as error:
                     refusal = explained(self.name, error.details() or "", error.code())
                     count.failed(refusal)
-                    if not isinstance(refusal, ModelDown) or is_last:
+                    if not isinstance(refusal, ModelDown) or no_other:
                         raise refusal from None
             log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
         raise ModelDown(f"no address is configured for {self.name}", model=self.name)
@@ -85,7 +83,7 @@ class Model:
         Close the iterator (`contextlib.aclosing`) to be done with it: whoever stops listening, by
         leaving or by being cancelled, cancels the request in Triton at once.
         """
-        for address, is_last in self._in_turn():
+        for address, no_other in self._in_turn():
             pulse = Pulse(self._patience)
             with _counted(self.name) as count:
                 try:
@@ -96,25 +94,37 @@ class Model:
                 except IntarsiaError as refusal:
                     count.failed(refusal)
                     # Once a stream has begun its caller has seen progress; starting over is up to it.
-                    if not isinstance(refusal, ModelDown) or pulse.began or is_last:
+                    if not isinstance(refusal, ModelDown) or pulse.began or no_other:
                         raise
             log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
 
     async def _listen(
         self, address: Address, inputs: Tensors, deadline: Deadline, pulse: Pulse
     ) -> AsyncGenerator[dict[str, np.ndarray], None]:
+        """The replies of one address.
+
+        The request side stays open until the last reply is here, and is then closed instead of cancelled:
+        Triton 2.51 dies of a cancel that meets a stream which is just completing.
+        """
         seconds = deadline.remaining()
-        message = request(self.name, inputs, seconds=seconds)
-        call = address.stub.ModelStreamInfer(iter((message,)), timeout=seconds, metadata=_TYPED_ERRORS)
+        call = address.stub.ModelStreamInfer(timeout=seconds)
         try:
+            await call.write(request(self.name, inputs, seconds=seconds))
             while (reply := await self._next(call, pulse)) is not None:
                 pulse.beat()
+                if reply.error_message or is_last(reply.infer_response):
+                    await call.done_writing()
+                    await self._next(call, pulse)
                 if reply.error_message:
                     raise explained(self.name, reply.error_message, None)
                 if reply.infer_response.outputs:
                     yield answer(reply.infer_response)
+                if is_last(reply.infer_response):
+                    return
         except grpc.aio.AioRpcError as error:
             raise explained(self.name, error.details() or "", error.code()) from None
+        except asyncio.InvalidStateError:  # writing to a stream that has already ended
+            raise explained(self.name, await call.details() or "", await call.code()) from None
         finally:
             call.cancel()
 

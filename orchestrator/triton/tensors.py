@@ -69,3 +69,8 @@ def answer(message: kserve.ModelInferResponse) -> dict[str, np.ndarray]:
             raise InternalError(f"{message.model_name} sent {output.name} in a form that cannot be read")
         tensors[output.name] = np.frombuffer(raw, dtype).reshape(tuple(output.shape))
     return tensors
+
+
+def is_last(message: kserve.ModelInferResponse) -> bool:
+    """Whether a model that answers many times will say no more."""
+    return message.parameters["triton_final_response"].bool_param

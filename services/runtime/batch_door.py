@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb
 
 from services.kept import Kept
 from services.refusal import Refusal
-from services.runtime import housekeeping
+from services.runtime import housekeeping, orphan
 from services.runtime.tensors import Tensors, received, refused, response
 
 
@@ -43,6 +43,7 @@ class BatchDoor:
         self._service = service
         self._kept: Kept[Tensors] | None = Kept(kept_bytes, _size) if kept_bytes else None
         self._names = (*service.inputs, *housekeeping.INPUTS)
+        orphan.end_with_the_server()
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:

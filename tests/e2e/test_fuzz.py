@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 
 import grpc
 import numpy as np
@@ -53,11 +54,7 @@ def test_malformed_tensors_get_an_answer_and_hurt_nobody(stack, door: Door, mode
             request = malformed(dice, model, config)
             try:
                 if config.model_transaction_policy.decoupled:
-                    stream = triton.ModelStreamInfer(
-                        iter([request]), timeout=60, metadata=(("triton_grpc_error", "true"),)
-                    )
-                    next(stream, None)
-                    stream.cancel()
+                    first_reply(triton, request)
                 else:
                     triton.ModelInfer(request, timeout=60)
             except grpc.RpcError as refused:
@@ -86,6 +83,25 @@ def test_malformed_messages_get_an_answer_and_hurt_nobody(stack, method):
                 assert unreadable or refused.code() in SAYABLE, f"{refused.code()}: {refused.details()}"
         health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def first_reply(triton: service_pb2_grpc.GRPCInferenceServiceStub, request) -> None:
+    """Asks a decoupled model and hangs up: in the middle of its answers, or after the only one."""
+    asked = threading.Event()
+
+    def questions():
+        yield request
+        asked.wait(60)
+
+    stream = triton.ModelStreamInfer(questions(), timeout=60)
+    reply = next(stream)
+    if reply.error_message or reply.infer_response.parameters["triton_final_response"].bool_param:
+        asked.set()
+        assert not list(stream)
+        assert reply.error_message.split(": ")[0] not in ("INTERNAL", "UNKNOWN"), reply.error_message
+    else:
+        stream.cancel()
+        asked.set()
 
 
 def malformed(dice: random.Random, model: str, config) -> service_pb2.ModelInferRequest:

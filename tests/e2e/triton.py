@@ -34,6 +34,7 @@ class Stream:
 
     def __init__(self, url: str, model: str, tensors: Mapping[str, np.ndarray], timeout_us: int = 0) -> None:
         self._replies: queue.Queue[InferResult | InferenceServerException] = queue.Queue()
+        self._over = False
         self._client = InferenceServerClient(url)
         self._client.start_stream(lambda result, error: self._replies.put(error or result))
         self._client.async_stream_infer(model, inputs_of(tensors), timeout=timeout_us or None)
@@ -42,20 +43,21 @@ class Stream:
         """The next reply; an error is raised."""
         found = self._replies.get(timeout=seconds)
         if isinstance(found, InferenceServerException):
+            self._over = True
             raise found
+        self._over = found.get_response().parameters["triton_final_response"].bool_param
         return found
 
     def __iter__(self) -> Iterator[InferResult]:
         """Replies until the last one."""
         while True:
-            found = self.reply()
-            yield found
-            if found.get_response().parameters["triton_final_response"].bool_param:
+            yield self.reply()
+            if self._over:
                 return
 
     def leave(self) -> None:
-        """Cancels what is not answered yet."""
-        self._client.stop_stream(cancel_requests=True)
+        """Cancels what is not answered yet; this Triton may die of a cancel after the last reply."""
+        self._client.stop_stream(cancel_requests=not self._over)
         self._client.close()
 
     def __enter__(self) -> Stream:

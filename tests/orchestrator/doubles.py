@@ -183,8 +183,13 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
             try:
                 async for answer in self._answers(request):
                     yield kserve.ModelStreamInferResponse(infer_response=answer)
+                last = kserve.ModelInferResponse(model_name=request.model_name)
+                last.parameters["triton_final_response"].bool_param = True
+                yield kserve.ModelStreamInferResponse(infer_response=last)
             except Refused as refused:
-                await context.abort(refused.code, refused.words)
+                if refused.code is grpc.StatusCode.UNAVAILABLE:  # the server itself, not a model of its
+                    await context.abort(refused.code, refused.words)
+                yield kserve.ModelStreamInferResponse(error_message=refused.words)
 
     async def _answers(self, request: kserve.ModelInferRequest) -> AsyncIterator[kserve.ModelInferResponse]:
         if request.parameters["timeout"].int64_param:
