@@ -12,6 +12,7 @@ import grpc
 
 from orchestrator import logs, metrics
 from orchestrator.api.status import code_of, status_of
+from orchestrator.api.unreadable import forgiving, readable
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 make = getattr(grpc, f"{kind}_rpc_method_handler")
                 return make(
                     wrap(method.rpartition("/")[2], inner),
-                    handler.request_deserializer,
+                    forgiving(handler.request_deserializer),
                     handler.response_serializer,
                 )
         return handler
@@ -53,7 +54,7 @@ def _answering(
     async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
         with _Watched(method) as watched:
             try:
-                return await inner(request, context)
+                return await inner(readable(request), context)
             except Exception as error:  # every fault becomes a status
                 await watched.refuse(error, context)
 
@@ -64,7 +65,7 @@ def _streaming(method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, 
     async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         with _Watched(method) as watched:
             try:
-                async with aclosing(inner(request, context)) as answers:
+                async with aclosing(inner(readable(request), context)) as answers:
                     async for answer in answers:
                         yield answer
             except Exception as error:  # every fault becomes a status

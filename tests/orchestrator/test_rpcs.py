@@ -271,3 +271,17 @@ async def test_stages_models_and_jobs_are_measured(client: Client, picture: np.n
     await client.finished(job.name)
     after = [measured(name, **labels) for name, labels in names]
     assert [a > b for a, b in zip(after, before, strict=True)] == [True] * len(names)
+
+
+@pytest.mark.parametrize("method", ["Editing/EditRegion", "Jobs/WatchJob", "Artifacts/UploadArtifact"])
+async def test_bytes_that_are_no_message_are_refused_as_such(client: Client, method: str):
+    kind = {"Editing": "unary_unary", "Jobs": "unary_stream", "Artifacts": "stream_unary"}
+    call = getattr(client.channel, kind[method.split("/")[0]])(f"/intarsia.v1.{method}")
+    noise = b"\xff\xff\xff\xff"
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot be read") as refused:
+        if method.startswith("Jobs"):
+            async for _ in call(noise):
+                pass
+        else:
+            await call(iter([noise]) if method.startswith("Artifacts") else noise)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
