@@ -183,7 +183,7 @@ class Engine:
         with self._changed:
             # Whoever left while waiting makes room at once, not when its turn would have come.
             self._line = deque(seat for seat in self._line if not self._left(seat))
-            arrived = []
+            arrived: list[_Seat] = []
             while self._line and (
                 self._line[0].urgent or len(self._live) + len(arrived) < self._limits.running
             ):
