@@ -11,11 +11,7 @@ from intarsia.blocking import blocking, iterating
 from intarsia.calls import Calls
 from intarsia.v1 import jobs_pb2 as v1
 
-STATES = {
-    name.removeprefix("STATE_").lower(): v1.Job.State.Value(name)
-    for name, value in v1.Job.State.items()
-    if value
-}
+STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}
 FINISHED = (v1.Job.STATE_SUCCEEDED, v1.Job.STATE_FAILED, v1.Job.STATE_CANCELLED)
 
 

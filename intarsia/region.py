@@ -21,7 +21,7 @@ from intarsia.v1 import region_pb2 as v1
 Point = tuple[float, float]
 
 POLARITIES = {
-    name.removeprefix("POLARITY_").removesuffix("_INSIDE").lower(): v1.Polarity.Value(name)
+    name.removeprefix("POLARITY_").removesuffix("_INSIDE").lower(): value
     for name, value in v1.Polarity.items()
     if value
 }
