@@ -33,8 +33,6 @@ check: $(VENV)/.dev ## Format, lint, types, generated code, proto lint and compa
 	$(BIN)/ruff check $(wildcard $(PACKAGES))
 	$(BIN)/mypy
 	$(BIN)/python protos/generate.py --check
-	$(BIN)/buf lint protos
-	$(BIN)/buf breaking protos --against protos/baseline.binpb
 
 .PHONY: format
 format: $(VENV)/.dev ## Formats the code and mends what can be mended.
