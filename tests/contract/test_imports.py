@@ -1,0 +1,191 @@
+"""Who may import whom: the lines of `docs/architecture.md`, held for every import of the tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TREES = (
+    "intarsia",
+    "orchestrator",
+    "services",
+    "model_repository",
+    "deploy",
+    "weights",
+    "benchmarks",
+    "tests",
+)
+
+SAYINGS = {"intarsia.errors"}
+BASE = {"services.refusal", "services.json_text", "services.kept"}
+BELOW_STAGES = {"orchestrator.triton", "orchestrator.artifacts", "orchestrator.metrics", "orchestrator.logs"}
+BELOW_STAGES |= {"orchestrator.waiting", "intarsia.canvas", *SAYINGS}
+BELOW_JOBS = {"orchestrator.stages", *BELOW_STAGES}
+BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
+FAMILY = {"services.denoising", "services.weights", "intarsia.canvas", *BASE}
+ENCODER = {"services.weights", "intarsia.canvas", *BASE}
+
+# A module belongs to the longest name here that it starts with, and may import from its own layer and
+# from those beside it. A module that belongs to none is a fault of this table.
+MAY: dict[str, set[str]] = {
+    "intarsia.errors": set(),
+    "intarsia.v1": set(),
+    "intarsia.canvas": SAYINGS,
+    "intarsia": {"intarsia.v1", *SAYINGS},
+    "intarsia.cli": {"intarsia", "intarsia.v1", *SAYINGS},
+    "orchestrator.settings": set(),
+    "orchestrator.waiting": set(),
+    "orchestrator.metrics": set(),
+    "orchestrator.logs": SAYINGS,
+    "orchestrator.artifacts": {"intarsia.canvas", *SAYINGS},
+    "orchestrator.triton": {"orchestrator.metrics", "orchestrator.logs", "orchestrator.waiting", *SAYINGS},
+    "orchestrator.stages": BELOW_STAGES,
+    "orchestrator.workflows": {"orchestrator.stages", "orchestrator.artifacts", "intarsia.canvas", *SAYINGS},
+    "orchestrator.jobs": BELOW_JOBS,  # recipes are handed to it, so it knows none of them
+    "orchestrator.api": BELOW_API,
+    # The two places where everything meets.
+    "orchestrator.wiring": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
+    "orchestrator.__main__": {"orchestrator.wiring", "orchestrator.settings", "orchestrator.logs"},
+    "orchestrator": set(),
+    "services.refusal": set(),
+    "services.kept": set(),
+    "services.json_text": {"services.refusal"},
+    "services.weights": set(),
+    "services.denoising": {"services.refusal"},
+    "services.ip2p_unet": FAMILY,
+    "services.sam": ENCODER,
+    "services.text_encoder": ENCODER,
+    "services.vae": ENCODER,
+    "services.runtime": {"services.denoising", "services.weights", *BASE},
+    "services": set(),
+    "model_repository.ip2p_unet": {"services.ip2p_unet", "services.runtime"},
+    "model_repository.sam": {"services.sam", "services.runtime"},
+    "model_repository.text_encoder": {"services.text_encoder", "services.runtime"},
+    "model_repository.vae": {"services.vae", "services.runtime"},
+    "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *SAYINGS},
+    "deploy.local.sample": {"weights"},  # a picture drawn in the world the starter weights know
+    "deploy.local.weights": {"deploy", "weights"},
+    "weights": set(),
+}
+# These look at everything, as a stranger or as an insider.
+FREE = ("tests", "benchmarks")
+
+# Packages of others that only some may touch; the rest of the tree does without them.
+ONLY: dict[str, tuple[str, ...]] = {
+    "torchvision": (),
+    "triton_python_backend_utils": ("services.runtime",),
+    "tritonclient": ("orchestrator.triton", "deploy.local", *FREE),
+    "prometheus_client": ("orchestrator.metrics", *FREE),
+    "torch": ("services", "weights", *FREE),
+    "diffusers": ("services", "weights", *FREE),
+    "transformers": ("services", "weights", *FREE),
+    "sam2": ("services", "weights", *FREE),
+    "numpy": ("intarsia.canvas", "orchestrator", "deploy", "weights", *FREE),
+    "cv2": ("intarsia.canvas", "orchestrator", "weights", *FREE),
+    "PIL": ("orchestrator", "deploy", "weights", *FREE),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the tree by its name."""
+    found = {}
+    for tree in TREES:
+        for file in sorted((ROOT / tree).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = file
+    return found
+
+
+MODULES = modules()
+
+
+def starts(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(f"{prefix}.")
+
+
+def layer_of(module: str) -> str | None:
+    return max((layer for layer in MAY if starts(module, layer)), key=len, default=None)
+
+
+def imported(source: str) -> Iterator[str]:
+    """Everything that a source imports, wherever in it; what is no module of ours counts as its package."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                yield "a relative import"
+                continue
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def complaints(module: str, source: str) -> list[str]:
+    """What a module imports and may not."""
+    found = []
+    for name in imported(source):
+        package = name.partition(".")[0]
+        if package in ONLY and not any(starts(module, where) for where in ONLY[package]):
+            found.append(f"{module} imports {name}, which only {', '.join(ONLY[package]) or 'nobody'} may")
+        elif package in TREES and not starts(module, "tests") and not starts(module, "benchmarks"):
+            own, target = layer_of(module), layer_of(name)
+            if own is None or target is None or (own != target and target not in MAY[own]):
+                found.append(f"{module} imports {name}")
+        elif starts(module, "model_repository") or name == "a relative import":
+            found.append(f"{module} imports {name}")
+    return found
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_nobody_imports_what_it_may_not(tree: str) -> None:
+    inside = {name: file for name, file in MODULES.items() if starts(name, tree)}
+    assert inside
+    assert [
+        one for name, file in inside.items() for one in complaints(name, file.read_text(encoding="utf-8"))
+    ] == []
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert [name for name in MODULES if not starts(name, "tests") and not starts(name, "benchmarks")
+            and layer_of(name) is None] == []  # fmt: skip
+
+
+def test_no_layer_is_about_nothing() -> None:
+    """A line about a package that is gone, or misspelt, would hold nothing."""
+    gone = [layer for layer in MAY if not any(starts(name, layer) for name in MODULES)]
+    assert gone == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("intarsia.client", "import numpy"),
+        ("intarsia.client", "from intarsia.canvas import crop"),
+        ("intarsia.cli.usage", "def late():\n    from orchestrator import settings"),
+        ("intarsia.canvas.crop", "from intarsia import client"),
+        ("orchestrator.api.jobs", "import services.refusal"),
+        ("orchestrator.stages.sam", "from orchestrator.workflows.edit_region import EditRegion"),
+        ("orchestrator.stages.sam", "from intarsia.v1 import region_pb2"),
+        ("orchestrator.workflows.edit_region", "from orchestrator.triton.model import Model"),
+        ("orchestrator.stages.vae", "import tritonclient.grpc"),
+        ("orchestrator.stages.vae", "import torch"),
+        ("services.vae.service", "from orchestrator.artifacts import picture"),
+        ("services.vae.service", "from intarsia import client"),
+        ("services.vae.service", "import triton_python_backend_utils as pb"),
+        ("services.denoising.engine", "from services.ip2p_unet import family"),
+        ("services.sam.network", "from torchvision import transforms"),
+        ("services.weights.bundle", "from weights.tiny import write"),
+        ("model_repository.sam.1.model", "import torch"),
+        ("model_repository.sam.1.model", "from services.vae.service import Vae"),
+        ("deploy.local.stack", "from orchestrator.settings import Settings"),
+        ("tests.services.test_sam", "import torchvision"),
+        ("orchestrator.waiting", "from . import metrics"),
+    ],
+)
+def test_the_walk_notices(module: str, source: str) -> None:
+    assert len(complaints(module, source)) == 1
