@@ -111,7 +111,7 @@ def train(where: Place) -> None:
         return edit_figures(pipeline.to(where.device), "watch", 48)
 
     optimizer = optimizer_for(editor, matrix_rate=0.02, vector_rate=1e-3)
-    plan = Plan(where.budget, flat=0.5, watch_every=6)
+    plan = Plan(where.budget, flat=0.5, watch_every=12)
     averaged, record = take(where.training / "ip2p", editor, optimizer, lesson, plan, watch)
     write(averaged, where, record)
 

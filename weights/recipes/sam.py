@@ -26,13 +26,13 @@ from weights.recipes.sam_loss import loss_of
 from weights.recipes.sam_measure import click_figures, track_figures
 from weights.recipes.sam_prompt import Prompts, boxes, clicks, corrected, several
 from weights.recipes.sam_sight import answer, as_input, follow, see
-from weights.recipes.sam_start import Scaffold, start
+from weights.recipes.sam_start import Scaffold, meet, start
 from weights.world.address import Address
 
 PICTURES = 8
-CLIPS = 3
+CLIPS = 4
 KINDS = ("click", "box", "click", "several", "click", "correct")
-ONLY_CLICKS, ONLY_STILLS, SCAFFOLD_GONE = 0.1, 0.35, 0.5  # parts of the budget
+ONLY_CLICKS, ONLY_STILLS, SCAFFOLD_GONE, LONGER_CLIPS = 0.1, 0.35, 0.5, 0.7  # parts of the budget
 
 
 class Pupil(nn.Module):
@@ -44,6 +44,7 @@ class Pupil(nn.Module):
         start(self.sam)
         width = self.sam.hidden_dim
         self.scaffold = Scaffold(width // 8, width)
+        self.register_buffer("met", torch.zeros(()))  # has the memory met the features?
 
     def still(self, step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
         large = step % 3 == 2
@@ -74,7 +75,7 @@ class Pupil(nn.Module):
         return loss, {kind: float(overlap)}
 
     def clip(self, step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
-        frames = 4 if spent < 0.5 else 7
+        frames = 4 if spent < LONGER_CLIPS else 7
         shown = clips(step, CLIPS, frames)
         dice = Address("train", "sam prompts", step).dice()
         side, first = self.sam.image_size, list(shown.masks[:, 0])
@@ -84,6 +85,9 @@ class Pupil(nn.Module):
             prompts = clicks(first, dice) if kind == "click" else boxes(first, dice, shake=3.0 / scale)
             given = {"points": prompts.inputs(scale)}
         seen = see(self.sam, as_input(shown.pixels.reshape(-1, *shown.pixels.shape[2:]), side))
+        if not self.met:
+            meet(self.sam, seen.maps()[-1])
+            self.met.fill_(1)
         answers = follow(self.sam, seen, frames, length=int(dice.choice([8, 16, 24])), **given)
         graded = [
             loss_of(said, small(shown.masks[:, frame]))
@@ -116,7 +120,7 @@ def train(where: Place) -> None:
         return {**figures, **track_figures(averaged.sam, "watch", 6)}
 
     optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=6e-4)
-    plan = Plan(where.budget, flat=0.45, watch_every=5)
+    plan = Plan(where.budget, flat=0.45, watch_every=12)
     averaged, record = take(where.training / "sam", pupil, optimizer, lesson, plan, watch)
     write(averaged.sam, settings, where, record)
 

@@ -44,6 +44,46 @@ def start(sam: SAM2Base) -> None:
     decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
 
 
+@torch.no_grad()
+def meet(sam: SAM2Base, coarse: Tensor) -> None:
+    """Fit the memory, in place, to the coarse features (n, c, h, w) as stills have shaped them.
+
+    Done once, before the first clip. By then features have a size of their own, some tens; what comes
+    out of the memory is normalised to one, so the decoder would not see it, and the mask in a memory is
+    drowned by the picture in it. After this a followed frame reaches the decoder looking as a still does,
+    plus what the memory has to say; picture and mask are remembered equally loud; and every place first
+    asks what was in the same place before.
+    """
+    known = coarse + sam.no_mem_embed.view(1, -1, 1, 1)
+    mean, spread = known.mean((0, 2, 3)), known.std((0, 2, 3))
+    normal = F.layer_norm(known.movedim(1, -1), mean.shape).flatten(0, -2)
+    norm = sam.memory_attention.norm
+    norm.weight.copy_(spread / normal.std(0))
+    norm.bias.copy_(mean - norm.weight * normal.mean(0))
+    shown = sam.memory_encoder.pix_feat_proj
+    said = shown(coarse)
+    size = said.std((0, 2, 3))
+    shown.bias.copy_((shown.bias - said.mean((0, 2, 3))) / size)
+    shown.weight /= size.view(-1, 1, 1, 1)
+    for layer in sam.memory_attention.layers:
+        attention = layer.cross_attn_image
+        attention.out_proj.weight *= 0.5 * spread[:, None]
+        near = _nearness(attention.internal_dim).to(coarse.device)
+        for linear in (attention.q_proj, attention.k_proj):
+            linear.weight *= 0.5
+            linear.bias.copy_(near)
+
+
+def _nearness(width: int) -> Tensor:
+    """A constant that, in queries and keys alike, makes rotary attention prefer the same place.
+
+    Rotary pairs turn with distance, the first of each axis fastest: those tell neighbours apart.
+    """
+    pairs = torch.zeros(2, width // 4, 2)
+    pairs[:, : width // 12] = 2.2
+    return pairs.flatten()
+
+
 class Scaffold(nn.Module):
     """Two extra questions to the image features, taken away before the network is kept.
 
