@@ -34,11 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile="" if options.gpu else "cpu",
         threads=options.threads,
     )
-    ended = threading.Event()
+    ended, serving = threading.Event(), False
+
+    def told(*_: object) -> None:
+        first = not ended.is_set()
+        ended.set()
+        if first and not serving:
+            raise KeyboardInterrupt  # nobody is being served who could be served to the end
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: ended.set())
+        signal.signal(name, told)
     try:
         with Stack(settings) as stack:
+            serving = True
             print(f"serving on {stack.address}", flush=True)
             print(f"metrics: {stack.metrics_url} and {stack.triton.metrics_url}", flush=True)
             while not ended.wait(1.0):
@@ -50,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CannotStart, NotAlive) as fault:
         print(fault, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped before it could serve", file=sys.stderr)
     return 0
 
 

@@ -91,6 +91,8 @@ def follow(job: intarsia.Job, what: str) -> None:
             if progress.steps:
                 bar.total = progress.steps
                 bar.update(progress.step - bar.n)
+            if state.state == jobs_pb2.Job.STATE_SUCCEEDED and bar.total:
+                bar.update(bar.total - bar.n)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient
 
-from deploy.local.ports import free_ports
+from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
 from deploy.local.process import Child
 from deploy.local.supervisor import Patience, Supervisor
@@ -59,10 +59,12 @@ class Stack:
                 "with `python -m weights.tiny FOLDER`"
             )
         wished = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
-        free = free_ports(len(wished))
-        port, metrics, grpc_port, triton_metrics = (
-            wish or found for wish, found in zip(wished, free, strict=True)
-        )
+        try:
+            port, metrics, grpc_port, triton_metrics = choose_ports(wished)
+        except PortTaken as fault:
+            raise CannotStart(
+                f"{fault}; end the program that has it, or choose another (0 takes any)"
+            ) from None
         self.address = f"127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self.triton = Triton(
@@ -92,11 +94,7 @@ class Stack:
         }
 
     def __enter__(self) -> Stack:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(
@@ -105,7 +103,14 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Returns once everything answers and numbers were seen to cross unharmed."""
+        """Returns once everything answers and numbers were seen to cross unharmed, or leaves nothing."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
         self.triton.wait_ready()
         with InferenceServerClient(self.triton.url) as client:
             for model in self.settings.models:

@@ -46,7 +46,7 @@ def add_sampling_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("how the picture is made")
     group.add_argument("--negative-instruction", metavar="WORDS", default="", help="what must not appear")
     group.add_argument("--seed", type=whole, metavar="N", help="chooses the noise (default: drawn)")
-    group.add_argument("--steps", type=whole, metavar="N", help="denoising steps (default: 20)")
+    group.add_argument("--steps", type=whole, metavar="N", help="denoising steps (default: the weights' own)")
     group.add_argument("--guidance", type=float, metavar="G", help="how strongly the words steer")
     group.add_argument("--picture-guidance", type=float, metavar="G", help="how strongly the source holds")
     group.add_argument("--scheduler", choices=tuple(SCHEDULERS), help="default: the weights' own")

@@ -32,6 +32,7 @@ class Weights:
     digest: str
     size: int  # longer side in pixels
     multiple: int  # sides are multiples of this many pixels
+    steps: int
     guidance: float
     picture_guidance: float
     scheduler: str
@@ -65,6 +66,7 @@ class InstructPix2Pix:
             digest=facts["weights"],
             size=int(facts["size"]),
             multiple=int(facts["multiple"]),
+            steps=int(own["steps"]),
             guidance=float(own["guidance"]),
             picture_guidance=float(own["picture_guidance"]),
             scheduler=own["scheduler"],

@@ -25,7 +25,7 @@ class Sampling:
     """How the model is run; None leaves the choice to the server."""
 
     seed: int | None = None
-    steps: int = 20
+    steps: int | None = None
     guidance: float | None = None
     picture_guidance: float | None = None
     scheduler: str | None = None
@@ -152,7 +152,7 @@ def _decided(asked: Sampling, weights: Weights) -> Noise:
     """What was left open is chosen by the weights, and the seed drawn."""
     return Noise(
         seed=secrets.randbits(63) if asked.seed is None else asked.seed,
-        steps=asked.steps,
+        steps=weights.steps if asked.steps is None else asked.steps,
         guidance=weights.guidance if asked.guidance is None else asked.guidance,
         picture_guidance=(
             weights.picture_guidance if asked.picture_guidance is None else asked.picture_guidance
