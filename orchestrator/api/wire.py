@@ -72,9 +72,10 @@ def _sampling(message: editing_pb2.Sampling) -> Sampling:
     seed = message.seed if fields.given(message, "seed") else None
     if seed is not None and seed >= 2**63:
         raise InvalidRequest(f"sampling.seed must be below 2^63, not {seed}", field="sampling.seed")
+    steps = message.steps if fields.given(message, "steps") else None
     return Sampling(
         seed=seed,
-        steps=optional("steps", 1, 1000),
+        steps=None if steps is None else fields.between(steps, "sampling.steps", 1, 1000),
         guidance=optional("guidance", 0, 100),
         picture_guidance=optional("picture_guidance", 0, 100),
         scheduler=fields.one_of(message.scheduler, "sampling.scheduler", SCHEDULERS),

@@ -53,7 +53,7 @@ def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
         place=Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0)), relative=False),
         instruction="make it blue",
         negative_instruction="",
-        sampling=Sampling(None, 20, None, None, None, False),
+        sampling=Sampling(None, None, None, None, None, False),
         cut=Cut(0.5, None),
         output=Output(None, 95),
         preview_every=0,
