@@ -30,6 +30,8 @@ class Settings:
     triton: Mapping[str, tuple[str, ...]]
     # INTARSIA_ARTIFACTS: the folder of the artifact store.
     artifacts: Path
+    # INTARSIA_PICTURE_MEGAPIXELS: pictures of more million pixels are refused before they are decoded.
+    picture_megapixels: float
     # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused.
     jobs_running: int
     jobs_waiting: int
@@ -66,19 +68,20 @@ class Settings:
             metrics=read("METRICS_LISTEN", "127.0.0.1:50052", _address),
             triton=_addresses(environment, read),
             artifacts=read("ARTIFACTS", "artifacts", Path),
+            picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             jobs_running=read("JOBS_RUNNING", "8", _count),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
             jobs_kept=read("JOBS_KEPT", "1000", _count),
-            jobs_kept_seconds=read("JOBS_KEPT_SECONDS", "86400", _seconds),
-            time_limit=read("TIME_LIMIT_SECONDS", "3600", _seconds),
+            jobs_kept_seconds=read("JOBS_KEPT_SECONDS", "86400", _positive),
+            time_limit=read("TIME_LIMIT_SECONDS", "3600", _positive),
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
-            segment_seconds=read("SEGMENT_SECONDS", "120", _seconds),
-            wait_full=read("WAIT_FULL_SECONDS", "600", _seconds),
-            wait_away=read("WAIT_AWAY_SECONDS", "180", _seconds),
-            stall_steps=read("STALL_STEPS", "10", _seconds),
-            stall_floor=read("STALL_FLOOR_SECONDS", "30", _seconds),
-            stall_first=read("STALL_FIRST_SECONDS", "120", _seconds),
-            grace=read("DRAIN_SECONDS", "30", _seconds),
+            segment_seconds=read("SEGMENT_SECONDS", "120", _positive),
+            wait_full=read("WAIT_FULL_SECONDS", "600", _positive),
+            wait_away=read("WAIT_AWAY_SECONDS", "180", _positive),
+            stall_steps=read("STALL_STEPS", "10", _positive),
+            stall_floor=read("STALL_FLOOR_SECONDS", "30", _positive),
+            stall_first=read("STALL_FIRST_SECONDS", "120", _positive),
+            grace=read("DRAIN_SECONDS", "30", _positive),
             log_level=read("LOG_LEVEL", "info", _level),
             ready_file=read("READY_FILE", "", lambda text: Path(text) if text else None),
         )
@@ -123,7 +126,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < 1e9:
         raise ValueError("must be a number above 0")

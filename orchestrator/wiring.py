@@ -15,6 +15,7 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.artifacts.disk import DiskStore
+from orchestrator.artifacts.picture import Limits as PictureLimits
 from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
 from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.line import Endurance
@@ -41,7 +42,7 @@ class Orchestrator:
         endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, patience)
         store = _opened(settings.artifacts)
-        self._workshop = Workshop(self._models, store, endurance)
+        self._workshop = Workshop(self._models, store, PictureLimits(settings.picture_megapixels), endurance)
         self.jobs = MemoryJobs(
             {"EditRegion": _in(self._workshop, edit_region)},
             Limits(
@@ -57,7 +58,7 @@ class Orchestrator:
             Segmentation(
                 self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
             ),
-            Editing(self.jobs),
+            Editing(self.jobs, store),
             Jobs(self.jobs),
         )
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import grpc
 
+from intarsia.canvas.region import MaskPicture
 from intarsia.v1 import editing_pb2, jobs_pb2
 from intarsia.v1 import editing_pb2_grpc as rpc
 from orchestrator.api import fields, wire
+from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.jobs.job import Jobs
 
 
 class Editing(rpc.EditingServicer):
-    """Starts jobs."""
+    """Starts jobs. What a request names must be there: a job that could only fail is not begun."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
+        self._jobs, self._store = jobs, store
 
     async def EditRegion(
         self, request: editing_pb2.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
+        asked = wire.edit_region(request)
+        await self._store.describe(asked.picture)
+        if isinstance(asked.place.region.selector, MaskPicture):
+            await self._store.describe(asked.place.region.selector.artifact)
         return wire.job(
             await self._jobs.submit(
                 "EditRegion",
-                wire.edit_region(request),
+                asked,
                 request_id=fields.request_id(request.request_id),
                 time_limit=fields.seconds(request, "time_limit"),
             )

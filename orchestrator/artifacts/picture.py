@@ -28,7 +28,7 @@ _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "ima
 class Limits:
     """The largest picture that is read: millions of pixels in all, pixels along a side."""
 
-    megapixels: float = 120.0
+    megapixels: float = 80.0
     side: int = 65500
 
 
@@ -148,6 +148,6 @@ def _check_size(width: int, height: int, limits: Limits, field: str) -> None:
     if width * height > limits.megapixels * 1e6:
         raise InvalidRequest(
             f"the picture is {width} x {height}, {width * height / 1e6:.1f} megapixels; "
-            f"at most {limits.megapixels:g} are read; scale it down",
+            f"at most {limits.megapixels:g} are read here; scale it down, or let the server read more",
             field=field,
         )

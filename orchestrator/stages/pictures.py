@@ -10,7 +10,7 @@ import numpy as np
 from intarsia.canvas.region import MaskPicture
 from orchestrator.artifacts.encode import Encoded, encode, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
-from orchestrator.artifacts.picture import Picture, decode, eight_bits
+from orchestrator.artifacts.picture import Limits, Picture, decode, eight_bits
 from orchestrator.artifacts.store import Artifact, ArtifactStore
 
 # Previews are looked at for a moment; what counts is that they are small.
@@ -22,15 +22,16 @@ class Pictures:
     """What recipes see of the store."""
 
     store: ArtifactStore
+    limits: Limits
 
     async def load(self, name: str) -> Picture:
         """A picture, upright."""
-        return await asyncio.to_thread(decode, await self.store.load(name))
+        return await asyncio.to_thread(decode, await self.store.load(name), self.limits)
 
     async def load_mask(self, drawn: MaskPicture, of: Picture) -> np.ndarray:
         """A mask drawn for a picture, float32 (height, width) in [0, 1]."""
         data = await self.store.load(drawn.artifact)
-        return await asyncio.to_thread(decode_mask, data, drawn.polarity, of.width, of.height)
+        return await asyncio.to_thread(decode_mask, data, drawn.polarity, of.width, of.height, self.limits)
 
     async def check_format(self, picture: Picture, format: str | None) -> None:
         """Refuses a format that this picture cannot be written in, before any work is done."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intarsia.errors import InvalidRequest, ModelDown
+from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
@@ -199,8 +199,10 @@ async def test_a_picture_that_is_none_is_refused_by_its_field(client: Client) ->
 
 
 async def test_a_picture_nobody_uploaded_is_not_found(client: Client) -> None:
-    job = await client.finished((await client.edit(click("artifacts/" + "0" * 64))).name)
-    assert (job.failure.status, job.failure.reason) == ("NOT_FOUND", "NOT_FOUND")
+    """At once: a job that could only fail is not begun."""
+    with pytest.raises(NotFound, match="0000"):
+        await client.edit(click("artifacts/" + "0" * 64))
+    assert not (await client.ask(client.jobs.ListJobs(jb.ListJobsRequest()))).jobs
 
 
 async def test_a_click_outside_the_picture_is_named(client: Client, picture: np.ndarray) -> None:
