@@ -24,10 +24,16 @@ class Served:
     engine: Engine
 
 
-def serve(bundle: Bundle, device: torch.device, dtype: torch.dtype, meter: Meter) -> Served:
-    """Loads the network and measures what sharing a pass costs on this machine."""
+def serve(
+    bundle: Bundle, device: torch.device, dtype: torch.dtype, meter: Meter, *, running: int | None = None
+) -> Served:
+    """Loads the network and measures what sharing a pass costs on this machine.
+
+    At most `running` requests step in turn, the others wait; None for the engine's own limit.
+    """
     family = InstructPix2Pix(bundle, device, dtype)
     memory = memory_for_work(device)
     costs = measure(family, family.sides(), budget_bytes=memory)
     log.info("forward passes of %s: %s", bundle.name, costs.as_facts())
-    return Served(family, Engine(family, costs, Limits(memory=memory), meter))
+    limits = Limits(memory=memory, running=running or Limits.running)
+    return Served(family, Engine(family, costs, limits, meter))

@@ -12,6 +12,7 @@ import torch
 from services.weights.bundle import Bundle, bundles_in
 
 WEIGHTS = "INTARSIA_WEIGHTS"
+RUNNING = "INTARSIA_ENGINE_RUNNING"
 
 
 def device_of(args: Mapping[str, Any]) -> torch.device:
@@ -42,3 +43,13 @@ def bundle_named(name: str) -> Bundle:
 def bundles() -> list[Bundle]:
     """Every bundle among the weights of this server."""
     return list(bundles_in(weights_folder()).values())
+
+
+def running_at_once() -> int | None:
+    """How many requests may step in turn; None where nothing is said. 1 is only for comparing."""
+    words = os.environ.get(RUNNING, "").strip()
+    if not words:
+        return None
+    if not words.isdigit() or int(words) < 1:
+        raise RuntimeError(f"{RUNNING}={words!r}: must be a whole number, at least 1")
+    return int(words)

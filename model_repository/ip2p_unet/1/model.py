@@ -3,14 +3,14 @@
 from services.ip2p_unet.serve import serve
 from services.runtime.denoiser_door import DenoiserDoor
 from services.runtime.metrics import EngineMeter
-from services.runtime.place import bundle_named, device_of, precision_of
+from services.runtime.place import bundle_named, device_of, precision_of, running_at_once
 
 
 class TritonPythonModel:
     def initialize(self, args):
         device = device_of(args)
         meter = EngineMeter(args["model_name"])
-        served = serve(bundle_named("ip2p"), device, precision_of(device), meter)
+        served = serve(bundle_named("ip2p"), device, precision_of(device), meter, running=running_at_once())
         self.door = DenoiserDoor(served.family, served.engine)
 
     def execute(self, requests):
