@@ -41,7 +41,8 @@ class TritonSettings:
     repository: Path = ROOT / "model_repository"
     profile: str = "cpu"  # which configs/<profile>.pbtxt; empty for config.pbtxt, which wants a GPU
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    exit_seconds: int = 30
+    # Who drains first has nothing to finish here, and a model whose process died is waited for in vain.
+    exit_seconds: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,76 @@
+"""A KServe server that answers probes as it is told to, rightly or wrongly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+
+@dataclass
+class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """One model. `spoil` is what happens to numbers on their way through it."""
+
+    decoupled: bool = False
+    spoil: Callable[[np.ndarray], np.ndarray] = lambda numbers: numbers
+    outputs: tuple[str, ...] = ("known", "facts")
+    refusal: str = ""
+    silent: bool = False
+    asked: int = 0
+
+    def ServerLive(self, request, context):
+        return service_pb2.ServerLiveResponse(live=True)
+
+    def ServerReady(self, request, context):
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    def ModelReady(self, request, context):
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    def ModelConfig(self, request, context):
+        config = model_config_pb2.ModelConfig(name=request.name)
+        config.model_transaction_policy.decoupled = self.decoupled
+        return service_pb2.ModelConfigResponse(config=config)
+
+    def ModelInfer(self, request, context):
+        if self.refusal:
+            context.abort(grpc.StatusCode.INTERNAL, self.refusal)
+        return self._answer(request)
+
+    def ModelStreamInfer(self, requests, context):
+        for request in requests:
+            if self.silent:
+                continue
+            if self.refusal:
+                yield service_pb2.ModelStreamInferResponse(error_message=self.refusal)
+            else:
+                yield service_pb2.ModelStreamInferResponse(infer_response=self._answer(request))
+
+    def _answer(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
+        self.asked += 1
+        sent = {told.name: raw for told, raw in zip(request.inputs, request.raw_input_contents, strict=True)}
+        known = self.spoil(np.frombuffer(sent["known"], np.float32))
+        facts = np.frombuffer(json.dumps({"weights": "some"}).encode(), np.uint8)
+        response = service_pb2.ModelInferResponse(model_name=request.model_name)
+        for name, wire_type, value in (("known", "FP32", known), ("facts", "UINT8", facts)):
+            if name in self.outputs:
+                response.outputs.add(name=name, datatype=wire_type, shape=value.shape)
+                response.raw_output_contents.append(value.tobytes())
+        return response
+
+
+@contextmanager
+def serving(model: Scripted) -> Iterator[str]:
+    """The address at which it answers."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(model, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()

@@ -1,0 +1,91 @@
+"""The probe tells living models from dead ones, and honest numbers from corrupted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from deploy.local import stack
+from deploy.local.probe import Corrupted, NotAlive, main, probe
+from tests.deploy.kserve import Scripted, serving
+
+# What a Triton of this age really makes of numbers beside NumPy 2, and other ways to lose them.
+SPOILT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "every number is the first": lambda numbers: np.full_like(numbers, numbers[0]),
+    "bytes in the wrong order": lambda numbers: numbers.byteswap(),
+    "the tail is lost": lambda numbers: numbers[:-1],
+    "one bit is flipped": lambda numbers: (numbers.view(np.uint32) ^ np.uint32(1)).view(np.float32),
+    "nothing is left": lambda numbers: numbers[:0],
+}
+
+
+@pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
+def test_an_honest_model_tells_its_facts(decoupled: bool):
+    with serving(Scripted(decoupled)) as url, InferenceServerClient(url) as client:
+        assert probe(client, "any", seconds=10) == {"weights": "some"}
+
+
+@pytest.mark.parametrize("way", SPOILT)
+@pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
+def test_numbers_that_changed_on_the_way_are_noticed(decoupled: bool, way: str):
+    with serving(Scripted(decoupled, SPOILT[way])) as url, InferenceServerClient(url) as client:
+        with pytest.raises(Corrupted, match="is its NumPy below 2"):
+            probe(client, "any", seconds=10)
+
+
+@pytest.mark.parametrize("missing", ["known", "facts"])
+def test_half_an_answer_is_none(missing: str):
+    left = tuple(name for name in ("known", "facts") if name != missing)
+    with serving(Scripted(outputs=left)) as url, InferenceServerClient(url) as client:
+        with pytest.raises(NotAlive, match="incomplete"):
+            probe(client, "any", seconds=10)
+
+
+@pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
+def test_a_dead_process_behind_a_model_is_named(decoupled: bool):
+    words = "Stub process 'any_0_0' is not healthy."
+    with serving(Scripted(decoupled, refusal=words)) as url, InferenceServerClient(url) as client:
+        with pytest.raises(NotAlive, match=f"any: .*{words}"):
+            probe(client, "any", seconds=10)
+
+
+def test_silence_is_not_waited_for_longer_than_allowed():
+    with serving(Scripted(decoupled=True, silent=True)) as url, InferenceServerClient(url) as client:
+        with pytest.raises(NotAlive, match=r"any: (no answer within|Deadline)"):
+            probe(client, "any", seconds=0.5)
+
+
+def test_the_command_says_which_model_is_wrong(capsys: pytest.CaptureFixture[str]):
+    with serving(Scripted(spoil=SPOILT["one bit is flipped"])) as url:
+        assert main([url, "sam"]) == 1
+    assert capsys.readouterr().err.startswith("sam: numbers changed")
+
+
+def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = Scripted(spoil=SPOILT["every number is the first"])
+    stopped = []
+
+    class Triton:
+        """Stands for a server that is up and whose models load."""
+
+        def __init__(self, settings: object) -> None:
+            self.url = url
+
+        def wait_ready(self) -> None:
+            """It is."""
+
+        def stop(self) -> int:
+            stopped.append(self)
+            return 0
+
+    with serving(model) as url:
+        monkeypatch.setattr(stack, "Triton", Triton)
+        started = stack.Stack(stack.StackSettings(data=tmp_path, weights=tmp_path))
+        with pytest.raises(Corrupted, match="sam: numbers changed"):
+            started.start()
+    assert model.asked == 1 and len(stopped) == 1
+    assert not (tmp_path / "orchestrator.log").exists()

@@ -1,0 +1,114 @@
+"""What keeps a stack from starting is said at once, with the remedy."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import sysconfig
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from deploy.local import __main__ as up
+from deploy.local import demo, triton
+from deploy.local.ports import PortTaken, choose_ports
+from deploy.local.triton import CannotStart
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """`up` takes over Ctrl-C and SIGTERM for the rest of its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def taken() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("option", ["--port", "--metrics-port", "--triton-port", "--triton-metrics-port"])
+def test_a_taken_port_is_named(tmp_path: Path, taken: int, option: str, capsys: pytest.CaptureFixture[str]):
+    code = up.main(["--port", "0", "--data", str(tmp_path), "--weights", str(tmp_path), option, str(taken)])
+    assert code == 1
+    assert f"port {taken} cannot be used: Address already in use; " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [], "nothing was started"
+
+
+def test_a_stack_that_ends_by_itself_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    class Ending(nullcontext):
+        """Stands for a stack whose orchestrator dies as soon as it serves."""
+
+        address = "127.0.0.1:1"
+        metrics_url = "http://127.0.0.1:2/metrics"
+        triton = SimpleNamespace(metrics_url="http://127.0.0.1:3/metrics")
+
+        def __enter__(self) -> Ending:
+            return self
+
+        def failed(self) -> str:
+            return "the orchestrator ended:\nits last words"
+
+    monkeypatch.setattr(up, "Stack", Ending)
+    assert up.main(["--data", str(tmp_path), "--weights", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("serving on 127.0.0.1:1\n")
+    assert told.err == "the orchestrator ended:\nits last words\n"
+
+
+@pytest.mark.parametrize("main", [up.main, demo.main], ids=["up", "demo"])
+def test_missing_weights_are_named(main, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ["--data", str(tmp_path), "--weights", str(tmp_path / "nowhere")]
+    assert main(options + (["--port", "0"] if main is up.main else [])) == 1
+    said = capsys.readouterr().err
+    assert f"there are no weights at {tmp_path / 'nowhere'}" in said and "python -m weights.tiny" in said
+
+
+def test_ports_that_are_chosen_differ_and_keep_the_wishes():
+    free = choose_ports([0, 0, 0])
+    assert len(set(free)) == 3 and all(free)
+    first, second, third = choose_ports([0, free[1], 0])
+    assert second == free[1] and len({first, second, third}) == 3
+
+
+@pytest.mark.parametrize("wish", [70000, -1])
+def test_a_port_that_cannot_be_is_refused(wish: int):
+    with pytest.raises(PortTaken, match=f"port {wish} cannot be used"):
+        choose_ports([0, wish])
+
+
+def test_one_port_for_two_is_refused():
+    (free,) = choose_ports([0])
+    with pytest.raises(PortTaken, match=f"port {free} cannot be used"):
+        choose_ports([free, free])
+
+
+def test_an_interpreter_without_a_shared_library_is_explained(monkeypatch: pytest.MonkeyPatch):
+    built = {"INSTSONAME": "libpython3.11.a", "LIBDIR": "/usr/local/lib", "MULTIARCH": "x86_64-linux-gnu"}
+    monkeypatch.setattr(sysconfig, "get_config_var", built.get)
+    with pytest.raises(CannotStart) as raised:
+        triton._libpython()
+    said = str(raised.value)
+    assert sys.executable in said and "--enable-shared" in said and "install libpython3." in said
+
+
+def test_a_shared_library_is_found_where_a_distribution_puts_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "libpython3.11.so.1.0").touch()
+    built = {"INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": "/nowhere", "LIBPL": str(tmp_path)}
+    monkeypatch.setattr(sysconfig, "get_config_var", built.get)
+    assert triton._libpython() == tmp_path / "libpython3.11.so.1.0"
+
+
+def test_a_python_without_a_stub_is_explained(tmp_path: Path):
+    with pytest.raises(CannotStart, match=r"Triton has no stub for Python 3\.\d+; use 3.10, 3.11 or 3.12"):
+        triton._link_backend(tmp_path, tmp_path / "backends")
