@@ -135,6 +135,8 @@ class Stack:
         """Why the platform cannot go on, or None."""
         if self._orchestrator is not None and self._orchestrator.exit_code is not None:
             return f"the orchestrator ended:\n{self._orchestrator.last_words()}"
+        if self._watching.ident and not self._watching.is_alive() and not self._stop.is_set():
+            return "the supervisor ended, and nobody looks after the models any more; the log says why"
         return None
 
     def stop(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import sys
 import sysconfig
 import threading
@@ -76,7 +75,8 @@ class Triton:
                 if self.exit_code is not None:
                     raise CannotStart(f"Triton ended while loading:\n{self._child.last_words()}")
                 if time.monotonic() > deadline:
-                    self.stop()
+                    with self._changing:
+                        self._end(grace=0)  # not for good: whoever looks after it may try again
                     raise CannotStart(f"Triton was not ready in {seconds:.0f} s:\n{self._child.last_words()}")
                 time.sleep(0.1)  # Triton offers no event for this, only the question
 
@@ -85,11 +85,6 @@ class Triton:
         self._stopped = True
         with self._changing:
             return self._end(grace=self.settings.exit_seconds + 5)
-
-    def kill(self) -> None:
-        """Ends it without a chance to clean up, as a crash would."""
-        os.killpg(self.pid, signal.SIGKILL)
-        self._end(grace=0)
 
     def restart(self) -> None:
         """A fresh server with the same settings, unless it was stopped for good."""
@@ -141,7 +136,7 @@ class Triton:
 
     def _all_ready(self, client: InferenceServerClient) -> bool:
         try:
-            return all(client.is_model_ready(model) for model in self.settings.models)
+            return all(client.is_model_ready(model, client_timeout=5.0) for model in self.settings.models)
         except InferenceServerException:
             return False
 

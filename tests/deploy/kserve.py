@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
@@ -23,6 +23,9 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     refusal: str = ""
     silent: bool = False
     asked: int = 0
+    # What the server was asked to do with it; loading mends it unless it is beyond that.
+    changes: list[str] = field(default_factory=list)
+    beyond_repair: bool = False
 
     def ServerLive(self, request, context):
         return service_pb2.ServerLiveResponse(live=True)
@@ -37,6 +40,16 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         config = model_config_pb2.ModelConfig(name=request.name)
         config.model_transaction_policy.decoupled = self.decoupled
         return service_pb2.ModelConfigResponse(config=config)
+
+    def RepositoryModelUnload(self, request, context):
+        self.changes.append("unload")
+        return service_pb2.RepositoryModelUnloadResponse()
+
+    def RepositoryModelLoad(self, request, context):
+        self.changes.append("load")
+        if not self.beyond_repair:
+            self.refusal, self.silent = "", False
+        return service_pb2.RepositoryModelLoadResponse()
 
     def ModelInfer(self, request, context):
         if self.refusal:

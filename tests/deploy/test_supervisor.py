@@ -1,0 +1,89 @@
+"""Who does not answer is loaded again; if that does not help, the server is started again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from deploy.local.ports import choose_ports
+from deploy.local.supervisor import Patience, Supervisor
+from deploy.local.triton import CannotStart
+from tests.deploy.kserve import Scripted, serving
+
+DEAD = "Stub process 'any_0_0' is not healthy."
+
+
+@contextmanager
+def watched(model: Scripted) -> Iterator[tuple[Supervisor, list[str]]]:
+    """A supervisor of this model, and the restarts it asked for."""
+    restarts: list[str] = []
+    with serving(model) as url:
+        patience = Patience(between=0.01, answer=0.5, misses=2)
+        yield Supervisor(url, ["any"], lambda: restarts.append("restart"), patience), restarts
+
+
+def test_a_model_that_answers_is_left_alone():
+    model = Scripted()
+    with watched(model) as (supervisor, restarts):
+        supervisor.look()
+    assert (model.asked, model.changes, restarts, supervisor.repairs) == (1, [], [], 0)
+
+
+@pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
+def test_a_dead_one_is_loaded_again_at_once(decoupled: bool):
+    model = Scripted(decoupled, refusal=DEAD)
+    with watched(model) as (supervisor, restarts):
+        supervisor.look()
+        supervisor.look()
+    assert (model.changes, restarts, supervisor.repairs) == (["unload", "load"], [], 1)
+
+
+def test_a_silent_one_is_given_a_second_chance():
+    model = Scripted(decoupled=True, silent=True)
+    with watched(model) as (supervisor, restarts):
+        supervisor.look()
+        assert model.changes == []
+        supervisor.look()
+    assert (model.changes, restarts) == (["unload", "load"], [])
+
+
+def test_chances_are_counted_anew_after_an_answer():
+    model = Scripted(decoupled=True, silent=True)
+    with watched(model) as (supervisor, _):
+        supervisor.look()
+        model.silent = False
+        supervisor.look()
+        model.silent = True
+        supervisor.look()
+    assert model.changes == []
+
+
+def test_one_that_loading_does_not_mend_gets_a_new_server():
+    model = Scripted(refusal=DEAD, beyond_repair=True)
+    with watched(model) as (supervisor, restarts):
+        supervisor.look()
+    assert (model.changes, restarts) == (["unload", "load"], ["restart"])
+
+
+def test_a_server_that_is_gone_is_started_again():
+    restarts: list[str] = []
+    (free,) = choose_ports([0])
+    Supervisor(f"127.0.0.1:{free}", ["any"], lambda: restarts.append("restart"), Patience(answer=1)).look()
+    assert restarts == ["restart"]
+
+
+def test_a_start_that_fails_is_tried_again():
+    (free,) = choose_ports([0])
+    stop, tries = threading.Event(), []
+
+    def restart() -> None:
+        tries.append("restart")
+        if len(tries) == 3:
+            stop.set()
+        raise CannotStart("no memory now")
+
+    Supervisor(f"127.0.0.1:{free}", ["any"], restart, Patience(between=0.01, answer=1)).run(stop)
+    assert len(tries) == 3
