@@ -1,0 +1,147 @@
+"""Figures with their origin: what was measured, on what, with which weights, by which command.
+
+Percentiles, not means: one slow request in a hundred is somebody's request. Results go to
+`results/<question>.json` and, as a table, to `results/<question>.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results"
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where figures come from."""
+
+    commit: str
+    device: str
+    cores: int
+    threads: int
+    weights: str
+    command: str
+    load: float  # processes that wanted a core when the measurement began; above `cores`, times are noise
+    time: str
+
+    @classmethod
+    def here(cls, argv: Sequence[str] | None, *, module: str, threads: int, weights: str) -> Origin:
+        """This checkout on this machine, now. `argv` as given to `main`: None for the command line's."""
+        argv = sys.argv[1:] if argv is None else argv
+        return cls(
+            commit=_commit(),
+            device=_processor(),
+            cores=len(os.sched_getaffinity(0)),
+            threads=threads,
+            weights=weights[:12],
+            command=shlex.join(["python", "-m", module, *argv]),
+            load=round(os.getloadavg()[0], 1),
+            time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+
+
+@dataclass
+class Report:
+    """The answer to one question, line by line."""
+
+    question: str  # names the files
+    asks: str  # in plain words, the table's heading
+    origin: Origin
+    lines: list[dict[str, Value]] = field(default_factory=list)
+
+    def add(self, **figures: Value) -> None:
+        """One line of the table; printed at once."""
+        self.lines.append(figures)
+        print("  ".join(f"{name}={_shown(value)}" for name, value in figures.items()), flush=True)
+
+    def write(self, folder: Path = RESULTS) -> Path:
+        """Leaves both files in a folder, and names the table."""
+        folder.mkdir(parents=True, exist_ok=True)
+        origin = asdict(self.origin)
+        lines = [{**line, **origin} for line in self.lines]
+        facts = {"question": self.question, "asks": self.asks, "lines": lines}
+        (folder / f"{self.question}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        page = folder / f"{self.question}.md"
+        page.write_text(self.as_markdown(), encoding="utf-8")
+        return page
+
+    def as_markdown(self) -> str:
+        """Heading, table, and the origin under it."""
+        columns = list(dict.fromkeys(name for line in self.lines for name in line))
+        rows = [[_shown(line.get(name)) for name in columns] for line in self.lines]
+        table = [columns, ["---"] * len(columns), *rows]
+        told = "\n".join(f"- {name}: `{value}`" for name, value in asdict(self.origin).items())
+        return f"# {self.asks}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in table) + f"\n{told}\n"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` (in [0, 1]) of all lie at or below, between neighbours in proportion."""
+    if not values:
+        raise ValueError("there is no percentile of nothing")
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share is in [0, 1], not {share}")
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def median(values: Sequence[float]) -> float:
+    """Half lie below."""
+    return percentile(values, 0.5)
+
+
+def milliseconds(seconds: Sequence[float], *shares: float, name: str = "") -> dict[str, Value]:
+    """Percentiles of times as figures, in milliseconds: {"p50_ms": ...}; None where nothing was timed."""
+    before = f"{name}_" if name else ""
+    return {
+        f"{before}p{share * 100:g}_ms": round(percentile(seconds, share) * 1e3, 2) if seconds else None
+        for share in shares
+    }
+
+
+def verdicts(lines: Sequence[Mapping[str, Value]]) -> bool:
+    """True unless a line says that its bar was missed."""
+    return all(line.get("met") is not False for line in lines)
+
+
+def _shown(value: Value) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _commit() -> str:
+    """The commit, with a + if the code on disk is another one; results themselves do not count."""
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    code = ["intarsia", "orchestrator", "services", "model_repository", "deploy", "benchmarks/*.py"]
+    changed = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", *code]
+    try:
+        name = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        dirty = subprocess.run(changed, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+" if dirty else "")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,60 @@
+"""The platform for the time of a measurement, and what it tells of itself."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from benchmarks.options import DATA
+from deploy.local.stack import MODELS, Stack, StackSettings
+
+
+@contextmanager
+def stack(
+    options: argparse.Namespace, name: str, models: tuple[str, ...] = MODELS, **environment: str
+) -> Iterator[Stack]:
+    """A stack with the weights and threads of the options; its log is in a folder of this name."""
+    settings = StackSettings(
+        data=DATA / name,
+        weights=options.weights,
+        models=models,
+        threads=options.threads,
+        environment=environment,
+    )
+    with Stack(settings) as running:
+        yield running
+
+
+class Figures:
+    """A page of Prometheus figures, asked again and again over one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._where = urlsplit(url)
+        self._connection = http.client.HTTPConnection(self._where.netloc, timeout=10)
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The figure now; 0 while nothing has been counted."""
+        self._connection.request("GET", self._where.path)
+        page = self._connection.getresponse().read().decode()
+        for found in re.finditer(rf"^{name}(?:\{{(.*)\}})? (\S+)$", page, re.MULTILINE):
+            if all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
+                return float(found[2])
+        return 0.0
+
+    def wait(self, name: str, wanted: float, seconds: float = 60.0) -> float:
+        """Asks until the figure is `wanted`; answers the time on `time.perf_counter` when it was seen."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            if self(name) == wanted:
+                return time.perf_counter()
+            time.sleep(0.001)  # a gauge rings no bell
+        raise TimeoutError(f"{name} did not become {wanted:g} in {seconds:g} s")
+
+    def close(self) -> None:
+        """Hangs up."""
+        self._connection.close()

@@ -1,0 +1,141 @@
+"""What does the service cost? One warm edit through gRPC against the bare diffusers pipeline.
+
+    python -m benchmarks.service_cost --sides 128 256
+
+Both use the same weights, threads, size, steps and seed, and take turns; a pair's ratio is the service's
+time over the pipeline's. The service's time runs from the call to the last byte of the edited picture.
+Places and words differ from edit to edit, so that no answer is remembered.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+
+import intarsia
+from benchmarks import workload
+from benchmarks.options import parsed, parser
+from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
+from benchmarks.running import stack
+from intarsia.v1 import jobs_pb2
+from services.denoising.scheduler import CLASSES, name_of
+from services.weights.bundle import Bundle
+
+BAR = 1.25
+WIDTH, HEIGHT = 480, 320
+GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
+
+
+def pipeline_of(bundle: Bundle) -> Any:
+    """diffusers' own, from the same bundle."""
+    config = bundle.scheduler_config()
+    made = diffusers.StableDiffusionInstructPix2PixPipeline(
+        **{name: bundle.network(name) for name in ("vae", "text_encoder", "unet")},
+        tokenizer=bundle.tokenizer(),
+        scheduler=CLASSES[name_of(config)].from_config(config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def bare(pipeline: Any, picture: Image.Image, edit: workload.Edit, steps: int) -> float:
+    """Seconds of one edit of the crop, without any service."""
+    started = time.perf_counter()
+    crop = picture.crop((edit.left, edit.top, edit.left + edit.side, edit.top + edit.side))
+    pipeline(
+        edit.instruction,
+        image=crop,
+        num_inference_steps=steps,
+        guidance_scale=GUIDANCE,
+        image_guidance_scale=PICTURE_GUIDANCE,
+        generator=torch.Generator().manual_seed(edit.seed),
+    )
+    return time.perf_counter() - started
+
+
+def served(
+    client: intarsia.Client, picture: str, edit: workload.Edit, steps: int
+) -> tuple[float, jobs_pb2.Manifest]:
+    """Seconds of one edit through the whole platform, and its manifest."""
+    started = time.perf_counter()
+    right, bottom = edit.left + edit.side, edit.top + edit.side
+    job = client.edit_region(
+        picture,
+        intarsia.rectangle(edit.left, edit.top, right, bottom).feathered(0),
+        edit.instruction,
+        seed=edit.seed,
+        steps=steps,
+        guidance=GUIDANCE,
+        picture_guidance=PICTURE_GUIDANCE,
+        context=0,
+        working_size=edit.side,
+    )
+    result = job.result(timeout=300)
+    client.read(result.picture)
+    return time.perf_counter() - started, result.manifest
+
+
+def main(argv: list[str] | None = None) -> int:
+    made = parser(__doc__)
+    made.add_argument("--sides", type=int, nargs="+", default=[128, 256], help="of the region, in pixels")
+    made.add_argument("--steps", type=int, default=20)
+    made.add_argument("--rounds", type=int, default=9)
+    options = parsed(made, argv)
+    torch.set_num_threads(options.threads)
+    bundle = Bundle.open(options.weights / "ip2p")
+    pipeline = pipeline_of(bundle)
+    origin = Origin.here(
+        argv, module="benchmarks.service_cost", threads=options.threads, weights=bundle.digest
+    )
+    report = Report("service_cost", "One warm edit: the service's time over the bare pipeline's", origin)
+    pixels = workload.picture(WIDTH, HEIGHT, options.seed)
+    with stack(options, "service_cost") as running, intarsia.Client(running.address) as client:
+        name = client.upload(workload.png(pixels)).name
+        picture = Image.fromarray(pixels)
+        for side in options.sides:
+            edits = workload.edits(WIDTH, HEIGHT, (side,), options.seed)
+            warm = next(edits)
+            served(client, name, warm, options.steps)
+            bare(pipeline, picture, warm, options.steps)
+            ours, theirs, stages = [], [], []
+            for number, edit in zip(range(options.rounds), edits):  # noqa: B905 - edits never end
+                if number % 2:
+                    theirs.append(bare(pipeline, picture, edit, options.steps))
+                took, manifest = served(client, name, edit, options.steps)
+                if not number % 2:
+                    theirs.append(bare(pipeline, picture, edit, options.steps))
+                ours.append(took)
+                spent = {s.stage: s.duration.ToTimedelta().total_seconds() for s in manifest.stage_times}
+                stages.append({**spent, "around": took - sum(spent.values())})
+            ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+            ratio = median(ratios)
+            report.add(
+                side=side,
+                steps=options.steps,
+                rounds=options.rounds,
+                ratio_p50=ratio,
+                ratio_p10=percentile(ratios, 0.1),
+                ratio_p90=percentile(ratios, 0.9),
+                bar=BAR,
+                met=ratio <= BAR,
+                **milliseconds(ours, 0.5, name="service"),
+                **milliseconds(theirs, 0.5, name="pipeline"),
+                **{
+                    f"{stage}_p50_ms": round(median([spent[stage] for spent in stages]) * 1e3, 1)
+                    for stage in stages[0]
+                },
+            )
+    print(report.write(options.out))
+    return 0 if verdicts(report.lines) or not options.strict else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Does sharing steps pay? Clients in a closed loop against the same engine, free and one at a time.
+
+    python -m benchmarks.step_sharing --clients 1 2 4 8 --sides 8 16 32 64
+
+Every client asks for a picture, waits for it, and asks for the next. The two engines share the network,
+the costs measured on it and the thread they step in, and take turns. A round's ratio is the pictures per
+second of the free engine over those of the other. On one thread the time on the processor is compared
+instead of the time on the wall: what other programs take meanwhile is no property of either.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.options import parsed, parser
+from benchmarks.report import Origin, Report, median, percentile, verdicts
+from services.denoising.costs import Costs, measure
+from services.denoising.engine import Engine, Limits
+from services.denoising.family import Request
+from services.denoising.room import memory_for_work
+from services.ip2p_unet.family import InstructPix2Pix
+from services.refusal import Refusal
+from services.weights.bundle import Bundle
+
+SMALL = 16  # latent side up to which sharing must pay; beyond it, it must only cost nothing
+PAYS, COSTS_NOTHING = 1.5, 0.97
+MANY = 8  # clients it takes for the first bar
+TOKENS = 16
+
+
+class Client:
+    """Asks for pictures one after the other until there are none left to ask for."""
+
+    def __init__(self, engine: Engine, requests: Iterator[Request]) -> None:
+        self._engine, self._requests = engine, requests
+        self.ask()
+
+    def ask(self) -> None:
+        """The next picture, if there is one."""
+        request = next(self._requests, None)
+        if request is not None:
+            self._engine.admit(request, self)
+
+    def gone(self) -> bool:
+        """Waits for every picture."""
+        return False
+
+    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+        """Only the end counts."""
+
+    def finish(self, latents: Tensor, steps: int) -> None:
+        self.ask()
+
+    def refuse(self, refusal: Refusal) -> None:
+        raise RuntimeError(f"a benchmark's request was refused: {refusal}")
+
+
+class RowsMeter:
+    """A meter that keeps the rows of every pass."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def under_way(self, running: int, waiting: int) -> None:
+        """Not asked here."""
+
+    def stepped(self, rows: int, trajectories: int, seconds: float) -> None:
+        self.rows.append(rows)
+
+    def ended(self, how: str) -> None:
+        """Every request finishes, else `refuse` is called."""
+
+
+def pictures_per_second(
+    engine: Engine, requests: list[Request], clients: int, clock: Callable[[], float]
+) -> float:
+    """A closed loop from the first question to the last answer."""
+    waiting = iter(requests)
+    started = clock()
+    for _ in range(clients):
+        Client(engine, waiting)
+    while engine.step():
+        pass
+    return len(requests) / (clock() - started)
+
+
+def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed: int) -> list[Request]:
+    """Edits of square latents with words, no negative words, and both guidances: three rows each."""
+    width = family.sample(1, 8).text.shape[2]
+    dice = torch.Generator().manual_seed(seed)
+    return [
+        family.request(
+            {
+                "source": torch.randn(4, side, side, generator=dice),
+                "text": torch.randn(TOKENS, width, generator=dice),
+                "no_text": torch.randn(TOKENS, width, generator=dice),
+                "seed": torch.tensor([seed + number]),
+                "steps": torch.tensor([steps]),
+                "guidance": torch.tensor([7.5, 1.5]),
+            }
+        )
+        for number in range(count)
+    ]
+
+
+def rounds_of(
+    pair: tuple[Engine, Engine], work: list[Request], clients: int, rounds: int, clock: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Pictures per second of both engines, round by round; whoever went first goes second next time."""
+    rates: tuple[list[float], list[float]] = ([], [])
+    for number in range(-1, rounds):
+        for which in (0, 1) if number % 2 else (1, 0):
+            rate = pictures_per_second(pair[which], work, clients, clock)
+            if number >= 0:  # the first round only warms up
+                rates[which].append(rate)
+    return rates
+
+
+def main(argv: list[str] | None = None) -> int:
+    made = parser(__doc__)
+    made.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8])
+    made.add_argument("--sides", type=int, nargs="+", default=[8, 16, 32, 64], help="of latents")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--steps", type=int, default=2, help="of each picture")
+    options = parsed(made, argv)
+    torch.set_num_threads(options.threads)
+    clock = time.thread_time if options.threads == 1 else time.perf_counter
+    bundle = Bundle.open(options.weights / "ip2p")
+    family = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32)
+    memory = memory_for_work(family.device)
+    costs = measure(family, family.sides(), budget_bytes=memory)
+    for facts in costs.as_facts():
+        print(facts, flush=True)
+    origin = Origin.here(
+        argv, module="benchmarks.step_sharing", threads=options.threads, weights=bundle.digest
+    )
+    asks = "Does sharing steps pay? Pictures per second of the engine, free over one at a time"
+    report = Report("step_sharing", asks, origin)
+    for side in options.sides:
+        for clients in options.clients:
+            report.add(
+                side=side, clients=clients, **_compared(family, costs, memory, side, clients, options, clock)
+            )
+    print(report.write(options.out))
+    return 0 if verdicts(report.lines) or not options.strict else 1
+
+
+def _compared(family, costs: Costs, memory: int, side: int, clients: int, options, clock) -> dict:
+    meter = RowsMeter()
+    free = Engine(family, costs, Limits(memory=memory), meter)
+    alone = Engine(family, costs, Limits(memory=memory, running=1), RowsMeter())
+    work = requests_of(family, side, clients, options.steps, options.seed)
+    shared, single = rounds_of((free, alone), work, clients, options.rounds, clock)
+    ratios = [a / b for a, b in zip(shared, single, strict=True)]
+    bar = PAYS if clients >= MANY and side <= SMALL else COSTS_NOTHING
+    return {
+        "rows_worth": costs.rows_for(side * side),
+        "rows_p50": percentile(meter.rows, 0.5),
+        "shared_per_s": median(shared),
+        "alone_per_s": median(single),
+        "ratio_p50": median(ratios),
+        "ratio_least": min(ratios),
+        "ratio_most": max(ratios),
+        "clock": "processor" if clock is time.thread_time else "wall",
+        "bar": bar,
+        "met": median(ratios) >= bar,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""A stranger's edit of latents: tritonclient and nothing of ours.
+
+    python -m benchmarks.stranger 127.0.0.1:8001 --side 16 --steps 1000
+
+Prints a line for each beat, so that whoever started this knows when to end it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+from collections.abc import Iterator
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput, InferResult
+from tritonclient.utils import np_to_triton_dtype
+
+MODEL = "ip2p_unet"
+
+
+def text(words: object) -> np.ndarray:
+    """JSON as UINT8."""
+    return np.frombuffer(json.dumps(words).encode(), np.uint8)
+
+
+def edit_tensors(width: int, *, side: int, steps: int, seed: int) -> dict[str, np.ndarray]:
+    """A request of three rows a step; `width` is that of the text embeddings."""
+    dice = np.random.default_rng((seed, 4))
+    return {
+        "source": dice.normal(size=(4, side, side)).astype(np.float32),
+        "text": dice.normal(size=(16, width)).astype(np.float32),
+        "no_text": dice.normal(size=(16, width)).astype(np.float32),
+        "seed": np.array([seed], np.uint64),
+        "steps": np.array([steps], np.int32),
+        "guidance": np.array([7.5, 1.5], np.float32),
+    }
+
+
+class Stranger:
+    """One decoupled request and its replies."""
+
+    def __init__(self, url: str, tensors: dict[str, np.ndarray]) -> None:
+        self._replies: queue.Queue[InferResult | InferenceServerException] = queue.Queue()
+        self._client = InferenceServerClient(url)
+        self._client.start_stream(lambda result, error: self._replies.put(error or result))
+        inputs = []
+        for name, value in tensors.items():
+            inputs.append(InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype)))
+            inputs[-1].set_data_from_numpy(value)
+        self._client.async_stream_infer(MODEL, inputs)
+
+    def beats(self, seconds: float = 60.0) -> Iterator[tuple[int, int]]:
+        """Steps done and steps in all, until the last."""
+        while True:
+            reply = self._replies.get(timeout=seconds)
+            if isinstance(reply, InferenceServerException):
+                raise reply
+            done, of = (int(number) for number in reply.as_numpy("progress"))
+            yield done, of
+            if done == of:
+                return
+
+    def leave(self) -> None:
+        """Cancels what is not answered yet."""
+        self._client.stop_stream(cancel_requests=True)
+        self._client.close()
+
+
+def text_width(url: str) -> int:
+    """How wide the text embeddings of the served bundle are."""
+    with InferenceServerClient(url) as client:
+        inputs = []
+        for name, words in (("family", "ip2p"), ("text", "")):
+            value = text(words)
+            inputs.append(InferInput(name, list(value.shape), "UINT8"))
+            inputs[-1].set_data_from_numpy(value)
+        return int(client.infer("text_encoder", inputs).as_numpy("embedding").shape[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("url", help="Triton's gRPC address")
+    made.add_argument("--side", type=int, default=16, help="of the latents")
+    made.add_argument("--steps", type=int, default=20)
+    made.add_argument("--seed", type=int, default=7)
+    options = made.parse_args(argv)
+    tensors = edit_tensors(text_width(options.url), side=options.side, steps=options.steps, seed=options.seed)
+    for done, of in Stranger(options.url, tensors).beats():
+        print(f"{done}/{of}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
