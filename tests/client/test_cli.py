@@ -378,8 +378,9 @@ def test_with_force_the_input_is_overwritten(cli: Callable[..., Ran], photo: Pat
 def test_commands_of_the_serving_tree_say_where_to_get_it(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for package in ("deploy", "services"):
-        monkeypatch.setitem(sys.modules, package, None)
+    imported = [name for name in sys.modules if name.partition(".")[0] in ("deploy", "services")]
+    for module in {"deploy", "services", *imported}:
+        monkeypatch.setitem(sys.modules, module, None)
     assert main([command, "--help"]) == 2
     assert f"intarsia {command}" in capsys.readouterr().err
 
