@@ -71,15 +71,34 @@ class Supervisor:
             return False
 
     def _alive(self, client: InferenceServerClient, model: str) -> bool:
+        before = self._answers(client, model)
         try:
             probe(client, model, seconds=self._patience.answer)
         except NotAlive as fault:
+            if self._answers(client, model) > before:
+                log.info("%s is too busy for a probe, but answers others", model)
+                self._missed[model] = 0
+                return True
             self._missed[model] += 1
             log.warning("%s (%d in a row)", fault, self._missed[model])
             # A dead stub says so and will never recover; silence may only be a long step.
             return "not healthy" not in str(fault) and self._missed[model] < self._patience.misses
         self._missed[model] = 0
         return True
+
+    def _answers(self, client: InferenceServerClient, model: str) -> int:
+        """How many it has given, for a model whose probe waits in line with everybody else's questions.
+
+        Refusals of a dead process are no answers. A decoupled model's probe leads the line, and what
+        Triton counts there tells nothing of the loop behind it.
+        """
+        seconds = self._patience.answer
+        try:
+            policy = client.get_model_config(model, client_timeout=seconds).config.model_transaction_policy
+            told = client.get_inference_statistics(model, client_timeout=seconds).model_stats
+        except InferenceServerException:
+            return 0
+        return 0 if policy.decoupled else sum(version.inference_stats.success.count for version in told)
 
     def _reload(self, client: InferenceServerClient, model: str) -> bool:
         """Unloading is what makes Triton give up a dead stub; loading alone does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     refusal: str = ""
     silent: bool = False
     asked: int = 0
+    answered: int = 0  # as its statistics tell; one more each time they are read if it `answers_others`
+    answers_others: bool = False
     # What the server was asked to do with it; loading mends it unless it is beyond that.
     changes: list[str] = field(default_factory=list)
     beyond_repair: bool = False
@@ -41,6 +44,12 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         config.model_transaction_policy.decoupled = self.decoupled
         return service_pb2.ModelConfigResponse(config=config)
 
+    def ModelStatistics(self, request, context):
+        self.answered += self.answers_others
+        told = service_pb2.ModelStatisticsResponse()
+        told.model_stats.add(name=request.name).inference_stats.success.count = self.answered
+        return told
+
     def RepositoryModelUnload(self, request, context):
         self.changes.append("unload")
         return service_pb2.RepositoryModelUnloadResponse()
@@ -52,6 +61,9 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.RepositoryModelLoadResponse()
 
     def ModelInfer(self, request, context):
+        if self.silent:
+            while context.is_active():
+                time.sleep(0.01)
         if self.refusal:
             context.abort(grpc.StatusCode.INTERNAL, self.refusal)
         return self._answer(request)

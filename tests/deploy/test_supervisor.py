@@ -41,8 +41,9 @@ def test_a_dead_one_is_loaded_again_at_once(decoupled: bool):
     assert (model.changes, restarts, supervisor.repairs) == (["unload", "load"], [], 1)
 
 
-def test_a_silent_one_is_given_a_second_chance():
-    model = Scripted(decoupled=True, silent=True)
+@pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
+def test_a_silent_one_is_given_a_second_chance(decoupled: bool):
+    model = Scripted(decoupled, silent=True)
     with watched(model) as (supervisor, restarts):
         supervisor.look()
         assert model.changes == []
@@ -59,6 +60,26 @@ def test_chances_are_counted_anew_after_an_answer():
         model.silent = True
         supervisor.look()
     assert model.changes == []
+
+
+def test_one_that_answers_others_is_busy_and_not_stuck():
+    model = Scripted(silent=True, answers_others=True)
+    with watched(model) as (supervisor, _):
+        for _ in range(3):
+            supervisor.look()
+        assert model.changes == []
+        model.answers_others = False
+        supervisor.look()
+        supervisor.look()
+    assert model.changes == ["unload", "load"]
+
+
+def test_a_stuck_step_loop_is_not_excused_by_those_it_refuses():
+    model = Scripted(decoupled=True, silent=True, answers_others=True)
+    with watched(model) as (supervisor, _):
+        supervisor.look()
+        supervisor.look()
+    assert model.changes == ["unload", "load"]
 
 
 def test_one_that_loading_does_not_mend_gets_a_new_server():
