@@ -13,12 +13,12 @@ from deploy.local.triton import ROOT
 log = logging.getLogger(__name__)
 
 STARTER = ROOT / "weights/starter"
-NEEDED = ("ip2p", "sam")
+NEEDED = ("ip2p/vae", "ip2p/text_encoder", "ip2p/unet", "sam/model.safetensors")
 
 
 def default_weights(data: Path) -> Path:
     """The starter weights, or random ones under `data` where a checkout has no starter weights yet."""
-    if all((STARTER / bundle).is_dir() for bundle in NEEDED):
+    if all((STARTER / part).exists() for part in NEEDED):
         return STARTER
     folder = data / "random-weights"
     if not folder.is_dir():
