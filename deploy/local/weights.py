@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 from deploy.local.triton import ROOT
@@ -20,11 +21,17 @@ def default_weights(data: Path) -> Path:
     """The starter weights, or random ones under `data` where a checkout has no starter weights yet."""
     if all((STARTER / part).exists() for part in NEEDED):
         return STARTER
-    folder = data / "random-weights"
+    folder = data / f"random-weights-{_recipe():08x}"
     if not folder.is_dir():
         log.warning("no starter weights in this checkout: serving random ones, which make noise")
-        unfinished = folder.with_suffix(".new")
+        unfinished = folder.with_name(folder.name + ".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "weights.tiny", str(unfinished)], check=True)
         unfinished.rename(folder)
     return folder
+
+
+def _recipe() -> int:
+    """Tells the makers of random weights apart: what an older one made may not load any more."""
+    sources = sorted((ROOT / "weights/tiny").glob("*.py"))
+    return zlib.crc32(b"".join(source.read_bytes() for source in sources))
