@@ -3,8 +3,8 @@
     python -m weights.recipes.sam --minutes 85
 
 Stills first: one click on one thing, then boxes, several clicks and corrections as well. From a third of
-the budget on, every other lesson is a clip, in which a thing is shown once and followed while it moves,
-hides and returns. (Clips alone make it forget stills.)
+the budget on, two lessons of three are clips, in which a thing is shown once and followed while it
+moves, hides and returns. (Clips alone make it forget stills.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from weights.world.address import Address
 PICTURES = 8
 CLIPS = 4
 KINDS = ("click", "box", "click", "several", "click", "correct")
-ONLY_CLICKS, ONLY_STILLS, SCAFFOLD_GONE, LONGER_CLIPS = 0.1, 0.35, 0.5, 0.7  # parts of the budget
+ONLY_CLICKS, ONLY_STILLS, SCAFFOLD_GONE, LONGER_CLIPS = 0.1, 0.35, 0.5, 0.8  # parts of the budget
 
 
 class Pupil(nn.Module):
@@ -44,6 +44,9 @@ class Pupil(nn.Module):
         start(self.sam)
         width = self.sam.hidden_dim
         self.scaffold = Scaffold(width // 8, width)
+        # What is remembered of the picture stays a fixed projection: its input is large, and every
+        # step of it would drown the mask again.
+        self.sam.memory_encoder.pix_feat_proj.requires_grad_(False)
         self.register_buffer("met", torch.zeros(()))  # has the memory met the features?
 
     def still(self, step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
@@ -112,7 +115,7 @@ def train(where: Place) -> None:
     pupil = Pupil(settings).to(where.device)
 
     def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
-        follows = spent > ONLY_STILLS and step % 2
+        follows = spent > ONLY_STILLS and step % 3
         return pupil.clip(step, spent) if follows else pupil.still(step, spent)
 
     def watch(averaged: Pupil) -> Mapping[str, float]:

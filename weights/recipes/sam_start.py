@@ -67,7 +67,7 @@ def meet(sam: SAM2Base, coarse: Tensor) -> None:
     shown.weight /= size.view(-1, 1, 1, 1)
     for layer in sam.memory_attention.layers:
         attention = layer.cross_attn_image
-        attention.out_proj.weight *= 0.5 * spread[:, None]
+        attention.out_proj.weight *= 3 * spread[:, None]
         near = _nearness(attention.internal_dim).to(coarse.device)
         for linear in (attention.q_proj, attention.k_proj):
             linear.weight *= 0.5
