@@ -47,6 +47,16 @@ protos: $(VENV)/.dev ## Generates intarsia/v1 from protos/.
 starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; goes on where it was stopped.
 	$(BIN)/python -m weights.recipes $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.serving ## Puts every question of benchmarks/ to this machine; tables in benchmarks/results/.
+	for question in step_sharing served_sharing service_cost cancel_latency region_cost open_loop; do \
+	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
+	done
+
+.PHONY: bench-perf
+bench-perf: $(VENV)/.perf_analyzer ## Loads single models with perf_analyzer; table in benchmarks/results/.
+	$(BIN)/python -m benchmarks.perf $(ARGS)
+
 .PHONY: clean
 clean: ## Removes what was made here, except .venv and training checkpoints.
 	rm -rf demo var/demo var/artifacts var/triton .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -63,4 +73,11 @@ $(VENV)/.serving: requirements/serving.txt requirements/bare.txt pyproject.toml 
 
 $(VENV)/.dev: $(VENV)/.serving
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Its wheel says which C library it wants. On an older machine it is installed all the same, and started
+# with a newer library beside the machine's own (benchmarks/newer_libc.py).
+$(VENV)/.perf_analyzer: $(VENV)/.serving
+	$(PIP) --no-deps --only-binary=:all: --platform manylinux_2_38_x86_64 --upgrade \
+	  --target $(VENV)/perf_analyzer perf-analyzer==2.60.0
 	@touch $@

@@ -7,6 +7,7 @@ running          stacks and their figures, for the time of a measurement
 stranger         a bare Triton client for the denoiser
 
 step_sharing     does sharing steps pay?
+served_sharing   does it still pay with everything around it?
 service_cost     what does the service cost beside the bare pipeline?
 cancel_latency   how soon is the slot of a cancelled edit free?
 region_cost      does an edit cost what its region costs, or what its picture costs?

@@ -1,11 +1,12 @@
 """Does sharing steps pay? Clients in a closed loop against the same engine, free and one at a time.
 
-    python -m benchmarks.step_sharing --clients 1 2 4 8 --sides 8 16 32 64
+    python -m benchmarks.step_sharing --clients 1 2 4 8 --sides 8 16 64
 
 Every client asks for a picture, waits for it, and asks for the next. The two engines share the network,
 the costs measured on it and the thread they step in, and take turns. A round's ratio is the pictures per
 second of the free engine over those of the other. On one thread the time on the processor is compared
-instead of the time on the wall: what other programs take meanwhile is no property of either.
+instead of the time on the wall: what other programs take meanwhile is no property of either. Large sides
+are asked for by the most clients alone, as little more is to be seen there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.options import parsed, parser
-from benchmarks.report import Origin, Report, median, percentile, verdicts
+from benchmarks.report import Origin, Report, Value, median, percentile, verdicts
 from services.denoising.costs import Costs, measure
 from services.denoising.engine import Engine, Limits
 from services.denoising.family import Request
@@ -108,25 +109,54 @@ def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed
     ]
 
 
+class Pair:
+    """The free engine and the one that is limited to one request at a time."""
+
+    def __init__(self, family: InstructPix2Pix, costs: Costs, memory: int) -> None:
+        self._meter = RowsMeter()
+        self.engines = (
+            Engine(family, costs, Limits(memory=memory), self._meter),
+            Engine(family, costs, Limits(memory=memory, running=1), RowsMeter()),
+        )
+
+    def rows(self) -> dict[str, Value]:
+        """How many rows the free engine's passes had."""
+        return {"rows_p50": percentile(self._meter.rows, 0.5)}
+
+
 def rounds_of(
-    pair: tuple[Engine, Engine], work: list[Request], clients: int, rounds: int, clock: Callable[[], float]
+    pair: Pair, work: list[Request], clients: int, rounds: int, clock: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Pictures per second of both engines, round by round; whoever went first goes second next time."""
+    """Pictures per second of both, round by round; whoever went first goes second next time."""
     rates: tuple[list[float], list[float]] = ([], [])
     for number in range(-1, rounds):
         for which in (0, 1) if number % 2 else (1, 0):
-            rate = pictures_per_second(pair[which], work, clients, clock)
+            rate = pictures_per_second(pair.engines[which], work, clients, clock)
             if number >= 0:  # the first round only warms up
                 rates[which].append(rate)
     return rates
 
 
+def compared(shared: list[float], alone: list[float], bar: float) -> dict[str, Value]:
+    """What sharing brings, round by round."""
+    ratios = [a / b for a, b in zip(shared, alone, strict=True)]
+    return {
+        "shared_per_s": median(shared),
+        "alone_per_s": median(alone),
+        "ratio_p50": median(ratios),
+        "ratio_least": min(ratios),
+        "ratio_most": max(ratios),
+        "bar": bar,
+        "met": median(ratios) >= bar,
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     made = parser(__doc__)
     made.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8])
-    made.add_argument("--sides", type=int, nargs="+", default=[8, 16, 32, 64], help="of latents")
-    made.add_argument("--rounds", type=int, default=5)
-    made.add_argument("--steps", type=int, default=2, help="of each picture")
+    made.add_argument("--sides", type=int, nargs="+", default=[8, 16, 64], help="of latents")
+    made.add_argument("--rounds", type=int, default=5, help="on large sides three at most")
+    made.add_argument("--steps", type=int, default=2, help="of each picture; one on large sides")
     options = parsed(made, argv)
     torch.set_num_threads(options.threads)
     clock = time.thread_time if options.threads == 1 else time.perf_counter
@@ -142,34 +172,23 @@ def main(argv: list[str] | None = None) -> int:
     asks = "Does sharing steps pay? Pictures per second of the engine, free over one at a time"
     report = Report("step_sharing", asks, origin)
     for side in options.sides:
-        for clients in options.clients:
+        large = side > SMALL
+        for clients in options.clients if not large else [max(options.clients)]:
+            work = requests_of(family, side, clients, 1 if large else options.steps, options.seed)
+            rounds = min(options.rounds, 3) if large else options.rounds
+            engines = Pair(family, costs, memory)
+            rates = rounds_of(engines, work, clients, rounds, clock)
+            bar = PAYS if clients >= MANY and not large else COSTS_NOTHING
             report.add(
-                side=side, clients=clients, **_compared(family, costs, memory, side, clients, options, clock)
+                side=side,
+                clients=clients,
+                rows_worth=costs.rows_for(side * side),
+                **engines.rows(),
+                **compared(*rates, bar),
+                clock="processor" if clock is time.thread_time else "wall",
             )
     print(report.write(options.out))
     return 0 if verdicts(report.lines) or not options.strict else 1
-
-
-def _compared(family, costs: Costs, memory: int, side: int, clients: int, options, clock) -> dict:
-    meter = RowsMeter()
-    free = Engine(family, costs, Limits(memory=memory), meter)
-    alone = Engine(family, costs, Limits(memory=memory, running=1), RowsMeter())
-    work = requests_of(family, side, clients, options.steps, options.seed)
-    shared, single = rounds_of((free, alone), work, clients, options.rounds, clock)
-    ratios = [a / b for a, b in zip(shared, single, strict=True)]
-    bar = PAYS if clients >= MANY and side <= SMALL else COSTS_NOTHING
-    return {
-        "rows_worth": costs.rows_for(side * side),
-        "rows_p50": percentile(meter.rows, 0.5),
-        "shared_per_s": median(shared),
-        "alone_per_s": median(single),
-        "ratio_p50": median(ratios),
-        "ratio_least": min(ratios),
-        "ratio_most": max(ratios),
-        "clock": "processor" if clock is time.thread_time else "wall",
-        "bar": bar,
-        "met": median(ratios) >= bar,
-    }
 
 
 if __name__ == "__main__":
