@@ -1,0 +1,55 @@
+"""What a program has started, and whether anything of it is left."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Started:
+    """Processes, listening ports and shared memory of a program and of everything it started."""
+
+    processes: tuple[psutil.Process, ...]
+    ports: frozenset[int]
+    memory: frozenset[Path]
+
+    @classmethod
+    def by(cls, pid: int) -> Started:
+        """As it stands now."""
+        root = psutil.Process(pid)
+        processes = (root, *root.children(recursive=True))
+        listening = {
+            connection.laddr.port
+            for process in processes
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        return cls(processes, frozenset(listening), frozenset(shared_memory(processes)))
+
+    def still_alive(self, seconds: float) -> list[psutil.Process]:
+        """Those that have not ended after so many seconds."""
+        return psutil.wait_procs(self.processes, timeout=seconds)[1]
+
+    def ports_answering(self) -> list[int]:
+        """Those that still take connections."""
+        return [port for port in self.ports if _answers(port)]
+
+    def memory_left(self) -> list[Path]:
+        """Regions that nobody has removed."""
+        return [region for region in self.memory if region.exists()]
+
+
+def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
+    """Regions that models share with their Triton, by what they were started with."""
+    words = {word for process in processes for word in process.cmdline()}
+    return {Path("/dev/shm", word) for word in words if word.startswith("intarsia-")}
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,138 @@
+"""Whatever dies, nobody hangs: who was being served hears why, and the next is served without help."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+import intarsia
+from deploy.local.stack import MODELS, Stack
+from intarsia.errors import ModelDown
+from tests.e2e.leftovers import shared_memory
+from tests.e2e.waiting import LONG, PATIENCE, WHERE, edit, photo, running, stepping, until
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    return photo()
+
+
+@pytest.fixture(autouse=True)
+def healthy_afterwards(stack: Stack, client: intarsia.Client, picture: bytes):
+    """Whatever a test broke has come back, and left nothing behind in the step loop."""
+    yield
+    for left in client.list_jobs(states=["queued", "running"]):
+        client.cancel_job(left.name)
+    assert edit(client, picture, seed=1, steps=2).result(timeout=PATIENCE).picture
+    until(lambda: running(stack.triton) == 0)
+
+
+def stub(stack: Stack, model: str) -> psutil.Process:
+    """The process that runs a model. Triton leaves one that died unburied beside its successor."""
+    alive = [
+        child
+        for child in psutil.Process(stack.triton.pid).children()
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]
+    (found,) = [child for child in alive if any(f"/{model}/" in word for word in child.cmdline())]
+    return found
+
+
+def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
+    jobs = [edit(client, picture, seed=seed, **LONG) for seed in range(2)]
+    for job in jobs:
+        stepping(job)
+    killed = stub(stack, "ip2p_unet")
+    killed.kill()
+    for job in jobs:
+        with pytest.raises(ModelDown, match="ip2p_unet"):
+            job.result(timeout=PATIENCE)
+        assert job.get().failure.status == "UNAVAILABLE"
+    assert edit(client, picture, seed=3, steps=4).result(timeout=PATIENCE).picture
+    assert stub(stack, "ip2p_unet").pid != killed.pid
+
+
+def test_a_codec_killed_while_others_work_is_waited_for(
+    stack: Stack, client: intarsia.Client, picture: bytes
+):
+    """The job's next question meets a dead process; it has lost nothing, so it waits and asks again."""
+    job = edit(client, picture, seed=4, steps=100)
+    stepping(job)
+    killed = stub(stack, "vae")
+    killed.kill()
+    asked_for_new_work = edit(client, picture, seed=5, steps=2)
+    for waiting in (job, asked_for_new_work):
+        result = waiting.result(timeout=PATIENCE)
+        mask = np.asarray(Image.open(io.BytesIO(client.read(result.mask))))
+        before, after = (
+            np.asarray(Image.open(io.BytesIO(x))) for x in (picture, client.read(result.picture))
+        )
+        assert np.array_equal(before[mask == 0], after[mask == 0])
+    assert stub(stack, "vae").pid != killed.pid
+
+
+def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
+    job = edit(client, picture, seed=6, **LONG)
+    stepping(job)
+    server = psutil.Process(stack.triton.pid)
+    stubs = [stub(stack, model) for model in MODELS]
+    regions = shared_memory(stubs)
+    assert len(regions) == len(MODELS) and all(region.exists() for region in regions)
+    server.kill()
+    with pytest.raises(ModelDown, match="ip2p_unet"):
+        job.result(timeout=PATIENCE)
+    assert job.get().failure.status == "UNAVAILABLE"
+    assert edit(client, picture, seed=7, steps=4).result(timeout=PATIENCE).picture
+    assert stack.triton.pid != server.pid
+    assert not any(process.is_running() for process in stubs)
+    assert not any(region.exists() for region in regions)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)],
+    ids=["SIGKILL", "SIGTERM", "Ctrl-C"],
+)
+def test_who_is_killed_in_the_foreground_gives_the_place_back(
+    stack: Stack, picture: bytes, tmp_path: Path, number: signal.Signals, code: int
+):
+    (tmp_path / "photo.png").write_bytes(picture)
+    where = ("--rectangle", ",".join(map(str, WHERE)), "--working-size", str(LONG["working_size"]))
+    how = ("--instruction", "make it blue", "--steps", str(LONG["steps"]), "--json", "--progress")
+    command = [
+        sys.executable,
+        "-m",
+        "intarsia.cli",
+        "edit-region",
+        "photo.png",
+        "-o",
+        "out.png",
+        *where,
+        *how,
+    ]
+    environment = {**os.environ, "INTARSIA_SERVER": stack.address}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as cli:
+        assert cli.stdout is not None
+        for line in cli.stdout:
+            progress = json.loads(line)["progress"]
+            if progress["stage"] == "denoise" and progress["step"]:
+                break
+        assert running(stack.triton) >= 1  # probes count, too
+        cli.send_signal(number)
+        freed = until(lambda: running(stack.triton) == 0, seconds=5.0)
+        assert cli.wait(30) == code
+    assert freed < 2.0, "one step and a margin for a machine under load"
+    with intarsia.Client(stack.address) as client:
+        job = next(iter(client.list_jobs(page_size=1)))
+    assert job.state == job.STATE_CANCELLED
+    assert not (tmp_path / "out.png").exists()

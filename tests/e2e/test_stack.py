@@ -1,0 +1,86 @@
+"""A stack of its own, from `intarsia up` to its last process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import intarsia
+from tests.e2e.leftovers import Started
+from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping
+
+
+@dataclass
+class Up:
+    """A running `intarsia up`."""
+
+    process: subprocess.Popen[str]
+    address: str
+    started: Started
+
+
+@contextmanager
+def up(weights: Path, data: Path) -> Iterator[Up]:
+    """Started as a user would, on free ports; ended for good, whatever a test made of it."""
+    command = [sys.executable, "-m", "intarsia.cli", "up", "--port", "0", "--threads", "1"]
+    command += ["--data", str(data), "--weights", str(weights)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = re.fullmatch(r"serving on (\S+)\n", process.stdout.readline())
+            assert address, "it says where it serves"
+            assert re.match(r"metrics: http://\S+ and http://\S+", process.stdout.readline())
+            yield Up(process, address[1], Started.by(process.pid))
+        finally:
+            process.terminate()
+            process.wait(120)
+
+
+def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: Path, tmp_path: Path):
+    (tmp_path / "photo.png").write_bytes(photo())
+    with up(weights, tmp_path / "data") as stack:
+        assert len(stack.started.processes) >= 1 + 2 + 4, "itself, Triton, the orchestrator, four models"
+        assert len(stack.started.ports) == 4 and len(stack.started.memory) == 4
+        edited = _edit_by_command(stack.address, tmp_path)
+        outside = np.ones(edited.shape[:2], bool)
+        outside[WHERE[1] : WHERE[3], WHERE[0] : WHERE[2]] = False
+        before = np.asarray(Image.open(tmp_path / "photo.png"))
+        assert np.array_equal(edited[outside], before[outside])
+        assert not np.array_equal(edited, before)
+
+        with intarsia.Client(stack.address) as client:
+            job = edit(client, photo(), seed=2, steps=200)
+            stepping(job)
+            stack.process.send_signal(signal.SIGTERM)
+            # Few steps are left for half a minute: it is finished, not merely explained.
+            assert job.result(timeout=60).picture
+        assert stack.process.wait(60) == 0
+        assert not stack.started.still_alive(seconds=0)
+    assert not stack.started.ports_answering()
+    assert not stack.started.memory_left()
+
+
+def test_when_it_is_killed_everything_it_started_ends(weights: Path, tmp_path: Path):
+    with up(weights, tmp_path) as stack:
+        stack.process.kill()
+        assert not stack.started.still_alive(seconds=30)
+    assert not stack.started.ports_answering()
+    assert not stack.started.memory_left()
+
+
+def _edit_by_command(address: str, folder: Path) -> np.ndarray:
+    command = [sys.executable, "-m", "intarsia.cli", "edit-region", "photo.png", "-o", "out.png"]
+    command += ["--rectangle", ",".join(map(str, WHERE)), "--instruction", "make it blue", "--steps", "3"]
+    environment = {**os.environ, "INTARSIA_SERVER": address}
+    subprocess.run(command, check=True, cwd=folder, env=environment, timeout=PATIENCE)
+    return np.asarray(Image.open(folder / "out.png"))
