@@ -30,7 +30,7 @@ from weights.recipes.sam_start import Scaffold, meet, start
 from weights.world.address import Address
 
 PICTURES = 8
-CLIPS = 4
+FRAMES = 21  # of all clips of a lesson together
 KINDS = ("click", "box", "click", "several", "click", "correct")
 ONLY_CLICKS, ONLY_STILLS, SCAFFOLD_GONE, LONGER_CLIPS = 0.1, 0.35, 0.5, 0.8  # parts of the budget
 
@@ -78,8 +78,8 @@ class Pupil(nn.Module):
         return loss, {kind: float(overlap)}
 
     def clip(self, step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
-        frames = 4 if spent < LONGER_CLIPS else 7
-        shown = clips(step, CLIPS, frames)
+        frames = 3 if spent < LONGER_CLIPS else 7
+        shown = clips(step, FRAMES // frames, frames)
         dice = Address("train", "sam prompts", step).dice()
         side, first = self.sam.image_size, list(shown.masks[:, 0])
         given = {"mask": as_masks(shown.masks[:, 0], side)}
@@ -87,7 +87,8 @@ class Pupil(nn.Module):
             scale = side / shown.pixels.shape[2]
             prompts = clicks(first, dice) if kind == "click" else boxes(first, dice, shake=3.0 / scale)
             given = {"points": prompts.inputs(scale)}
-        seen = see(self.sam, as_input(shown.pixels.reshape(-1, *shown.pixels.shape[2:]), side))
+        with torch.no_grad():  # how to see is learnt from stills, how to remember from clips
+            seen = see(self.sam, as_input(shown.pixels.reshape(-1, *shown.pixels.shape[2:]), side))
         if not self.met:
             meet(self.sam, seen.maps()[-1])
             self.met.fill_(1)
