@@ -32,7 +32,7 @@ ALLOWANCE = 0.050
 ENDLESS = 1000  # steps: as many as a request may have, far more than a trial lasts
 RUNNING, STEP = "intarsia_engine_running", "intarsia_engine_step_seconds"
 
-Leave = Callable[[], None]
+Leave = Callable[[], object]
 
 
 @contextmanager

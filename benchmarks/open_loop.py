@@ -12,6 +12,7 @@ kept as `open_loop_requests.json`, shaped like perf_analyzer's profile export.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -50,6 +51,7 @@ class Seen:
 
 
 Ask = Callable[[int, Seen], Awaitable[None]]
+Schedule = tuple[str, list[float], float]  # its name, when users come, for how many seconds
 
 
 async def run(arrivals: Sequence[float], ask: Ask, clock: Callable[[], float] = time.monotonic) -> list[Seen]:
@@ -129,7 +131,10 @@ def _status(job: jobs_pb2.Job) -> str:
 
 
 def figures(everyone: Sequence[Seen], offered: float) -> dict:
-    """The line of one rate. Times count from when users came; those of failures are left out."""
+    """The line of one rate, `offered` users a second.
+
+    Times count from when users came; those of failures are left out.
+    """
     good = [seen for seen in everyone if seen.status == OK]
     others = Counter(seen.status for seen in everyone if seen.status not in (OK, CANCELLED))
     begun = min(seen.due for seen in everyone)
@@ -197,29 +202,37 @@ def patience_of(count: int, share: float, longest: float, seed: int) -> list[flo
     return [float(dice.uniform(0, longest)) if dice.random() < share else None for _ in range(count)]
 
 
-async def drive(address: str, options, report: Report) -> list[tuple[float, list[Seen]]]:
-    """Every rate, one after the other, against one server."""
+async def drive(
+    address: str, options: argparse.Namespace, schedules: Sequence[Schedule], report: Report
+) -> list[tuple[float, list[Seen]]]:
+    """Every schedule, one after the other, against one server."""
     async with intarsia.AsyncClient(address) as client, grpc.aio.insecure_channel(address) as channel:
         file = workload.png(workload.picture(WIDTH, HEIGHT, options.seed))
         picture = (await client.upload(file)).name
         await run([0.0], Users(channel, requests_of(picture, 1, options.sides, 2, 0), [None]))  # warm-up
         runs = []
-        for name, arrivals in _schedules(options):
+        for name, arrivals, lasting in schedules:
             requests = requests_of(picture, len(arrivals), options.sides, options.steps, options.seed)
             bored = patience_of(len(arrivals), options.cancelled, options.patience, options.seed)
             everyone = await run(arrivals, Users(channel, requests, bored))
-            offered = len(arrivals) / max(arrivals[-1], 1e-9)
+            offered = len(arrivals) / lasting
             report.add(arrivals=name, **figures(everyone, offered))
             runs.append((offered, everyone))
         return runs
 
 
-def _schedules(options) -> list[tuple[str, list[float]]]:
+def schedules_of(options: argparse.Namespace) -> list[Schedule]:
+    """A trace, or Poisson arrivals at every rate; ValueError or OSError if nobody would come."""
     if options.trace is not None:
-        return [(options.trace.name, workload.trace(options.trace))]
-    return [
-        (f"poisson {rate:g}", workload.poisson(rate, options.seconds, options.seed)) for rate in options.rates
-    ]
+        times = workload.trace(options.trace)
+        return [(options.trace.name, times, max(times[-1], 1e-3))]
+    lasting, made = options.seconds, []
+    for number, rate in enumerate(options.rates):
+        times = workload.poisson(rate, lasting, options.seed + number)
+        if not times:
+            raise ValueError(f"at a rate of {rate:g} nobody comes in {lasting:g} s; take more --seconds")
+        made.append((f"poisson {rate:g}", times, lasting))
+    return made
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -234,14 +247,18 @@ def main(argv: list[str] | None = None) -> int:
     made.add_argument("--server", help="a server that runs already; by default one is started")
     options = parsed(made, argv)
     options.sides = tuple(options.sides)
+    try:
+        schedules = schedules_of(options)
+    except (ValueError, OSError) as fault:
+        made.error(str(fault))
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.open_loop", threads=options.threads, weights=weights)
     report = Report("open_loop", "What do users see who do not wait for each other?", origin)
     if options.server:
-        runs = asyncio.run(drive(options.server, options, report))
+        runs = asyncio.run(drive(options.server, options, schedules, report))
     else:
         with stack(options, "open_loop") as running:
-            runs = asyncio.run(drive(running.address, options, report))
+            runs = asyncio.run(drive(running.address, options, schedules, report))
     print(report.write(options.out))
     profile = options.out / "open_loop_requests.json"
     profile.write_text(json.dumps(as_profile(runs)) + "\n", encoding="utf-8")

@@ -34,10 +34,11 @@ GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
 def pipeline_of(bundle: Bundle) -> Any:
     """diffusers' own, from the same bundle."""
     config = bundle.scheduler_config()
+    kind: Any = CLASSES[name_of(config)]
     made = diffusers.StableDiffusionInstructPix2PixPipeline(
         **{name: bundle.network(name) for name in ("vae", "text_encoder", "unet")},
         tokenizer=bundle.tokenizer(),
-        scheduler=CLASSES[name_of(config)].from_config(config),
+        scheduler=kind.from_config(config),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

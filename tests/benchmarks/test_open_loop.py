@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from contextlib import asynccontextmanager
 
 import grpc
 import pytest
 
-from benchmarks.open_loop import Seen, Users, as_profile, figures, patience_of, run
+from benchmarks.open_loop import Seen, Users, as_profile, figures, patience_of, run, schedules_of
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 
 Job = jobs_pb2.Job
@@ -146,3 +147,13 @@ def test_a_share_of_the_users_changes_their_mind():
     assert patience_of(50, 0.0, 1.0, seed=1) == [None] * 50
     assert all(0 <= after <= 3.0 for after in patience_of(50, 1.0, 3.0, seed=1))
     assert 5 < sum(after is not None for after in patience_of(200, 0.1, 1.0, seed=1)) < 40
+
+
+def test_a_schedule_that_brings_nobody_is_refused():
+    def asked(**more) -> argparse.Namespace:
+        return argparse.Namespace(**{"trace": None, "rates": [2.0], "seconds": 10.0, "seed": 1, **more})
+
+    ((name, times, lasting),) = schedules_of(asked())
+    assert (name, lasting) == ("poisson 2", 10.0) and 5 < len(times) < 40
+    with pytest.raises(ValueError, match="nobody comes"):
+        schedules_of(asked(rates=[1e-6]))
