@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 import intarsia
 from tests.e2e.leftovers import Started
-from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping
+from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping, until
 
 
 @dataclass
@@ -30,20 +31,27 @@ class Up:
 
 
 @contextmanager
-def up(weights: Path, data: Path) -> Iterator[Up]:
+def started(weights: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
     """Started as a user would, on free ports; ended for good, whatever a test made of it."""
     command = [sys.executable, "-m", "intarsia.cli", "up", "--port", "0", "--threads", "1"]
     command += ["--data", str(data), "--weights", str(weights)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            address = re.fullmatch(r"serving on (\S+)\n", process.stdout.readline())
-            assert address, "it says where it serves"
-            assert re.match(r"metrics: http://\S+ and http://\S+", process.stdout.readline())
-            yield Up(process, address[1], Started.by(process.pid))
+            yield process
         finally:
             process.terminate()
             process.wait(120)
+
+
+@contextmanager
+def up(weights: Path, data: Path) -> Iterator[Up]:
+    """From the moment when it serves."""
+    with started(weights, data) as process:
+        assert process.stdout is not None
+        address = re.fullmatch(r"serving on (\S+)\n", process.stdout.readline())
+        assert address, "it says where it serves"
+        assert re.match(r"metrics: http://\S+ and http://\S+", process.stdout.readline())
+        yield Up(process, address[1], Started.by(process.pid))
 
 
 def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: Path, tmp_path: Path):
@@ -68,6 +76,16 @@ def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: P
         assert not stack.started.still_alive(seconds=0)
     assert not stack.started.ports_answering()
     assert not stack.started.memory_left()
+
+
+def test_told_to_stop_while_it_starts_it_leaves_nothing(weights: Path, tmp_path: Path):
+    with started(weights, tmp_path) as process:
+        until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 1 + 4, seconds=60)
+        begun = Started.by(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert not begun.still_alive(seconds=5)
+    assert not begun.memory_left()
 
 
 def test_when_it_is_killed_everything_it_started_ends(weights: Path, tmp_path: Path):
