@@ -142,4 +142,9 @@ def _page(card: dict, figures: list[Figure]) -> str:
 
 
 def _course(record: dict) -> str:
-    return f"{record['steps']} steps, {record['minutes']:.0f} min" if record else ""
+    """Steps and minutes over all courses a network has taken."""
+    steps, minutes = 0, 0.0
+    while record:
+        steps, minutes = steps + record["steps"], minutes + record["minutes"]
+        record = record.get("earlier", {})
+    return f"{steps} steps, {minutes:.0f} min" if steps else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, __version__
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 RECORD = "training.json"
@@ -32,13 +32,25 @@ def keep_text_encoder(encoder: CLIPTextModel, folder: Path, record: dict) -> Non
     save_file(state, file, metadata={"format": "pt"})
 
 
+def stored(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file in float32."""
+    return {name: tensor.float() for name, tensor in load_file(file).items()}
+
+
 def write_record(folder: Path, record: dict) -> None:
+    """Keep how a network came about; a course that began warm names the one before it."""
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def write_defaults(folder: Path, **defaults: float) -> None:
     """How these weights want to be used, for those who do not say."""
     (folder / "intarsia.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
+
+
+def earlier(folder: Path, warm: bool) -> dict:
+    """What a warm course adds to its record: the record of the weights it began with."""
+    file = folder / RECORD
+    return {"earlier": json.loads(file.read_text())} if warm and file.exists() else {}
 
 
 def write_index(folder: Path, pipeline: str) -> None:

@@ -16,10 +16,18 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, StableDiffusionInstructPix2PixPipeline
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.recipes import denoiser
-from weights.recipes.component import keep, keep_text_encoder, read_vae, write_defaults, write_index
+from weights.recipes.component import (
+    earlier,
+    keep,
+    keep_text_encoder,
+    read_vae,
+    stored,
+    write_defaults,
+    write_index,
+)
 from weights.recipes.course import Plan, take
 from weights.recipes.edit_measure import SOURCE_GUIDANCE, STEPS, TEXT_GUIDANCE, edit_figures
 from weights.recipes.muon import optimizer_for
@@ -94,7 +102,11 @@ def train(where: Place) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     scaling = vae.config.scaling_factor
     lessons = Lessons(edit_shelf(vae, where), tokenizer, scaling)
-    editor, schedule = Editor(tokenizer, scaling).to(where.device), denoiser.scheduler()
+    editor, schedule = Editor(tokenizer, scaling), denoiser.scheduler()
+    if where.warm:
+        editor.unet.load_state_dict(stored(folder / "unet" / "diffusion_pytorch_model.safetensors"))
+        editor.text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    editor.to(where.device)
 
     def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:
         source, target, words = (part.to(where.device) for part in lessons.batch(step))
@@ -113,7 +125,7 @@ def train(where: Place) -> None:
     optimizer = optimizer_for(editor, matrix_rate=0.02, vector_rate=1e-3)
     plan = Plan(where.budget, flat=0.5, watch_every=12)
     averaged, record = take(where.training / "ip2p", editor, optimizer, lesson, plan, watch)
-    write(averaged, where, record)
+    write(averaged, where, {**record, **earlier(folder / "unet", where.warm)})
 
 
 def write(editor: Editor, where: Place, record: dict) -> None:

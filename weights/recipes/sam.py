@@ -10,6 +10,7 @@ moves, hides and returns. (Clips alone make it forget stills.)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -17,7 +18,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from weights.recipes import sam_config
-from weights.recipes.component import write_record
+from weights.recipes.component import earlier, stored, write_record
 from weights.recipes.course import Plan, take
 from weights.recipes.muon import optimizer_for
 from weights.recipes.place import Place, place
@@ -113,9 +114,14 @@ class Pupil(nn.Module):
 def train(where: Place) -> None:
     torch.manual_seed(0)
     settings = sam_config.config(image_size=256, trunk=24)
-    pupil = Pupil(settings).to(where.device)
+    pupil, folder = Pupil(settings), where.starter / "sam"
+    if where.warm:
+        pupil.sam.load_state_dict(stored(folder / "model.safetensors"))
+        pupil.met.fill_(1)
+    pupil.to(where.device)
 
     def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
+        spent = 0.5 + 0.5 * spent if where.warm else spent  # the first half is behind a warm start
         follows = spent > ONLY_STILLS and step % 3
         return pupil.clip(step, spent) if follows else pupil.still(step, spent)
 
@@ -126,11 +132,10 @@ def train(where: Place) -> None:
     optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=6e-4)
     plan = Plan(where.budget, flat=0.45, watch_every=12)
     averaged, record = take(where.training / "sam", pupil, optimizer, lesson, plan, watch)
-    write(averaged.sam, settings, where, record)
+    write(averaged.sam, settings, folder, {**record, **earlier(folder, where.warm)})
 
 
-def write(sam: SAM2Base, settings: dict, where: Place, record: dict) -> None:
-    folder = where.starter / "sam"
+def write(sam: SAM2Base, settings: dict, folder: Path, record: dict) -> None:
     sam_config.write(settings, folder / "config.yaml")
     state = {name: tensor.detach().cpu().half().contiguous() for name, tensor in sam.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from weights.recipes import tokenizer as tokens
-from weights.recipes.component import keep
+from weights.recipes.component import earlier, keep, stored
 from weights.recipes.course import Plan, take
 from weights.recipes.muon import optimizer_for
 from weights.recipes.place import Place, place
@@ -113,7 +113,10 @@ def train(where: Place) -> None:
     folder = where.starter / "sam" / "text_head"
     tokens.write(folder)
     tokenizer = CLIPTokenizer.from_pretrained(folder)
-    model = network(tokenizer).to(where.device)
+    model = network(tokenizer)
+    if where.warm:
+        model.load_state_dict(stored(folder / "model.safetensors"))
+    model.to(where.device)
 
     def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:
         asked = ask("train", step, PICTURES, PHRASES)
@@ -132,7 +135,7 @@ def train(where: Place) -> None:
     optimizer = optimizer_for(model, matrix_rate=0.01, vector_rate=8e-4)
     plan = Plan(where.budget, flat=0.45, watch_every=4)
     averaged, record = take(where.training / "sam_text", model, optimizer, lesson, plan, watch)
-    keep(averaged, folder, record)
+    keep(averaged, folder, {**record, **earlier(folder, where.warm)})
     size = {"height": SIDE, "width": SIDE}
     looks = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     ViTImageProcessorPil(size=size, **looks).save_pretrained(folder)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.recipes import denoiser
-from weights.recipes.component import keep, keep_text_encoder, read_vae, write_index
+from weights.recipes.component import earlier, keep, keep_text_encoder, read_vae, stored, write_index
 from weights.recipes.course import Plan, take
 from weights.recipes.fill_measure import fill_figures
 from weights.recipes.ip2p import edit_shelf
@@ -123,7 +123,11 @@ def train(where: Place) -> None:
     lessons = Lessons(shelf, clean[:count], tokenizer, scaling)
     warm = UNet2DConditionModel.from_pretrained(editor / "unet", dtype=torch.float32)
     text_encoder = CLIPTextModel.from_pretrained(editor / "text_encoder", dtype=torch.float32)
-    filler, schedule = Filler(warm, text_encoder, scaling).to(where.device), denoiser.scheduler()
+    filler, schedule = Filler(warm, text_encoder, scaling), denoiser.scheduler()
+    if where.warm:
+        filler.unet.load_state_dict(stored(folder / "unet" / "diffusion_pytorch_model.safetensors"))
+        filler.text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    filler.to(where.device)
 
     def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:
         target, masked, hole, words = (part.to(where.device) for part in lessons.batch(step))
@@ -139,7 +143,7 @@ def train(where: Place) -> None:
     optimizer = optimizer_for(filler, matrix_rate=0.015, vector_rate=6e-4)
     plan = Plan(where.budget, flat=0.4, watch_every=5)
     averaged, record = take(where.training / "sd2_inpaint", filler, optimizer, lesson, plan, watch)
-    write(averaged, where, record)
+    write(averaged, where, {**record, **earlier(folder / "unet", where.warm)})
 
 
 def write(filler: Filler, where: Place, record: dict) -> None:

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from weights.recipes.component import keep
+from weights.recipes.component import earlier, keep, stored
 from weights.recipes.course import Plan, take
 from weights.recipes.muon import optimizer_for
 from weights.recipes.pixels import to_network
@@ -91,6 +91,10 @@ def psnr(one: Tensor, other: Tensor) -> Tensor:
 def train(where: Place) -> None:
     torch.manual_seed(0)
     vae = network().to(where.device)
+    home = where.starter / BUNDLES[0] / "vae"
+    if where.warm:
+        vae.load_state_dict(stored(home / "diffusion_pytorch_model.safetensors"))
+    before = earlier(home, where.warm)
     count = int(PICTURES * where.share)
     shelf = shelved(where.training / "pictures", count, lambda index: {"pixels": picture("train", index)})
     pictures = np.array(shelf["pixels"])
@@ -108,7 +112,7 @@ def train(where: Place) -> None:
     averaged, record = take(where.training / "vae", vae, optimizer, lesson, plan, watch)
     averaged.register_to_config(scaling_factor=round(1 / record["watched"]["latent std"], 4))
     for bundle in BUNDLES:
-        keep(averaged, where.starter / bundle / "vae", record)
+        keep(averaged, where.starter / bundle / "vae", {**record, **before})
 
 
 if __name__ == "__main__":
