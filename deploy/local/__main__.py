@@ -72,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--triton-port", type=int, default=0, help="of Triton's gRPC")
     parser.add_argument("--triton-metrics-port", type=int, default=0, help="of Triton's metrics")
     parser.add_argument("--data", type=Path, default=Path("var"), help="folder for artifacts and logs")
-    parser.add_argument("--weights", type=Path, help="folder of bundles; starter weights by default")
-    parser.add_argument("--gpu", action="store_true", help="one GPU per model, as config.pbtxt says")
+    parser.add_argument(
+        "--weights", type=Path, help="folder of bundles (default: INTARSIA_WEIGHTS, else the starter weights)"
+    )
+    parser.add_argument(
+        "--gpu", action="store_true", help="run the models on GPU 0, as their config.pbtxt says"
+    )
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="of each model on a processor"
     )

@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where the pictures go")
     parser.add_argument("--data", type=Path, default=Path("var/demo"), help="folder for artifacts and logs")
-    parser.add_argument("--weights", type=Path, help="folder of bundles; starter weights by default")
+    parser.add_argument(
+        "--weights", type=Path, help="folder of bundles (default: INTARSIA_WEIGHTS, else the starter weights)"
+    )
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(argv)
     settings = StackSettings(data=options.data, weights=options.weights or default_weights(options.data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,10 @@ NEEDED = ("ip2p/vae", "ip2p/text_encoder", "ip2p/unet", "sam/model.safetensors")
 
 
 def default_weights(data: Path) -> Path:
-    """The starter weights, or random ones under `data` where a checkout has no starter weights yet."""
+    """What `INTARSIA_WEIGHTS` names, else the starter weights, else random ones under `data`."""
+    named = os.environ.get("INTARSIA_WEIGHTS")
+    if named:
+        return Path(named)
     if all((STARTER / part).exists() for part in NEEDED):
         return STARTER
     folder = data / f"random-weights-{_recipe():08x}"
