@@ -64,7 +64,7 @@ class EditRegion:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything needed to make the picture again, and what it cost."""
+    """What was decided on the way, and what it cost."""
 
     noise: Noise
     crop: PixelBox

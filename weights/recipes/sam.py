@@ -130,7 +130,7 @@ def train(where: Place) -> None:
         return {**figures, **track_figures(averaged.sam, "watch", 6)}
 
     optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=6e-4)
-    plan = Plan(where.budget, flat=0.45, watch_every=12)
+    plan = Plan(where.budget, flat=0.45, average=0.99, watch_every=12)
     averaged, record = take(where.training / "sam", pupil, optimizer, lesson, plan, watch)
     write(averaged.sam, settings, folder, {**record, **earlier(folder, where.warm)})
 
