@@ -16,3 +16,8 @@ perf             what do single models bear, by perf_analyzer?
 
 Machines are noisy: what is compared is measured in turns within one run, and judged by medians of ratios.
 """
+
+import os
+
+# As in the served models (deploy/local/triton.py): the threads of a pass do not spin while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
