@@ -23,12 +23,7 @@ class Started:
         """As it stands now."""
         root = psutil.Process(pid)
         processes = (root, *root.children(recursive=True))
-        listening = {
-            connection.laddr.port
-            for process in processes
-            for connection in process.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        }
+        listening = {port for process in processes for port in _listening(process)}
         return cls(processes, frozenset(listening), frozenset(shared_memory(processes)))
 
     def still_alive(self, seconds: float) -> list[psutil.Process]:
@@ -46,8 +41,23 @@ class Started:
 
 def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
     """Regions that models share with their Triton, by what they were started with."""
-    words = {word for process in processes for word in process.cmdline()}
+    words = {word for process in processes for word in _words(process)}
     return {Path("/dev/shm", word) for word in words if word.startswith("intarsia-")}
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it has just ended, as helpers do
+        return []
+
+
+def _listening(process: psutil.Process) -> list[int]:
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return []
+    return [one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN]
 
 
 def _answers(port: int) -> bool:
