@@ -155,6 +155,8 @@ class MemoryJobs:
             self._fail(record, record.stopped_by or logs.presentable(error))
         else:
             record.end(State.SUCCEEDED, result=task.result())
+        # A task, and a traceback, hold the frames they went through, and those hold pictures.
+        record.task = None
         self._settle(record)
         self._start_next()
 
@@ -174,6 +176,7 @@ class MemoryJobs:
     def _fail(self, record: _Record, why: IntarsiaError) -> None:
         # Only a job that somebody asked to stop is cancelled; a model that says so on its own has failed.
         asked_to = isinstance(record.stopped_by, Cancelled)
+        why.__traceback__ = why.__cause__ = why.__context__ = None
         record.end(State.CANCELLED if asked_to else State.FAILED, failure=why)
 
     def _settle(self, record: _Record) -> None:

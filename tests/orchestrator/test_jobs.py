@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -223,6 +225,35 @@ async def test_a_fault_goes_to_the_log_and_its_number_to_the_client(
     assert isinstance(failure, InternalError)
     assert "secret" not in failure.message
     assert any(failure.facts["fault"] in line and "secret detail" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "runs out of time"])
+async def test_an_ended_job_holds_nothing_its_work_held(driver: Driver, how: str) -> None:
+    class Pixels:
+        pass
+
+    held: list[weakref.ref[Pixels]] = []
+    begun = asyncio.Event()
+
+    async def work(request: Any, run: Run) -> Any:
+        pixels = Pixels()
+        held.append(weakref.ref(pixels))
+        begun.set()
+        try:
+            if how == "fails":
+                raise KeyError(pixels)
+            await asyncio.Event().wait()
+        except KeyError as error:
+            raise EmptyRegion("nothing was found") from error
+
+    jobs = driver(work)
+    job = await jobs.submit("EditRegion", "request", time_limit=0.05 if how == "runs out of time" else None)
+    await begun.wait()
+    if how == "is cancelled":
+        await jobs.cancel(job.name)
+    assert (await last(jobs, job.name)).failure is not None
+    gc.collect()
+    assert held[0]() is None
 
 
 async def test_every_line_of_the_log_knows_its_job(driver: Driver) -> None:
