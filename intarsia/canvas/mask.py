@@ -16,10 +16,27 @@ from intarsia.canvas.outline import filled, grown, shrunk
 from intarsia.canvas.region import All, Best, Box, Candidate, Choice, Index, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 
+# How often a polygon's edges may cross a row of pixels: seconds of work, and a hundred times more than an
+# outline traced around a thing in the largest picture needs.
+_CROSSINGS = 10_000_000
+
 
 def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int) -> np.ndarray:
-    """The inside of a closed outline of (x, y) corners, by the even-odd rule. It may overhang."""
+    """The inside of a closed outline of (x, y) corners, by the even-odd rule. It may overhang.
+
+    Raises `InvalidRequest` for an outline that crosses the picture's rows more than ten million times.
+    """
     outline = np.asarray(corners, np.float64)
+    ends = np.roll(outline, -1, axis=0)
+    firsts = _centre(np.minimum(outline[:, 1], ends[:, 1]), height)
+    lasts = _centre(np.maximum(outline[:, 1], ends[:, 1]), height)
+    crossings = int((lasts - firsts).sum())
+    if crossings > _CROSSINGS:
+        raise InvalidRequest(
+            f"the polygon goes up and down too often: its edges cross {crossings} rows of pixels, at most "
+            f"{_CROSSINGS} are drawn; send fewer corners, or a mask",
+            field="region.polygon.corners",
+        )
     mask = np.zeros((height, width), np.float32)
     top, bottom = _centres(outline[:, 1].min(), outline[:, 1].max(), height)
     left, right = _centres(outline[:, 0].min(), outline[:, 0].max(), width)
@@ -27,12 +44,11 @@ def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int
         return mask
     # Walking along a row, every line crossed flips inside and outside.
     flips = np.zeros((bottom - top, right - left + 1), np.uint8)
-    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        first, last = _centres(min(y0, y1), max(y0, y1), height)
+    for (x0, y0), (x1, y1), first, last in zip(outline, ends, firsts, lasts, strict=True):
         if first < last:
             rows = np.arange(first, last)
-            crossings = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-            columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64)
+            crossed = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            columns = np.clip(np.ceil(crossed - 0.5), left, right).astype(np.int64)
             flips[rows - top, columns - left] ^= 1
     mask[top:bottom, left:right] = np.bitwise_xor.accumulate(flips, axis=1)[:, :-1]
     return mask
@@ -118,8 +134,13 @@ def _extent(mask: np.ndarray) -> PixelBox | None:
 
 def _centres(start: float, end: float, size: int) -> tuple[int, int]:
     """The pixels, as a half-open range within the picture, whose centres lie in [start, end)."""
-    first, last = np.clip((np.ceil(start - 0.5), np.ceil(end - 0.5)), 0, size)
+    first, last = _centre(np.array((start, end)), size)
     return int(first), int(last)
+
+
+def _centre(edges: np.ndarray, size: int) -> np.ndarray:
+    """Per edge, the first pixel of the picture whose centre does not lie before it; `size` if none."""
+    return np.clip(np.ceil(edges - 0.5), 0, size).astype(np.int64)
 
 
 def _distance(mask: np.ndarray, x: float, y: float) -> float:

@@ -11,9 +11,14 @@ import numpy as np
 
 from intarsia.canvas.box import PixelBox, tiles
 
+# Tiles are this large, or so many times as wide as what they have to see around them: more would be spent
+# on the surroundings than on the tiles.
 _TILE = 1024
-# A soft mask is moved level by level; sixteen levels are finer than a border can be seen.
-_LEVELS = 16
+_SURROUNDINGS = 4
+# A soft mask is moved level by level; sixteen levels are finer than a border can be seen. Where they would
+# take too long (every pixel looked at counts, seconds in all) there are fewer, but never less than four.
+_LEVELS, _FEWEST_LEVELS = 16, 4
+_PIXELS = 500_000_000
 # OpenCV's distances carry rounding; up to 1024 pixels, different distances differ by more than twice this.
 _ROUNDING = 2e-4
 
@@ -22,13 +27,15 @@ def grown(mask: np.ndarray, *, by: float) -> np.ndarray:
     """Every pixel takes the highest degree found within `by` pixels.
 
     Exact for masks of one degree; of softer masks, what is added has its degree rounded down to a
-    sixteenth of the highest.
+    sixteenth of the highest, in large pictures down to a quarter.
     """
     height, width = mask.shape
     whole = PixelBox(0, 0, width, height)
-    levels = _levels(mask)
+    halo = int(np.ceil(by))
+    size = max(_TILE, _SURROUNDINGS * halo)
+    levels = _levels(mask, seen=_seen(height, size, halo) * _seen(width, size, halo))
     result = mask.copy()
-    for tile, around in tiles(whole, size=_TILE, halo=int(np.ceil(by)), height=height, width=width):
+    for tile, around in tiles(whole, size=size, halo=halo, height=height, width=width):
         part, target, core = mask[around.window], result[tile.window], tile.within(around).window
         for level in levels:
             below = part < level
@@ -61,10 +68,17 @@ def filled(mask: np.ndarray, *, at_most: int) -> np.ndarray:
     return result
 
 
-def _levels(mask: np.ndarray) -> list[float]:
+def _seen(side: int, size: int, halo: int) -> int:
+    """How many pixels all tiles along a side see together, surroundings included, at most."""
+    return side + 2 * halo * ((side - 1) // size)
+
+
+def _levels(mask: np.ndarray, *, seen: int) -> list[float]:
+    """The degrees a mask is moved at; each costs a look at `seen` pixels."""
     highest = float(mask.max(initial=0.0))
     if highest == 0:
         return []
     if ((mask == 0) | (mask == highest)).all():
         return [highest]
-    return [highest * step / _LEVELS for step in range(1, _LEVELS + 1)]
+    levels = min(max(_PIXELS // seen, _FEWEST_LEVELS), _LEVELS)
+    return [highest * step / levels for step in range(1, levels + 1)]

@@ -59,6 +59,20 @@ def test_polygons_that_share_an_edge_share_no_pixel():
     assert np.array_equal(one + other, np.ones((20, 20), np.float32))
 
 
+def zigzag(corners, height, width):
+    return [(n % width, height if n % 2 else -height) for n in range(corners)]
+
+
+def test_an_outline_that_would_take_minutes_to_draw_is_refused():
+    with pytest.raises(InvalidRequest, match="fewer corners") as refusal:
+        polygon_mask(zigzag(10_000, 65_500, 8), 65_500, 8)
+    assert refusal.value.field == "region.polygon.corners"
+
+
+def test_only_the_rows_of_the_picture_count_as_work():
+    assert polygon_mask(zigzag(10_001, 1e6, 30), 20, 30).shape == (20, 30)
+
+
 @pytest.mark.parametrize(
     ("polarity", "degrees"),
     [
@@ -152,6 +166,39 @@ def test_tiles_leave_no_trace(monkeypatch):
     whole = shape(mask, Shaping(grow=11.5, shrink=4))
     monkeypatch.setattr(outline, "_TILE", 16)
     assert np.array_equal(shape(mask, Shaping(grow=11.5, shrink=4)), whole)
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """How many pixels were looked at, call by call."""
+    seen, measure = [], cv2.distanceTransform
+
+    def counted(picture, *settings):
+        seen.append(picture.size)
+        return measure(picture, *settings)
+
+    monkeypatch.setattr(cv2, "distanceTransform", counted)
+    return seen
+
+
+def test_a_soft_mask_of_a_large_picture_is_moved_at_fewer_levels(monkeypatch, looked_at):
+    mask = np.zeros((60, 80), np.float32)
+    mask[30, 10:70] = np.linspace(1 / 60, 1, 60)
+    assert len(np.unique(shape(mask, Shaping(grow=5)))) > 16
+    assert len(looked_at) == 16
+    monkeypatch.setattr(outline, "_PIXELS", 6 * looked_at[0])
+    looked_at.clear()
+    coarse = shape(mask, Shaping(grow=5))
+    assert len(looked_at) == 6
+    assert (coarse >= mask).all() and coarse.max() == 1 and 4 <= len(np.unique(coarse[28])) <= 10
+
+
+def test_a_wide_growth_looks_little_further_than_its_tiles(monkeypatch, looked_at):
+    monkeypatch.setattr(outline, "_TILE", 16)
+    mask = np.zeros((400, 400), np.float32)
+    mask[::40, ::40] = 1
+    shape(mask, Shaping(grow=30))
+    assert sum(looked_at) < 3 * mask.size
 
 
 def ring(hole):
