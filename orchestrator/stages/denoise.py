@@ -51,6 +51,14 @@ class Noise:
     reproducible: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Denoised:
+    """Edited latents (4, h, w), and the digest of the weights that made them."""
+
+    latents: np.ndarray
+    weights: str
+
+
 @dataclass(frozen=True)
 class InstructPix2Pix:
     """Edits latents by instruction. Bound to one run."""
@@ -82,7 +90,7 @@ class InstructPix2Pix:
         *,
         preview_every: int = 0,
         preview: Callable[[np.ndarray], None] = lambda latents: None,
-    ) -> np.ndarray:
+    ) -> Denoised:
         """The edited latents, shaped like `source`, (4, h, w).
 
         Every step is reported to the run. Every so many steps `preview` is called with the clean latents
@@ -105,9 +113,11 @@ class InstructPix2Pix:
             "reproducible": np.array([noise.reproducible], np.uint8),
             "preview_every": np.array([preview_every], np.int32),
         }
-        edited = None
+        edited, made_by = None, ""
         async with aclosing(self.served.stream(inputs, deadline=self.run.deadline)) as beats:
             async for beat in beats:
+                # Not before: a request may wait while the model is loaded anew, with other weights.
+                made_by = made_by or (await self.weights()).digest
                 done, of = (int(number) for number in beat["progress"])
                 self.run.stepped(done, of)
                 if "latents" not in beat:
@@ -118,4 +128,4 @@ class InstructPix2Pix:
                     preview(beat["latents"])
         if edited is None:
             raise ModelDown(f"{self.served.name} ended its stream before the last step; try again")
-        return edited
+        return Denoised(edited, made_by)

@@ -111,10 +111,15 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
             at.vae.encode(original, family=FAMILY),
             at.text_encoder.encode_each(texts, family=FAMILY),
         )
+        used = {
+            **selection.weights,
+            "vae": await at.vae.weights(FAMILY),
+            "text_encoder": await at.text_encoder.weights(FAMILY),
+        }
 
     with at.stage("denoise"):
         async with at.previews(picture, working, family=FAMILY) as previews:
-            latents = await at.ip2p_unet.denoise(
+            denoised = await at.ip2p_unet.denoise(
                 source,
                 text.values,
                 no_text.values,
@@ -124,7 +129,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
             )
 
     with at.stage("decode"):
-        edited = await at.vae.decode(latents, family=FAMILY)
+        edited = await at.vae.decode(denoised.latents, family=FAMILY)
 
     with at.stage("inlay"):
         patch = await asyncio.to_thread(restore, edited, crop, working, picture.pixels.dtype)
@@ -142,7 +147,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
             working_width=working.width,
             working_height=working.height,
             stage_seconds=dict(at.run.times),
-            weights=await _weights_used(weights, at, with_sam=selection.asked_sam),
+            weights={**used, "ip2p_unet": denoised.weights},
             notes=(*notes, *_dropped(text, no_text)),
         ),
     )
@@ -166,13 +171,3 @@ def _dropped(text: Embedding, no_text: Embedding) -> list[str]:
     """Words the text encoder had no room for are said, not swallowed."""
     parts = (("instruction", text.dropped), ("negative instruction", no_text.dropped))
     return [f"the {name} was too long; its end was not read: “{words}”" for name, words in parts if words]
-
-
-async def _weights_used(weights: Weights, at: Stages, *, with_sam: bool) -> dict[str, str]:
-    """The digests of everything that took part, by model."""
-    used = {
-        "ip2p_unet": weights.digest,
-        "vae": await at.vae.weights(FAMILY),
-        "text_encoder": await at.text_encoder.weights(FAMILY),
-    }
-    return {**used, "sam": await at.sam.weights()} if with_sam else used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,13 +67,16 @@ class Segmented:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel."""
+    """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel.
+
+    `weights` are the digests of the models that were asked, by model.
+    """
 
     candidates: tuple[Candidate, ...]
     mask: np.ndarray
     score: float
     feather: float
-    asked_sam: bool
+    weights: Mapping[str, str]
 
 
 async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
@@ -113,7 +117,7 @@ async def select(picture: Picture, place: Place, at: Stages) -> Selection:
         mask=mask,
         score=scores[0] if scores else candidates[0].score,
         feather=region.shaping.feather,
-        asked_sam=not _is_drawn(region.selector),
+        weights={} if _is_drawn(region.selector) else {"sam": await at.sam.weights()},
     )
 
 

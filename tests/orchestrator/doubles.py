@@ -107,7 +107,7 @@ class Denoiser:
     """Goes evenly from the source to its negative. Holds before any step that is not yet allowed."""
 
     def __init__(self) -> None:
-        self.size = 128
+        self.size, self.weights = 128, "d0" * 32
         self.hold_at: int | None = None  # before this step, counted from 0
         self.held = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -118,7 +118,7 @@ class Denoiser:
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
             defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
-            facts = {"weights": "d0" * 32, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
+            facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
@@ -151,6 +151,7 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
         self.sam, self.text_encoder, self.vae, self.ip2p_unet = Sam(), TextEncoder(), Vae(), Denoiser()
         self.limits: list[int] = []  # the time limits that requests came with, in microseconds
         self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
+        self.ends_badly = False  # streams break after their last reply
         self._server = grpc.aio.server(
             options=(("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
         )
@@ -190,6 +191,8 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
                 if refused.code is grpc.StatusCode.UNAVAILABLE:  # the server itself, not a model of its
                     await context.abort(refused.code, refused.words)
                 yield kserve.ModelStreamInferResponse(error_message=refused.words)
+        if self.ends_badly:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
 
     async def _answers(self, request: kserve.ModelInferRequest) -> AsyncIterator[kserve.ModelInferResponse]:
         if request.parameters["timeout"].int64_param:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from typing import Any
 
 import cv2
 import grpc
@@ -15,6 +16,7 @@ from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from orchestrator.stages.pictures import Pictures
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
 
@@ -330,10 +332,10 @@ async def test_a_job_waits_for_a_model_that_is_being_brought_back(
     triton.ip2p_unet.refusals += [NOT_HEALTHY] * 2
     await edited(client, click(name))
     assert len(triton.ip2p_unet.requests) == 3
-    # What came back has other weights, and the next job knows.
-    triton.ip2p_unet.size = 512
+    # What came back has other weights: they are the ones the job was done with, and the next job knows.
+    triton.ip2p_unet.size, triton.ip2p_unet.weights = 512, "d1" * 32
     triton.ip2p_unet.refusals.append(NOT_HEALTHY)
-    await edited(client, click(name))
+    assert (await edited(client, click(name))).manifest.weights["ip2p_unet"] == "d1" * 32
     assert (await edited(client, click(name))).manifest.working_width == 256
 
 
@@ -351,6 +353,24 @@ async def test_a_model_that_does_not_come_back_is_waited_for_no_longer_than_set(
     request.time_limit.FromMilliseconds(2000)
     job = await client.finished((await client.edit(request)).name)
     assert (job.failure.status, job.failure.reason) == ("RESOURCE_EXHAUSTED", "BUSY")
+
+
+async def test_once_the_result_is_kept_no_model_is_needed(
+    start: Start, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = Pictures.keep
+
+    async def keep_and_lose_the_models(*args: Any) -> Any:
+        kept = await keep(*args)
+        gone = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
+        triton.broken |= dict.fromkeys(("sam", "text_encoder", "vae", "ip2p_unet"), gone)
+        return kept
+
+    monkeypatch.setattr(Pictures, "keep", keep_and_lose_the_models)
+    monkeypatch.setattr("orchestrator.stages.served._FACTS_KEPT_SECONDS", 0.0)
+    _, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
+    result = await edited(client, click(await client.upload(png(picture))))
+    assert sorted(result.manifest.weights) == ["ip2p_unet", "sam", "text_encoder", "vae"]
 
 
 async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: np.ndarray) -> None:
