@@ -26,23 +26,26 @@ class Pulse:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
+        self._beats = 0
         self._longest = 0.0
-        self._last: float | None = None
+        self._last = time.monotonic()
 
     @property
     def began(self) -> bool:
         """Whether anything was heard yet."""
-        return self._last is not None
+        return self._beats > 0
 
     def allowance(self) -> float:
         """Seconds of silence that are borne from now on."""
-        if self._last is None:
+        if not self.began:
             return max(self._patience.first, self._patience.floor)
         return max(self._patience.steps * self._longest, self._patience.floor)
 
     def beat(self) -> None:
         """A sign of life has come."""
         now = time.monotonic()
-        if self._last is not None:
-            self._longest = max(self._longest, now - self._last)
+        step = now - self._last
+        # The first step is measured with the wait for its turn: better than nothing until the second.
+        self._longest = step if self._beats < 2 else max(self._longest, step)
         self._last = now
+        self._beats += 1
