@@ -113,8 +113,7 @@ class Model:
             while (reply := await self._next(call, pulse)) is not None:
                 pulse.beat()
                 if reply.error_message or is_last(reply.infer_response):
-                    await call.done_writing()
-                    await self._next(call, pulse)
+                    await self._say_goodbye(call, pulse)
                 if reply.error_message:
                     raise explained(self.name, reply.error_message, None)
                 if reply.infer_response.outputs:
@@ -127,6 +126,14 @@ class Model:
             raise explained(self.name, await call.details() or "", await call.code()) from None
         finally:
             call.cancel()
+
+    async def _say_goodbye(self, call: Any, pulse: Pulse) -> None:
+        """Closes the request side and hears the stream end. All is said: what breaks now spoils nothing."""
+        try:
+            await call.done_writing()
+            await self._next(call, pulse)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, IntarsiaError) as error:
+            log.warning("after its last reply the stream of %s broke: %s", self.name, error)
 
     async def _next(self, call: Any, pulse: Pulse) -> kserve.ModelStreamInferResponse | None:
         """The next reply, None after the last one; ModelDown if it does not come in good time."""

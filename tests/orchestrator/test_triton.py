@@ -137,7 +137,7 @@ async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton) -> None
 
 
 def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([10.0, 11.0, 15.0, 16.0])
+    now = iter([10.0, 13.0, 14.0, 18.0, 19.0])
     monkeypatch.setattr("orchestrator.triton.pulse.time.monotonic", lambda: next(now))
     pulse = Pulse(Patience(steps=3, floor=5, first=60))
     assert not pulse.began and pulse.allowance() == 60
@@ -145,7 +145,14 @@ def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -
     for _ in range(4):
         pulse.beat()
         allowances.append(pulse.allowance())
-    assert allowances == [5, 5, 12, 12]
+    # The first step, with the wait for its turn, stands in for the others until there is a second.
+    assert allowances == [9, 5, 12, 12]
+
+
+async def test_what_breaks_after_the_last_reply_spoils_nothing(triton: Triton, models: Models) -> None:
+    triton.ends_badly = True
+    replies = [reply async for reply in models["ip2p_unet"].stream(walk(3), deadline=NO_LIMIT)]
+    assert [reply["progress"].tolist() for reply in replies] == [[1, 3], [2, 3], [3, 3]]
 
 
 async def test_a_stream_ends_with_its_deadline(triton: Triton, models: Models) -> None:
