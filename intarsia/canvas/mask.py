@@ -20,6 +20,9 @@ from intarsia.errors import EmptyRegion, InvalidRequest
 # outline traced around a thing in the largest picture needs.
 _CROSSINGS = 10_000_000
 
+# What a mask picture of 256 levels shows as 0. Less must not be touched: users are told it is outside.
+_FAINTEST = 0.5 / 255
+
 
 def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int) -> np.ndarray:
     """The inside of a closed outline of (x, y) corners, by the even-odd rule. It may overhang.
@@ -66,12 +69,13 @@ def box_mask(box: Box, height: int, width: int) -> np.ndarray:
 def mask_from_picture(pixels: np.ndarray, polarity: Polarity) -> np.ndarray:
     """Reads levels (height, width), uint8 or uint16, as degrees of belonging.
 
-    `pixels` are grey levels for white and black, the alpha channel for opaque and transparent.
+    `pixels` are grey levels for white and black, the alpha channel for opaque and transparent. Degrees
+    that round to 0 of 255 are 0.
     """
     mask = np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
     if polarity in (Polarity.BLACK_INSIDE, Polarity.TRANSPARENT_INSIDE):
         np.subtract(1.0, mask, out=mask)
-    return mask
+    return _plain(mask)
 
 
 def choose(candidates: Sequence[Candidate], choice: Choice) -> np.ndarray:
@@ -97,7 +101,7 @@ def choose(candidates: Sequence[Candidate], choice: Choice) -> np.ndarray:
 def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
     """The mask with its holes filled, then grown, shrunk and inverted as asked; feathering comes later.
 
-    May return the very same array if nothing is asked for.
+    Degrees that round to 0 of 255 become 0. May return the very same array if nothing is asked for.
     """
     box = _extent(mask)
     if box is not None and (shaping.fill_holes or shaping.grow > 0 or shaping.shrink > 0):
@@ -111,8 +115,8 @@ def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
         if shaping.shrink > 0:
             part = shrunk(part, by=shaping.shrink)
         mask = np.zeros(mask.shape, np.float32)
-        mask[around.window] = part
-    return 1.0 - mask if shaping.invert else mask
+        mask[around.window] = _plain(part)
+    return _plain(1.0 - mask) if shaping.invert else mask
 
 
 def bounding_box(mask: np.ndarray) -> PixelBox:
@@ -121,6 +125,12 @@ def bounding_box(mask: np.ndarray) -> PixelBox:
     if box is None:
         raise EmptyRegion("the region selects no pixel; click elsewhere, or shrink it less")
     return box
+
+
+def _plain(mask: np.ndarray) -> np.ndarray:
+    """The mask, in place, without what is too faint to be shown."""
+    mask[mask < _FAINTEST] = 0.0
+    return mask
 
 
 def _extent(mask: np.ndarray) -> PixelBox | None:

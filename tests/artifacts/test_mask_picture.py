@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.feather import feather
+from intarsia.canvas.inlay import inlay
 from intarsia.canvas.region import Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
@@ -38,7 +41,16 @@ def test_masks_of_one_and_of_sixteen_bits_are_read_too():
     assert np.array_equal(one, bits)
     deep = noise(20, 30, dtype=np.uint16)
     sixteen = decode_mask(saved16(deep, ".png"), Polarity.WHITE_INSIDE, 30, 20)
-    np.testing.assert_allclose(sixteen, deep / 65535, atol=1e-6)
+    np.testing.assert_allclose(sixteen, np.where(deep > 128, deep / 65535, 0), atol=1e-6)
+
+
+def test_a_picture_of_sixteen_bits_changes_nowhere_that_its_mask_shows_as_outside():
+    levels = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    mask = decode_mask(saved16(levels, ".png"), Polarity.WHITE_INSIDE, 20, 15)
+    picture, patch = np.zeros((15, 20, 3), np.uint16), np.full((15, 20, 3), 65535, np.uint16)
+    edited = inlay(picture, patch, PixelBox(0, 0, 20, 15), feather(mask, 0))
+    shown = np.asarray(Image.open(BytesIO(encode_mask(mask))))
+    assert (shown == 0).any() and not edited[shown == 0].any() and edited[shown > 0].all()
 
 
 def test_a_mask_is_turned_upright_before_its_size_is_compared():

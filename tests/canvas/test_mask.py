@@ -90,6 +90,21 @@ def test_levels_of_a_mask_picture_are_degrees(polarity, degrees, dtype):
     np.testing.assert_allclose(mask, [degrees], atol=1e-6)
 
 
+@pytest.mark.parametrize(("level", "degree"), [(128, 0), (129, 129 / 65535)])
+@pytest.mark.parametrize("polarity", [Polarity.WHITE_INSIDE, Polarity.TRANSPARENT_INSIDE])
+def test_a_degree_too_faint_to_be_shown_is_none(polarity, level, degree):
+    levels = np.array([[level, 65535]], np.uint16)
+    levels = levels if polarity is Polarity.WHITE_INSIDE else 65535 - levels
+    np.testing.assert_allclose(mask_from_picture(levels, polarity), [[degree, 1]], atol=1e-6)
+
+
+def test_shaping_leaves_no_degree_too_faint_to_be_shown():
+    nearly = np.full((9, 9), 0.999, np.float32)
+    assert not shape(nearly, Shaping(invert=True)).any()
+    nearly[4, 4] = 0.001
+    assert not shape(nearly, Shaping(shrink=9)).any()
+
+
 def speck(x, y, score):
     mask = np.zeros((20, 30), np.float32)
     mask[y : y + 2, x : x + 2] = 1
