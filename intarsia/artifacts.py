@@ -164,20 +164,27 @@ async def download(calls: Calls, name: str, to: Path, progress: Progress | None)
     """Writes an artifact to a file, which appears only when it is whole and right.
 
     What has arrived waits beside it in `.<file>.<digest>.part`, and a later download goes on from there,
-    even after a crash. Two at the same time write the same bytes to the same places.
+    even after a crash. Two at the same time write the same bytes to the same places. A link stays a link:
+    the file it leads to is written. A device or a pipe gets the bytes as they come.
     """
     if not is_name(name):
         raise errors.InvalidRequest(
             f"{name!r} is not an artifact's name; it looks like artifacts/ and 64 hexadecimal digits",
             field="name",
         )
-    part = to.with_name(f".{to.name}.{name[-64:][:16]}.part")
+    if to.exists() and not to.is_file():
+        await _pour(calls, name, to, progress)
+        return to
+    target = Path(os.path.realpath(to))
+    part = target.with_name(f".{target.name}.{name[-64:][:16]}.part")
     try:
         if part.exists():
             with suppress(errors.DataLoss):  # what was left over is damaged: once more, from the start
-                return await _complete(calls, name, part, to, progress)
+                await _complete(calls, name, part, target, progress)
+                return to
             part.unlink(missing_ok=True)
-        return await _complete(calls, name, part, to, progress)
+        await _complete(calls, name, part, target, progress)
+        return to
     except errors.DataLoss:
         part.unlink(missing_ok=True)
         raise
@@ -186,7 +193,15 @@ async def download(calls: Calls, name: str, to: Path, progress: Progress | None)
             part.unlink(missing_ok=True)
 
 
-async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Progress | None) -> Path:
+async def _pour(calls: Calls, name: str, to: Path, progress: Progress | None) -> None:
+    aside = calls.wire.aside
+    with await aside(to.open, "wb") as file:
+        async with aclosing(chunks(calls, name, progress=progress)) as stream:
+            async for chunk in stream:
+                await aside(file.write, chunk)
+
+
+async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Progress | None) -> None:
     aside = calls.wire.aside
     with await aside(_open_part, part) as file:
         digest = await aside(_digest_of, file)
@@ -196,7 +211,6 @@ async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Pro
                 await aside(file.write, chunk)
     if not (to.exists() and not part.exists()):  # unless another download of the same has just finished
         os.replace(part, to)
-    return to
 
 
 def _open_part(part: Path) -> BinaryIO:

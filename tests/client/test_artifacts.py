@@ -156,6 +156,27 @@ def test_an_existing_file_stays_until_the_new_one_is_whole(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_link_stays_a_link(client: intarsia.Client, double: Double, tmp_path: Path) -> None:
+    target, link = tmp_path / "elsewhere" / "out.png", tmp_path / "out.png"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for content in (b"the first", b"the second"):
+        assert client.download(double.keep(content), to=link) == link
+        assert link.is_symlink() and target.read_bytes() == content
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_pipe_with_a_name_gets_the_bytes_and_stays(
+    client: intarsia.Client, double: Double, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+        client.download(double.keep(content(5_000)), to=pipe)
+        assert reader.read(9_000) == content(5_000)
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
 def test_a_name_that_is_none_is_refused_before_anything_is_asked(
     client: intarsia.Client, double: Double, tmp_path: Path
 ) -> None:
