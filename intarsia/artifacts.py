@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,29 +92,41 @@ async def get(calls: Calls, name: str) -> Artifact:
 async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
     """Sends what the server does not have yet; after a broken transfer it is asked again."""
     content = await calls.wire.aside(measure, source)
-    stored, timeout = GetArtifactRequest(name=content.name), calls.timeout + content.size / SLOWEST
-    ask, attempts = calls.wire.ask, calls.attempts(None)
+    stored, attempts = GetArtifactRequest(name=content.name), calls.attempts(None)
     while True:
         try:
             try:
-                return await ask(calls.artifacts.GetArtifact, stored, calls.timeout)
+                return await calls.wire.ask(calls.artifacts.GetArtifact, stored, calls.timeout)
             except errors.NotFound:
-                pieces = _pieces(content, media_type, progress)
-                return await ask(calls.artifacts.UploadArtifact, pieces, timeout)
+                return await _send(calls, content, media_type, progress)
         except errors.ModelDown as error:
             await attempts.failed(error)
 
 
-def _pieces(content: Content, media_type: str, progress: Progress | None) -> Iterator[UploadArtifactRequest]:
-    header = UploadHeader(sha256=content.sha256, size_bytes=content.size, media_type=media_type)
-    yield UploadArtifactRequest(header=header)
-    sent = 0
-    with content.open() as file:
-        while chunk := file.read(CHUNK):
-            yield UploadArtifactRequest(chunk=chunk)
-            sent += len(chunk)
-            if progress is not None:
-                progress(sent, content.size)
+async def _send(calls: Calls, content: Content, media_type: str, progress: Progress | None) -> Artifact:
+    """Sends everything. What goes wrong at this end ends the stream early, and is raised afterwards."""
+    faults: list[Exception] = []
+
+    async def pieces() -> AsyncGenerator[UploadArtifactRequest, None]:
+        header = UploadHeader(sha256=content.sha256, size_bytes=content.size, media_type=media_type)
+        yield UploadArtifactRequest(header=header)
+        sent = 0
+        try:
+            with await calls.wire.aside(content.open) as file:
+                while chunk := await calls.wire.aside(file.read, CHUNK):
+                    yield UploadArtifactRequest(chunk=chunk)
+                    sent += len(chunk)
+                    if progress is not None:
+                        progress(sent, content.size)
+        except Exception as error:
+            faults.append(error)
+
+    try:
+        timeout = calls.timeout + content.size / SLOWEST
+        return await calls.wire.give(calls.artifacts.UploadArtifact, pieces(), timeout)
+    finally:
+        if faults:
+            raise faults[0]
 
 
 async def chunks(

@@ -58,17 +58,21 @@ def iterating(
 
     @wraps(method)
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
-        source = method(self._core, *args, **kwargs)
-        try:
-            while True:
-                try:
-                    yield finish(_the(anext(source)))
-                except StopAsyncIteration:
-                    return
-        finally:
-            finish(_the(source.aclose()))
+        yield from each(method(self._core, *args, **kwargs))
 
     return call
+
+
+def each(source: AsyncGenerator[R, None]) -> Iterator[R]:
+    """What an asynchronous generator yields; leaving the loop early closes it."""
+    try:
+        while True:
+            try:
+                yield finish(_the(anext(source)))
+            except StopAsyncIteration:
+                return
+    finally:
+        finish(_the(source.aclose()))
 
 
 async def _the(awaitable: Awaitable[R]) -> R:

@@ -18,6 +18,7 @@ import grpc
 from grpc.experimental import ChannelOptions
 
 from intarsia import errors, status
+from intarsia.blocking import each
 
 T = TypeVar("T")
 
@@ -48,7 +49,10 @@ class Wire(Protocol):
         """A gRPC channel; connects by itself when it is first used."""
 
     async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
-        """One answer to a request, or to an iterator of requests. Raises `IntarsiaError`."""
+        """One answer to a request. Raises `IntarsiaError`."""
+
+    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
+        """One answer to many requests, which must not raise: gRPC would not say what. As `ask` else."""
 
     def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         """Many answers to a request. Closing the iterator cancels the call. Raises `IntarsiaError`."""
@@ -78,6 +82,9 @@ class AsyncioWire:
             return await method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise status.of_call(error, self._server) from error
+
+    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
+        return await self.ask(method, requests, timeout)
 
     async def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         call = method(request, timeout=timeout, metadata=self._metadata)
@@ -115,6 +122,9 @@ class BlockingWire:
             return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise status.of_call(error, self._server) from error
+
+    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
+        return await self.ask(method, each(requests), timeout)
 
     async def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         call = method(request, timeout=timeout, metadata=self._metadata)

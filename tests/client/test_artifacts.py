@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import grpc
@@ -91,6 +92,60 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(client: intarsia.Client
     with pytest.raises(errors.DigestMismatch) as caught:
         client.upload(Fickle(b"a picture"))
     assert caught.value.field == "header.sha256"
+
+
+class Unreadable(io.BytesIO):
+    """Can be read once; later only its first chunk."""
+
+    starts = 0
+
+    def seek(self, *where: int) -> int:
+        self.starts += 1
+        return super().seek(*where)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.starts > 1 and self.tell():
+            raise OSError("the disk is gone")
+        return super().read(size)
+
+
+def test_a_source_that_fails_is_the_fault_that_is_told(client: intarsia.Client, double: Double) -> None:
+    with pytest.raises(OSError, match="the disk is gone"):
+        client.upload(Unreadable(content(2 * CHUNK)))
+    assert double.stored == {} and len(double.requests("UploadArtifact")) == 1
+
+
+async def test_in_asyncio_too_a_source_that_fails_is_the_fault_that_is_told(
+    async_client: intarsia.AsyncClient, double: Double
+) -> None:
+    with pytest.raises(OSError, match="the disk is gone"):
+        await async_client.upload(Unreadable(content(2 * CHUNK)))
+    assert double.stored == {} and len(double.requests("UploadArtifact")) == 1
+
+
+def test_a_fault_of_the_one_who_follows_the_progress_is_told(client: intarsia.Client) -> None:
+    def fails(done: int, size: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        client.upload(content(5), progress=fails)
+
+
+async def test_in_asyncio_files_are_read_aside_and_progress_is_told_in_the_loop(
+    async_client: intarsia.AsyncClient, double: Double
+) -> None:
+    readers, told = set(), set()
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            readers.add(threading.current_thread())
+            return super().read(size)
+
+    artifact = await async_client.upload(
+        Watched(content(3 * CHUNK)), progress=lambda *_: told.add(threading.current_thread())
+    )
+    assert double.stored[artifact.name] == content(3 * CHUNK)
+    assert threading.current_thread() not in readers and told == {threading.current_thread()}
 
 
 def test_a_broken_download_goes_on_where_it_stopped(
