@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> None:
         log.info("told to stop again; not waiting for jobs any more")
         hurried.append(asyncio.ensure_future(orchestrator.jobs.drain(0)))
 
-    hurried: list[asyncio.Future[None]] = []
+    hurried: list[asyncio.Future[bool]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, hurry)
     await drained

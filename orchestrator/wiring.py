@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Watchers of the last jobs get their last message, and downloads under way a moment.
 _GOODBYE_SECONDS = 5.0
+# Who waited for one of the last jobs asks for its result next; when nobody has for so long, nobody will.
+_SILENCE_SECONDS = 2.0
 
 
 class Orchestrator:
@@ -97,7 +99,8 @@ class Orchestrator:
         A job that is not finished by then fails with a reason. May be called again with less grace.
         """
         await self._server.retire()
-        await self.jobs.drain(grace)
+        if await self.jobs.drain(grace):
+            await self._server.silence(_SILENCE_SECONDS, within=_GOODBYE_SECONDS)
         await self._server.stop(_GOODBYE_SECONDS)
         await self._models.close()
 

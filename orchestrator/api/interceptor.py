@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ import grpc
 from orchestrator import logs, metrics
 from orchestrator.api.status import code_of, status_of
 from orchestrator.api.unreadable import forgiving, readable
+from orchestrator.waiting import happened
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,17 @@ _OURS = "/intarsia."
 
 class Calls(grpc.aio.ServerInterceptor):
     """Wraps every handler. Health and reflection speak for themselves and are left alone."""
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+
+    async def silence(self, seconds: float, *, within: float) -> None:
+        """Returns when no call came for `seconds`, after `within` at most."""
+        until = time.monotonic() + within
+        while (left := until - time.monotonic()) > 0:
+            self._came.clear()
+            if not await happened(self._came, within=min(seconds, left)):
+                return
 
     async def intercept_service(
         self,
@@ -31,6 +44,7 @@ class Calls(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
+        self._came.set()
         for kind, wrap in (
             ("unary_unary", _answering),
             ("stream_unary", _answering),

@@ -51,7 +51,8 @@ class Server:
     def __init__(
         self, artifacts: Artifacts, segmentation: Segmentation, editing: Editing, jobs: Jobs
     ) -> None:
-        self._server = grpc.aio.server(interceptors=(Calls(),), options=_OPTIONS)
+        self._calls = Calls()
+        self._server = grpc.aio.server(interceptors=(self._calls,), options=_OPTIONS)
         artifacts_pb2_grpc.add_ArtifactsServicer_to_server(artifacts, self._server)
         segmentation_pb2_grpc.add_SegmentationServicer_to_server(segmentation, self._server)
         editing_pb2_grpc.add_EditingServicer_to_server(editing, self._server)
@@ -79,6 +80,10 @@ class Server:
     async def retire(self) -> None:
         """Tells the world to go elsewhere; calls are still answered."""
         await self._health.enter_graceful_shutdown()
+
+    async def silence(self, seconds: float, *, within: float) -> None:
+        """Returns when nobody has asked for anything for `seconds`, after `within` at most."""
+        await self._calls.silence(seconds, within=within)
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and ends those still open after `grace` seconds."""

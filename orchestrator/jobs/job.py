@@ -79,9 +79,9 @@ class Jobs(Protocol):
     async def cancel(self, name: str) -> Job:
         """Asks a job to stop and tells how it stands; a finished one stays as it is."""
 
-    async def drain(self, grace: float) -> None:
+    async def drain(self, grace: float) -> bool:
         """Takes nothing in any more and returns when every job is final, after `grace` seconds at most
-        by failing those that are not."""
+        by failing those that are not. Tells whether one succeeded meanwhile: its result is still wanted."""
 
 
 class Names:

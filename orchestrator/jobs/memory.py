@@ -113,12 +113,13 @@ class MemoryJobs:
         self._stop(record, Cancelled("the job was cancelled on request"))
         return record.job()
 
-    async def drain(self, grace: float) -> None:
+    async def drain(self, grace: float) -> bool:
         self._draining = True
         until = time.monotonic() + grace
-        for record in list(self._records.values()):
+        unfinished = [record for record in self._records.values() if not record.over.is_set()]
+        for record in unfinished:
             await happened(record.over, within=until - time.monotonic())
-        left = [record for record in self._records.values() if not record.over.is_set()]
+        left = [record for record in unfinished if not record.over.is_set()]
         for record in left:
             self._stop(
                 record,
@@ -128,6 +129,7 @@ class MemoryJobs:
             )
         for record in left:
             await record.over.wait()
+        return any(record.job().state is State.SUCCEEDED for record in unfinished)
 
     def _start_next(self) -> None:
         while self._waiting and len(self._running) < self._limits.running:

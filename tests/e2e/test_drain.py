@@ -55,7 +55,8 @@ def test_a_running_job_is_finished_before_the_end(orchestrator: Orchestrator):
     stepping(job)
     process.send_signal(signal.SIGTERM)
     until(lambda: not _takes_jobs(client))
-    assert job.result(timeout=PATIENCE).picture
+    result = job.result(timeout=PATIENCE)
+    assert client.read(result.picture).startswith(b"\x89PNG")
     assert process.wait(30) == 0
 
 

@@ -398,7 +398,11 @@ async def test_a_server_told_to_stop_finishes_its_jobs_and_takes_no_new_ones(
     with pytest.raises(ModelDown, match="shutting down"):
         await client.edit(click(name))
     triton.ip2p_unet.go_on.set()
-    assert (await following).state == SUCCEEDED
+    done = await following
+    assert done.state == SUCCEEDED
+    # The server goes on until its results are fetched.
+    assert (await client.pixels(done.edit_region.picture)).shape == picture.shape
+    assert (await client.pixels(done.edit_region.mask)).shape == picture.shape[:2]
     await stopping
 
 

@@ -360,7 +360,7 @@ async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(drive
     with pytest.raises(ModelDown, match="shutting down"):
         await jobs.submit("EditRegion", "late")
     work.let_go.set()
-    await draining
+    assert await draining
     assert [(await jobs.get(name)).state for name in names] == [State.SUCCEEDED] * 2
 
 
@@ -369,7 +369,7 @@ async def test_what_cannot_finish_in_time_fails_and_says_so(driver: Driver) -> N
     jobs = driver(work, running=1)
     running, waiting = [(await jobs.submit("EditRegion", n)).name for n in range(2)]
     await work.begun.get()
-    await jobs.drain(0.05)
+    assert not await jobs.drain(0.05)
     for name in (running, waiting):
         job = await jobs.get(name)
         assert job.state is State.FAILED and isinstance(job.failure, ModelDown)
