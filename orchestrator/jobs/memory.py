@@ -41,6 +41,7 @@ class Limits:
     time_limit: float = 3600.0  # seconds
     kept: int = 1000  # finished jobs
     kept_seconds: float = 24 * 3600.0
+    fetched_within: float = 300.0  # seconds; so long no finished job is one too many
 
 
 class MemoryJobs:
@@ -204,11 +205,12 @@ class MemoryJobs:
     def _forget(self) -> None:
         """Drops finished jobs that are too many or too old."""
         now = datetime.now(timezone.utc)
-        finished = [record for record in self._records.values() if record.ended is not None]
-        too_many = len(finished) - self._limits.kept
-        for place, record in enumerate(finished):
-            assert record.ended is not None
-            if place < too_many or (now - record.ended).total_seconds() > self._limits.kept_seconds:
+        ended = {record: record.ended for record in self._records.values() if record.ended is not None}
+        too_many = len(ended) - self._limits.kept
+        for place, record in enumerate(sorted(ended, key=ended.__getitem__)):
+            age = (now - ended[record]).total_seconds()
+            superfluous = place < too_many and age >= self._limits.fetched_within
+            if superfluous or age > self._limits.kept_seconds:
                 del self._records[record.name]
                 self._by_request_id.pop(record.request_id, None)
 

@@ -334,7 +334,7 @@ async def test_tokens_of_other_lists_are_refused(driver: Driver) -> None:
 async def test_finished_jobs_are_kept_up_to_a_number_and_an_age(driver: Driver) -> None:
     work = Work()
     work.let_go.set()
-    jobs = driver(work, kept=2)
+    jobs = driver(work, kept=2, fetched_within=0)
     names = []
     for n in range(4):
         names.append((await jobs.submit("EditRegion", n, request_id=f"id {n}")).name)
@@ -348,6 +348,24 @@ async def test_finished_jobs_are_kept_up_to_a_number_and_an_age(driver: Driver) 
     job = await brief.submit("EditRegion", "request")
     await last(brief, job.name)
     assert (await brief.list(size=10)).jobs == ()
+
+
+async def test_a_job_is_remembered_by_when_it_ended_and_for_a_while_in_any_case(driver: Driver) -> None:
+    let_go = {"long": asyncio.Event(), "short": asyncio.Event(), "another": asyncio.Event()}
+
+    async def work(request: Any, run: Run) -> Any:
+        await let_go[request].wait()
+
+    for fetched_within, forgotten in ((0, {"short"}), (300, set())):
+        for event in let_go.values():
+            event.clear()
+        jobs = driver(work, kept=2, fetched_within=fetched_within)
+        names = {request: (await jobs.submit("EditRegion", request)).name for request in let_go}
+        for request in ("short", "another", "long"):
+            let_go[request].set()
+            await last(jobs, names[request])
+        known = {job.name for job in (await jobs.list(size=10)).jobs}
+        assert {request for request, name in names.items() if name not in known} == forgotten
 
 
 async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(driver: Driver) -> None:
