@@ -48,14 +48,21 @@ class Line:
 
     def __init__(self, door: Door, deadline: Deadline) -> None:
         self._door, self._deadline = door, deadline
-        self._began = time.monotonic()
+        self._why: type[Busy | ModelDown] | None = None
+        self._since = 0.0
         self._pause = 0.25
 
     async def wait(self, refusal: Busy | ModelDown) -> None:
-        """Returns when it is worth asking again; raises the refusal when that would take too long."""
+        """Returns when it is worth asking again; raises the refusal when that would take too long.
+
+        How long is too long is counted from when the model became full, or went away.
+        """
+        why = Busy if isinstance(refusal, Busy) else ModelDown
+        if why is not self._why:
+            self._why, self._since = why, time.monotonic()
         endurance = self._door.endurance
-        patience = endurance.full if isinstance(refusal, Busy) else endurance.away
-        left = self._began + patience - time.monotonic()
+        patience = endurance.full if why is Busy else endurance.away
+        left = self._since + patience - time.monotonic()
         pause = self._pause * random.uniform(0.7, 1.3)
         remaining = self._deadline.remaining()
         if left <= 0 or (remaining is not None and remaining <= pause):
