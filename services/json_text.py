@@ -9,6 +9,8 @@ import torch
 
 from services.refusal import invalid
 
+LONGEST = 1 << 17  # bytes; parsed, JSON may take a hundred times as much
+
 
 def to_tensor(value: Any) -> torch.Tensor:
     """JSON as UINT8, shaped (bytes,)."""
@@ -19,6 +21,8 @@ def from_tensor(name: str, tensor: torch.Tensor) -> Any:
     """What a UINT8 tensor of JSON says; `name` is the input it came in, for the error."""
     if tensor.dtype != torch.uint8:
         raise invalid(name, "must be UINT8 holding JSON")
+    if tensor.numel() > LONGEST:
+        raise invalid(name, f"has {tensor.numel()} bytes of JSON; at most {LONGEST} are read")
     try:
         return json.loads(tensor.cpu().numpy().tobytes().decode())
     except (ValueError, RecursionError) as problem:

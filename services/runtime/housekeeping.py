@@ -12,6 +12,7 @@ from services.refusal import invalid
 from services.runtime.tensors import Tensors
 
 INPUTS = ("ask", "known")
+MOST_KNOWN = 4096  # numbers sent back
 
 
 def question(tensors: Tensors) -> str | None:
@@ -20,9 +21,11 @@ def question(tensors: Tensors) -> str | None:
         return None
     asked = json_text.text("ask", tensors["ask"])
     if asked not in ("facts", "probe"):
-        raise invalid("ask", f'must be "facts" or "probe", not {asked!r}')
+        raise invalid("ask", f'must be "facts" or "probe", not {asked[:64]!r}')
     if asked == "probe" and "known" not in tensors:
         raise invalid("known", "must come with a probe: any numbers, which will be sent back")
+    if "known" in tensors and tensors["known"].numel() > MOST_KNOWN:
+        raise invalid("known", f"must be at most {MOST_KNOWN} numbers, not {tensors['known'].numel()}")
     return asked
 
 

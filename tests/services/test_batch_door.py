@@ -91,6 +91,21 @@ def test_a_probe_works_and_brings_numbers_back(door):
     assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 2}
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"ask": json_text.to_tensor("x" * 10_000)}, 'ask must be "facts" or "probe", not ' + repr("x" * 64)),
+        ({"ask": json_text.to_tensor("probe")}, "known must come with a probe"),
+        ({"ask": json_text.to_tensor("probe"), "known": torch.zeros(4097)}, "at most 4096 numbers, not 4097"),
+        ({"ask": torch.full((1 << 20,), 91, dtype=torch.uint8)}, "ask has 1048576 bytes of JSON"),
+    ],
+)
+def test_a_question_without_end_is_refused_in_short(door, told, words):
+    (answer,) = door.answer([Request(**told)])
+    assert answer.error.code == backend.TritonError.INVALID_ARG
+    assert words in answer.error.message and len(answer.error.message) < 300
+
+
 def test_facts_cost_no_work(door):
     (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
     assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 1}

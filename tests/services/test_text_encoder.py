@@ -92,6 +92,12 @@ def test_a_server_without_any_text_encoder_does_not_start(sam_bundle):
             "INVALID_FIELD",
             "surrogate",
         ),
+        (
+            {"family": "ip2p", "text": torch.full((1 << 20,), 91, dtype=torch.uint8)},
+            "INVALID_FIELD",
+            "131072",
+        ),
+        ({"family": "x" * 10_000, "text": "x"}, "NOT_FOUND", f"family {'x' * 64!r} is not"),
         ({"family": "ip2p", "text": torch.tensor([51], dtype=torch.uint8)}, "INVALID_FIELD", "a JSON string"),
     ],
 )
