@@ -1,0 +1,40 @@
+"""Every scheduler walks to the clean latents with the config of a bundle, whichever it was written for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from services.denoising.scheduler import CLASSES, Walk
+from services.weights.bundle import Bundle
+from services.weights.published import IP2P
+
+
+def all_knowing(seen: torch.Tensor, clean: torch.Tensor, level: float, config: dict) -> torch.Tensor:
+    """The noise in what a network is shown at a level, by whoever knows the clean latents."""
+    betas = np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, 1000, dtype=np.float64) ** 2
+    kept = np.cumprod(1 - betas)
+    if level != round(level):  # between two levels, what grows evenly is the noise beside one part of signal
+        spread = np.interp(level, np.arange(1000), ((1 - kept) / kept) ** 0.5)
+        share = 1 / (1 + spread**2)
+    else:
+        share = kept[int(level)]
+    return (seen - share**0.5 * clean) / (1 - share) ** 0.5
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("published", [True, False], ids=["published", "tiny"])
+def test_with_a_perfect_network_the_clean_latents_are_found(name: str, published: bool, ip2p: Bundle):
+    """Latents go far beyond [-1, 1], where schedulers for pixels would cut them off."""
+    config = (Bundle.open(IP2P) if published else ip2p).scheduler_config()
+    dice = torch.Generator().manual_seed(3)
+    clean = 3 * torch.randn(1, 4, 8, 8, generator=dice)
+    walk = Walk(name, config, steps=20)
+    latents = torch.randn(clean.shape, generator=dice) * walk.noise_scale
+    for index, level in enumerate(walk.levels.tolist()):
+        noise = all_knowing(walk.network_input(latents, index), clean, level, config)
+        latents = walk.advance(noise.float(), index, latents, dice)
+    torch.testing.assert_close(walk.foreseen(), clean, rtol=0, atol=0.01)
+    # Some leave what noise there was at the first level the network was trained at.
+    torch.testing.assert_close(latents, clean, rtol=0, atol=0.2)
