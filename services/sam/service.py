@@ -26,14 +26,14 @@ class Sam:
     inputs = ("picture", "picture_key", "points", "box", "words", "threshold")
 
     def __init__(self, bundle: Bundle, device: torch.device, *, kept_bytes: int = KEPT_BYTES) -> None:
-        self._bundle = bundle
+        self._digest = bundle.digest  # of what is being loaded; the files may change afterwards
         self._network = Sam2(bundle.network("sam", device=device))
         self._kept: Kept[Embedded] = Kept(kept_bytes, lambda embedded: embedded.bytes)
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and how the memory of pictures is doing. `words`: whether names are understood."""
         return {
-            "weights": self._bundle.digest,
+            "weights": self._digest,
             "size": self._network.size,
             "words": False,
             "kept": self._kept.facts(),

@@ -232,6 +232,13 @@ def test_a_click_beside_the_thing_may_come_alone_with_a_box(sam_bundle):
     assert len(network.segment(network.embed(picture()), Prompt(CLICKS[1:], BOX)).scores) == 1
 
 
+def test_the_facts_tell_of_the_weights_that_were_loaded_whatever_lies_there_now(sam_bundle, tmp_path):
+    bundle = Bundle.open(shutil.copytree(sam_bundle.folder, tmp_path / "sam"))
+    service = Sam(bundle, CPU)
+    (bundle.folder / "model.safetensors").unlink()
+    assert service.facts()["weights"] == sam_bundle.digest
+
+
 def test_the_facts_say_which_weights_and_that_words_are_not_understood(service, sam_bundle):
     facts = service.facts()
     assert (facts["weights"], facts["size"], facts["words"]) == (sam_bundle.digest, 128, False)
