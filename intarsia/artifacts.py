@@ -90,14 +90,14 @@ async def get(calls: Calls, name: str) -> Artifact:
 
 
 async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
-    """Sends what the server does not have yet; after a broken transfer it is asked again."""
+    """Sends what the server does not have yet, or has damaged; after a broken transfer it is asked again."""
     content = await calls.wire.aside(measure, source)
     stored, attempts = GetArtifactRequest(name=content.name), calls.attempts(None)
     while True:
         try:
             try:
                 return await calls.wire.ask(calls.artifacts.GetArtifact, stored, calls.timeout)
-            except errors.NotFound:
+            except (errors.NotFound, errors.DataLoss):
                 return await _send(calls, content, media_type, progress)
         except errors.ModelDown as error:
             await attempts.failed(error)

@@ -1,8 +1,9 @@
 """The artifact store in a folder.
 
-    <folder>/objects/9f/9f86d081…        the bytes
-    <folder>/objects/9f/9f86d081….json   their media type and when they were first stored
-    <folder>/drafts/                     what is being written
+    <folder>/objects/9f/9f86d081…          the bytes
+    <folder>/objects/9f/9f86d081….json     their media type and when they were first stored
+    <folder>/objects/9f/9f86d081….damaged  bytes that were found damaged, out of the way
+    <folder>/drafts/                       what is being written
 
 Several processes may share a folder. Whatever blocks runs in threads.
 """
@@ -12,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -89,7 +92,7 @@ class DiskStore:
             yield chunk
             offset += len(chunk)
         if seen is not None and seen.hexdigest() != digest:
-            raise _damaged(digest)
+            raise await asyncio.to_thread(self._set_aside, digest)
 
     async def load(self, name: str) -> bytes:
         return await asyncio.to_thread(self._load, digest_of(name))
@@ -97,7 +100,7 @@ class DiskStore:
     def _publish(self, draft: Draft, media_type: str) -> Artifact:
         digest = draft.sha256
         # The description comes first: bytes without one cannot be seen.
-        if not self._description(digest).exists():
+        if not self._described(digest):
             now = datetime.now(timezone.utc).isoformat()
             description = Draft(self._drafts)
             try:
@@ -109,16 +112,30 @@ class DiskStore:
         draft.publish(self._bytes(digest))
         return self._describe(digest)
 
+    def _described(self, digest: str) -> bool:
+        """Whether there is a description that can be read, with bytes or yet without."""
+        try:
+            self._facts(digest)
+        except (FileNotFoundError, DataLoss):
+            return False
+        return True
+
+    def _facts(self, digest: str) -> tuple[str, datetime]:
+        """The media type, and when it was first stored."""
+        facts = self._description(digest).read_bytes()
+        try:
+            found = json.loads(facts)
+            return str(found["media_type"]), datetime.fromisoformat(found["created"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(digest) from error
+
     def _describe(self, digest: str) -> Artifact:
         try:
             size = self._bytes(digest).stat().st_size
-            facts = json.loads(self._description(digest).read_bytes())
-            created = datetime.fromisoformat(facts["created"])
-            return Artifact(PREFIX + digest, size, facts["media_type"], created)
+            media_type, created = self._facts(digest)
         except FileNotFoundError:
             raise _unknown(digest) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(digest) from error
+        return Artifact(PREFIX + digest, size, media_type, created)
 
     def _chunk(self, digest: str, offset: int, seen: hashlib._Hash | None) -> bytes:
         try:
@@ -137,8 +154,22 @@ class DiskStore:
         except FileNotFoundError:
             raise _unknown(digest) from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise _damaged(digest)
+            raise self._set_aside(digest)
         return data
+
+    def _set_aside(self, digest: str) -> DataLoss:
+        """Takes damaged bytes out of the way, so that they are not found any more until they are mended.
+
+        They are looked at once more: another upload may have mended them meanwhile.
+        """
+        path = self._bytes(digest)
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            seen = hashlib.sha256()
+            while chunk := file.read(CHUNK):
+                seen.update(chunk)
+            if seen.hexdigest() != digest and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                os.replace(path, path.with_name(f"{digest}.damaged"))
+        return _damaged(digest)
 
     def _bytes(self, digest: str) -> Path:
         return self._objects / digest[:2] / digest

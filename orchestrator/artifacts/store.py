@@ -31,7 +31,8 @@ class ArtifactStore(Protocol):
     """Bytes named by their own SHA-256: `artifacts/` and 64 lower-case hexadecimal digits.
 
     The same bytes are stored once, so putting them again is harmless, and nothing ever changes under a
-    name. Names that cannot be raise `InvalidRequest`, names nobody stored `NotFound`.
+    name. Names that cannot be raise `InvalidRequest`, names nobody stored `NotFound`. Bytes once found
+    damaged are not found any more; putting them again mends them.
     """
 
     async def put(

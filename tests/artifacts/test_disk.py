@@ -14,7 +14,7 @@ from intarsia.errors import Busy, DataLoss, DigestMismatch, InvalidRequest, NotF
 from orchestrator.artifacts import draft as drafts
 from orchestrator.artifacts.disk import DiskStore
 from orchestrator.artifacts.draft import Draft, sweep
-from orchestrator.artifacts.store import CHUNK, ArtifactStore, digest_of
+from orchestrator.artifacts.store import CHUNK, Artifact, ArtifactStore, digest_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -153,23 +153,42 @@ async def test_unknown_names_are_not_found(store):
             await ask(name_of(b"never stored"))
 
 
-async def test_damaged_bytes_are_told_and_mended_by_another_upload(store, tmp_path):
+def damage(folder: Path, artifact: Artifact) -> None:
+    next(folder.rglob(digest_of(artifact.name))).write_bytes(PNG[:-1] + b"!")
+
+
+@pytest.mark.parametrize("ask", ["load", "read"])
+async def test_damaged_bytes_are_told_and_not_found_until_another_upload_mends_them(store, tmp_path, ask):
     artifact = await store.put_bytes(PNG, "")
-    path = next(path for path in tmp_path.rglob("*") if path.name == digest_of(artifact.name))
-    path.write_bytes(PNG[:-1] + b"!")
+    damage(tmp_path, artifact)
     with pytest.raises(DataLoss):
-        await store.load(artifact.name)
-    with pytest.raises(DataLoss):
-        await everything(store, artifact.name)
-    await store.put_bytes(PNG, "")
+        await (store.load(artifact.name) if ask == "load" else everything(store, artifact.name))
+    for again in (store.describe, store.load, lambda name: everything(store, name)):
+        with pytest.raises(NotFound):
+            await again(artifact.name)
+    assert await store.put_bytes(PNG, "") == artifact
     assert await store.load(artifact.name) == PNG
 
 
-async def test_a_damaged_description_is_told(store, tmp_path):
+async def test_bytes_mended_while_damaged_ones_were_read_stay(store, tmp_path):
     artifact = await store.put_bytes(PNG, "")
-    next(tmp_path.rglob("*.json")).write_text("{")
+    damage(tmp_path, artifact)
+    reader = store.read(artifact.name)
+    await anext(reader)
+    await store.put_bytes(PNG, "")
+    with pytest.raises(DataLoss):
+        await anext(reader)
+    assert await store.load(artifact.name) == PNG
+
+
+@pytest.mark.parametrize("facts", ["{", "[]", '{"media_type": "image/png", "created": "once"}'])
+async def test_a_damaged_description_is_told_and_mended_by_another_upload(store, tmp_path, facts):
+    artifact = await store.put_bytes(PNG, "")
+    next(tmp_path.rglob("*.json")).write_text(facts)
     with pytest.raises(DataLoss):
         await store.describe(artifact.name)
+    await store.put_bytes(PNG, "")
+    assert (await store.describe(artifact.name)).media_type == "image/png"
 
 
 async def test_many_uploads_of_the_same_bytes_at_once_are_harmless(store, tmp_path):

@@ -60,6 +60,11 @@ def test_bytes_that_the_server_has_are_not_sent_again(client: intarsia.Client, d
     assert len(double.requests("UploadArtifact")) == 1
 
 
+def test_bytes_that_are_damaged_there_are_sent_again(client: intarsia.Client, double: Double) -> None:
+    double.faults["GetArtifact"].append(Fault(errors.DataLoss("damaged; upload them again to mend them")))
+    assert double.stored[client.upload(b"a picture").name] == b"a picture"
+
+
 def test_a_broken_upload_starts_again(client: intarsia.Client, double: Double) -> None:
     double.faults["UploadArtifact"] += [BROKEN, BROKEN]
     progress: list[tuple[int, int]] = []
