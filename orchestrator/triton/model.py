@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -24,9 +25,13 @@ from orchestrator import metrics
 from orchestrator.triton.deadline import Deadline
 from orchestrator.triton.pulse import Patience, Pulse
 from orchestrator.triton.refusals import explained
-from orchestrator.triton.tensors import Tensors, answer, is_last, request
+from orchestrator.triton.tensors import Tensors, answer, from_bytes, is_last, request, to_bytes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MANY = 1 << 20  # bytes; packing more is noticed by whoever else the event loop serves
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -45,6 +50,8 @@ class Address:
         self.url = url
         self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
         self.stub = kserve_grpc.GRPCInferenceServiceStub(self._channel)
+        # As bytes: gRPC would read and write messages on the event loop, where a large one holds up all.
+        self.infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
     async def close(self) -> None:
         await self._channel.close()
@@ -63,15 +70,18 @@ class Model:
         """One question, one answer. Cancelling the caller cancels the request in Triton."""
         for address, no_other in self._in_turn():
             seconds = deadline.remaining()
-            message = request(self.name, inputs, seconds=seconds)
+            size = sum(tensor.nbytes for tensor in inputs.values())
+            message = await _aside(size, partial(to_bytes, self.name, inputs, seconds=seconds))
             with _counted(self.name) as count:
                 try:
-                    return answer(await address.stub.ModelInfer(message, timeout=seconds))
+                    reply = await address.infer(message, timeout=seconds)
                 except grpc.aio.AioRpcError as error:
                     refusal = explained(self.name, error.details() or "", error.code())
                     count.failed(refusal)
                     if not isinstance(refusal, ModelDown) or no_other:
                         raise refusal from None
+                else:
+                    return await _aside(len(reply), partial(from_bytes, reply))
             log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
         raise ModelDown(f"no address is configured for {self.name}", model=self.name)
 
@@ -163,6 +173,11 @@ class Model:
         first = next(self._turn)
         for step in range(count):
             yield self._addresses[(first + step) % count], step == count - 1
+
+
+async def _aside(size: int, work: Callable[[], T]) -> T:
+    """Packs or unpacks so many bytes: in a thread if they are many, else right here, which is faster."""
+    return await asyncio.to_thread(work) if size > _MANY else work()
 
 
 class _counted:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as kserve
 
 from intarsia.errors import InternalError
@@ -69,6 +70,19 @@ def answer(message: kserve.ModelInferResponse) -> dict[str, np.ndarray]:
             raise InternalError(f"{message.model_name} sent {output.name} in a form that cannot be read")
         tensors[output.name] = np.frombuffer(raw, dtype).reshape(tuple(output.shape))
     return tensors
+
+
+def to_bytes(model: str, inputs: Tensors, *, seconds: float | None = None) -> bytes:
+    """A question as it goes over the wire."""
+    return request(model, inputs, seconds=seconds).SerializeToString()
+
+
+def from_bytes(data: bytes) -> dict[str, np.ndarray]:
+    """The tensors of a reply as it came over the wire, read-only."""
+    try:
+        return answer(kserve.ModelInferResponse.FromString(data))
+    except DecodeError as error:
+        raise InternalError(f"a model's reply cannot be read: {error}") from None
 
 
 def is_last(message: kserve.ModelInferResponse) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +80,34 @@ def test_any_tensor_survives_packing(dtype: str, shape: list[int], seed: int) ->
     unpacked = tensors.answer(reply)["values"]
     assert unpacked.dtype == values.dtype
     np.testing.assert_array_equal(unpacked, values)
+
+
+@pytest.mark.parametrize("side", [64, 1024])
+async def test_large_tensors_leave_the_event_loop_alone(
+    models: Models, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    worked = []
+
+    def noting(work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **more: Any) -> Any:
+            worked.append(threading.current_thread() is threading.main_thread())
+            return work(*args, **more)
+
+        return noted
+
+    for name in ("to_bytes", "from_bytes"):
+        monkeypatch.setattr(f"orchestrator.triton.model.{name}", noting(getattr(tensors, name)))
+    latents = np.zeros((4, side // 8, side // 8), np.float32)
+    await models["vae"].infer({"picture": np.zeros((3, side, side), np.float32)}, deadline=NO_LIMIT)
+    decoded = await models["vae"].infer({"latents": latents}, deadline=NO_LIMIT)
+    assert decoded["decoded"].shape == (3, side, side)
+    small = side == 64
+    assert worked == [small, True, True, small]
+
+
+def test_a_reply_that_is_no_message_is_a_fault() -> None:
+    with pytest.raises(InternalError, match="cannot be read"):
+        tensors.from_bytes(b"\xff\xff\xff\xff")
 
 
 def test_a_reply_that_is_shorter_than_its_shape_is_a_fault() -> None:
