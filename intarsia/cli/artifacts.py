@@ -10,7 +10,7 @@ from typing import Any
 
 from intarsia.cli import connection
 from intarsia.cli.progress import Bytes
-from intarsia.cli.usage import Usage, artifact_name, readable, writable
+from intarsia.cli.usage import artifact_name, readable, writable_or_pipe
 from intarsia.cli.voice import Voice
 from intarsia.client import Client
 from intarsia.v1.artifacts_pb2 import Artifact
@@ -46,9 +46,7 @@ def put(options: argparse.Namespace, voice: Voice) -> int:
 
 
 def get(options: argparse.Namespace, voice: Voice) -> int:
-    if options.output == "-" and options.json:
-        raise Usage("-o/--output: with --json, standard output is taken; name a file")
-    target = Path("-") if options.output == "-" else writable("--output", options.output)
+    target = writable_or_pipe(options.output, machine=options.json)
     with connection.connect(options) as client:
         if target == Path("-"):
             to_standard_output(client, options.name)

@@ -12,7 +12,7 @@ from intarsia.cli import connection, regions
 from intarsia.cli.artifacts import to_standard_output
 from intarsia.cli.interrupt import holding_interrupts
 from intarsia.cli.progress import Progress
-from intarsia.cli.usage import Usage, whole, writable
+from intarsia.cli.usage import Usage, whole, writable, writable_or_pipe
 from intarsia.cli.usage import picture as picture_type
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
@@ -115,7 +115,10 @@ def follow(
             bar.show(job)
             if preview is not None and job.progress.preview not in ("", shown):
                 shown = job.progress.preview
-                client.download(shown, to=preview)
+                try:
+                    client.download(shown, to=preview)
+                except (errors.IntarsiaError, OSError) as error:  # the edit matters more
+                    bar.warn(f"a preview was not written: {error}")
     return job
 
 
@@ -158,12 +161,10 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
     targets = {}
     for name in ("output", "save_mask", "preview"):
         path = getattr(options, name)
-        if path == "-" and name == "output":
-            if options.json:
-                raise Usage("-o/--output: with --json, standard output is taken; name a file")
-            targets[name] = Path("-")
+        option = f"--{name.replace('_', '-')}"
+        if name == "output":
+            targets[name] = writable_or_pipe(path, machine=options.json, inputs=inputs, force=options.force)
         elif path is not None:
-            option = f"--{name.replace('_', '-')}"
             targets[name] = writable(option, path, inputs=inputs, force=options.force)
             if targets[name] in [other for key, other in targets.items() if key != name]:
                 raise Usage(f"{option}: {path!r} is named twice; name different files")

@@ -9,7 +9,7 @@ from typing import Any
 from intarsia import jobs
 from intarsia.cli import connection
 from intarsia.cli.edit_region import follow, save
-from intarsia.cli.usage import job_name, whole, writable
+from intarsia.cli.usage import job_name, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1 import jobs_pb2 as v1
 
@@ -33,7 +33,9 @@ def add_to(commands: Any) -> None:
         action.set_defaults(run=run)
         action.add_argument("job", metavar="JOB", type=job_name, help="jobs/…")
         if name == "watch":
-            action.add_argument("-o", "--output", metavar="FILE", help="write the edited picture here")
+            action.add_argument(
+                "-o", "--output", metavar="FILE", help="write the edited picture here; - for a pipe"
+            )
             action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
             connection.add_progress_option(action)
         connection.add_options(action)
@@ -60,7 +62,7 @@ def show(options: argparse.Namespace, voice: Voice) -> int:
 
 
 def watch(options: argparse.Namespace, voice: Voice) -> int:
-    output = writable("--output", options.output) if options.output else None
+    output = writable_or_pipe(options.output, machine=options.json) if options.output else None
     mask = writable("--save-mask", options.save_mask) if options.save_mask else None
     with connection.connect(options) as client:
         finished = follow(client, options.job, voice, options.progress, None, tied=False)

@@ -42,6 +42,12 @@ class Progress:
             about = {"job": job.name, "state": word_of(job.state), **as_dict(job.progress)}
             self._voice.tell("progress", about, "")
 
+    def warn(self, sentence: str) -> None:
+        """Says what went wrong on the way, above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        self._voice.warn(sentence)
+
     def _draw(self, bar: tqdm, job: Job) -> None:
         at = job.progress
         if at.steps:  # only denoising is divided into steps

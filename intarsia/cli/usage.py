@@ -102,9 +102,20 @@ def artifact_name(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is no artifact's name; write artifacts/ and all 64 digits")
 
 
+def writable_or_pipe(
+    path: str, *, machine: bool, inputs: tuple[str | None, ...] = (), force: bool = False
+) -> Path:
+    """What `-o` names: a file to write to, or - for standard output, unless a `machine` reads that."""
+    if path == "-" and machine:
+        raise Usage("-o/--output: with --json, standard output is taken; name a file")
+    return Path("-") if path == "-" else writable("--output", path, inputs=inputs, force=force)
+
+
 def writable(option: str, path: str, *, inputs: tuple[str | None, ...] = (), force: bool = False) -> Path:
     """A file to write to: found out before any work is done, and never one of the inputs by accident."""
     target = Path(path)
+    if path == "-":
+        raise Usage(f"{option}: this does not go to standard output; name a file")
     if target.is_dir():
         raise Usage(f"{option}: {path!r} is a folder; name a file in it")
     if not target.parent.is_dir():

@@ -69,6 +69,13 @@ class Voice:
         elif sentence:
             print(sentence, flush=True)
 
+    def warn(self, sentence: str) -> None:
+        """What went wrong without ending the command."""
+        if self.machine:
+            print(json.dumps({"warning": {"message": sentence}}, ensure_ascii=False), flush=True)
+        else:
+            print(f"intarsia: {sentence}", file=sys.stderr)
+
     def complain(self, error: Exception) -> None:
         """The reason why a command ends without success."""
         if self.machine:

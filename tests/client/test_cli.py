@@ -173,6 +173,7 @@ def test_a_detached_job_is_followed_later(
     ran = cli("jobs", "watch", name, "-o", "later.png")
     assert ran.returncode == 0
     assert (tmp_path / "later.png").read_bytes() == b"an edited picture"
+    assert cli("jobs", "watch", name, "-o", "-").stdout == "an edited picture"
     assert not double.requests("WatchJob")[0].cancel_on_disconnect
 
 
@@ -185,6 +186,19 @@ def test_previews_are_written_as_they_come(
     assert cli("edit-region", photo, *EDIT, "-o", "out.png", "--preview", "now.jpg").returncode == 0
     assert double.requests("EditRegion")[0].preview_every == 5
     assert (tmp_path / "now.jpg").read_bytes() == b"a preview"
+
+
+@pytest.mark.parametrize("machine", [False, True])
+def test_a_preview_that_cannot_be_had_does_not_end_the_edit(
+    machine: bool, cli: Callable[..., Ran], double: Double, photo: Path, tmp_path: Path
+) -> None:
+    advance, lost = double.advance, f"artifacts/{'0' * 64}"
+    double.advance = lambda name, **progress: advance(name, preview=lost, **progress)  # type: ignore[method-assign]
+    options = ["--json"] if machine else ["--progress"]
+    ran = cli("edit-region", photo, *EDIT, "-o", "out.png", "--preview", "now.jpg", *options)
+    assert ran.returncode == 0 and (tmp_path / "out.png").read_bytes() == b"an edited picture"
+    said = lines(ran)[0]["warning"]["message"] if machine else ran.stderr
+    assert "a preview was not written" in said and lost in said
 
 
 def test_jobs_are_listed_shown_and_cancelled(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
@@ -339,6 +353,8 @@ def test_nobody_there(cli: Callable[..., Ran]) -> None:
         ("edit-region PHOTO -i x --click 1,2 -o out.png --format jpeg", "contradicts"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --save-mask out.png", "named twice"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --detach", "jobs watch"),
+        ("edit-region PHOTO -i x --click 1,2 -o out.png --save-mask -", "name a file"),
+        ("jobs watch jobs/1 --save-mask -", "name a file"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --step 5", "--step"),
         ("segment-region PHOTO --click 1,2 -o PHOTO", "--force"),
         ("jobs list --limit -1", "--limit"),
@@ -372,6 +388,17 @@ def test_a_wrong_option_is_named_with_its_remedy(
 def test_with_force_the_input_is_overwritten(cli: Callable[..., Ran], photo: Path) -> None:
     assert cli("edit-region", photo, *EDIT, "-o", "photo.png", "--force").returncode == 0
     assert photo.read_bytes() == b"an edited picture"
+
+
+@pytest.mark.parametrize(
+    "command", ["edit-region PHOTO -i x --click 1,2", "jobs watch 1", "artifacts get NAME"]
+)
+def test_bytes_of_a_picture_are_never_mixed_into_json(
+    command: str, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.replace("PHOTO", str(photo)).replace("NAME", "0" * 64).split()
+    assert main([*words, "-o", "-", "--json"]) == 2
+    assert "standard output is taken" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 @pytest.mark.parametrize("command", ["up", "weights"])
