@@ -55,26 +55,30 @@ class Sam:
         if "threshold" in request:
             raise invalid("threshold", "goes with words only; leave it out")
         points, box = (_shaped(request, name) for name in ("points", "box"))
-        picture = self._picture(request)
+        picture = self._named(request) if "picture_key" in request else _pixels(request["picture"])
+        height, width = (
+            (picture.height, picture.width) if isinstance(picture, Embedded) else picture.shape[:2]
+        )
         if points is not None:
-            _check_points(points, picture, alone=box is None)
+            _check_points(points, width, height, alone=box is None)
         if box is not None:
-            _check_box(box, picture)
-        found = self._network.segment(picture, Prompt(points, box))
+            _check_box(box, width, height)
+        embedded = picture if isinstance(picture, Embedded) else self._embedded(picture)
+        found = self._network.segment(embedded, Prompt(points, box))
         return {"masks": found.masks, "scores": found.scores}
 
-    def _picture(self, request: Mapping[str, Tensor]) -> Embedded:
-        if "picture_key" in request:
-            named = request["picture_key"]
-            if named.dtype != torch.uint8 or named.shape != (32,):
-                raise invalid("picture_key", f"must be the 32 bytes of a SHA-256, not {tuple(named.shape)}")
-            found = self._kept.get(bytes(named.tolist()))
-            if found is None:
-                raise Refusal(
-                    "UNKNOWN_PICTURE", "picture_key names no picture that is kept here; send its pixels"
-                )
-            return found
-        pixels = _pixels(request["picture"])
+    def _named(self, request: Mapping[str, Tensor]) -> Embedded:
+        key = request["picture_key"]
+        if key.dtype != torch.uint8 or key.shape != (32,):
+            raise invalid("picture_key", f"must be the 32 bytes of a SHA-256, not {tuple(key.shape)}")
+        found = self._kept.get(bytes(key.tolist()))
+        if found is None:
+            raise Refusal(
+                "UNKNOWN_PICTURE", "picture_key names no picture that is kept here; send its pixels"
+            )
+        return found
+
+    def _embedded(self, pixels: Tensor) -> Embedded:
         key = key_of(pixels)
         found = self._kept.get(key)
         if found is None:
@@ -118,7 +122,7 @@ def _shaped(request: Mapping[str, Tensor], name: str) -> Tensor | None:
     return tensor
 
 
-def _check_points(points: Tensor, picture: Embedded, *, alone: bool) -> None:
+def _check_points(points: Tensor, width: int, height: int, *, alone: bool) -> None:
     if not 1 <= len(points) <= MOST_POINTS:
         raise invalid("points", f"must be 1 to {MOST_POINTS}, not {len(points)}")
     x, y, labels = points.unbind(1)
@@ -126,17 +130,15 @@ def _check_points(points: Tensor, picture: Embedded, *, alone: bool) -> None:
         raise invalid("points", "must have labels 1, on the thing, or 0, beside it")
     if alone and not bool((labels == 1).any()):
         raise invalid("points", "must have at least one with label 1, on the thing, unless there is a box")
-    if not bool(((x >= 0) & (x <= picture.width) & (y >= 0) & (y <= picture.height)).all()):
-        raise invalid(
-            "points", f"must lie in the picture, which is {picture.width} x {picture.height} pixels"
-        )
+    if not bool(((x >= 0) & (x <= width) & (y >= 0) & (y <= height)).all()):
+        raise invalid("points", f"must lie in the picture, which is {width} x {height} pixels")
 
 
-def _check_box(box: Tensor, picture: Embedded) -> None:
+def _check_box(box: Tensor, width: int, height: int) -> None:
     left, top, right, bottom = box.tolist()
-    if not (0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height):
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise invalid(
             "box",
             f"must have left < right and top < bottom within the picture, "
-            f"which is {picture.width} x {picture.height} pixels; it is {left}, {top}, {right}, {bottom}",
+            f"which is {width} x {height} pixels; it is {left}, {top}, {right}, {bottom}",
         )

@@ -15,7 +15,7 @@ from services.vae.tiles import Tiling
 from services.weights.bundle import Bundle
 from services.weights.shelf import shelve
 
-LARGEST = 100_000_000  # pixels
+LARGEST = 2048 * 2048  # pixels; others wait while a picture is worked on, and denoisers make none so large
 WHITE = 1.001  # what rounding may add to a picture in [-1, 1]
 
 
@@ -107,4 +107,6 @@ def _latents(tensor: Tensor, codec: Codec) -> Tensor:
 
 def _not_too_large(name: str, pixels: int) -> None:
     if pixels > LARGEST:
-        raise invalid(name, f"stands for {pixels} pixels; at most {LARGEST} are taken, so work in parts")
+        raise invalid(
+            name, f"stands for {pixels} pixels; at most {LARGEST} are taken: choose a smaller working size"
+        )

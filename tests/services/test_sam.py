@@ -212,19 +212,25 @@ def test_a_picture_of_any_shape_gets_a_mask_of_that_shape(service, size):
             "INVALID_FIELD",
             "150 x 100 pixels",
         ),
-        ({"picture": picture(), "points": torch.tensor([[1.0, -1, 1]])}, "INVALID_FIELD", "in the picture"),
+        (
+            {"picture": picture(seed=7), "points": torch.tensor([[1.0, -1, 1]])},
+            "INVALID_FIELD",
+            "in the picture",
+        ),
         ({"picture": picture(), "box": BOX[:3]}, "INVALID_FIELD", "left, top, right, bottom"),
         ({"picture": picture(), "box": BOX.flip(0)}, "INVALID_FIELD", "left < right"),
-        ({"picture": picture(), "box": BOX * 2}, "INVALID_FIELD", "within the picture"),
+        ({"picture": picture(seed=8), "box": BOX * 2}, "INVALID_FIELD", "within the picture"),
         ({"picture": picture(), "box": BOX, "threshold": torch.ones(1)}, "INVALID_FIELD", "goes with words"),
         ({"picture": picture(), "words": "dress"}, "NOT_READY", "points or a box to find 'dress'"),
         ({"picture": picture(), "words": torch.zeros(2)}, "INVALID_FIELD", "words must be UINT8"),
     ],
 )
 def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):
+    kept = service.facts()["kept"]["count"]
     refused = refusal(service, **inputs)
     assert refused.reason == reason
     assert words in refused.message
+    assert service.facts()["kept"]["count"] == kept, "a picture was embedded for nothing"
 
 
 def test_a_click_beside_the_thing_may_come_alone_with_a_box(sam_bundle):
