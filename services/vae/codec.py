@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from services.refusal import Refusal
 from services.vae.tiles import Tiling, by_tiles
 
 
@@ -41,16 +42,22 @@ class Codec:
         return self._work(latents / self.scale + self._shift, self._picture, cells=(1, self.factor))
 
     def _work(self, values: Tensor, work: Callable[[Tensor], Tensor], cells: tuple[int, int]) -> Tensor:
-        """In one pass, or in windows where the picture is large."""
+        """In one pass, or in windows where the picture is large; raises Refusal if the network overflows."""
+        made = self._worked(values, work, cells)
+        if not bool(torch.isfinite(made).all()):
+            raise Refusal("INTERNAL", "the network answered numbers that are not finite")
+        return made.cpu()
+
+    def _worked(self, values: Tensor, work: Callable[[Tensor], Tensor], cells: tuple[int, int]) -> Tensor:
         values = values[None].to(self._network.device)
         pixels = values.shape[-2] * values.shape[-1] * (self.factor // cells[0]) ** 2
         if pixels <= self._tiling.above:
-            return work(values)[0].float().cpu()
+            return work(values)[0].float()
         side, overlap = (
             max(2, self._tiling.side // self.factor),
             max(1, self._tiling.overlap // self.factor),
         )
-        return by_tiles(values, work, cells=cells, side=side, overlap=overlap)[0].cpu()
+        return by_tiles(values, work, cells=cells, side=side, overlap=overlap)[0]
 
     def _mode(self, picture: Tensor) -> Tensor:
         return self._network.encode(picture.to(self._network.dtype)).latent_dist.mode()

@@ -176,6 +176,17 @@ def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, word
     assert words in refused.message
 
 
+@pytest.mark.parametrize("tiling", [Tiling(), SMALL_TILES], ids=["whole", "tiles"])
+@pytest.mark.parametrize("given", [{"picture": picture(128, 128)}, {"latents": latents(16, 16)}])
+def test_a_network_that_overflows_is_not_believed(ip2p, tiling, given):
+    service = Vae([ip2p], CPU, torch.float32, tiling)
+    for part in ("encoder", "decoder"):
+        bias = getattr(service._codecs["ip2p"]._network, part).conv_out.bias
+        bias[0] = torch.inf
+    refused = refusal(service, family="ip2p", **given)
+    assert refused.reason == "INTERNAL" and "not finite" in refused.message
+
+
 def test_the_facts_say_which_weights_and_how_latents_are_scaled(service, ip2p):
     assert service.facts()["families"]["ip2p"] == {
         "weights": ip2p.digest_of("vae"),
