@@ -54,7 +54,7 @@ class Candidates:
 
 
 class Sam2:
-    """A SAM 2 network for stills. On a GPU pictures are embedded in half precision, as sam2 advises."""
+    """A SAM 2 network for stills. On a GPU pictures are embedded in bfloat16, as sam2 itself advises."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -64,7 +64,7 @@ class Sam2:
     def embed(self, picture: Tensor) -> Embedded:
         """What is there to know of a picture, uint8 (height, width, 3)."""
         device = self._network.device
-        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             features = self._network.forward_image(prepared(picture.to(device), self.size))
         levels = [level.float() for level in features["backbone_fpn"][-self._network.num_feature_levels :]]
         coarse = levels[-1]
