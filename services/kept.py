@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 class Kept(Generic[Value]):
     """Forgets what was asked for longest ago when something new needs its room.
 
-    The newest is kept even if it alone exceeds the budget: it is the likeliest to be asked for next.
+    What alone exceeds the budget is not kept at all.
     """
 
     def __init__(self, budget_bytes: int, size: Callable[[Value], int]) -> None:
@@ -39,10 +39,13 @@ class Kept(Generic[Value]):
     def keep(self, key: bytes, value: Value) -> None:
         """Keep something, in place of what was under its key."""
         self._forget(key)
-        self._values[key] = value
-        self.bytes += self._size(value)
-        while self.bytes > self.budget_bytes and len(self._values) > 1:
+        size = self._size(value)
+        if size > self.budget_bytes:
+            return
+        while self.bytes + size > self.budget_bytes:
             self._forget(next(iter(self._values)))
+        self._values[key] = value
+        self.bytes += size
 
     def facts(self) -> dict[str, int]:
         """How full it is, and how often it helped."""

@@ -34,14 +34,16 @@ class Service(Protocol):
 class BatchDoor:
     """Answers requests in order, each on its own: whatever is wrong with one is no other's business."""
 
-    def __init__(self, service: Service, *, kept_bytes: int = 0) -> None:
-        """`kept_bytes`: how much of past answers to keep for the same question; 0 for none.
+    def __init__(self, service: Service, *, kept_bytes: int = 0, kept_for: str | None = None) -> None:
+        """`kept_bytes`: how much of past answers to keep for the same question; 0 for none. With `kept_for`,
+        the name of an input, only answers to questions with that input are kept.
 
         Triton's own response cache will not do: it keeps a refusal as an answer without tensors, lets the
         old answers of a model outlive its reloading, and goes on answering probes of a dead one.
         """
         self._service = service
         self._kept: Kept[Tensors] | None = Kept(kept_bytes, _size) if kept_bytes else None
+        self._kept_for = kept_for
         self._names = (*service.inputs, *housekeeping.INPUTS)
         orphan.end_with_the_server()
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
@@ -71,7 +73,7 @@ class BatchDoor:
             return refused(Refusal("INTERNAL", "the model failed at this; its log says why"))
 
     def _answered(self, tensors: Tensors) -> Tensors:
-        if self._kept is None:
+        if self._kept is None or (self._kept_for is not None and self._kept_for not in tensors):
             return self._service.answer(tensors)
         key = _key(tensors)
         found = self._kept.get(key)

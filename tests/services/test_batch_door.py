@@ -138,6 +138,20 @@ def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stu
     assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
 
 
+def test_only_questions_that_come_again_are_worth_an_answer_kept(stub):
+    from services.runtime.batch_door import BatchDoor
+
+    class Either(Halver):
+        inputs = ("number", "other")
+
+    service = Either()
+    door = BatchDoor(service, kept_bytes=8, kept_for="other")
+    door.answer([number(4), number(4)])
+    assert service.answered == 2
+    door.answer([number(4, other=torch.ones(1)), number(4, other=torch.ones(1))])
+    assert service.answered == 3
+
+
 def test_a_model_that_cannot_do_its_work_does_not_start(stub):
     from services.runtime.batch_door import BatchDoor
 

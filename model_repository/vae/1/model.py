@@ -8,7 +8,9 @@ from services.vae.service import Vae
 class TritonPythonModel:
     def initialize(self, args):
         device = device_of(args)
-        self.door = BatchDoor(Vae(bundles(), device, precision_of(device)), kept_bytes=256 << 20)
+        vae = Vae(bundles(), device, precision_of(device))
+        # Sources come again with other instructions; latents to decode are new each time.
+        self.door = BatchDoor(vae, kept_bytes=256 << 20, kept_for="picture")
 
     def execute(self, requests):
         return self.door.answer(requests)
