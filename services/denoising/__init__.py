@@ -5,6 +5,7 @@ scheduler   the rule that walks from noise to picture, by name
 trajectory  one request on its way: its latents, its scheduler, its dice
 batch       who steps next, together with whom
 costs       what a forward pass costs, measured when the model is loaded
+stopwatch   what work takes on a machine that has other things to do
 room        how much may be under way at once
 engine      the loop itself
 """

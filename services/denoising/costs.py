@@ -16,6 +16,7 @@ import torch
 
 from services.denoising.family import Family
 from services.denoising.room import pass_bytes
+from services.denoising.stopwatch import timed
 
 LADDER = (1, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48)
 _WORTHWHILE = 0.97  # a larger pass must beat a smaller one by this factor per row: measuring is noisy
@@ -87,16 +88,14 @@ def measure(
     seconds: float = 4.0,
     rounds: int = 8,
     clock: Callable[[], float] = time.perf_counter,
-    stopwatch: Callable[[], float] | None = None,
 ) -> Costs:
     """Times passes at latents of these sides, smallest first, for about so many seconds in all.
 
     The rungs of a ladder are climbed round by round, as often as there is time for, and the least time of
     each counts: a disturbance then hits one round of every rung instead of every round of one. An area
     whose single row already uses its share of the time gets no more rungs, and neither get areas beyond
-    it. `clock` keeps to the time; `stopwatch` times the passes.
+    it.
     """
-    stopwatch = stopwatch or _stopwatch(family.device)
     table: list[Measured] = []
     sides = sorted(sides)
     left = seconds
@@ -106,17 +105,17 @@ def measure(
         per_row = pass_bytes(family, side)  # also warms up
         if per_row > budget_bytes and table:
             break
-        found = {1: _timed(family, 1, side, stopwatch)}
+        found = {1: _timed(family, 1, side)}
         for _ in range(2):  # how high the ladder goes must not hang on one disturbed pass
             if clock() - started < share / 4:
-                found[1] = min(found[1], _timed(family, 1, side, stopwatch))
+                found[1] = min(found[1], _timed(family, 1, side))
         # A pass of n rows is taken to last n times one row, so the ladder ends before time or memory do.
         affordable = min(share / 3 / found[1], budget_bytes / per_row)
         ladder = [rows for rows in LADDER if rows == 1 or rows <= affordable]
         for _ in range(rounds):
             for rows in ladder:
                 if rows not in found or clock() - started < share:
-                    found[rows] = min(found.get(rows, math.inf), _timed(family, rows, side, stopwatch))
+                    found[rows] = min(found.get(rows, math.inf), _timed(family, rows, side))
         table.append(Measured(side * side, found, per_row))
         left = max(left - (clock() - started), 0.0)
         if found[1] > share:
@@ -124,19 +123,12 @@ def measure(
     return Costs(tuple(table))
 
 
-def _stopwatch(device: torch.device) -> Callable[[], float]:
-    """Where one thread does all the work, its own time on the processor: what others take does not count.
-
-    Several threads wait for each other, which only a clock on the wall shows.
-    """
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.thread_time if alone else time.perf_counter
-
-
-def _timed(family: Family, rows: int, side: int, stopwatch: Callable[[], float]) -> float:
+def _timed(family: Family, rows: int, side: int) -> float:
     asked = family.sample(rows, side)
-    started = stopwatch()
-    family.predict(asked)
-    if family.device.type == "cuda":
-        torch.cuda.synchronize(family.device)
-    return stopwatch() - started
+
+    def once() -> None:
+        family.predict(asked)
+        if family.device.type == "cuda":
+            torch.cuda.synchronize(family.device)
+
+    return timed(once)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-import torch
-
 from services.denoising.costs import Costs, Measured, measure
 from tests.denoising.doubles import Sketch
 
@@ -23,24 +19,6 @@ def test_a_pass_that_was_held_up_is_not_believed():
     """More rows cannot take less time: the pass of three was disturbed, and so was the one of nine."""
     assert Measured(256, {1: 1.0, 3: 2.4, 6: 1.5, 9: 9.0, 12: 2.4}, 1).best_rows() == 12
     assert Measured(256, {1: 1.0, 3: 7.0, 4: 1.2}, 1).best_rows() == 4
-
-
-def test_what_other_programs_take_does_not_count():
-    class Waits(Sketch):
-        """A network that is held up in every pass of more than two rows."""
-
-        def predict(self, rows):
-            if rows.latents.shape[0] > 2:
-                time.sleep(0.01)
-            return super().predict(rows)
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        costs = measure(Waits(), (4,), budget_bytes=1 << 40, seconds=1.0)
-    finally:
-        torch.set_num_threads(before)
-    assert costs.table[0].seconds[3] < 0.01
 
 
 def test_an_area_between_two_measured_ones_is_treated_like_the_larger():
