@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput, InferResult
 
+from deploy.local.loopback import triton_client
+
 # Values that would not survive a crossing that mixes up bytes, strides or types.
 KNOWN = np.array([0.0, -1.0, 3.14159274, 1e-30, 6.55e4, *range(64)], np.float32)
 
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to wait for each")
     options = parser.parse_args(argv)
     alive = True
-    with InferenceServerClient(options.url) as client:
+    with triton_client(options.url) as client:
         for model in options.models:
             try:
                 print(f"{model}: {json.dumps(probe(client, model, seconds=options.seconds))}")

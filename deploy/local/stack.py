@@ -14,8 +14,8 @@ from types import TracebackType
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tritonclient.grpc import InferenceServerClient
 
+from deploy.local.loopback import OPTIONS, triton_client
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
 from deploy.local.process import Child
@@ -112,7 +112,7 @@ class Stack:
 
     def _start(self) -> None:
         self.triton.wait_ready()
-        with InferenceServerClient(self.triton.url) as client:
+        with triton_client(self.triton.url) as client:
             for model in self.settings.models:
                 facts = probe(client, model, seconds=self.settings.patience.loading)
                 log.info("%s is alive: %s", model, facts)
@@ -157,7 +157,7 @@ class Stack:
             self.triton.wait_ready()
 
     def _wait_serving(self, orchestrator: Child, seconds: float = 60.0) -> None:
-        with grpc.insecure_channel(self.address) as channel:
+        with grpc.insecure_channel(self.address, options=OPTIONS) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
+from deploy.local.loopback import triton_client
 from deploy.local.probe import NotAlive, probe
 from deploy.local.triton import CannotStart
 
@@ -53,7 +54,7 @@ class Supervisor:
 
     def look(self) -> None:
         """One round: probes every model and repairs what does not answer."""
-        with InferenceServerClient(self._url) as client:
+        with triton_client(self._url) as client:
             if not self._server_lives(client):
                 log.warning("Triton does not answer; starting it again")
                 self._start_again()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
+from deploy.local.loopback import triton_client
 from deploy.local.process import Child
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ class Triton:
     def wait_ready(self, seconds: float = 300.0) -> None:
         """Returns once every model is loaded; raises CannotStart with the server's last words."""
         deadline = time.monotonic() + seconds
-        with InferenceServerClient(self.url) as client:
+        with triton_client(self.url) as client:
             while not self._all_ready(client):
                 if self.exit_code is not None:
                     raise CannotStart(f"Triton ended while loading:\n{self._child.last_words()}")

@@ -59,6 +59,15 @@ def test_silence_is_not_waited_for_longer_than_allowed():
             probe(client, "any", seconds=0.5)
 
 
+def test_a_proxy_for_the_rest_of_the_world_is_not_asked(monkeypatch: pytest.MonkeyPatch):
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving(Scripted()) as url:
+        assert main([url, "any", "--seconds", "10"]) == 0
+
+
 def test_the_command_says_which_model_is_wrong(capsys: pytest.CaptureFixture[str]):
     with serving(Scripted(spoil=SPOILT["one bit is flipped"])) as url:
         assert main([url, "sam"]) == 1
