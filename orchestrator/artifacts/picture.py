@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from intarsia.errors import Busy, IntarsiaError, InvalidRequest
 from orchestrator.artifacts.levels import levels_of
-from orchestrator.artifacts.media_type import UNKNOWN, recognise
+from orchestrator.artifacts.media_type import OPENING, UNKNOWN, recognise
 from orchestrator.artifacts.metadata import exif_of, icc_of, orientation_of, upright
 
 # Pillow's own limit is one for the whole process, below ours, and a mere warning at first. `decode`
@@ -30,6 +30,11 @@ class Limits:
 
     megapixels: float = 80.0
     side: int = 65500
+
+    @property
+    def file_bytes(self) -> int:
+        """The most a picture file may have: every level of 16 bits, alpha too, twice over, and metadata."""
+        return int(self.megapixels * 1e6) * 16 + (64 << 20)
 
 
 USUAL = Limits()
@@ -72,7 +77,7 @@ def decode(data: bytes, limits: Limits = USUAL, *, field: str = "picture") -> Pi
 
     Whatever is wrong with the file raises `InvalidRequest` for `field`, saying what.
     """
-    _check_kind(data, field)
+    check_kind(data, field)
     with _parsing(field), Image.open(BytesIO(data), formats=tuple(_FORMATS.values())) as image:
         _check_size(image.width, image.height, limits, field)
         notes = ["only the first page of the file is used"] if getattr(image, "is_animated", False) else []
@@ -90,6 +95,34 @@ def decode(data: bytes, limits: Limits = USUAL, *, field: str = "picture") -> Pi
             format="JPEG" if image.format == "MPO" else str(image.format),
             bits=found.bits,
             notes=(*notes, *found.notes, *exif_notes, *icc_notes),
+        )
+
+
+def check_kind(data: bytes, field: str) -> None:
+    """Refuses a file that is no picture of ours, by its first bytes; more than those are not looked at."""
+    kind = recognise(data[:OPENING])
+    if not data:
+        raise InvalidRequest("the picture is a file of 0 bytes", field=field)
+    if kind == UNKNOWN:
+        raise InvalidRequest("this is not a picture; send PNG, JPEG, WebP or TIFF", field=field)
+    if kind not in _FORMATS:
+        raise InvalidRequest(
+            f"pictures of type {kind} are not read; send PNG, JPEG, WebP or TIFF", field=field
+        )
+    # Pillow takes a PNG without pixels for no PNG at all.
+    if kind == "image/png" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        if not (width and height):
+            raise InvalidRequest(f"the picture has no pixels: it is {width} x {height}", field=field)
+
+
+def check_length(length: int, limits: Limits, field: str) -> None:
+    """Refuses a file that is longer than any picture within the limits."""
+    if length > limits.file_bytes:
+        raise InvalidRequest(
+            f"the file has {length} bytes; a picture of {limits.megapixels:g} megapixels, and more are not "
+            f"read here, needs at most {limits.file_bytes}; scale it down, or save it anew as PNG",
+            field=field,
         )
 
 
@@ -120,23 +153,6 @@ def _parsing(field: str) -> Iterator[None]:
             f"the picture is damaged or cut off ({type(error).__name__}: {str(error)[:200]}); send it again",
             field=field,
         ) from error
-
-
-def _check_kind(data: bytes, field: str) -> None:
-    kind = recognise(data[:32])
-    if not data:
-        raise InvalidRequest("the picture is a file of 0 bytes", field=field)
-    if kind == UNKNOWN:
-        raise InvalidRequest("this is not a picture; send PNG, JPEG, WebP or TIFF", field=field)
-    if kind not in _FORMATS:
-        raise InvalidRequest(
-            f"pictures of type {kind} are not read; send PNG, JPEG, WebP or TIFF", field=field
-        )
-    # Pillow takes a PNG without pixels for no PNG at all.
-    if kind == "image/png" and len(data) >= 24:
-        width, height = struct.unpack(">II", data[16:24])
-        if not (width and height):
-            raise InvalidRequest(f"the picture has no pixels: it is {width} x {height}", field=field)
 
 
 def _check_size(width: int, height: int, limits: Limits, field: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from intarsia.canvas.region import MaskPicture
 from orchestrator.artifacts.encode import Encoded, encode, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
-from orchestrator.artifacts.picture import Limits, Picture, decode, eight_bits
+from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
 from orchestrator.artifacts.store import Artifact, ArtifactStore
 
 # Previews are looked at for a moment; what counts is that they are small.
@@ -26,11 +27,11 @@ class Pictures:
 
     async def load(self, name: str) -> Picture:
         """A picture, upright."""
-        return await asyncio.to_thread(decode, await self.store.load(name), self.limits)
+        return await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
 
     async def load_mask(self, drawn: MaskPicture, of: Picture) -> np.ndarray:
         """A mask drawn for a picture, float32 (height, width) in [0, 1]."""
-        data = await self.store.load(drawn.artifact)
+        data = await self._read(drawn.artifact, "region.mask.artifact")
         return await asyncio.to_thread(decode_mask, data, drawn.polarity, of.width, of.height, self.limits)
 
     async def check_format(self, picture: Picture, format: str | None) -> None:
@@ -53,6 +54,13 @@ class Pictures:
         """Stores pixels (height, width, 3) of a picture as a small JPEG."""
         preview = replace(of, pixels=eight_bits(pixels), alpha=None, exif=None)
         return await self._put(await asyncio.to_thread(encode, preview, "JPEG", _PREVIEW_QUALITY))
+
+    async def _read(self, name: str, field: str) -> bytes:
+        """A picture's file. What can be none is not read as a whole: anybody may store 4 GiB of zeros."""
+        check_length((await self.store.describe(name)).size, self.limits, field)
+        async with aclosing(self.store.read(name)) as chunks:
+            check_kind(await anext(chunks, b""), field)
+        return await self.store.load(name)
 
     async def _put(self, encoded: Encoded) -> Artifact:
         return await self.store.put_bytes(encoded.data, encoded.media_type)

@@ -16,6 +16,8 @@ from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from orchestrator.artifacts.disk import DiskStore
+from orchestrator.artifacts.picture import Limits
 from orchestrator.stages.pictures import Pictures
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
@@ -198,6 +200,31 @@ async def test_a_picture_that_is_none_is_refused_by_its_field(client: Client) ->
     job = await client.finished((await client.edit(click(await client.upload(b"no picture")))).name)
     assert job.state == FAILED
     assert (job.failure.status, job.failure.metadata["field"]) == ("INVALID_ARGUMENT", "picture")
+
+
+@pytest.mark.parametrize("field", ["picture", "region.mask.artifact"])
+async def test_what_can_be_no_picture_is_not_read_as_a_whole(
+    start: Start, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    _, client = await start(INTARSIA_PICTURE_MEGAPIXELS="0.02")
+    name = await client.upload(png(picture))
+    loaded = []
+    load = DiskStore.load
+
+    async def noting(store: DiskStore, name: str) -> bytes:
+        loaded.append(name)
+        return await load(store, name)
+
+    monkeypatch.setattr(DiskStore, "load", noting)
+    monkeypatch.setattr(Limits, "file_bytes", 100_000)
+    zeros, long = await client.upload(bytes(5000)), await client.upload(png(picture) + bytes(100_000))
+    for wrong, why in ((zeros, "not a picture"), (long, "100000")):
+        request = click(wrong if field == "picture" else name)
+        if field != "picture":
+            request.region.mask.MergeFrom(rg.Mask(artifact=wrong, polarity=rg.POLARITY_WHITE_INSIDE))
+        job = await client.finished((await client.edit(request)).name)
+        assert job.failure.metadata["field"] == field and why in job.failure.message
+    assert not {zeros, long} & set(loaded)
 
 
 async def test_a_picture_nobody_uploaded_is_not_found(client: Client) -> None:
