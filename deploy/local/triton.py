@@ -127,8 +127,8 @@ class Triton:
             command.append(f"--model-config-name={self.settings.profile}")
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-            "LD_LIBRARY_PATH": str(_libpython().parent),
+            "PATH": _first(Path(sys.executable).parent, os.environ.get("PATH")),
+            "LD_LIBRARY_PATH": _first(_libpython().parent, os.environ.get("LD_LIBRARY_PATH")),
             "OMP_NUM_THREADS": str(self.settings.threads),
             # Four models share the processor. Threads that spin while they wait for each other take it from
             # those they wait for: on a busy machine a pass then lasts ten times as long.
@@ -169,6 +169,11 @@ def _libpython() -> Path:
         f"needs. On Debian or Ubuntu install libpython{version}; with pyenv, build with "
         "PYTHON_CONFIGURE_OPTS=--enable-shared."
     )
+
+
+def _first(folder: Path, others: str | None) -> str:
+    """A search path that begins with a folder; an empty place in one would mean the working folder."""
+    return f"{folder}:{others}" if others else str(folder)
 
 
 def _link_backend(wheel: Path, backends: Path) -> Path:

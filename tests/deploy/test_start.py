@@ -15,7 +15,7 @@ import pytest
 from deploy.local import __main__ as up
 from deploy.local import demo, triton
 from deploy.local.ports import PortTaken, choose_ports
-from deploy.local.triton import CannotStart
+from deploy.local.triton import CannotStart, TritonSettings
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +107,22 @@ def test_a_shared_library_is_found_where_a_distribution_puts_it(
     built = {"INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": "/nowhere", "LIBPL": str(tmp_path)}
     monkeypatch.setattr(sysconfig, "get_config_var", built.get)
     assert triton._libpython() == tmp_path / "libpython3.11.so.1.0"
+
+
+@pytest.mark.parametrize("before", [None, "", "/opt/cuda/lib:/opt/more"])
+def test_triton_finds_this_python_first_and_then_what_it_found_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str | None
+):
+    given = {}
+    monkeypatch.setattr(triton, "Child", lambda command, *, environment, log: given.update(environment))
+    if before is None:
+        monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    else:
+        monkeypatch.setenv("LD_LIBRARY_PATH", before)
+    settings = TritonSettings(work=tmp_path, grpc_port=1, metrics_port=2, models=(), weights=tmp_path)
+    triton.Triton(settings)
+    own = str(triton._libpython().parent)
+    assert given["LD_LIBRARY_PATH"] == (f"{own}:{before}" if before else own)
 
 
 def test_a_python_without_a_stub_is_explained(tmp_path: Path):
