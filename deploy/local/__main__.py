@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.local.cores import usable_cores
 from deploy.local.probe import NotAlive
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import CannotStart
@@ -78,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gpu", action="store_true", help="run the models on GPU 0, as their config.pbtxt says"
     )
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="of each model on a processor"
-    )
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="of each model on a processor")
     return parser
 
 

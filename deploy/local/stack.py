@@ -15,6 +15,7 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.local.cores import usable_cores
 from deploy.local.loopback import OPTIONS, triton_client
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
@@ -39,7 +40,7 @@ class StackSettings:
     triton_metrics_port: int = 0
     models: tuple[str, ...] = MODELS
     profile: str = "cpu"
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=usable_cores)
     patience: Patience = field(default_factory=Patience)
     drain_seconds: float = 30.0
     environment: Mapping[str, str] = field(default_factory=dict)

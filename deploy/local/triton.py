@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
+from deploy.local.cores import usable_cores
 from deploy.local.loopback import triton_client
 from deploy.local.process import Child
 
@@ -40,7 +41,7 @@ class TritonSettings:
     weights: Path
     repository: Path = ROOT / "model_repository"
     profile: str = "cpu"  # which configs/<profile>.pbtxt; empty for config.pbtxt, which wants a GPU
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=usable_cores)
     # Who drains first has nothing to finish here, and a model whose process died is waited for in vain.
     exit_seconds: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)

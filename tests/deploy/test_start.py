@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import pytest
 from deploy.local import __main__ as up
 from deploy.local import demo, triton
 from deploy.local.ports import PortTaken, choose_ports
+from deploy.local.stack import StackSettings
 from deploy.local.triton import CannotStart, TritonSettings
 
 
@@ -70,6 +72,16 @@ def test_missing_weights_are_named(main, tmp_path: Path, capsys: pytest.CaptureF
     assert main(options + (["--port", "0"] if main is up.main else [])) == 1
     said = capsys.readouterr().err
     assert f"there are no weights at {tmp_path / 'nowhere'}" in said and "python -m weights.tiny" in said
+
+
+def test_a_stack_takes_the_cores_it_may_use_and_no_others(tmp_path: Path):
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert StackSettings(data=tmp_path, weights=tmp_path).threads == 1
+        assert up._parser().parse_args([]).threads == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_ports_that_are_chosen_differ_and_keep_the_wishes():
