@@ -6,6 +6,8 @@ same word that `intarsia.errors` uses: `BUSY: no room for this picture now, try 
 
 from __future__ import annotations
 
+import torch
+
 
 class Refusal(Exception):
     """A request that is not served, with a reason for machines and a message for people.
@@ -23,3 +25,12 @@ class Refusal(Exception):
 def invalid(field: str, message: str) -> Refusal:
     """A tensor, or a value in it, is wrong: names it and says how to mend it."""
     return Refusal("INVALID_FIELD", f"{field} {message}")
+
+
+def refusal_for(fault: Exception) -> Refusal:
+    """What a stranger is told of a fault: a refusal as it is, of anything else only what helps."""
+    if isinstance(fault, Refusal):
+        return fault
+    if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):
+        return Refusal("BUSY", "not enough memory for this now; try again, or send less at once")
+    return Refusal("INTERNAL", "the model failed at this; its log says why")

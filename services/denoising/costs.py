@@ -68,6 +68,15 @@ class Costs:
         nearest = min(self.table, key=lambda measured: abs(math.log(measured.area / area)))
         return math.ceil(nearest.bytes_per_row * rows * area / nearest.area)
 
+    def seconds_for(self, rows: int, area: int) -> float:
+        """How long a pass will take, about: in proportion to its rows, and beyond what was measured to the
+        square of the area, as attention goes."""
+        nearest = min(self.table, key=lambda measured: abs(math.log(measured.area / area)))
+        measured_rows = min(nearest.seconds, key=lambda known: abs(known - rows))
+        per_row = nearest.seconds[measured_rows] / measured_rows
+        growth = area / nearest.area
+        return per_row * rows * (growth * growth if growth > 1 else growth)
+
     def as_facts(self) -> list[dict]:
         """The table in plain values, for logs and for whoever asks the model for its facts."""
         return [
@@ -86,7 +95,7 @@ def measure(
     *,
     budget_bytes: int,
     seconds: float = 4.0,
-    rounds: int = 8,
+    rounds: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Costs:
     """Times passes at latents of these sides, smallest first, for about so many seconds in all.
@@ -109,13 +118,18 @@ def measure(
         for _ in range(2):  # how high the ladder goes must not hang on one disturbed pass
             if clock() - started < share / 4:
                 found[1] = min(found[1], _timed(family, 1, side))
-        # A pass of n rows is taken to last n times one row, so the ladder ends before time or memory do.
-        affordable = min(share / 3 / found[1], budget_bytes / per_row)
-        ladder = [rows for rows in LADDER if rows == 1 or rows <= affordable]
+        ladder = [1]
+        for rows in LADDER[1:]:
+            # The next rung is taken to cost as much per row as the last: it ends before time or memory do.
+            foreseen = found[ladder[-1]] * rows / ladder[-1]
+            if foreseen > share / 3 or rows * per_row > budget_bytes or clock() - started > share:
+                break
+            found[rows] = _timed(family, rows, side)
+            ladder.append(rows)
         for _ in range(rounds):
             for rows in ladder:
-                if rows not in found or clock() - started < share:
-                    found[rows] = min(found.get(rows, math.inf), _timed(family, rows, side))
+                if clock() - started < share:
+                    found[rows] = min(found[rows], _timed(family, rows, side))
         table.append(Measured(side * side, found, per_row))
         left = max(left - (clock() - started), 0.0)
         if found[1] > share:

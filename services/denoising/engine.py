@@ -6,6 +6,7 @@ sent one is told of each step, and asked at every step whether the answer is sti
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -21,7 +22,12 @@ from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
 from services.denoising.room import state_bytes
 from services.denoising.trajectory import Trajectory, joined
-from services.refusal import Refusal
+from services.refusal import Refusal, refusal_for
+
+log = logging.getLogger(__name__)
+
+_URGENT = 8  # questions whether the loop is alive, at a time
+_LOOK_ALONG_THE_LINE = 0.05  # seconds between two
 
 
 class Asker(Protocol):
@@ -60,6 +66,7 @@ class Limits:
     memory: int  # bytes for all trajectories and the largest pass together
     running: int = 64  # trajectories stepping in turn
     waiting: int = 256  # trajectories admitted but not yet stepping
+    step_seconds: float = 120.0  # the longest step that others can be kept waiting for
 
 
 @dataclass(eq=False)
@@ -90,8 +97,11 @@ class Engine:
         self._changed = threading.Condition()
         self._line: deque[_Seat] = deque()  # guarded by _changed
         self._held = 0  # guarded by _changed
+        self._urgent = 0  # guarded by _changed
         self._closing = False  # guarded by _changed
         self._live: list[_Seat] = []  # the loop's own
+        self._line_asked = float("-inf")  # the loop's own
+        self._pass_began = (0.0, 0.0)  # when, and how long it should take; written by the loop alone
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -107,6 +117,11 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
 
+    def now(self) -> dict[str, float]:
+        """For how long the pass under way has been running, and how long it should take, in seconds."""
+        started, expected = self._pass_began
+        return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
+
     def admit(
         self,
         request: Request,
@@ -118,28 +133,25 @@ class Engine:
         """Lets a request in; raises Refusal if there is no room. `deadline` is by the loop's clock.
 
         An urgent request is let in however full it is and leads the next pass: a question whether the
-        loop is alive must not wait behind the work.
+        loop is alive must not wait behind the work. Only a few such questions are taken at a time.
         """
         _, height, width = request.latents
-        needs = self._costs.bytes_for(len(request.branches), height * width)
-        held = state_bytes(request)
-        if needs + held > self._limits.memory:
-            raise Refusal(
-                "INVALID_FIELD",
-                f"source of {width} x {height} latents needs about {_mib(needs + held)} MiB, more than the "
-                f"{_mib(self._limits.memory)} MiB this model may use; choose a smaller working size",
-            )
+        rows, area = len(request.branches), height * width
+        needs, held = self._costs.bytes_for(rows, area), state_bytes(request)
+        self._check_size(request, needs + held, self._costs.seconds_for(rows, area))
         with self._changed:
             if self._closing:
                 raise Refusal("MODEL_DOWN", "this model is being unloaded; ask another replica")
-            if self._thread is not None and not self._thread.is_alive():
-                raise Refusal("MODEL_DOWN", "the step loop died; the model must be loaded again")
-            full = len(self._line) >= self._limits.waiting
-            full = full or self._held + held + needs > self._limits.memory
-            if full and not urgent:
+            if urgent:
+                full = self._urgent >= _URGENT
+            else:
+                full = len(self._line) >= self._limits.waiting
+                full = full or self._held + held + needs > self._limits.memory
+            if full:
                 self._meter.ended("refused")
                 raise Refusal("BUSY", f"no room beside {len(self._line)} waiting requests; try again later")
             self._held += held
+            self._urgent += urgent
             seat = _Seat(request, asker, deadline, held, urgent)
             if urgent:
                 self._line.appendleft(seat)
@@ -149,25 +161,16 @@ class Engine:
 
     def step(self) -> bool:
         """Lets in who waits, sends off who left, and takes one pass; False if there is nothing to do."""
+        self._send_off_who_left()
         self._take_places()
-        for seat in tuple(self._live):
-            self._left(seat)
         self._report()
         if not self._live:
             return False
         started = self._clock()
         seats = {id(seat.trajectory): seat for seat in self._live}
         batch = next_batch([_on_way(seat) for seat in self._live], self._rows_for)
-        together = [seats[id(trajectory)] for trajectory in batch]
-        try:
-            self._pass(batch)
-        except Exception as fault:  # whatever the network or a scheduler throws ends these, not the loop
-            for seat in together:
-                self._leave(seat, "failed", _explained(fault))
-            return True
+        self._pass(batch, [seats[id(trajectory)] for trajectory in batch])
         self._meter.stepped(sum(t.rows for t in batch), len(batch), self._clock() - started)
-        for seat in together:
-            self._tell(seat)
         return True
 
     def _run(self) -> None:
@@ -177,39 +180,103 @@ class Engine:
                     self._changed.wait()
                 if self._closing and not (self._line or self._live):
                     return
-            self.step()
+            try:
+                self.step()
+            except Exception as fault:  # the loop outlives whatever was not foreseen, with nobody left in it
+                log.exception("the step loop failed; everyone in it is sent away")
+                self._give_up(fault)
+
+    def _check_size(self, request: Request, memory: int, seconds: float) -> None:
+        _, height, width = request.latents
+        size = f"source of {width} x {height} latents"
+        if memory > self._limits.memory:
+            raise Refusal(
+                "INVALID_FIELD",
+                f"{size} needs about {_mib(memory)} MiB, more than the {_mib(self._limits.memory)} MiB this "
+                "model may use; choose a smaller working size",
+            )
+        if seconds > self._limits.step_seconds:
+            raise Refusal(
+                "INVALID_FIELD",
+                f"{size} would take about {seconds:.0f} s a step, more than the "
+                f"{self._limits.step_seconds:.0f} s that others can be kept waiting; choose a smaller "
+                "working size",
+            )
+
+    def _send_off_who_left(self) -> None:
+        """Whoever left, while stepping or while waiting, makes room at once.
+
+        Those who wait are many and asking each takes its time, so they are asked a few times a second.
+        """
+        if self._clock() - self._line_asked >= _LOOK_ALONG_THE_LINE:
+            self._line_asked = self._clock()
+            with self._changed:
+                waiting = tuple(self._line)
+            left = {id(seat) for seat in waiting if self._left(seat)}
+            if left:
+                with self._changed:
+                    self._line = deque(seat for seat in self._line if id(seat) not in left)
+        for seat in tuple(self._live):
+            if self._left(seat):
+                self._live.remove(seat)
 
     def _take_places(self) -> None:
         with self._changed:
-            # Whoever left while waiting makes room at once, not when its turn would have come.
-            self._line = deque(seat for seat in self._line if not self._left(seat))
             arrived: list[_Seat] = []
             while self._line and (
                 self._line[0].urgent or len(self._live) + len(arrived) < self._limits.running
             ):
                 arrived.append(self._line.popleft())
         for seat in arrived:
+            if self._left(seat):
+                continue
             try:
                 seat.trajectory = Trajectory(seat.request, self._family.scheduler_config, self._family.device)
-            except (ValueError, ArithmeticError, RuntimeError) as fault:
-                self._leave(seat, "failed", _explained(fault))
+            except Exception as fault:  # of this request alone
+                self._fail(seat, fault)
                 continue
             if seat.urgent:
                 seat.trajectory.turn = -1
             self._live.append(seat)
 
-    def _pass(self, batch: list[Trajectory]) -> None:
-        with torch.inference_mode():
-            answers = self._family.predict(joined(batch))
-            for trajectory, own in zip(batch, answers.split([t.rows for t in batch]), strict=True):
-                trajectory.advance(own)
+    def _pass(self, batch: list[Trajectory], seats: list[_Seat]) -> None:
+        """One forward pass for all, then each one's own step: what fails there is nobody else's business."""
+        rows = sum(trajectory.rows for trajectory in batch)
+        _, height, width = batch[0].request.latents
+        self._pass_began = (self._clock(), self._costs.seconds_for(rows, height * width))
+        try:
+            with torch.inference_mode():
+                answers = self._family.predict(joined(batch)).split([t.rows for t in batch])
+        except Exception as fault:  # whatever the network throws ends these, not the loop
+            for seat in seats:
+                self._fail(seat, fault)
+            return
+        finally:
+            self._pass_began = (0.0, 0.0)
+        for seat, own in zip(seats, answers, strict=True):
+            try:
+                with torch.inference_mode():
+                    _on_way(seat).advance(own)
+                    if self._family.device.type == "cuda":
+                        torch.cuda.synchronize(self._family.device)  # a beat is told of what was done
+                    self._tell(seat)
+            except Exception as fault:  # of this request alone
+                self._fail(seat, fault)
 
     def _rows_for(self, area: int) -> int:
         """Rows worth a pass at this area, as far as memory goes."""
-        return min(self._costs.rows_for(area), self._limits.memory // self._costs.bytes_for(1, area))
+        with self._changed:
+            left = self._limits.memory - self._held
+        return min(self._costs.rows_for(area), left // self._costs.bytes_for(1, area))
 
     def _left(self, seat: _Seat) -> bool:
-        if seat.asker.gone():
+        try:
+            gone = seat.asker.gone()
+        except Exception as fault:  # who cannot be asked cannot be answered either
+            log.exception("a request could not be asked whether it is still wanted")
+            self._leave(seat, "failed", refusal_for(fault))
+            return True
+        if gone:
             self._leave(seat, "cancelled", Refusal("CANCELLED", "nobody waits for this any more"))
             return True
         if self._clock() >= seat.deadline:
@@ -224,23 +291,42 @@ class Engine:
             wanted = every and trajectory.done % every == 0
             seat.asker.beat(trajectory.done, trajectory.steps, trajectory.foreseen() if wanted else None)
             return
-        latents = trajectory.latents[0]
+        latents = trajectory.latents[0].cpu()
         if not bool(torch.isfinite(latents).all()):
-            fault = Refusal("INTERNAL", "the network answered numbers that are not finite")
-            self._leave(seat, "failed", fault)
-        else:
-            self._leave(seat, "finished", None)
-            seat.asker.finish(latents, trajectory.steps)
+            raise Refusal("INTERNAL", "the network answered numbers that are not finite")
+        self._live.remove(seat)
+        self._leave(seat, "finished", None)
+        seat.asker.finish(latents, trajectory.steps)
 
-    def _leave(self, seat: _Seat, how: str, refusal: Refusal | None) -> None:
-        with self._changed:
-            self._held -= seat.held
+    def _fail(self, seat: _Seat, fault: Exception) -> None:
+        if not isinstance(fault, Refusal):
+            log.error("a request failed", exc_info=fault)
         if seat in self._live:
             self._live.remove(seat)
-        self._report()
+        self._leave(seat, "failed", refusal_for(fault))
+
+    def _give_up(self, fault: Exception) -> None:
+        with self._changed:
+            waiting = list(self._line)
+            self._line.clear()
+        for seat in (*self._live, *waiting):
+            self._leave(seat, "failed", refusal_for(fault))
+        self._live.clear()
+
+    def _leave(self, seat: _Seat, how: str, refusal: Refusal | None) -> None:
+        """Gives back what a seat holds, once, and tells why it ended unless it finished."""
+        with self._changed:
+            self._held -= seat.held
+            self._urgent -= seat.urgent
+            seat.held, seat.urgent = 0, False
         self._meter.ended(how)
-        if refusal is not None:
+        self._report()
+        if refusal is None:
+            return
+        try:
             seat.asker.refuse(refusal)
+        except Exception:  # nobody else's business
+            log.exception("a request could not be told why it ended")
 
     def _report(self) -> None:
         with self._changed:
@@ -252,12 +338,6 @@ def _on_way(seat: _Seat) -> Trajectory:
     if seat.trajectory is None:
         raise RuntimeError("a request that has no place yet cannot step")
     return seat.trajectory
-
-
-def _explained(fault: Exception) -> Refusal:
-    if isinstance(fault, torch.OutOfMemoryError):
-        return Refusal("BUSY", "the device ran out of memory at this step; try again later")
-    return Refusal("INTERNAL", f"the step failed: {type(fault).__name__}: {fault}")
 
 
 def _mib(size: int) -> int:

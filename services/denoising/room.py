@@ -46,10 +46,10 @@ def pass_bytes(family: Family, side: int) -> int:
 
 
 def state_bytes(request: Request) -> int:
-    """What a trajectory holds from admission to its end."""
+    """What a trajectory holds from admission to its end: its questions twice, as asked and as stacked."""
     channels, height, width = request.latents
-    held = sum(branch.text.nbytes + branch.condition.nbytes for branch in request.branches)
-    return channels * height * width * 4 * _HISTORY + held
+    questions = sum(branch.text.nbytes + branch.condition.nbytes for branch in request.branches)
+    return channels * height * width * 4 * _HISTORY + 2 * questions
 
 
 def _status(field: str) -> int:
@@ -71,4 +71,8 @@ def _left_in_cgroup() -> float:
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if not limit.exists() or limit.read_text().strip() == "max":
         return float("inf")
-    return float(max(int(limit.read_text()) - int(used.read_text()), 0))
+    cache = 0  # files lately read count as used, but are given up when memory is wanted
+    for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            cache = int(line.split()[1])
+    return float(max(int(limit.read_text()) - int(used.read_text()) + cache, 0))

@@ -30,12 +30,13 @@ def name_of(config: dict) -> str:
 def most_steps(name: str, config: dict) -> int:
     """How many steps a scheduler can take with this config.
 
-    Fewer than the network was trained with where steps are spaced from an offset: the last would lie
-    beyond the end.
+    Fewer than the network was trained with where the last of them would lie beyond the end, or two of
+    them at the same level.
     """
     trained = int(config.get("num_train_timesteps", 1000))
     for steps in range(trained, 0, -1):
-        if float(Walk(name, config, steps).levels.max()) <= trained - 1:
+        levels = Walk(name, config, steps).levels.tolist()
+        if max(levels) <= trained - 1 and len(set(levels)) == len(levels):
             return steps
     raise ValueError(f"{name} cannot take a single step with the bundle's config")
 

@@ -28,6 +28,7 @@ class Trajectory:
         self._dice = torch.Generator("cpu").manual_seed(request.seed)
         noise = torch.randn((1, *request.latents), generator=self._dice, dtype=torch.float32)
         self.latents = (noise * self._walk.noise_scale).to(device)
+        self._levels = self._walk.levels.to(device=device, dtype=torch.float32)
         self._text = torch.stack([branch.text for branch in request.branches]).to(device)
         self._condition = torch.stack([branch.condition for branch in request.branches]).to(device)
         self._weights = [branch.weight for branch in request.branches]
@@ -50,11 +51,10 @@ class Trajectory:
     def questions(self) -> Rows:
         """What it asks at this step."""
         seen = self._walk.network_input(self.latents, self.done)
-        level = self._walk.levels[self.done].to(device=seen.device, dtype=torch.float32)
         return Rows(
             latents=seen.expand(self.rows, -1, -1, -1),
             condition=self._condition,
-            level=level.expand(self.rows),
+            level=self._levels[self.done].expand(self.rows),
             text=self._text,
         )
 

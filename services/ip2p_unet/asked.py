@@ -13,7 +13,8 @@ from services import json_text
 from services.refusal import invalid
 
 _LONGEST_TEXT = 1024
-_LARGEST_SIDE = 512
+_LARGEST_SIDE = 256
+_PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,29 @@ def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> 
     if "scheduler" in tensors:
         scheduler = json_text.text("scheduler", tensors["scheduler"])
         if scheduler not in limits.steps:
-            raise invalid("scheduler", f"must be one of {', '.join(sorted(limits.steps))}, not {scheduler!r}")
+            raise invalid(
+                "scheduler", f"must be one of {', '.join(sorted(limits.steps))}, not {scheduler[:64]!r}"
+            )
+    source = _source(tensors["source"], limits)
+    steps = defaults.steps
+    if "steps" in tensors:
+        steps = _whole("steps", tensors["steps"], 1, limits.steps[scheduler])
+    preview_every = _whole("preview_every", tensors.get("preview_every", torch.zeros(1)), 0, 10_000)
+    if preview_every and steps // preview_every * source.nbytes > _PREVIEW_BYTES:
+        raise invalid(
+            "preview_every", f"asks for more than {_PREVIEW_BYTES >> 20} MiB of previews; ask less often"
+        )
     return Asked(
-        source=_source(tensors["source"], limits),
+        source=source,
         text=text,
         no_text=no_text,
         seed=_whole("seed", tensors["seed"], 0, 2**63 - 1),
-        steps=_whole("steps", tensors["steps"], 1, limits.steps[scheduler])
-        if "steps" in tensors
-        else defaults.steps,
+        steps=steps,
         guidance=guidance,
         picture_guidance=picture_guidance,
         scheduler=scheduler,
         reproducible=bool(_whole("reproducible", tensors.get("reproducible", torch.zeros(1)), 0, 1)),
-        preview_every=_whole("preview_every", tensors.get("preview_every", torch.zeros(1)), 0, 10_000),
+        preview_every=preview_every,
     )
 
 

@@ -49,11 +49,12 @@ class InstructPix2Pix:
             steps={name: most_steps(name, self.scheduler_config) for name in CLASSES},
         )
         values = {**_DEFAULTS, **bundle.defaults}
+        own = name_of(self.scheduler_config)
         self._defaults = Defaults(
-            steps=int(values["steps"]),
+            steps=min(int(values["steps"]), self._limits.steps[own]),
             guidance=float(values["guidance"]),
             picture_guidance=float(values["picture_guidance"]),
-            scheduler=name_of(self.scheduler_config),
+            scheduler=own,
         )
 
     def request(self, tensors: Mapping[str, Tensor]) -> Request:

@@ -11,7 +11,7 @@ import torch
 import triton_python_backend_utils as pb
 
 from services.kept import Kept
-from services.refusal import Refusal
+from services.refusal import Refusal, refusal_for
 from services.runtime import housekeeping, orphan
 from services.runtime.tensors import Tensors, received, refused, response
 
@@ -65,12 +65,9 @@ class BatchDoor:
             return response(housekeeping.answer(self._facts(), tensors))
         except Refusal as refusal:
             return refused(refusal)
-        except torch.OutOfMemoryError:
+        except Exception as fault:  # must not end the process that serves everybody else
             pb.Logger.log_error(traceback.format_exc())
-            return refused(Refusal("BUSY", "not enough memory for this now; try again, or send less at once"))
-        except Exception:  # a fault of ours must not end the process that serves everybody else
-            pb.Logger.log_error(traceback.format_exc())
-            return refused(Refusal("INTERNAL", "the model failed at this; its log says why"))
+            return refused(refusal_for(fault))
 
     def _answered(self, tensors: Tensors) -> Tensors:
         if self._kept is None or (self._kept_for is not None and self._kept_for not in tensors):

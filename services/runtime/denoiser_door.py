@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from services.denoising.engine import Engine
 from services.denoising.family import Request
-from services.refusal import Refusal
+from services.refusal import Refusal, refusal_for
 from services.runtime import housekeeping, orphan
 from services.runtime.tensors import Tensors, received, refused, response
 
@@ -35,7 +36,7 @@ class Denoiser(Protocol):
 class DenoiserDoor:
     """Hands Triton's requests to the step loop, and the loop's answers back.
 
-    `execute` returns at once: whoever is let in is answered from the loop's own thread.
+    `execute` waits for nobody's steps: whoever is let in is answered from the loop's own thread.
     """
 
     def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
@@ -47,29 +48,30 @@ class DenoiserDoor:
     def admit(self, requests: Sequence[Any]) -> None:
         """Lets requests in or refuses them, each on its own."""
         for request in requests:
-            sender = request.get_response_sender()
+            caller = _Caller(request.get_response_sender())
             try:
-                self._admit(request, sender)
+                self._admit(request, caller)
             except Refusal as refusal:
-                sender.send(refused(refusal), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                caller.refuse(refusal)
+            except Exception as fault:  # must not end the process that serves everybody else
+                pb.Logger.log_error(traceback.format_exc())
+                caller.refuse(refusal_for(fault))
 
     def close(self) -> None:
         """Lets running trajectories finish."""
         self._engine.close()
 
-    def _admit(self, request: Any, sender: Any) -> None:
+    def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
         asked = housekeeping.question(tensors)
+        if asked is None:
+            self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
+            return
+        told = housekeeping.answer({**self._denoiser.facts(), "step": self._engine.now()}, tensors)
         if asked == "facts":
-            sender.send(
-                response(housekeeping.answer(self._denoiser.facts(), tensors)),
-                flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL,
-            )
-        elif asked == "probe":
-            told = housekeeping.answer(self._denoiser.facts(), tensors)
-            self._engine.admit(self._denoiser.probe(), _Prober(sender, told), urgent=True)
+            caller.answer(told)
         else:
-            self._engine.admit(self._denoiser.request(tensors), _Caller(sender), _deadline(request))
+            self._engine.admit(self._denoiser.probe(), _Prober(caller, told), urgent=True)
 
 
 class _Caller:
@@ -89,7 +91,11 @@ class _Caller:
         self._send(response(told))
 
     def finish(self, latents: Tensor, steps: int) -> None:
-        self._send(response({"progress": _progress(steps, steps), "latents": latents}), last=True)
+        self.answer({"progress": _progress(steps, steps), "latents": latents})
+
+    def answer(self, outputs: Tensors) -> None:
+        """The last reply."""
+        self._send(response(outputs), last=True)
 
     def refuse(self, refusal: Refusal) -> None:
         self._send(refused(refusal), last=True)
@@ -102,18 +108,23 @@ class _Caller:
             pb.Logger.log_warn(f"a reply could not be delivered: {fault}")
 
 
-class _Prober(_Caller):
+class _Prober:
     """Waits for the smallest request to come through, and then answers the probe."""
 
-    def __init__(self, sender: Any, told: Tensors) -> None:
-        super().__init__(sender)
-        self._told = told
+    def __init__(self, caller: _Caller, told: Tensors) -> None:
+        self._caller, self._told = caller, told
+
+    def gone(self) -> bool:
+        return self._caller.gone()
 
     def beat(self, done: int, of: int, preview: Tensor | None) -> None:
         """A probe is not told of its steps."""
 
     def finish(self, latents: Tensor, steps: int) -> None:
-        self._send(response(self._told), last=True)
+        self._caller.answer(self._told)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self._caller.refuse(refusal)
 
 
 def _progress(done: int, of: int) -> Tensor:

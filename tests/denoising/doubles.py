@@ -118,6 +118,7 @@ def engine(
     memory: int = 1 << 30,
     running: int = 64,
     waiting: int = 256,
+    step_seconds: float = 1e9,
     meter: Notes | None = None,
     clock=None,
 ) -> Engine:
@@ -125,7 +126,7 @@ def engine(
     seconds = {rows: 1.0 + 0.001 * rows for rows in range(1, best_rows + 1)}
     costs = Costs((Measured(16, seconds, 1 << 20),))
     clock_given = {} if clock is None else {"clock": clock}
-    limits = Limits(memory=memory, running=running, waiting=waiting)
+    limits = Limits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
     return Engine(family or Sketch(), costs, limits, meter or Notes(), **clock_given)
 
 

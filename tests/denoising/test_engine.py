@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.denoising.room import state_bytes
+from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal
 from tests.denoising.doubles import Listener, Notes, Sketch, engine, request, run_to_the_end
 
@@ -170,7 +172,120 @@ def test_a_failing_pass_ends_those_in_it_and_nobody_else():
         loop.admit(request(seed), asker)
     run_to_the_end(loop)
     assert [asker.refusal is None for asker in askers] == [True, False, True]
-    assert askers[1].refusal is not None and "fell over" in askers[1].refusal.message
+    assert askers[1].refusal is not None and askers[1].refusal.reason == "INTERNAL"
+
+
+def test_what_a_stranger_is_told_of_a_fault_holds_nothing_of_its_inside():
+    network, asker = Sketch(), Listener()
+    network.fails_at = 1
+    loop = engine(network)
+    loop.admit(request(), asker)
+    run_to_the_end(loop)
+    assert asker.refusal is not None and "fell over" not in asker.refusal.message
+
+
+def test_a_fault_in_one_trajectorys_own_step_is_no_other_ones(monkeypatch):
+    advance = Trajectory.advance
+
+    def stumbling(self, answers):
+        if self.request.seed == 1 and self.done == 2:
+            raise IndexError("beyond the last level")
+        advance(self, answers)
+
+    monkeypatch.setattr(Trajectory, "advance", stumbling)
+    loop, stumbles, beside = engine(), Listener(), Listener()
+    loop.admit(request(1), stumbles)
+    loop.admit(request(2), beside)
+    run_to_the_end(loop)
+    assert stumbles.refusal is not None and stumbles.refusal.reason == "INTERNAL"
+    assert beside.latents is not None
+
+
+@pytest.mark.parametrize("method", ["gone", "beat", "finish", "refuse"])
+def test_an_asker_that_fails_hurts_neither_the_loop_nor_its_neighbours(method):
+    class Broken(Listener):
+        pass
+
+    def fail(self, *_):
+        raise ValueError("no answer can be built")
+
+    setattr(Broken, method, fail)
+    loop, beside, later = engine(), Listener(), Listener()
+    loop.admit(request(1), Broken(), deadline=0.0 if method == "refuse" else float("inf"))
+    loop.admit(request(2), beside)
+    run_to_the_end(loop)
+    loop.admit(request(3), later)
+    run_to_the_end(loop)
+    assert beside.latents is not None and later.latents is not None
+
+
+def test_a_failure_of_the_loop_itself_sends_everyone_away_and_the_loop_goes_on():
+    told = threading.Event()
+
+    class Waiter(Listener):
+        def finish(self, latents, steps):
+            super().finish(latents, steps)
+            told.set()
+
+        def refuse(self, refusal):
+            super().refuse(refusal)
+            told.set()
+
+    notes = Notes()
+    stepped = notes.stepped
+    notes.stepped = lambda *_: 1 / 0
+    loop, first, second = engine(meter=notes), Waiter(), Waiter()
+    loop.start()
+    loop.admit(request(1), first)
+    assert told.wait(20)
+    assert first.refusal is not None and first.refusal.reason == "INTERNAL"
+    notes.stepped = stepped
+    told.clear()
+    loop.admit(request(2), second)
+    assert told.wait(20)
+    assert second.latents is not None
+    loop.close()
+
+
+def test_a_step_that_would_keep_everyone_waiting_too_long_is_refused():
+    loop = engine(step_seconds=2.0)
+    loop.admit(request(side=4), Listener())  # about a second, as measured at 4 x 4
+    with pytest.raises(
+        Refusal, match=r"INVALID_FIELD: source of 8 x 8 latents would take about \d+ s a step"
+    ):
+        loop.admit(request(side=8), Listener())
+
+
+def test_only_a_few_urgent_questions_are_taken_at_a_time():
+    loop, probes = engine(), [Listener() for _ in range(9)]
+    for probe in probes[:8]:
+        loop.admit(request(9, steps=1), probe, urgent=True)
+    with pytest.raises(Refusal, match="BUSY"):
+        loop.admit(request(9, steps=1), probes[8], urgent=True)
+    run_to_the_end(loop)
+    loop.admit(request(9, steps=1), probes[8], urgent=True)
+    run_to_the_end(loop)
+    assert all(probe.latents is not None for probe in probes)
+
+
+def test_the_loop_tells_how_long_its_pass_has_been_running():
+    now, told = [100.0], []
+    network = Sketch()
+    loop = engine(network, clock=lambda: now[0])
+    predict = network.predict
+
+    def slow(rows):
+        now[0] += 7.0
+        told.append(loop.now())
+        return predict(rows)
+
+    network.predict = slow
+    loop.admit(request(steps=1), Listener())
+    assert loop.now() == {"running_for": 0.0, "expected": 0.0}
+    loop.step()
+    assert told[0]["running_for"] == 7.0
+    assert told[0]["expected"] == pytest.approx(1.0, rel=0.1)
+    assert loop.now()["running_for"] == 0.0
 
 
 def test_answers_that_are_not_finite_are_an_error_not_a_picture():
@@ -206,7 +321,8 @@ def test_a_request_that_never_fits_says_so():
 
 def test_a_full_line_is_busy_until_somebody_leaves():
     notes = Notes()
-    loop = engine(waiting=2, running=1, meter=notes)
+    seconds = itertools.count()
+    loop = engine(waiting=2, running=1, meter=notes, clock=lambda: float(next(seconds)))
     askers = [Listener() for _ in range(4)]
     loop.admit(request(0, steps=3), askers[0])
     loop.step()
