@@ -42,11 +42,16 @@ def probe(client: InferenceServerClient, model: str, *, seconds: float) -> dict:
         known, facts = result.as_numpy("known"), result.as_numpy("facts")
     except InferenceServerException as fault:
         raise NotAlive(f"{model}: {fault.message()}") from fault
+    except ValueError as fault:
+        raise NotAlive(f"{model}: the answer to the probe cannot be read: {fault}") from fault
     if known is None or facts is None:
         raise NotAlive(f"{model}: the answer to the probe is incomplete")
     if not np.array_equal(known.reshape(-1), sent):
         raise Corrupted(f"{model}: numbers changed on their way through the model; is its NumPy below 2?")
-    return json.loads(facts.tobytes().decode())
+    try:
+        return dict(json.loads(facts.tobytes().decode()))
+    except (ValueError, TypeError) as fault:
+        raise NotAlive(f"{model}: its facts are no JSON object: {fault}") from fault
 
 
 def _question(known: np.ndarray, *, batched: bool) -> list[InferInput]:

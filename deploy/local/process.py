@@ -58,7 +58,10 @@ class Child:
 
     def last_words(self, lines: int = 20) -> str:
         """The end of its log."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError as fault:
+            return f"(its log cannot be read: {fault})"
         return "\n".join(text.splitlines()[-lines:])
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.loopback import triton_client
@@ -40,6 +41,7 @@ class Supervisor:
         self._url, self._models, self._restart = url, tuple(models), restart
         self._patience = patience or Patience()
         self._missed = dict.fromkeys(self._models, 0)
+        self._late = 0  # times in a row that the server itself did not answer in time
         self.repairs = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -55,9 +57,11 @@ class Supervisor:
     def look(self) -> None:
         """One round: probes every model and repairs what does not answer."""
         with triton_client(self._url) as client:
-            if not self._server_lives(client):
+            if self._server_is_gone(client):
                 log.warning("Triton does not answer; starting it again")
                 self._start_again()
+                return
+            if self._late:
                 return
             for model in self._models:
                 if not self._alive(client, model) and not self._reload(client, model):
@@ -65,11 +69,17 @@ class Supervisor:
                     self._start_again()
                     return
 
-    def _server_lives(self, client: InferenceServerClient) -> bool:
+    def _server_is_gone(self, client: InferenceServerClient) -> bool:
+        """True at once for one that cannot be reached; a late answer may only come from a busy machine."""
         try:
-            return client.is_server_live(client_timeout=self._patience.answer)
-        except InferenceServerException:
-            return False
+            live = client.is_server_live(client_timeout=self._patience.answer)
+        except InferenceServerException as fault:
+            late = fault.status() == str(grpc.StatusCode.DEADLINE_EXCEEDED)
+            self._late = self._late + 1 if late else 0
+            log.warning("Triton: %s (%d in a row)", fault.message(), self._late)
+            return not late or self._late >= self._patience.misses
+        self._late = 0
+        return not live
 
     def _alive(self, client: InferenceServerClient, model: str) -> bool:
         before = self._answers(client, model)
@@ -117,5 +127,6 @@ class Supervisor:
 
     def _start_again(self) -> None:
         self.repairs += 1
+        self._late = 0
         self._restart()
         self._missed = dict.fromkeys(self._models, 0)

@@ -137,7 +137,10 @@ class Triton:
             "INTARSIA_WEIGHTS": str(self.settings.weights.resolve()),
             **self.settings.environment,
         }
-        return Child(command, environment=environment, log=self.settings.work / "triton.log")
+        try:
+            return Child(command, environment=environment, log=self.settings.work / "triton.log")
+        except OSError as fault:
+            raise CannotStart(f"Triton cannot be started: {fault}") from fault
 
     def _all_ready(self, client: InferenceServerClient) -> bool:
         try:
@@ -184,14 +187,17 @@ def _link_backend(wheel: Path, backends: Path) -> Path:
     if not stub.exists():
         raise CannotStart(f"Triton has no stub for Python {version}; use 3.10, 3.11 or 3.12")
     folder = backends / "python"
-    folder.mkdir(parents=True, exist_ok=True)
     originals = [
         wheel / "backends/python/libtriton_python.so",
         wheel / "backends/python/triton_python_backend_utils.py",
         stub,
     ]
-    for original in originals:
-        link = folder / original.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(original)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for original in originals:
+            link = folder / original.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(original)
+    except OSError as fault:
+        raise CannotStart(f"the links for Triton's backend cannot be made: {fault}") from fault
     return backends.resolve()

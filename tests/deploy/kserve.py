@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,8 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     outputs: tuple[str, ...] = ("known", "facts")
     refusal: str = ""
     silent: bool = False
+    server_silent: bool = False
+    facts: str = '{"weights": "some"}'
     asked: int = 0
     answered: int = 0  # as its statistics tell; one more each time they are read if it `answers_others`
     answers_others: bool = False
@@ -31,6 +32,8 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     beyond_repair: bool = False
 
     def ServerLive(self, request, context):
+        while self.server_silent and context.is_active():
+            time.sleep(0.01)
         return service_pb2.ServerLiveResponse(live=True)
 
     def ServerReady(self, request, context):
@@ -81,7 +84,7 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.asked += 1
         sent = {told.name: raw for told, raw in zip(request.inputs, request.raw_input_contents, strict=True)}
         known = self.spoil(np.frombuffer(sent["known"], np.float32))
-        facts = np.frombuffer(json.dumps({"weights": "some"}).encode(), np.uint8)
+        facts = np.frombuffer(self.facts.encode(), np.uint8)
         response = service_pb2.ModelInferResponse(model_name=request.model_name)
         for name, wire_type, value in (("known", "FP32", known), ("facts", "UINT8", facts)):
             if name in self.outputs:

@@ -45,6 +45,13 @@ def test_half_an_answer_is_none(missing: str):
             probe(client, "any", seconds=10)
 
 
+@pytest.mark.parametrize("facts", ['{"weights"', "[1, 2]", "5", ""])
+def test_facts_that_are_none_are_no_sign_of_life(facts: str):
+    with serving(Scripted(facts=facts)) as url, InferenceServerClient(url) as client:
+        with pytest.raises(NotAlive, match="any: its facts are no JSON object"):
+            probe(client, "any", seconds=10)
+
+
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
 def test_a_dead_process_behind_a_model_is_named(decoupled: bool):
     words = "Stub process 'any_0_0' is not healthy."

@@ -137,6 +137,17 @@ def test_triton_finds_this_python_first_and_then_what_it_found_before(
     assert given["LD_LIBRARY_PATH"] == (f"{own}:{before}" if before else own)
 
 
+@pytest.mark.parametrize("in_the_way", ["triton/triton.log/", "triton/backends"])
+def test_what_keeps_triton_from_starting_is_said(tmp_path: Path, in_the_way: str):
+    """Whoever tries to start it again waits for it to go away."""
+    place = tmp_path / in_the_way
+    place.parent.mkdir()
+    place.mkdir() if in_the_way.endswith("/") else place.touch()
+    settings = TritonSettings(tmp_path / "triton", grpc_port=1, metrics_port=2, models=(), weights=tmp_path)
+    with pytest.raises(CannotStart, match=place.name):
+        triton.Triton(settings)
+
+
 def test_a_python_without_a_stub_is_explained(tmp_path: Path):
     with pytest.raises(CannotStart, match=r"Triton has no stub for Python 3\.\d+; use 3.10, 3.11 or 3.12"):
         triton._link_backend(tmp_path, tmp_path / "backends")

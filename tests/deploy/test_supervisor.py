@@ -96,6 +96,19 @@ def test_a_server_that_is_gone_is_started_again():
     assert restarts == ["restart"]
 
 
+def test_a_server_that_is_late_once_is_left_alone():
+    model = Scripted(server_silent=True)
+    with watched(model) as (supervisor, restarts):
+        supervisor.look()
+        model.server_silent = False
+        supervisor.look()
+        model.server_silent = True
+        supervisor.look()
+        assert restarts == []
+        supervisor.look()
+    assert restarts == ["restart"]
+
+
 def test_a_start_that_fails_is_tried_again():
     (free,) = choose_ports([0])
     stop, tries = threading.Event(), []
