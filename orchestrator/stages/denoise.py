@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intarsia.errors import InvalidRequest, ModelDown
+from intarsia.errors import ModelDown
 from orchestrator.stages.run import Run
 from orchestrator.stages.served import Served
 from orchestrator.triton.tensors import text
@@ -96,12 +96,6 @@ class InstructPix2Pix:
         Every step is reported to the run. Every so many steps `preview` is called with the clean latents
         as foreseen; it must return at once.
         """
-        known = (await self.weights()).schedulers
-        if noise.scheduler not in known:
-            raise InvalidRequest(
-                f"these weights are not run with {noise.scheduler}; choose one of {', '.join(known)}",
-                field="sampling.scheduler",
-            )
         inputs = {
             "source": source,
             "text": text_values,

@@ -11,6 +11,7 @@ from intarsia.canvas.crop import crop_around, working_size
 from intarsia.canvas.feather import feather
 from intarsia.canvas.inlay import inlay
 from intarsia.canvas.patch import cut, restore
+from intarsia.errors import InvalidRequest
 from orchestrator.stages.denoise import Noise, Weights
 from orchestrator.stages.text_encoder import Embedding
 from orchestrator.stages.together import together
@@ -155,6 +156,12 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
 
 def _decided(asked: Sampling, weights: Weights) -> Noise:
     """What was left open is chosen by the weights, and the seed drawn."""
+    scheduler = asked.scheduler or weights.scheduler
+    if scheduler not in weights.schedulers:
+        raise InvalidRequest(
+            f"these weights are not run with {scheduler}; choose one of {', '.join(weights.schedulers)}",
+            field="sampling.scheduler",
+        )
     return Noise(
         seed=secrets.randbits(63) if asked.seed is None else asked.seed,
         steps=weights.steps if asked.steps is None else asked.steps,
@@ -162,7 +169,7 @@ def _decided(asked: Sampling, weights: Weights) -> Noise:
         picture_guidance=(
             weights.picture_guidance if asked.picture_guidance is None else asked.picture_guidance
         ),
-        scheduler=asked.scheduler or weights.scheduler,
+        scheduler=scheduler,
         reproducible=asked.reproducible,
     )
 

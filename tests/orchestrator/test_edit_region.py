@@ -265,12 +265,15 @@ async def test_words_wait_for_weights_that_understand_them(
     assert job.failure.reason == "EMPTY_REGION" and "“nothing”" in job.failure.message
 
 
-async def test_a_scheduler_the_weights_do_not_have_is_refused(client: Client, picture: np.ndarray) -> None:
+async def test_a_scheduler_the_weights_do_not_have_is_refused_before_any_work(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
     name = await client.upload(png(picture))
     job = await client.finished(
         (await client.edit(click(name, sampling=ed.Sampling(scheduler=ed.SCHEDULER_UNIPC)))).name
     )
     assert job.failure.metadata["field"] == "sampling.scheduler" and "ddim, euler" in job.failure.message
+    assert triton.sam.pictures_received == 0 and not triton.text_encoder.asked
 
 
 async def test_a_denoiser_without_room_is_asked_again(
