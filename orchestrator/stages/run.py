@@ -38,7 +38,7 @@ class Run:
         self.deadline = deadline
         self.times: dict[str, float] = {}
         self._changed = changed
-        self._began = time.monotonic()
+        self._began: float | None = None  # with the first stage; before it a run waits for its turn
         self._stage, self._step, self._steps = "", 0, 0
         self._fraction, self._preview = 0.0, ""
         # When each of the latest steps ended: enough of them to even out the odd slow one.
@@ -48,6 +48,7 @@ class Run:
     def stage(self, name: str) -> Iterator[None]:
         """Times what happens inside and shows it as the stage being worked on."""
         began = time.monotonic()
+        self._began = began if self._began is None else self._began
         self._stage, self._step, self._steps = name, 0, 0
         self._ticks.clear()
         self._changed()
@@ -91,7 +92,7 @@ class Run:
             step = (self._ticks[-1] - self._ticks[0]) / (len(self._ticks) - 1)
             after = 1.0 - sum(SHARES[name] for name in _up_to(self._stage))
             return step * (self._steps - self._step) + step * self._steps * after / SHARES[self._stage]
-        if self._stage in ("decode", "inlay") and self._fraction > 0:
+        if self._began is not None and self._stage in ("decode", "inlay") and self._fraction > 0:
             return (time.monotonic() - self._began) * (1.0 - self._fraction) / self._fraction
         return None
 

@@ -416,3 +416,16 @@ def test_a_run_estimates_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     # Six steps of two seconds, and the stages after it in proportion.
     assert remaining == pytest.approx(12 + 20 * 0.10 / 0.76)
     assert run.times == {"segment": 1.0, "denoise": 8.0}
+
+
+def test_the_wait_for_its_turn_says_nothing_about_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("orchestrator.stages.run.time.monotonic", lambda: now[0])
+    run = Run(Deadline())
+    now[0] += 1000
+    with run.stage("denoise"):
+        now[0] += 90
+    with run.stage("decode"):
+        remaining = run.progress.remaining
+    # Ninety seconds for the first 0.90 of it.
+    assert remaining == pytest.approx(10)
