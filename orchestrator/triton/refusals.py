@@ -7,6 +7,7 @@ Triton has no code for it, by its words. Paths and tracebacks stay behind: they 
 
 from __future__ import annotations
 
+import logging
 import re
 
 from grpc import StatusCode as Code
@@ -23,6 +24,8 @@ from intarsia.errors import (
     TimeLimit,
     classes,
 )
+
+log = logging.getLogger(__name__)
 
 _REASONED = re.compile(r"([A-Z][A-Z_]+[A-Z]): (.*)", re.DOTALL)
 _PATH = re.compile(r"(?:/[\w.+-]+){2,}(?::\d+)?")
@@ -57,7 +60,9 @@ def explained(model: str, words: str, code: Code | None) -> IntarsiaError:
         if phrase in words:
             return kind(f"{model} does not answer ({clean}); try again in a moment", model=model)
     if code is Code.UNAVAILABLE:
-        return ModelDown(f"{model} is out of reach ({clean}); try again in a moment", model=model)
+        # The transport's words are about addresses inside.
+        log.warning("%s is out of reach: %s", model, words)
+        return ModelDown(f"{model} is out of reach; try again in a moment", model=model)
     if code is Code.DEADLINE_EXCEEDED:
         return TimeLimit(f"{model} did not finish within the time limit; allow more time", model=model)
     if code is Code.CANCELLED:

@@ -289,3 +289,10 @@ def test_paths_and_tracebacks_stay_behind() -> None:
     error = explained("vae", words, Code.INTERNAL)
     assert "/srv" not in error.message and "At:" not in error.message
     assert error.message.startswith("cannot open …")
+
+
+def test_addresses_stay_behind_and_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    words = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.3.7:8001: connect refused"
+    error = explained("sam", words, Code.UNAVAILABLE)
+    assert error.message == "sam is out of reach; try again in a moment"
+    assert "ipv4:10.0.3.7:8001" in caplog.text
