@@ -131,5 +131,5 @@ def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, comp
 
 def test_a_picture_too_large_for_the_memory_is_refused_for_good(door: Door, width):
     with door.stream(MODEL, edit_tensors(width, side=513)) as stream:
-        with pytest.raises(InferenceServerException, match="source must have sides of 1 to 512"):
+        with pytest.raises(InferenceServerException, match="source must have sides of 1 to 256"):
             stream.reply()
