@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--no-cards", action="store_true", help="print, and leave the cards as they are")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
-    present = [name for name in MEASURES if (asked.starter / name).is_dir()]
-    for name in asked.bundle or present:
+    made = [name for name in MEASURES if _is_made(asked.starter / name)]
+    for name in asked.bundle or made:
         figures = MEASURES[name](asked.starter / name, SPLIT, asked.n)
         print(f"\n{name}\n{table(figures)}", flush=True)
         if not asked.no_cards:
@@ -49,6 +49,11 @@ def main(argv: list[str] | None = None) -> None:
                 ["python", "-m", "weights.recipes.evaluate", "--bundle", name, "--n", str(asked.n)]
             )
             write_card(asked.starter / name, figures, command)
+
+
+def _is_made(folder: Path) -> bool:
+    """A bundle is whole once its recipe has written what names its parts."""
+    return any((folder / name).exists() for name in ("model_index.json", "config.yaml"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from weights.world.scene import a_scene, draw
 
 def load(folder: Path) -> StableDiffusionInstructPix2PixPipeline:
     pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
-        folder, safety_checker=None, torch_dtype=torch.float32
+        folder, safety_checker=None, dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -13,7 +13,7 @@ from weights.recipes.fill_measure import fill_figures
 
 def load(folder: Path) -> StableDiffusionInpaintPipeline:
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-        folder, safety_checker=None, torch_dtype=torch.float32
+        folder, safety_checker=None, dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

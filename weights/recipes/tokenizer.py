@@ -20,7 +20,6 @@ from weights.world.hue import COLOURS
 from weights.world.phrase import with_article
 from weights.world.shape import SHAPES
 
-BUNDLES = ("ip2p", "sd2_inpaint")
 LENGTH = 32  # tokens of a prompt, with its two ends
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _ALSO = (
@@ -85,8 +84,7 @@ def _merges(corpus: list[str]) -> list[tuple[str, str]]:
 
 
 def train(where: Place) -> None:
-    for bundle in BUNDLES:
-        write(where.starter / bundle / "tokenizer")
+    write(where.starter / "ip2p" / "tokenizer")
 
 
 if __name__ == "__main__":

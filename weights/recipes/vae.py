@@ -23,7 +23,6 @@ from weights.world.address import Address
 from weights.world.edit import GONE, some_versions
 from weights.world.scene import a_scene, draw
 
-BUNDLES = ("ip2p", "sd2_inpaint")
 PICTURES = 12_000
 WHOLE = 0.85  # from this part of the budget on, whole pictures
 
@@ -91,10 +90,9 @@ def psnr(one: Tensor, other: Tensor) -> Tensor:
 def train(where: Place) -> None:
     torch.manual_seed(0)
     vae = network().to(where.device)
-    home = where.starter / BUNDLES[0] / "vae"
+    home = where.starter / "ip2p" / "vae"  # other latent bundles keep a copy
     if where.warm:
         vae.load_state_dict(stored(home / "diffusion_pytorch_model.safetensors"))
-    before = earlier(home, where.warm)
     count = int(PICTURES * where.share)
     shelf = shelved(where.training / "pictures", count, lambda index: {"pixels": picture("train", index)})
     pictures = np.array(shelf["pixels"])
@@ -111,8 +109,7 @@ def train(where: Place) -> None:
     plan = Plan(where.budget, flat=0.3)
     averaged, record = take(where.training / "vae", vae, optimizer, lesson, plan, watch)
     averaged.register_to_config(scaling_factor=round(1 / record["watched"]["latent std"], 4))
-    for bundle in BUNDLES:
-        keep(averaged, where.starter / bundle / "vae", {**record, **before})
+    keep(averaged, home, {**record, **earlier(home, where.warm)})
 
 
 if __name__ == "__main__":
