@@ -75,9 +75,7 @@ class Sam:
             )
         key = await asyncio.to_thread(picture_key, picture)
         reply = await self._ask(picture, key, _prompt(selector, *picture.shape[:2]))
-        masks = await asyncio.to_thread(reply["masks"].astype, np.float32)
-        scores = (float(score) for score in reply["scores"])
-        return [Candidate(mask, score) for mask, score in zip(masks, scores, strict=True)]
+        return await asyncio.to_thread(_candidates, reply)
 
     async def _ask(self, picture: np.ndarray, key: bytes, prompt: Tensors) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
@@ -91,6 +89,12 @@ class Sam:
         reply = await self.served.infer({"picture": picture, **prompt}, deadline=self.run.deadline)
         self.sent.add(key)
         return reply
+
+
+def _candidates(reply: Tensors) -> list[Candidate]:
+    """Each with memory of its own, so that keeping one does not keep all."""
+    found = zip(reply["masks"], reply["scores"], strict=True)
+    return [Candidate(mask.astype(np.float32), float(score)) for mask, score in found]
 
 
 def _prompt(selector: Clicks | Box | Words, height: int, width: int) -> Tensors:

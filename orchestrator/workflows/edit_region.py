@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intarsia.canvas.box import PixelBox
 from intarsia.canvas.crop import crop_around, working_size
@@ -94,7 +94,8 @@ async def edit_region(request: EditRegion, at: Stages) -> Edited:
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
-        selection = await select(picture, request.place, at)
+        # The candidates are as large as the picture, and of no more use.
+        selection = replace(await select(picture, request.place, at), candidates=())
         region = await keep(selection.mask, selection.score, at)
         crop = await asyncio.to_thread(crop_around, selection.mask, context=request.cut.context)
         working = working_size(

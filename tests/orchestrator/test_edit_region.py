@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import weakref
 from typing import Any
 
 import cv2
@@ -19,6 +21,7 @@ from intarsia.v1 import region_pb2 as rg
 from orchestrator.artifacts.disk import DiskStore
 from orchestrator.artifacts.picture import Limits
 from orchestrator.stages.pictures import Pictures
+from orchestrator.stages.sam import Sam
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
 
@@ -401,6 +404,25 @@ async def test_once_the_result_is_kept_no_model_is_needed(
     _, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
     result = await edited(client, click(await client.upload(png(picture))))
     assert sorted(result.manifest.weights) == ["ip2p_unet", "sam", "text_encoder", "vae"]
+
+
+async def test_candidates_that_were_not_chosen_are_dropped_before_the_long_part(
+    client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates: list[weakref.ref[np.ndarray]] = []
+    segment = Sam.segment
+
+    async def noting(*args: Any) -> Any:
+        found = await segment(*args)
+        candidates.extend(weakref.ref(one.mask if one.mask.base is None else one.mask.base) for one in found)
+        return found
+
+    monkeypatch.setattr(Sam, "segment", noting)
+    triton.ip2p_unet.hold_at = 0
+    await client.edit(click(await client.upload(png(picture))))
+    await triton.ip2p_unet.held.wait()
+    gc.collect()
+    assert [candidate() is None for candidate in candidates] == [False, True]  # the first was chosen
 
 
 async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: np.ndarray) -> None:
