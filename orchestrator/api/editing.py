@@ -7,6 +7,7 @@ import grpc
 from intarsia.canvas.region import MaskPicture
 from intarsia.v1 import editing_pb2, jobs_pb2
 from intarsia.v1 import editing_pb2_grpc as rpc
+from orchestrator import logs
 from orchestrator.api import fields, wire
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.jobs.job import Jobs
@@ -25,11 +26,11 @@ class Editing(rpc.EditingServicer):
         await self._store.describe(asked.picture)
         if isinstance(asked.place.region.selector, MaskPicture):
             await self._store.describe(asked.place.region.selector.artifact)
-        return wire.job(
-            await self._jobs.submit(
-                "EditRegion",
-                asked,
-                request_id=fields.request_id(request.request_id),
-                time_limit=fields.seconds(request, "time_limit"),
-            )
+        job = await self._jobs.submit(
+            "EditRegion",
+            asked,
+            request_id=fields.request_id(request.request_id),
+            time_limit=fields.seconds(request, "time_limit"),
         )
+        logs.job.set(job.name)
+        return wire.job(job)

@@ -10,6 +10,7 @@ import grpc
 
 from intarsia.v1 import jobs_pb2 as pb
 from intarsia.v1 import jobs_pb2_grpc as rpc
+from orchestrator import logs
 from orchestrator.api import fields, wire
 from orchestrator.jobs import job as jobs
 
@@ -24,7 +25,7 @@ class Jobs(rpc.JobsServicer):
         self._ending: set[asyncio.Future[jobs.Job]] = set()
 
     async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return wire.job(await self._jobs.get(fields.job(request.name, "name")))
+        return wire.job(await self._jobs.get(_named(request)))
 
     async def ListJobs(
         self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
@@ -39,7 +40,7 @@ class Jobs(rpc.JobsServicer):
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.Job]:
-        name = fields.job(request.name, "name")
+        name = _named(request)
         await self._jobs.get(name)
         if request.cancel_on_disconnect:
             # However the stream ends; a job that is finished by then does not mind.
@@ -49,9 +50,16 @@ class Jobs(rpc.JobsServicer):
                 yield wire.job(state)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return wire.job(await self._jobs.cancel(fields.job(request.name, "name")))
+        return wire.job(await self._jobs.cancel(_named(request)))
 
     def _cancel(self, name: str) -> None:
         ending = asyncio.ensure_future(self._jobs.cancel(name))
         self._ending.add(ending)  # the loop itself keeps tasks only weakly
         ending.add_done_callback(self._ending.discard)
+
+
+def _named(request: pb.GetJobRequest | pb.WatchJobRequest | pb.CancelJobRequest) -> str:
+    """The job a request is about, which the log tells from now on."""
+    name = fields.job(request.name, "name")
+    logs.job.set(name)
+    return name

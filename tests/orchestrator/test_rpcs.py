@@ -28,6 +28,7 @@ from intarsia.v1 import artifacts_pb2 as ar
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
+from orchestrator import logs
 from orchestrator.triton.tensors import Tensors
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
@@ -253,6 +254,28 @@ async def test_every_call_is_counted_and_logged(client: Client, caplog: pytest.L
     assert count("NOT_FOUND") == before + 1
     (line,) = [record for record in caplog.records if getattr(record, "facts", {}).get("rpc") == "GetJob"]
     assert line.facts["status"] == "NOT_FOUND" and line.facts["reason"] == "NOT_FOUND"  # type: ignore[attr-defined]
+
+
+async def test_calls_about_a_job_are_logged_with_its_name(client: Client, picture: np.ndarray) -> None:
+    told: dict[str, str] = {}
+
+    def note(record: logging.LogRecord) -> bool:
+        told[getattr(record, "facts", {}).get("rpc", "")] = logs.job.get()
+        return True
+
+    log = logging.getLogger("orchestrator.api.interceptor")
+    log.setLevel(logging.INFO)
+    log.addFilter(note)
+    try:
+        name = (await client.edit(click(await client.upload(png(picture))))).name
+        await client.jobs.GetJob(jb.GetJobRequest(name=name))
+        await client.finished(name)
+        await client.jobs.CancelJob(jb.CancelJobRequest(name=name))
+    finally:
+        log.removeFilter(note)
+        log.setLevel(logging.NOTSET)
+    calls = ("EditRegion", "GetJob", "WatchJob", "CancelJob")
+    assert told == {"UploadArtifact": "", **dict.fromkeys(calls, name)}
 
 
 async def test_stages_models_and_jobs_are_measured(client: Client, picture: np.ndarray) -> None:
