@@ -16,7 +16,7 @@ import grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.loopback import triton_client
-from deploy.local.probe import NotAlive, probe
+from deploy.local.probe import NotAlive, Silent, in_a_long_step, probe
 from deploy.local.triton import CannotStart
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,10 @@ class Supervisor:
         except NotAlive as fault:
             if self._answers(client, model) > before:
                 log.info("%s is too busy for a probe, but answers others", model)
+                self._missed[model] = 0
+                return True
+            if isinstance(fault, Silent) and in_a_long_step(client, model, seconds=self._patience.answer):
+                log.info("%s is too busy for a probe, but in a step that may take so long", model)
                 self._missed[model] = 0
                 return True
             self._missed[model] += 1

@@ -73,7 +73,7 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelStreamInfer(self, requests, context):
         for request in requests:
-            if self.silent:
+            if self.silent and b'"probe"' in request.raw_input_contents:
                 continue
             if self.refusal:
                 yield service_pb2.ModelStreamInferResponse(error_message=self.refusal)
@@ -83,7 +83,7 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _answer(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
         self.asked += 1
         sent = {told.name: raw for told, raw in zip(request.inputs, request.raw_input_contents, strict=True)}
-        known = self.spoil(np.frombuffer(sent["known"], np.float32))
+        known = self.spoil(np.frombuffer(sent.get("known", b""), np.float32))
         facts = np.frombuffer(self.facts.encode(), np.uint8)
         response = service_pb2.ModelInferResponse(model_name=request.model_name)
         for name, wire_type, value in (("known", "FP32", known), ("facts", "UINT8", facts)):

@@ -66,6 +66,13 @@ def test_silence_is_not_waited_for_longer_than_allowed():
             probe(client, "any", seconds=0.5)
 
 
+def test_the_command_takes_a_long_step_for_a_sign_of_life(capsys: pytest.CaptureFixture[str]):
+    facts = '{"step": {"running_for": 20, "expected": 15}}'
+    with serving(Scripted(decoupled=True, silent=True, facts=facts)) as url:
+        assert main([url, "any", "--seconds", "0.5"]) == 0
+    assert capsys.readouterr().out == "any: in a long step\n"
+
+
 def test_a_proxy_for_the_rest_of_the_world_is_not_asked(monkeypatch: pytest.MonkeyPatch):
     for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)

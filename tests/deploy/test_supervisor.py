@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,30 @@ def test_one_that_answers_others_is_busy_and_not_stuck():
 
 def test_a_stuck_step_loop_is_not_excused_by_those_it_refuses():
     model = Scripted(decoupled=True, silent=True, answers_others=True)
+    with watched(model) as (supervisor, _):
+        supervisor.look()
+        supervisor.look()
+    assert model.changes == ["unload", "load"]
+
+
+def in_step(running_for: float, expected: float) -> str:
+    return json.dumps({"step": {"running_for": running_for, "expected": expected}})
+
+
+@pytest.mark.parametrize(("running_for", "expected"), [(59, 0.1), (290, 30)])
+def test_one_in_a_long_step_is_not_stuck(running_for: float, expected: float):
+    model = Scripted(decoupled=True, silent=True, facts=in_step(running_for, expected))
+    with watched(model) as (supervisor, _):
+        for _ in range(3):
+            supervisor.look()
+    assert model.changes == []
+
+
+@pytest.mark.parametrize(
+    "facts", [in_step(61, 0.1), in_step(310, 30), in_step(0, 0), '{"step": {"running_for": "long"}}', "{}"]
+)
+def test_one_that_is_silent_without_such_an_excuse_is_loaded_again(facts: str):
+    model = Scripted(decoupled=True, silent=True, facts=facts)
     with watched(model) as (supervisor, _):
         supervisor.look()
         supervisor.look()
