@@ -45,11 +45,9 @@ def convert(
             network = hollow(component, plan.config(component)).state_dict()
             found = _gathered(component, network, stored, source)
             write_json(part / component / "config.json", plan.config(component))
-            file = (
-                "model.safetensors" if component == "text_encoder" else "diffusion_pytorch_model.safetensors"
-            )
             write_tensors(
-                part / component / file, {name: _cast(value, dtype) for name, value in found.items()}
+                part / component / FILES[component],
+                {_published(component, name): _cast(value, dtype) for name, value in found.items()},
             )
         _copy_tokenizer(tokenizer, part / "tokenizer")
         write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())

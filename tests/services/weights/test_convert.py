@@ -60,6 +60,21 @@ def test_every_tensor_of_a_checkpoint_arrives_and_averages_are_preferred(configs
     assert {path.name for path in tmp_path.iterdir()} == {"edit.ckpt", "ip2p"}
 
 
+def test_a_bundle_is_laid_out_as_published_ones_are(configs, tokenizer, state, tmp_path):
+    """Readers older than ours know the text encoder's tensors by the names they were published with."""
+    file = saved({"state_dict": state}, tmp_path / "edit.ckpt")
+    bundle = instruct_pix2pix.convert(file, tmp_path / "ip2p", tokenizer=tokenizer, config=configs)
+    files = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.glob("*/*.safetensors")}
+    assert files == {
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    }
+    stored = load_file(bundle.folder / "text_encoder" / "model.safetensors")
+    assert "text_model.embeddings.token_embedding.weight" in stored
+    assert all(name.startswith("text_model.") for name in stored)
+
+
 def test_without_averages_the_last_weights_are_taken(configs, tokenizer, tmp_path):
     raw = original.drawn(configs, 1)
     file = tmp_path / "edit.safetensors"
