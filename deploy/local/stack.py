@@ -49,7 +49,9 @@ class StackSettings:
 class Stack:
     """Everything running; a context manager that ends it all.
 
-    Start and stop it from the same long-lived thread: the children are bound to it.
+    Nothing runs before `start`. Start it from a thread that lives as long as it should, for the children end
+    with the thread that started them; a Triton that was started again is bound to the supervisor's, which
+    lives until `stop`. Stop it from any thread.
     """
 
     def __init__(self, settings: StackSettings) -> None:
@@ -112,6 +114,7 @@ class Stack:
             raise
 
     def _start(self) -> None:
+        self.triton.start()
         self.triton.wait_ready()
         with triton_client(self.triton.url) as client:
             for model in self.settings.models:

@@ -48,7 +48,7 @@ class TritonSettings:
 
 
 class Triton:
-    """A running server."""
+    """A server: nothing runs before `start`, and nothing after `stop`."""
 
     def __init__(self, settings: TritonSettings) -> None:
         self.settings = settings
@@ -57,17 +57,31 @@ class Triton:
         self._shared = f"intarsia-{uuid.uuid4().hex[:12]}-"
         self._stopped = False
         self._changing = threading.Lock()  # the owner may stop what a supervisor is about to restart
-        self._child = self._start()
+        self._child: Child | None = None
 
     @property
     def pid(self) -> int:
         """The server's process, which leads the group that its stubs belong to."""
-        return self._child.pid
+        return self._running.pid
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return self._child.exit_code
+        return self._running.exit_code
+
+    @property
+    def _running(self) -> Child:
+        if self._child is None:
+            raise CannotStart("Triton was not started")
+        return self._child
+
+    def start(self) -> None:
+        """Starts it; `wait_ready` tells when its models are loaded."""
+        with self._changing:
+            if self._stopped:
+                raise CannotStart("Triton was stopped")
+            if self._child is None:
+                self._child = self._launch()
 
     def wait_ready(self, seconds: float = 300.0) -> None:
         """Returns once every model is loaded; raises CannotStart with the server's last words."""
@@ -75,15 +89,17 @@ class Triton:
         with triton_client(self.url) as client:
             while not self._all_ready(client):
                 if self.exit_code is not None:
-                    raise CannotStart(f"Triton ended while loading:\n{self._child.last_words()}")
+                    raise CannotStart(f"Triton ended while loading:\n{self._running.last_words()}")
                 if time.monotonic() > deadline:
                     with self._changing:
                         self._end(grace=0)  # not for good: whoever looks after it may try again
-                    raise CannotStart(f"Triton was not ready in {seconds:.0f} s:\n{self._child.last_words()}")
+                    raise CannotStart(
+                        f"Triton was not ready in {seconds:.0f} s:\n{self._running.last_words()}"
+                    )
                 time.sleep(0.1)  # Triton offers no event for this, only the question
 
     def stop(self) -> int:
-        """Lets requests under way finish, then ends the server and every stub."""
+        """Lets requests under way finish, then ends the server and every stub; 0 if there was none."""
         self._stopped = True
         with self._changing:
             return self._end(grace=self.settings.exit_seconds + 5)
@@ -94,16 +110,16 @@ class Triton:
             self._end(grace=self.settings.exit_seconds + 5)
             if self._stopped:
                 raise CannotStart("Triton was stopped")
-            self._child = self._start()
+            self._child = self._launch()
 
     def _end(self, grace: float) -> int:
         """Ends the group, and gives back the shared memory that a killed stub leaves behind."""
-        code = self._child.stop(grace)
+        code = self._child.stop(grace) if self._child is not None else 0
         for region in Path("/dev/shm").glob(self._shared + "*"):
             region.unlink(missing_ok=True)
         return code
 
-    def _start(self) -> Child:
+    def _launch(self) -> Child:
         wheel = _wheel()
         backends = _link_backend(wheel, self.settings.work / "backends")
         command = [

@@ -98,6 +98,9 @@ def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, mon
         def __init__(self, settings: object) -> None:
             self.url = url
 
+        def start(self) -> None:
+            """It was."""
+
         def wait_ready(self) -> None:
             """It is."""
 

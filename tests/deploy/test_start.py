@@ -16,7 +16,7 @@ import pytest
 from deploy.local import __main__ as up
 from deploy.local import demo, triton
 from deploy.local.ports import PortTaken, choose_ports
-from deploy.local.stack import StackSettings
+from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import CannotStart, TritonSettings
 
 
@@ -84,6 +84,19 @@ def test_a_stack_takes_the_cores_it_may_use_and_no_others(tmp_path: Path):
         os.sched_setaffinity(0, allowed)
 
 
+def test_a_stack_that_is_never_started_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started = []
+    monkeypatch.setattr(triton, "Child", lambda command, **_: started.append(command))
+    made = Stack(StackSettings(data=tmp_path / "data", weights=tmp_path))
+    made.stop()
+    assert started == [] and not (tmp_path / "data").exists()
+    with pytest.raises(CannotStart, match="was stopped"):
+        made.start()
+    assert started == []
+
+
 def test_ports_that_are_chosen_differ_and_keep_the_wishes():
     free = choose_ports([0, 0, 0])
     assert len(set(free)) == 3 and all(free)
@@ -132,7 +145,7 @@ def test_triton_finds_this_python_first_and_then_what_it_found_before(
     else:
         monkeypatch.setenv("LD_LIBRARY_PATH", before)
     settings = TritonSettings(work=tmp_path, grpc_port=1, metrics_port=2, models=(), weights=tmp_path)
-    triton.Triton(settings)
+    triton.Triton(settings).start()
     own = str(triton._libpython().parent)
     assert given["LD_LIBRARY_PATH"] == (f"{own}:{before}" if before else own)
 
@@ -145,7 +158,7 @@ def test_what_keeps_triton_from_starting_is_said(tmp_path: Path, in_the_way: str
     place.mkdir() if in_the_way.endswith("/") else place.touch()
     settings = TritonSettings(tmp_path / "triton", grpc_port=1, metrics_port=2, models=(), weights=tmp_path)
     with pytest.raises(CannotStart, match=place.name):
-        triton.Triton(settings)
+        triton.Triton(settings).start()
 
 
 def test_a_python_without_a_stub_is_explained(tmp_path: Path):
