@@ -36,6 +36,7 @@ _MANY = 1 << 20  # bytes; packing more is noticed by whoever else the event loop
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),  # models are neighbours, whatever leads out into the world
     # A restarted Triton is found again within two seconds; gRPC's own habit is to wait up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
