@@ -61,7 +61,8 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
     before = sample()
     Image.fromarray(before).save(out / "before.png")
-    where = intarsia.click(CIRCLE.x, CIRCLE.y)
+    # A little beyond the outline that was found, so that none of the old colour is left along it.
+    where = intarsia.click(CIRCLE.x, CIRCLE.y).grown(3).feathered(3)
     with said(f"selecting the region at ({CIRCLE.x:.0f}, {CIRCLE.y:.0f})"):
         found = client.segment_region(out / "before.png", where).region
     client.download(found.mask, to=out / "mask.png")
