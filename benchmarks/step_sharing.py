@@ -4,16 +4,15 @@
 
 Every client asks for a picture, waits for it, and asks for the next. The two engines share the network,
 the costs measured on it and the thread they step in, and take turns. A round's ratio is the pictures per
-second of the free engine over those of the other. On one thread the time on the processor is compared
-instead of the time on the wall: what other programs take meanwhile is no property of either. Large sides
-are asked for by the most clients alone, as little more is to be seen there.
+second of the free engine over those of the other. What the threads of a step were kept waiting for a
+processor by other programs is taken off on both sides: it is no property of either. Large sides are asked
+for by the most clients alone, as little more is to be seen there.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from services.denoising.costs import Costs, measure
 from services.denoising.engine import Engine, Limits
 from services.denoising.family import Request
 from services.denoising.room import memory_for_work
+from services.denoising.stopwatch import timed
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 from services.weights.bundle import Bundle
@@ -77,17 +77,20 @@ class RowsMeter:
         """Every request finishes, else `refuse` is called."""
 
 
-def pictures_per_second(
-    engine: Engine, requests: list[Request], clients: int, clock: Callable[[], float]
-) -> float:
+def pictures_per_second(engine: Engine, requests: list[Request], clients: int) -> float:
     """A closed loop from the first question to the last answer."""
     waiting = iter(requests)
-    started = clock()
     for _ in range(clients):
         Client(engine, waiting)
-    while engine.step():
-        pass
-    return len(requests) / (clock() - started)
+    seconds, going = 0.0, True
+
+    def step() -> None:
+        nonlocal going
+        going = engine.step()
+
+    while going:
+        seconds += timed(step)
+    return len(requests) / seconds
 
 
 def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed: int) -> list[Request]:
@@ -124,14 +127,12 @@ class Pair:
         return {"rows_p50": percentile(self._meter.rows, 0.5)}
 
 
-def rounds_of(
-    pair: Pair, work: list[Request], clients: int, rounds: int, clock: Callable[[], float]
-) -> tuple[list[float], list[float]]:
+def rounds_of(pair: Pair, work: list[Request], clients: int, rounds: int) -> tuple[list[float], list[float]]:
     """Pictures per second of both, round by round; whoever went first goes second next time."""
     rates: tuple[list[float], list[float]] = ([], [])
     for number in range(-1, rounds):
         for which in (0, 1) if number % 2 else (1, 0):
-            rate = pictures_per_second(pair.engines[which], work, clients, clock)
+            rate = pictures_per_second(pair.engines[which], work, clients)
             if number >= 0:  # the first round only warms up
                 rates[which].append(rate)
     return rates
@@ -159,7 +160,6 @@ def main(argv: list[str] | None = None) -> int:
     made.add_argument("--steps", type=int, default=2, help="of each picture; one on large sides")
     options = parsed(made, argv)
     torch.set_num_threads(options.threads)
-    clock = time.thread_time if options.threads == 1 else time.perf_counter
     bundle = Bundle.open(options.weights / "ip2p")
     family = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32)
     memory = memory_for_work(family.device)
@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
             work = requests_of(family, side, clients, 1 if large else options.steps, options.seed)
             rounds = min(options.rounds, 3) if large else options.rounds
             engines = Pair(family, costs, memory)
-            rates = rounds_of(engines, work, clients, rounds, clock)
+            rates = rounds_of(engines, work, clients, rounds)
             bar = PAYS if clients >= MANY and not large else COSTS_NOTHING
             report.add(
                 side=side,
@@ -185,7 +185,6 @@ def main(argv: list[str] | None = None) -> int:
                 rows_worth=costs.rows_for(side * side),
                 **engines.rows(),
                 **compared(*rates, bar),
-                clock="processor" if clock is time.thread_time else "wall",
             )
     print(report.write(options.out))
     return 0 if verdicts(report.lines) or not options.strict else 1

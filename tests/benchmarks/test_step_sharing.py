@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from benchmarks.step_sharing import RowsMeter, compared, pictures_per_second
@@ -14,7 +12,7 @@ def test_every_client_asks_again_until_all_is_made():
     meter = RowsMeter()
     loop = engine(Sketch(), best_rows=24, meter=meter)
     work = [request(seed, steps=2) for seed in range(7)]
-    assert pictures_per_second(loop, work, 3, time.perf_counter) > 0
+    assert pictures_per_second(loop, work, 3) > 0
     # Two rows a picture: three clients share twice two passes, the seventh picture has its own two.
     assert meter.rows == [6, 6, 6, 6, 2, 2]
 
@@ -22,7 +20,7 @@ def test_every_client_asks_again_until_all_is_made():
 def test_an_engine_limited_to_one_shares_nothing():
     meter = RowsMeter()
     loop = engine(Sketch(), best_rows=24, running=1, meter=meter)
-    pictures_per_second(loop, [request(seed, steps=2) for seed in range(4)], 4, time.perf_counter)
+    pictures_per_second(loop, [request(seed, steps=2) for seed in range(4)], 4)
     assert meter.rows == [2] * 8
 
 
@@ -36,4 +34,4 @@ def test_a_ratio_is_that_of_the_median_round():
 def test_a_refused_request_ends_the_measurement():
     loop = engine(Sketch(), waiting=1)
     with pytest.raises(Exception, match="no room"):
-        pictures_per_second(loop, [request(seed) for seed in range(3)], 3, time.perf_counter)
+        pictures_per_second(loop, [request(seed) for seed in range(3)], 3)
