@@ -13,7 +13,7 @@ RPCS_OPEN = Gauge("intarsia_rpcs_open", "Calls under way.", ["method"])
 
 MODEL_CALLS = Counter("intarsia_model_calls", "Requests and streams sent to a model.", ["model"])
 MODEL_ERRORS = Counter("intarsia_model_errors", "Those that failed, by reason.", ["model", "reason"])
-MODEL_STALLS = Counter("intarsia_model_stalls", "Streams given up because nothing came.", ["model"])
+MODEL_STALLS = Counter("intarsia_model_stalls", "Calls given up because nothing came.", ["model"])
 MODEL_SECONDS = Histogram("intarsia_model_seconds", "Time a model took.", ["model"], buckets=_SHORT)
 
 STAGE_SECONDS = Histogram("intarsia_stage_seconds", "Time a stage took.", ["stage"], buckets=_LONG)

@@ -49,9 +49,11 @@ class Settings:
     wait_away: float
     # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream silent for so many times
     # its longest step, but for at least so long, counts as dead; its first reply may take longer.
+    # INTARSIA_STALL_ANSWER_SECONDS: so does a model that has not answered a single question by then.
     stall_steps: float
     stall_floor: float
     stall_first: float
+    stall_answer: float
     # INTARSIA_DRAIN_SECONDS: time for running jobs to finish when the server is asked to stop.
     grace: float
     # INTARSIA_LOG_LEVEL: debug, info, warning or error.
@@ -81,6 +83,7 @@ class Settings:
             stall_steps=read("STALL_STEPS", "10", _positive),
             stall_floor=read("STALL_FLOOR_SECONDS", "30", _positive),
             stall_first=read("STALL_FIRST_SECONDS", "120", _positive),
+            stall_answer=read("STALL_ANSWER_SECONDS", "300", _positive),
             grace=read("DRAIN_SECONDS", "30", _positive),
             log_level=read("LOG_LEVEL", "info", _level),
             ready_file=read("READY_FILE", "", lambda text: Path(text) if text else None),

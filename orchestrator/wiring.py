@@ -39,7 +39,10 @@ class Orchestrator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         patience = Patience(
-            steps=settings.stall_steps, floor=settings.stall_floor, first=settings.stall_first
+            steps=settings.stall_steps,
+            floor=settings.stall_floor,
+            first=settings.stall_first,
+            answer=settings.stall_answer,
         )
         endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, patience)

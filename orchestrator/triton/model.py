@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
@@ -70,14 +70,18 @@ class Model:
     async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
         """One question, one answer. Cancelling the caller cancels the request in Triton."""
         for address, no_other in self._in_turn():
-            seconds = deadline.remaining()
+            seconds, longest = deadline.remaining(), self._patience.answer
+            hurried = seconds is not None and seconds <= longest
             size = sum(tensor.nbytes for tensor in inputs.values())
             message = await _aside(size, partial(to_bytes, self.name, inputs, seconds=seconds))
             with _counted(self.name) as count:
                 try:
-                    reply = await address.infer(message, timeout=seconds)
+                    reply = await address.infer(message, timeout=seconds if hurried else longest)
                 except grpc.aio.AioRpcError as error:
-                    refusal = explained(self.name, error.details() or "", error.code())
+                    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not hurried:
+                        refusal: IntarsiaError = self._stalled(longest)
+                    else:
+                        refusal = explained(self.name, error.details() or "", error.code())
                     count.failed(refusal)
                     if not isinstance(refusal, ModelDown) or no_other:
                         raise refusal from None
@@ -120,7 +124,7 @@ class Model:
         seconds = deadline.remaining()
         call = address.stub.ModelStreamInfer(timeout=seconds)
         try:
-            await call.write(request(self.name, inputs, seconds=seconds))
+            await self._in_time(call, call.write(request(self.name, inputs, seconds=seconds)), pulse)
             while (reply := await self._next(call, pulse)) is not None:
                 pulse.beat()
                 if reply.error_message or is_last(reply.infer_response):
@@ -141,32 +145,38 @@ class Model:
     async def _say_goodbye(self, call: Any, pulse: Pulse) -> None:
         """Closes the request side and hears the stream end. All is said: what breaks now spoils nothing."""
         try:
-            await call.done_writing()
+            await self._in_time(call, call.done_writing(), pulse)
             await self._next(call, pulse)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, IntarsiaError) as error:
             log.warning("after its last reply the stream of %s broke: %s", self.name, error)
 
     async def _next(self, call: Any, pulse: Pulse) -> kserve.ModelStreamInferResponse | None:
         """The next reply, None after the last one; ModelDown if it does not come in good time."""
-        allowance = pulse.allowance()
-        # Read in a task of its own: a read that ends because its call was cancelled must not look like a
-        # cancel of the one who listens, nor may waiting with a time limit swallow one.
-        reader = asyncio.ensure_future(call.read())
-        try:
-            await asyncio.wait({reader}, timeout=allowance)
-        finally:
-            silent = not reader.done()
-            reader.cancel()
-        if silent:
-            metrics.MODEL_STALLS.labels(self.name).inc()
-            raise ModelDown(
-                f"no sign of life from {self.name} for {allowance:.3g} s; try again in a moment",
-                model=self.name,
-            )
-        if reader.cancelled():
-            raise explained(self.name, await call.details() or "", grpc.StatusCode.CANCELLED)
-        reply = reader.result()
+        reply = await self._in_time(call, call.read(), pulse)
         return None if reply is grpc.aio.EOF else reply
+
+    async def _in_time(self, call: Any, work: Coroutine[Any, Any, Any], pulse: Pulse) -> Any:
+        """What reading from a call, or writing to it, gives; ModelDown if it takes too long."""
+        allowance = pulse.allowance()
+        # In a task of its own: what ends because its call was cancelled must not look like a cancel of
+        # the one who listens, nor may waiting with a time limit swallow one.
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=allowance)
+        finally:
+            silent = not task.done()
+            task.cancel()
+        if silent:
+            raise self._stalled(allowance)
+        if task.cancelled():
+            raise explained(self.name, await call.details() or "", grpc.StatusCode.CANCELLED)
+        return task.result()
+
+    def _stalled(self, seconds: float) -> ModelDown:
+        metrics.MODEL_STALLS.labels(self.name).inc()
+        return ModelDown(
+            f"no sign of life from {self.name} for {seconds:.3g} s; try again in a moment", model=self.name
+        )
 
     def _in_turn(self) -> Iterator[tuple[Address, bool]]:
         """Every address once, beginning with the one whose turn it is; and whether it is the last."""

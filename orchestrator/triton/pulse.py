@@ -1,6 +1,6 @@
-"""The stall timer: how long a stream may be silent before it counts as dead.
+"""The stall timer: how long a model may be silent before it counts as dead.
 
-Triton neither restarts a dead model nor ends its streams, so the one who waits has to notice.
+Triton neither restarts a dead model nor ends its calls, so the one who waits has to notice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Patience:
     floor: float = 30.0
     # The first beat may take this many seconds: a request waits for its turn before it is stepped.
     first: float = 120.0
+    # A question with one answer may take this many seconds.
+    answer: float = 300.0
 
 
 class Pulse:

@@ -166,6 +166,33 @@ async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton) -> None
     await address.close()
 
 
+async def test_a_question_without_an_answer_is_given_up_and_cancelled(triton: Triton) -> None:
+    triton.ip2p_unet.hold_at = 0
+    address = Address(triton.url)
+    model = Model("ip2p_unet", [address], Patience(answer=0.5))
+    with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.5 s"):
+        await asyncio.wait_for(model.infer(walk(5), deadline=NO_LIMIT), 10)
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    with pytest.raises(TimeLimit):  # the time limit of a job stays one
+        await model.infer(walk(5), deadline=Deadline.after(0.05))
+    await address.close()
+
+
+async def test_a_request_that_nobody_takes_is_given_up() -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+    address = Address(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(ModelDown, match="no sign of life"):
+        model = Model("ip2p_unet", [address], Patience(floor=0.05, first=0.05))
+        async for _ in model.stream(walk(5), deadline=NO_LIMIT):
+            pass
+    await address.close()
+    server.close()
+
+
 def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 13.0, 14.0, 18.0, 19.0])
     monkeypatch.setattr("orchestrator.triton.pulse.time.monotonic", lambda: next(now))
