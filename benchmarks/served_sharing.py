@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     made = parser(__doc__)
     made.add_argument("--clients", type=int, nargs="+", default=[MANY])
     made.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the region, in pixels")
-    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--each", type=int, default=1, help="pictures of each client in a round")
     made.add_argument("--steps", type=int, default=20)
     options = parsed(made, argv)
