@@ -51,7 +51,7 @@ class Stack:
 
     Nothing runs before `start`. Start it from a thread that lives as long as it should, for the children end
     with the thread that started them; a Triton that was started again is bound to the supervisor's, which
-    lives until `stop`. Stop it from any thread.
+    lives until `stop`.
     """
 
     def __init__(self, settings: StackSettings) -> None:

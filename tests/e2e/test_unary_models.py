@@ -84,12 +84,18 @@ def test_pictures_of_many_sizes_at_once_get_what_they_would_get_alone(stack, wei
     assert [isinstance(answer, str) for answer in answers] == [False, False, True, False, False, True] * 2
 
 
-def test_the_same_question_is_answered_from_memory(door: Door):
-    asked = {"family": FAMILY, "latents": dice(4, 4, 4, seed=77)}
-    first = door.ask("vae", asked).as_numpy("decoded")
+def test_the_same_picture_is_encoded_once(door: Door):
+    asked = {"family": FAMILY, "picture": dice(3, 16, 16, seed=77)}
+    first = door.ask("vae", asked).as_numpy("encoded")
     hits = door.facts("vae")["kept"]["hits"]
-    assert np.array_equal(door.ask("vae", asked).as_numpy("decoded"), first)
+    assert np.array_equal(door.ask("vae", asked).as_numpy("encoded"), first)
     assert door.facts("vae")["kept"]["hits"] == hits + 1
+
+
+def test_decoded_pictures_take_no_room(door: Door):
+    count = door.facts("vae")["kept"]["count"]
+    assert door.ask("vae", {"family": FAMILY, "latents": dice(4, 4, 4, seed=78)}).as_numpy("decoded").any()
+    assert door.facts("vae")["kept"]["count"] == count
 
 
 def test_a_refusal_is_the_same_the_second_time(door: Door):
