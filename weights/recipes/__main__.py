@@ -15,7 +15,7 @@ import sys
 from weights.recipes import evaluate, ip2p, sam, sam_text, sd2_inpaint, tokenizer, vae
 from weights.recipes.place import place
 
-# Minutes of training on one processor core, as given to the weights in this repository.
+# Minutes of training on one quiet processor core. The cards say what each network really got.
 ORDER = ((vae, 28.0), (tokenizer, 0.0), (ip2p, 75.0), (sam, 85.0), (sam_text, 40.0), (sd2_inpaint, 30.0))
 
 

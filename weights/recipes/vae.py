@@ -1,6 +1,6 @@
 """The autoencoder all latent networks share: 8 times smaller, 4 channels.
 
-    python -m weights.recipes.vae --minutes 35
+    python -m weights.recipes.vae --minutes 28
 
 Trained on crops of 64 pixels most of the time, for steps are four times cheaper there, and on whole
 pictures at the end, so that the attention in the middle meets its real size.
@@ -113,4 +113,4 @@ def train(where: Place) -> None:
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=35))
+    train(place(__doc__, minutes=28))
