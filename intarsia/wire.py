@@ -36,7 +36,9 @@ OPTIONS = (
 
 # The blocking caller's own thread fetches its answers. With gRPC's default, a thread beside it, a Ctrl-C in
 # the moment before that thread runs leaves `close` waiting for an answer that nobody fetches.
-BLOCKING_OPTIONS = (*OPTIONS, (ChannelOptions.SingleThreadedUnaryStream, 1))
+BLOCKING_OPTIONS = ((ChannelOptions.SingleThreadedUnaryStream, 1),)
+# gRPC would ask a proxy, where the environment names one, for the way to this machine itself.
+AT_HOME_OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -73,9 +75,10 @@ class AsyncioWire:
 
     @cached_property
     def channel(self) -> grpc.aio.Channel:
+        options = options_for(self._server)
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._server, options=OPTIONS)
-        return grpc.aio.secure_channel(self._server, self._credentials, options=OPTIONS)
+            return grpc.aio.insecure_channel(self._server, options=options)
+        return grpc.aio.secure_channel(self._server, self._credentials, options=options)
 
     async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
@@ -112,10 +115,11 @@ class BlockingWire:
 
     def __init__(self, server: str, credentials: grpc.ChannelCredentials | None, metadata: Metadata) -> None:
         self._server, self._metadata = server, metadata
+        options = (*options_for(server), *BLOCKING_OPTIONS)
         if credentials is None:
-            self.channel = grpc.insecure_channel(server, options=BLOCKING_OPTIONS)
+            self.channel = grpc.insecure_channel(server, options=options)
         else:
-            self.channel = grpc.secure_channel(server, credentials, options=BLOCKING_OPTIONS)
+            self.channel = grpc.secure_channel(server, credentials, options=options)
 
     async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
@@ -159,10 +163,19 @@ def metadata(server: str, token: str | None, *, encrypted: bool) -> Metadata:
     """What is sent with every call. A token is a secret: it leaves this machine encrypted or not at all."""
     if token is None:
         return ()
-    host = server.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
-    at_home = server.startswith("unix:") or host in ("localhost", "127.0.0.1", "::1")
-    if not (encrypted or at_home):
+    if not (encrypted or at_home(server)):
         raise errors.InvalidRequest(
             f"a token must not travel to {server} in plain text; set `tls`", field="token"
         )
     return (("authorization", f"Bearer {token}"),)
+
+
+def at_home(server: str) -> bool:
+    """Whether a server is on this machine."""
+    host = server.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
+    return server.startswith("unix:") or host in ("localhost", "127.0.0.1", "::1")
+
+
+def options_for(server: str) -> tuple[tuple[str, int], ...]:
+    """How a channel to this server behaves."""
+    return (*OPTIONS, *AT_HOME_OPTIONS) if at_home(server) else OPTIONS
