@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -121,6 +121,10 @@ class Engine:
         """For how long the pass under way has been running, and how long it should take, in seconds."""
         started, expected = self._pass_began
         return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of passes: the one under way, and what they cost by latent area and rows."""
+        return {"step": self.now(), "passes": self._costs.as_facts()}
 
     def admit(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +11,6 @@ from services.denoising.engine import Engine, Limits, Meter
 from services.denoising.room import memory_for_work
 from services.ip2p_unet.family import InstructPix2Pix
 from services.weights.bundle import Bundle
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,5 @@ def serve(
     family = InstructPix2Pix(bundle, device, dtype)
     memory = memory_for_work(device)
     costs = measure(family, family.sides(), budget_bytes=memory)
-    log.info("forward passes of %s: %s", bundle.name, costs.as_facts())
     limits = Limits(memory=memory, running=running or Limits.running)
     return Served(family, Engine(family, costs, limits, meter))

@@ -67,7 +67,7 @@ class DenoiserDoor:
         if asked is None:
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return
-        told = housekeeping.answer({**self._denoiser.facts(), "step": self._engine.now()}, tensors)
+        told = housekeeping.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
         if asked == "facts":
             caller.answer(told)
         else:
