@@ -64,7 +64,9 @@ def test_repeats_stay_within_the_calls_time(server: str, double: Double) -> None
     double.faults["GetJob"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 99
     patience = intarsia.Patience(attempts=99, first=0.05, longest=0.05)
     start = time.monotonic()
-    with intarsia.Client(server, timeout=0.5, patience=patience) as client, pytest.raises(errors.ModelDown):
+    # The last attempt either fails like the others or, on a slow machine, is cut off by the call's end.
+    given_up = pytest.raises((errors.ModelDown, errors.TimeLimit))
+    with intarsia.Client(server, timeout=0.5, patience=patience) as client, given_up:
         client.get_job("jobs/1")
     assert time.monotonic() - start < 2
 
