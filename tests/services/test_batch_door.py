@@ -44,6 +44,9 @@ def stub(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("services.runtime")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+    from services.runtime import orphan
+
+    monkeypatch.setattr(orphan, "end_with_the_server", lambda: None)  # this process has no server to follow
     yield module
     for name in [name for name in sys.modules if name.startswith("services.runtime")]:
         del sys.modules[name]
