@@ -16,6 +16,9 @@ from services.weights.verify import verify
 DTYPES = ("float32", "float16", "bfloat16")
 
 
+_STARTER = Path(__file__).parents[2] / "weights/starter"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 if all is well, 1 if a bundle is not sound or cannot be made."""
     options = _parser().parse_args(argv)
@@ -36,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     shelf = commands.add_parser("list", parents=[shared], help="show the bundles of a folder")
-    shelf.add_argument("folder", nargs="?", type=Path, help="defaults to $INTARSIA_WEIGHTS")
+    shelf.add_argument(
+        "folder", nargs="?", type=Path, help="default: $INTARSIA_WEIGHTS, else the starter weights"
+    )
     shelf.set_defaults(run=_list)
 
     check = commands.add_parser("verify", parents=[shared], help="name what is missing or wrong in a bundle")
@@ -63,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    folder = options.folder or os.environ.get("INTARSIA_WEIGHTS")
-    if not folder:
-        raise BundleError("which folder? name one, or set INTARSIA_WEIGHTS")
+    folder = options.folder or os.environ.get("INTARSIA_WEIGHTS") or _STARTER
+    if not Path(folder).is_dir():
+        raise BundleError(f"there is no folder {folder}; name one, or set INTARSIA_WEIGHTS")
     rows = [_described(bundle) for bundle in bundles_in(folder).values()]
     if options.json:
         print(json.dumps(rows))
@@ -74,10 +79,18 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{row['bundle']}  {row['size_bytes'] / 1e6:.1f} MB  {row['digest'][:12]}")
         for name, part in row["components"].items():
             print(f"  {name:<13}{part['network']:<22}{part['parameters']:>13,} numbers")
-        for name in ("recipe", "figures"):
-            if name in row["card"]:
-                print(f"  {name}: {_plain(row['card'][name])}")
+        for command in row["card"].get("recipe", ()):
+            print(f"  made by      {command}")
+        for figure in row["card"].get("figures", ()):
+            print(f"  held out     {figure['metric']}: {_measured(figure)}")
     return 0
+
+
+def _measured(figure: dict[str, Any]) -> str:
+    """A card's figure as one reads it; shares are kept as fractions of one."""
+    value, unit, verdict = figure["value"], figure["unit"], figure["verdict"]
+    said = f"{value:.1%}" if unit == "%" else f"{value:g} {unit}".strip()
+    return f"{said} ({verdict})" if verdict else said
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:
@@ -92,12 +105,6 @@ def _described(bundle: Bundle) -> dict[str, Any]:
         "defaults": bundle.defaults,
         "card": bundle.card,
     }
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
-    return str(value)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -80,14 +80,18 @@ def test_the_command_line_lists_verifies_and_says_so_in_its_exit_code(shelf, ip2
 
 def test_the_card_of_a_bundle_is_shown(ip2p, tmp_path, capsys, monkeypatch):
     bundle = copied(ip2p, tmp_path)
-    card = {"recipe": "python -m weights.recipes.ip2p", "figures": {"psnr": 30.5}}
+    figure = {"metric": "VAE PSNR", "value": 30.5, "unit": "dB", "verdict": "under"}
+    card = {"recipe": ["python -m weights.recipes.ip2p"], "figures": [figure]}
     (bundle.folder / "card.json").write_text(json.dumps(card))
     monkeypatch.setenv("INTARSIA_WEIGHTS", str(tmp_path))
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
-    assert "recipe: python -m weights.recipes.ip2p" in shown and "figures: psnr 30.5" in shown
+    assert "made by      python -m weights.recipes.ip2p" in shown
+    assert "held out     VAE PSNR: 30.5 dB (under)" in shown
     monkeypatch.delenv("INTARSIA_WEIGHTS")
-    assert main(["list"]) == 1
+    assert main(["list"]) == 0
+    assert "ip2p" in capsys.readouterr().out, "without a word the starter weights are listed"
+    assert main(["list", str(tmp_path / "nowhere")]) == 1
 
 
 def test_the_command_line_converts(sam_bundle, tmp_path, capsys):
