@@ -83,8 +83,8 @@ def _orthogonalise(matrix: Tensor, rounds: int = 5) -> Tensor:
     a, b, c = _QUINTIC
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()
     for _ in range(rounds):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrix.dtype)
