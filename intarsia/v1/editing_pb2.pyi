@@ -3,10 +3,11 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from intarsia.v1 import jobs_pb2 as _jobs_pb2
 from intarsia.v1 import region_pb2 as _region_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -20,6 +21,14 @@ class Scheduler(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULER_DPM_SOLVER: _ClassVar[Scheduler]
     SCHEDULER_UNIPC: _ClassVar[Scheduler]
     SCHEDULER_DDPM: _ClassVar[Scheduler]
+
+class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAYOUT_UNSPECIFIED: _ClassVar[Layout]
+    LAYOUT_FIT: _ClassVar[Layout]
+    LAYOUT_KEEP: _ClassVar[Layout]
+    LAYOUT_TILES: _ClassVar[Layout]
+    LAYOUT_WHOLE: _ClassVar[Layout]
 
 class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -35,6 +44,11 @@ SCHEDULER_EULER_ANCESTRAL: Scheduler
 SCHEDULER_DPM_SOLVER: Scheduler
 SCHEDULER_UNIPC: Scheduler
 SCHEDULER_DDPM: Scheduler
+LAYOUT_UNSPECIFIED: Layout
+LAYOUT_FIT: Layout
+LAYOUT_KEEP: Layout
+LAYOUT_TILES: Layout
+LAYOUT_WHOLE: Layout
 FORMAT_UNSPECIFIED: Format
 FORMAT_PNG: Format
 FORMAT_TIFF: Format
@@ -42,7 +56,7 @@ FORMAT_WEBP: Format
 FORMAT_JPEG: Format
 
 class EditRegionRequest(_message.Message):
-    __slots__ = ("picture", "region", "instruction", "negative_instruction", "sampling", "cut", "output", "preview_every", "time_limit", "request_id")
+    __slots__ = ("picture", "region", "instruction", "negative_instruction", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "then", "adapters", "match_colours")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +67,10 @@ class EditRegionRequest(_message.Message):
     PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    THEN_FIELD_NUMBER: _ClassVar[int]
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
     picture: str
     region: _region_pb2.Region
     instruction: str
@@ -63,7 +81,83 @@ class EditRegionRequest(_message.Message):
     preview_every: int
     time_limit: _duration_pb2.Duration
     request_id: str
-    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    candidates: int
+    then: _containers.RepeatedCompositeFieldContainer[FurtherEdit]
+    adapters: _containers.RepeatedCompositeFieldContainer[AdapterUse]
+    match_colours: bool
+    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., then: _Optional[_Iterable[_Union[FurtherEdit, _Mapping]]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ...) -> None: ...
+
+class FurtherEdit(_message.Message):
+    __slots__ = ("region", "instruction", "negative_instruction")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    region: _region_pb2.Region
+    instruction: str
+    negative_instruction: str
+    def __init__(self, region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ...) -> None: ...
+
+class FillRegionRequest(_message.Message):
+    __slots__ = ("picture", "region", "prompt", "negative_prompt", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "adapters", "match_colours")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
+    picture: str
+    region: _region_pb2.Region
+    prompt: str
+    negative_prompt: str
+    sampling: Sampling
+    cut: Cut
+    output: Output
+    preview_every: int
+    time_limit: _duration_pb2.Duration
+    request_id: str
+    candidates: int
+    adapters: _containers.RepeatedCompositeFieldContainer[AdapterUse]
+    match_colours: bool
+    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ...) -> None: ...
+
+class AdapterUse(_message.Message):
+    __slots__ = ("adapter", "strength")
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    adapter: str
+    strength: float
+    def __init__(self, adapter: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
+
+class PlanRegionRequest(_message.Message):
+    __slots__ = ("edit_region", "fill_region")
+    EDIT_REGION_FIELD_NUMBER: _ClassVar[int]
+    FILL_REGION_FIELD_NUMBER: _ClassVar[int]
+    edit_region: EditRegionRequest
+    fill_region: FillRegionRequest
+    def __init__(self, edit_region: _Optional[_Union[EditRegionRequest, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionRequest, _Mapping]] = ...) -> None: ...
+
+class PlanRegionResponse(_message.Message):
+    __slots__ = ("parts", "steps", "questions", "candidates", "denoising", "notes")
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    DENOISING_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    parts: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.Part]
+    steps: int
+    questions: int
+    candidates: int
+    denoising: _duration_pb2.Duration
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, parts: _Optional[_Iterable[_Union[_jobs_pb2.Part, _Mapping]]] = ..., steps: _Optional[int] = ..., questions: _Optional[int] = ..., candidates: _Optional[int] = ..., denoising: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("seed", "steps", "guidance", "picture_guidance", "scheduler", "reproducible")
@@ -82,17 +176,35 @@ class Sampling(_message.Message):
     def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., picture_guidance: _Optional[float] = ..., scheduler: _Optional[_Union[Scheduler, str]] = ..., reproducible: bool = ...) -> None: ...
 
 class Cut(_message.Message):
-    __slots__ = ("context", "working_size")
+    __slots__ = ("context", "working_size", "layout", "overlap")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     WORKING_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
     context: float
     working_size: int
-    def __init__(self, context: _Optional[float] = ..., working_size: _Optional[int] = ...) -> None: ...
+    layout: Layout
+    overlap: int
+    def __init__(self, context: _Optional[float] = ..., working_size: _Optional[int] = ..., layout: _Optional[_Union[Layout, str]] = ..., overlap: _Optional[int] = ...) -> None: ...
 
 class Output(_message.Message):
-    __slots__ = ("format", "quality")
+    __slots__ = ("format", "quality", "views", "collage")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    COLLAGE_FIELD_NUMBER: _ClassVar[int]
     format: Format
     quality: int
-    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ...) -> None: ...
+    views: _containers.RepeatedScalarFieldContainer[_jobs_pb2.View.Kind]
+    collage: Collage
+    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ..., views: _Optional[_Iterable[_Union[_jobs_pb2.View.Kind, str]]] = ..., collage: _Optional[_Union[Collage, _Mapping]] = ...) -> None: ...
+
+class Collage(_message.Message):
+    __slots__ = ("spacing_horizontal", "spacing_vertical", "captions")
+    SPACING_HORIZONTAL_FIELD_NUMBER: _ClassVar[int]
+    SPACING_VERTICAL_FIELD_NUMBER: _ClassVar[int]
+    CAPTIONS_FIELD_NUMBER: _ClassVar[int]
+    spacing_horizontal: int
+    spacing_vertical: int
+    captions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, spacing_horizontal: _Optional[int] = ..., spacing_vertical: _Optional[int] = ..., captions: _Optional[_Iterable[str]] = ...) -> None: ...

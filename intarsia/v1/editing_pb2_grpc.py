@@ -41,6 +41,16 @@ class EditingStub(object):
                 request_serializer=intarsia_dot_v1_dot_editing__pb2.EditRegionRequest.SerializeToString,
                 response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
                 _registered_method=True)
+        self.FillRegion = channel.unary_unary(
+                '/intarsia.v1.Editing/FillRegion',
+                request_serializer=intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
+        self.PlanRegion = channel.unary_unary(
+                '/intarsia.v1.Editing/PlanRegion',
+                request_serializer=intarsia_dot_v1_dot_editing__pb2.PlanRegionRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_editing__pb2.PlanRegionResponse.FromString,
+                _registered_method=True)
 
 
 class EditingServicer(object):
@@ -54,6 +64,21 @@ class EditingServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FillRegion(self, request, context):
+        """Starts filling a region with what belongs there: damage with what is likely behind it, or a hole with
+        what the prompt names. Poll or watch the returned job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanRegion(self, request, context):
+        """Tells what an edit or a fill would do and cost, and does none of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EditingServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +86,16 @@ def add_EditingServicer_to_server(servicer, server):
                     servicer.EditRegion,
                     request_deserializer=intarsia_dot_v1_dot_editing__pb2.EditRegionRequest.FromString,
                     response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
+            'FillRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.FillRegion,
+                    request_deserializer=intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
+            'PlanRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRegion,
+                    request_deserializer=intarsia_dot_v1_dot_editing__pb2.PlanRegionRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_editing__pb2.PlanRegionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +126,60 @@ class Editing(object):
             '/intarsia.v1.Editing/EditRegion',
             intarsia_dot_v1_dot_editing__pb2.EditRegionRequest.SerializeToString,
             intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FillRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Editing/FillRegion',
+            intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Editing/PlanRegion',
+            intarsia_dot_v1_dot_editing__pb2.PlanRegionRequest.SerializeToString,
+            intarsia_dot_v1_dot_editing__pb2.PlanRegionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,7 +51,7 @@ class CancelJobRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("name", "method", "state", "progress", "failure", "edit_region", "request_id", "create_time", "start_time", "end_time")
+    __slots__ = ("name", "method", "state", "progress", "failure", "edit_region", "fill_region", "request_id", "create_time", "start_time", "end_time")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Job.State]
@@ -72,6 +72,7 @@ class Job(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     EDIT_REGION_FIELD_NUMBER: _ClassVar[int]
+    FILL_REGION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -82,11 +83,12 @@ class Job(_message.Message):
     progress: Progress
     failure: Failure
     edit_region: EditRegionResult
+    fill_region: FillRegionResult
     request_id: str
     create_time: _timestamp_pb2.Timestamp
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., edit_region: _Optional[_Union[EditRegionResult, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., edit_region: _Optional[_Union[EditRegionResult, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionResult, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("stage", "step", "steps", "fraction", "remaining", "preview")
@@ -124,19 +126,99 @@ class Failure(_message.Message):
     def __init__(self, status: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class EditRegionResult(_message.Message):
-    __slots__ = ("picture", "mask", "region", "manifest")
+    __slots__ = ("picture", "mask", "region", "manifest", "candidates", "parts", "views", "collage")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    COLLAGE_FIELD_NUMBER: _ClassVar[int]
     picture: str
     mask: str
     region: _region_pb2.Instance
     manifest: Manifest
-    def __init__(self, picture: _Optional[str] = ..., mask: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ...) -> None: ...
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    parts: _containers.RepeatedCompositeFieldContainer[Part]
+    views: _containers.RepeatedCompositeFieldContainer[View]
+    collage: str
+    def __init__(self, picture: _Optional[str] = ..., mask: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., views: _Optional[_Iterable[_Union[View, _Mapping]]] = ..., collage: _Optional[str] = ...) -> None: ...
+
+class FillRegionResult(_message.Message):
+    __slots__ = ("picture", "mask", "region", "manifest", "candidates", "parts", "views", "collage")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    COLLAGE_FIELD_NUMBER: _ClassVar[int]
+    picture: str
+    mask: str
+    region: _region_pb2.Instance
+    manifest: Manifest
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    parts: _containers.RepeatedCompositeFieldContainer[Part]
+    views: _containers.RepeatedCompositeFieldContainer[View]
+    collage: str
+    def __init__(self, picture: _Optional[str] = ..., mask: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., views: _Optional[_Iterable[_Union[View, _Mapping]]] = ..., collage: _Optional[str] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("picture", "seed", "views")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    picture: str
+    seed: int
+    views: _containers.RepeatedCompositeFieldContainer[View]
+    def __init__(self, picture: _Optional[str] = ..., seed: _Optional[int] = ..., views: _Optional[_Iterable[_Union[View, _Mapping]]] = ...) -> None: ...
+
+class Part(_message.Message):
+    __slots__ = ("region", "instruction", "crop", "sheets")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    SHEETS_FIELD_NUMBER: _ClassVar[int]
+    region: _region_pb2.Instance
+    instruction: str
+    crop: _region_pb2.PixelBox
+    sheets: _containers.RepeatedCompositeFieldContainer[Sheet]
+    def __init__(self, region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., instruction: _Optional[str] = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., sheets: _Optional[_Iterable[_Union[Sheet, _Mapping]]] = ...) -> None: ...
+
+class Sheet(_message.Message):
+    __slots__ = ("box", "working_width", "working_height")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    WORKING_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    WORKING_HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    box: _region_pb2.PixelBox
+    working_width: int
+    working_height: int
+    def __init__(self, box: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ...) -> None: ...
+
+class View(_message.Message):
+    __slots__ = ("kind", "picture")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[View.Kind]
+        KIND_SIDE_BY_SIDE: _ClassVar[View.Kind]
+        KIND_OVERLAY: _ClassVar[View.Kind]
+        KIND_BLANK: _ClassVar[View.Kind]
+        KIND_LAYER: _ClassVar[View.Kind]
+    KIND_UNSPECIFIED: View.Kind
+    KIND_SIDE_BY_SIDE: View.Kind
+    KIND_OVERLAY: View.Kind
+    KIND_BLANK: View.Kind
+    KIND_LAYER: View.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    kind: View.Kind
+    picture: str
+    def __init__(self, kind: _Optional[_Union[View.Kind, str]] = ..., picture: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("seed", "steps", "guidance", "picture_guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "notes")
+    __slots__ = ("seed", "steps", "guidance", "picture_guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "notes", "adapters")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +226,13 @@ class Manifest(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AdaptersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     SEED_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +245,7 @@ class Manifest(_message.Message):
     STAGE_TIMES_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     seed: int
     steps: int
     guidance: float
@@ -168,7 +258,8 @@ class Manifest(_message.Message):
     stage_times: _containers.RepeatedCompositeFieldContainer[StageTime]
     weights: _containers.ScalarMap[str, str]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., picture_guidance: _Optional[float] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    adapters: _containers.ScalarMap[str, float]
+    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., picture_guidance: _Optional[float] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ..., adapters: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")

@@ -24,43 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18intarsia/v1/region.proto\x12\x0bintarsia.v1\"\xbc\x02\n\x06Region\x12%\n\x06\x63licks\x18\x01 \x01(\x0b\x32\x13.intarsia.v1.ClicksH\x00\x12\x1f\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x10.intarsia.v1.BoxH\x00\x12\'\n\x07polygon\x18\x03 \x01(\x0b\x32\x14.intarsia.v1.PolygonH\x00\x12!\n\x04mask\x18\x04 \x01(\x0b\x32\x11.intarsia.v1.MaskH\x00\x12#\n\x05words\x18\x05 \x01(\x0b\x32\x12.intarsia.v1.WordsH\x00\x12#\n\x06\x63hoice\x18\x06 \x01(\x0b\x32\x13.intarsia.v1.Choice\x12%\n\x07shaping\x18\x07 \x01(\x0b\x32\x14.intarsia.v1.Shaping\x12!\n\x05units\x18\x08 \x01(\x0e\x32\x12.intarsia.v1.UnitsB\n\n\x08selector\",\n\x06\x43licks\x12\"\n\x06\x63licks\x18\x01 \x03(\x0b\x32\x12.intarsia.v1.Click\".\n\x05\x43lick\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\x0f\n\x07outside\x18\x03 \x01(\x08\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\"/\n\x07Polygon\x12$\n\x07\x63orners\x18\x01 \x03(\x0b\x32\x13.intarsia.v1.Corner\"\x1e\n\x06\x43orner\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"A\n\x04Mask\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\'\n\x08polarity\x18\x02 \x01(\x0e\x32\x15.intarsia.v1.Polarity\"=\n\x05Words\x12\x0e\n\x06phrase\x18\x01 \x01(\t\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_threshold\"\xaa\x01\n\x06\x43hoice\x12(\n\x04\x62\x65st\x18\x01 \x01(\x0b\x32\x18.intarsia.v1.Choice.BestH\x00\x12&\n\x03\x61ll\x18\x02 \x01(\x0b\x32\x17.intarsia.v1.Choice.AllH\x00\x12\x0f\n\x05index\x18\x03 \x01(\rH\x00\x12&\n\x07nearest\x18\x04 \x01(\x0b\x32\x13.intarsia.v1.CornerH\x00\x1a\x06\n\x04\x42\x65st\x1a\x05\n\x03\x41llB\x06\n\x04rule\"m\n\x07Shaping\x12\x12\n\nfill_holes\x18\x01 \x01(\r\x12\x0c\n\x04grow\x18\x02 \x01(\x02\x12\x0e\n\x06shrink\x18\x03 \x01(\x02\x12\x0e\n\x06invert\x18\x04 \x01(\x08\x12\x14\n\x07\x66\x65\x61ther\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\n\n\x08_feather\"Y\n\x08Instance\x12\x0c\n\x04mask\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\"\n\x03\x62ox\x18\x03 \x01(\x0b\x32\x15.intarsia.v1.PixelBox\x12\x0c\n\x04\x61rea\x18\x04 \x01(\x03\"D\n\x08PixelBox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05right\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x05*D\n\x05Units\x12\x15\n\x11UNITS_UNSPECIFIED\x10\x00\x12\x10\n\x0cUNITS_PIXELS\x10\x01\x12\x12\n\x0eUNITS_RELATIVE\x10\x02*\x97\x01\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x19\n\x15POLARITY_WHITE_INSIDE\x10\x01\x12\x19\n\x15POLARITY_BLACK_INSIDE\x10\x02\x12\x1a\n\x16POLARITY_OPAQUE_INSIDE\x10\x03\x12\x1f\n\x1bPOLARITY_TRANSPARENT_INSIDE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18intarsia/v1/region.proto\x12\x0bintarsia.v1\"\x96\x03\n\x06Region\x12%\n\x06\x63licks\x18\x01 \x01(\x0b\x32\x13.intarsia.v1.ClicksH\x00\x12\x1f\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x10.intarsia.v1.BoxH\x00\x12\'\n\x07polygon\x18\x03 \x01(\x0b\x32\x14.intarsia.v1.PolygonH\x00\x12!\n\x04mask\x18\x04 \x01(\x0b\x32\x11.intarsia.v1.MaskH\x00\x12#\n\x05words\x18\x05 \x01(\x0b\x32\x12.intarsia.v1.WordsH\x00\x12/\n\x0b\x63ombination\x18\t \x01(\x0b\x32\x18.intarsia.v1.CombinationH\x00\x12#\n\x06\x63hoice\x18\x06 \x01(\x0b\x32\x13.intarsia.v1.Choice\x12%\n\x07shaping\x18\x07 \x01(\x0b\x32\x14.intarsia.v1.Shaping\x12!\n\x05units\x18\x08 \x01(\x0e\x32\x12.intarsia.v1.Units\x12\'\n\x0b\x63orrections\x18\n \x03(\x0b\x32\x12.intarsia.v1.ClickB\n\n\x08selector\",\n\x06\x43licks\x12\"\n\x06\x63licks\x18\x01 \x03(\x0b\x32\x12.intarsia.v1.Click\".\n\x05\x43lick\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\x0f\n\x07outside\x18\x03 \x01(\x08\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\"/\n\x07Polygon\x12$\n\x07\x63orners\x18\x01 \x03(\x0b\x32\x13.intarsia.v1.Corner\"\x1e\n\x06\x43orner\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"/\n\x0b\x43ombination\x12 \n\x05terms\x18\x01 \x03(\x0b\x32\x11.intarsia.v1.Term\"\xc2\x01\n\x04Term\x12.\n\toperation\x18\x01 \x01(\x0e\x32\x1b.intarsia.v1.Term.Operation\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\"e\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eOPERATION_PLUS\x10\x01\x12\x13\n\x0fOPERATION_MINUS\x10\x02\x12\x14\n\x10OPERATION_WITHIN\x10\x03\"t\n\x04Mask\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\'\n\x08polarity\x18\x02 \x01(\x0e\x32\x15.intarsia.v1.Polarity\x12\x16\n\tthreshold\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x0b\n\x03\x66it\x18\x04 \x01(\x08\x42\x0c\n\n_threshold\"w\n\x05Words\x12\x0e\n\x06phrase\x18\x01 \x01(\t\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0bnot_phrases\x18\x03 \x03(\t\x12#\n\x06not_at\x18\x04 \x03(\x0b\x32\x13.intarsia.v1.CornerB\x0c\n\n_threshold\"\xaa\x01\n\x06\x43hoice\x12(\n\x04\x62\x65st\x18\x01 \x01(\x0b\x32\x18.intarsia.v1.Choice.BestH\x00\x12&\n\x03\x61ll\x18\x02 \x01(\x0b\x32\x17.intarsia.v1.Choice.AllH\x00\x12\x0f\n\x05index\x18\x03 \x01(\rH\x00\x12&\n\x07nearest\x18\x04 \x01(\x0b\x32\x13.intarsia.v1.CornerH\x00\x1a\x06\n\x04\x42\x65st\x1a\x05\n\x03\x41llB\x06\n\x04rule\"m\n\x07Shaping\x12\x12\n\nfill_holes\x18\x01 \x01(\r\x12\x0c\n\x04grow\x18\x02 \x01(\x02\x12\x0e\n\x06shrink\x18\x03 \x01(\x02\x12\x0e\n\x06invert\x18\x04 \x01(\x08\x12\x14\n\x07\x66\x65\x61ther\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\n\n\x08_feather\"Y\n\x08Instance\x12\x0c\n\x04mask\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\"\n\x03\x62ox\x18\x03 \x01(\x0b\x32\x15.intarsia.v1.PixelBox\x12\x0c\n\x04\x61rea\x18\x04 \x01(\x03\"D\n\x08PixelBox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05right\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x05*D\n\x05Units\x12\x15\n\x11UNITS_UNSPECIFIED\x10\x00\x12\x10\n\x0cUNITS_PIXELS\x10\x01\x12\x12\n\x0eUNITS_RELATIVE\x10\x02*\x97\x01\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x19\n\x15POLARITY_WHITE_INSIDE\x10\x01\x12\x19\n\x15POLARITY_BLACK_INSIDE\x10\x02\x12\x1a\n\x16POLARITY_OPAQUE_INSIDE\x10\x03\x12\x1f\n\x1bPOLARITY_TRANSPARENT_INSIDE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'intarsia.v1.region_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UNITS']._serialized_start=1190
-  _globals['_UNITS']._serialized_end=1258
-  _globals['_POLARITY']._serialized_start=1261
-  _globals['_POLARITY']._serialized_end=1412
+  _globals['_UNITS']._serialized_start=1635
+  _globals['_UNITS']._serialized_end=1703
+  _globals['_POLARITY']._serialized_start=1706
+  _globals['_POLARITY']._serialized_end=1857
   _globals['_REGION']._serialized_start=42
-  _globals['_REGION']._serialized_end=358
-  _globals['_CLICKS']._serialized_start=360
-  _globals['_CLICKS']._serialized_end=404
-  _globals['_CLICK']._serialized_start=406
-  _globals['_CLICK']._serialized_end=452
-  _globals['_BOX']._serialized_start=454
-  _globals['_BOX']._serialized_end=532
-  _globals['_POLYGON']._serialized_start=534
-  _globals['_POLYGON']._serialized_end=581
-  _globals['_CORNER']._serialized_start=583
-  _globals['_CORNER']._serialized_end=613
-  _globals['_MASK']._serialized_start=615
-  _globals['_MASK']._serialized_end=680
-  _globals['_WORDS']._serialized_start=682
-  _globals['_WORDS']._serialized_end=743
-  _globals['_CHOICE']._serialized_start=746
-  _globals['_CHOICE']._serialized_end=916
-  _globals['_CHOICE_BEST']._serialized_start=895
-  _globals['_CHOICE_BEST']._serialized_end=901
-  _globals['_CHOICE_ALL']._serialized_start=903
-  _globals['_CHOICE_ALL']._serialized_end=908
-  _globals['_SHAPING']._serialized_start=918
-  _globals['_SHAPING']._serialized_end=1027
-  _globals['_INSTANCE']._serialized_start=1029
-  _globals['_INSTANCE']._serialized_end=1118
-  _globals['_PIXELBOX']._serialized_start=1120
-  _globals['_PIXELBOX']._serialized_end=1188
+  _globals['_REGION']._serialized_end=448
+  _globals['_CLICKS']._serialized_start=450
+  _globals['_CLICKS']._serialized_end=494
+  _globals['_CLICK']._serialized_start=496
+  _globals['_CLICK']._serialized_end=542
+  _globals['_BOX']._serialized_start=544
+  _globals['_BOX']._serialized_end=622
+  _globals['_POLYGON']._serialized_start=624
+  _globals['_POLYGON']._serialized_end=671
+  _globals['_CORNER']._serialized_start=673
+  _globals['_CORNER']._serialized_end=703
+  _globals['_COMBINATION']._serialized_start=705
+  _globals['_COMBINATION']._serialized_end=752
+  _globals['_TERM']._serialized_start=755
+  _globals['_TERM']._serialized_end=949
+  _globals['_TERM_OPERATION']._serialized_start=848
+  _globals['_TERM_OPERATION']._serialized_end=949
+  _globals['_MASK']._serialized_start=951
+  _globals['_MASK']._serialized_end=1067
+  _globals['_WORDS']._serialized_start=1069
+  _globals['_WORDS']._serialized_end=1188
+  _globals['_CHOICE']._serialized_start=1191
+  _globals['_CHOICE']._serialized_end=1361
+  _globals['_CHOICE_BEST']._serialized_start=1340
+  _globals['_CHOICE_BEST']._serialized_end=1346
+  _globals['_CHOICE_ALL']._serialized_start=1348
+  _globals['_CHOICE_ALL']._serialized_end=1353
+  _globals['_SHAPING']._serialized_start=1363
+  _globals['_SHAPING']._serialized_end=1472
+  _globals['_INSTANCE']._serialized_start=1474
+  _globals['_INSTANCE']._serialized_end=1563
+  _globals['_PIXELBOX']._serialized_start=1565
+  _globals['_PIXELBOX']._serialized_end=1633
 # @@protoc_insertion_point(module_scope)

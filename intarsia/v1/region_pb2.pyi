@@ -30,24 +30,28 @@ POLARITY_OPAQUE_INSIDE: Polarity
 POLARITY_TRANSPARENT_INSIDE: Polarity
 
 class Region(_message.Message):
-    __slots__ = ("clicks", "box", "polygon", "mask", "words", "choice", "shaping", "units")
+    __slots__ = ("clicks", "box", "polygon", "mask", "words", "combination", "choice", "shaping", "units", "corrections")
     CLICKS_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
     POLYGON_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
+    COMBINATION_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     SHAPING_FIELD_NUMBER: _ClassVar[int]
     UNITS_FIELD_NUMBER: _ClassVar[int]
+    CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     clicks: Clicks
     box: Box
     polygon: Polygon
     mask: Mask
     words: Words
+    combination: Combination
     choice: Choice
     shaping: Shaping
     units: Units
-    def __init__(self, clicks: _Optional[_Union[Clicks, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., polygon: _Optional[_Union[Polygon, _Mapping]] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., words: _Optional[_Union[Words, _Mapping]] = ..., choice: _Optional[_Union[Choice, _Mapping]] = ..., shaping: _Optional[_Union[Shaping, _Mapping]] = ..., units: _Optional[_Union[Units, str]] = ...) -> None: ...
+    corrections: _containers.RepeatedCompositeFieldContainer[Click]
+    def __init__(self, clicks: _Optional[_Union[Clicks, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., polygon: _Optional[_Union[Polygon, _Mapping]] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., words: _Optional[_Union[Words, _Mapping]] = ..., combination: _Optional[_Union[Combination, _Mapping]] = ..., choice: _Optional[_Union[Choice, _Mapping]] = ..., shaping: _Optional[_Union[Shaping, _Mapping]] = ..., units: _Optional[_Union[Units, str]] = ..., corrections: _Optional[_Iterable[_Union[Click, _Mapping]]] = ...) -> None: ...
 
 class Clicks(_message.Message):
     __slots__ = ("clicks",)
@@ -93,21 +97,53 @@ class Corner(_message.Message):
     y: float
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
+class Combination(_message.Message):
+    __slots__ = ("terms",)
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[Term]
+    def __init__(self, terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ...) -> None: ...
+
+class Term(_message.Message):
+    __slots__ = ("operation", "region")
+    class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OPERATION_UNSPECIFIED: _ClassVar[Term.Operation]
+        OPERATION_PLUS: _ClassVar[Term.Operation]
+        OPERATION_MINUS: _ClassVar[Term.Operation]
+        OPERATION_WITHIN: _ClassVar[Term.Operation]
+    OPERATION_UNSPECIFIED: Term.Operation
+    OPERATION_PLUS: Term.Operation
+    OPERATION_MINUS: Term.Operation
+    OPERATION_WITHIN: Term.Operation
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    operation: Term.Operation
+    region: Region
+    def __init__(self, operation: _Optional[_Union[Term.Operation, str]] = ..., region: _Optional[_Union[Region, _Mapping]] = ...) -> None: ...
+
 class Mask(_message.Message):
-    __slots__ = ("artifact", "polarity")
+    __slots__ = ("artifact", "polarity", "threshold", "fit")
     ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     POLARITY_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
     artifact: str
     polarity: Polarity
-    def __init__(self, artifact: _Optional[str] = ..., polarity: _Optional[_Union[Polarity, str]] = ...) -> None: ...
+    threshold: float
+    fit: bool
+    def __init__(self, artifact: _Optional[str] = ..., polarity: _Optional[_Union[Polarity, str]] = ..., threshold: _Optional[float] = ..., fit: bool = ...) -> None: ...
 
 class Words(_message.Message):
-    __slots__ = ("phrase", "threshold")
+    __slots__ = ("phrase", "threshold", "not_phrases", "not_at")
     PHRASE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    NOT_PHRASES_FIELD_NUMBER: _ClassVar[int]
+    NOT_AT_FIELD_NUMBER: _ClassVar[int]
     phrase: str
     threshold: float
-    def __init__(self, phrase: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
+    not_phrases: _containers.RepeatedScalarFieldContainer[str]
+    not_at: _containers.RepeatedCompositeFieldContainer[Corner]
+    def __init__(self, phrase: _Optional[str] = ..., threshold: _Optional[float] = ..., not_phrases: _Optional[_Iterable[str]] = ..., not_at: _Optional[_Iterable[_Union[Corner, _Mapping]]] = ...) -> None: ...
 
 class Choice(_message.Message):
     __slots__ = ("best", "all", "index", "nearest")
