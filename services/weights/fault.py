@@ -1,7 +1,11 @@
-"""What can be wrong with a bundle."""
+"""What can be wrong with weights."""
 
 from __future__ import annotations
 
 
 class BundleError(Exception):
     """A bundle, or a checkpoint to be made into one, is not what it must be; says what to do."""
+
+
+class AdapterError(Exception):
+    """An adapter is not whole, or not one for this network; goes on where "the adapter" begins."""
