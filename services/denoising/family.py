@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from services.denoising.wardrobe import Worn
+
 
 @dataclass(frozen=True, eq=False)
 class Branch:
@@ -52,6 +54,8 @@ class Request:
     scheduler: str
     reproducible: bool = False
     preview_every: int = 0
+    adapters: tuple[Worn, ...] = ()  # in the order of their keys
+    draws: int = 0  # of noise like the latents', that the conditions took from the dice after the first
 
 
 class Family(Protocol):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor
 
+from services.denoising.dice import rolled
 from services.denoising.family import Request, Rows
 from services.denoising.scheduler import Walk
 
@@ -16,8 +18,7 @@ _turns = itertools.count()
 class Trajectory:
     """Latents, a scheduler and dice of its own: no other request can change what becomes of it.
 
-    Latents are float32 whatever the network computes in, and the noise is drawn on the host, so that a
-    seed means the same picture on every device.
+    Latents are float32 whatever the network computes in.
     """
 
     def __init__(self, request: Request, scheduler_config: dict, device: torch.device) -> None:
@@ -25,8 +26,7 @@ class Trajectory:
         self.done = 0
         self.turn = next(_turns)
         self._walk = Walk(request.scheduler, scheduler_config, request.steps)
-        self._dice = torch.Generator("cpu").manual_seed(request.seed)
-        noise = torch.randn((1, *request.latents), generator=self._dice, dtype=torch.float32)
+        (noise, *_), self._dice = rolled(request.seed, request.latents, 1 + request.draws)
         self.latents = (noise * self._walk.noise_scale).to(device)
         self._levels = self._walk.levels.to(device=device, dtype=torch.float32)
         self._text = torch.stack([branch.text for branch in request.branches]).to(device)
@@ -44,9 +44,10 @@ class Trajectory:
         return len(self._weights)
 
     @property
-    def kind(self) -> tuple[int, ...]:
-        """Trajectories of one kind fit into one forward pass."""
-        return (*self.latents.shape[1:], *self._text.shape[1:], *self._condition.shape[1:])
+    def kind(self) -> tuple[Hashable, ...]:
+        """Trajectories of one kind fit into one forward pass: shaped alike, and wearing the same."""
+        shapes = (self.latents.shape[1:], self._text.shape[1:], self._condition.shape[1:])
+        return (*shapes, self.request.adapters)
 
     def questions(self) -> Rows:
         """What it asks at this step."""

@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
-import torch
-
-from services.denoising.costs import measure
-from services.denoising.engine import Engine, Limits, Meter
-from services.denoising.room import memory_for_work
 from services.ip2p_unet.family import InstructPix2Pix
-from services.weights.bundle import Bundle
+from services.unet.serve import serve_family
 
-
-@dataclass(frozen=True)
-class Served:
-    """The family and the loop it steps in."""
-
-    family: InstructPix2Pix
-    engine: Engine
-
-
-def serve(
-    bundle: Bundle, device: torch.device, dtype: torch.dtype, meter: Meter, *, running: int | None = None
-) -> Served:
-    """Loads the network and measures what sharing a pass costs on this machine.
-
-    At most `running` requests step in turn, the others wait; None for the engine's own limit.
-    """
-    family = InstructPix2Pix(bundle, device, dtype)
-    memory = memory_for_work(device)
-    costs = measure(family, family.sides(), budget_bytes=memory)
-    limits = Limits(memory=memory, running=running or Limits.running)
-    return Served(family, Engine(family, costs, limits, meter))
+serve = partial(serve_family, InstructPix2Pix)

@@ -1,0 +1,42 @@
+"""A family with a step loop around it, measured and ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from services.denoising.costs import measure
+from services.denoising.engine import Engine, Limits, Meter
+from services.denoising.room import memory_for_work
+from services.unet.family import UNetFamily
+from services.weights.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Served:
+    """The family and the loop it steps in."""
+
+    family: UNetFamily
+    engine: Engine
+
+
+def serve_family(
+    kind: Callable[[Bundle, torch.device, torch.dtype], UNetFamily],
+    bundle: Bundle,
+    device: torch.device,
+    dtype: torch.dtype,
+    meter: Meter,
+    *,
+    running: int | None = None,
+) -> Served:
+    """Loads the network and measures what sharing a pass costs on this machine.
+
+    At most `running` requests step in turn, the others wait; None for the engine's own limit.
+    """
+    family = kind(bundle, device, dtype)
+    memory = memory_for_work(device)
+    costs = measure(family, family.sides(), budget_bytes=memory)
+    limits = Limits(memory=memory, running=running or Limits.running)
+    return Served(family, Engine(family, costs, limits, meter))
