@@ -13,7 +13,7 @@ import numpy as np
 
 from intarsia.canvas.box import PixelBox
 from intarsia.canvas.outline import filled, grown, shrunk
-from intarsia.canvas.region import All, Best, Box, Candidate, Choice, Index, Polarity, Shaping
+from intarsia.canvas.region import All, Best, Box, Candidate, Choice, Index, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 
 # How often a polygon's edges may cross a row of pixels: seconds of work, and a hundred times more than an
@@ -24,10 +24,13 @@ _CROSSINGS = 10_000_000
 _FAINTEST = 0.5 / 255
 
 
-def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int) -> np.ndarray:
+def polygon_mask(
+    corners: Sequence[tuple[float, float]], height: int, width: int, *, field: str = "region"
+) -> np.ndarray:
     """The inside of a closed outline of (x, y) corners, by the even-odd rule. It may overhang.
 
-    Raises `InvalidRequest` for an outline that crosses the picture's rows more than ten million times.
+    Raises `InvalidRequest` for an outline that crosses the picture's rows more than ten million times;
+    `field` is the path of the region that it belongs to.
     """
     outline = np.asarray(corners, np.float64)
     ends = np.roll(outline, -1, axis=0)
@@ -38,7 +41,7 @@ def polygon_mask(corners: Sequence[tuple[float, float]], height: int, width: int
         raise InvalidRequest(
             f"the polygon goes up and down too often: its edges cross {crossings} rows of pixels, at most "
             f"{_CROSSINGS} are drawn; send fewer corners, or a mask",
-            field="region.polygon.corners",
+            field=f"{field}.polygon.corners",
         )
     mask = np.zeros((height, width), np.float32)
     top, bottom = _centres(outline[:, 1].min(), outline[:, 1].max(), height)
@@ -72,30 +75,52 @@ def mask_from_picture(pixels: np.ndarray, polarity: Polarity) -> np.ndarray:
     `pixels` are grey levels for white and black, the alpha channel for opaque and transparent. Degrees
     that round to 0 of 255 are 0.
     """
-    mask = np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+    most = np.iinfo(pixels.dtype).max
     if polarity in (Polarity.BLACK_INSIDE, Polarity.TRANSPARENT_INSIDE):
-        np.subtract(1.0, mask, out=mask)
-    return _plain(mask)
+        pixels = most - pixels  # of whole numbers: 51 of 255 is the same degree from either end
+    return _plain(np.divide(pixels, most, dtype=np.float32))
 
 
-def choose(candidates: Sequence[Candidate], choice: Choice) -> np.ndarray:
-    """The mask that is meant. Raises `EmptyRegion` if there is no candidate to choose from."""
+def fitted(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mask brought to another size: degrees are averaged where it shrinks, and blend where it grows."""
+    least = (min(width, mask.shape[1]), min(height, mask.shape[0]))
+    smaller = cv2.resize(mask, least, interpolation=cv2.INTER_AREA)
+    larger = cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
+    return _plain(np.minimum(larger, 1.0, out=larger))
+
+
+def hardened(mask: np.ndarray, threshold: float) -> np.ndarray:
+    """Degrees from the threshold on as 1, those below as 0."""
+    return (mask >= np.float32(threshold)).astype(np.float32)
+
+
+def degrees(candidate: Candidate) -> np.ndarray:
+    """The candidate's mask as float32, whoever made it; not a copy if it is that already."""
+    return candidate.mask.astype(np.float32, copy=False)
+
+
+def choose(candidates: Sequence[Candidate], choice: Choice, *, field: str = "region") -> Candidate:
+    """The candidate that is meant; all of them together have the best score among them.
+
+    Raises `EmptyRegion` if there is none to choose from, and `InvalidRequest` for an index that no
+    candidate has; `field` is the path of the region that they were found for.
+    """
     ranked = sorted(candidates, key=lambda candidate: -candidate.score)
     if not ranked:
         raise EmptyRegion("nothing was found to choose from; point at the thing in another way")
     if isinstance(choice, Best):
-        return ranked[0].mask
+        return ranked[0]
     if isinstance(choice, All):
-        return np.maximum.reduce([candidate.mask for candidate in ranked])
+        return Candidate(np.maximum.reduce([one.mask for one in ranked]), ranked[0].score)
     if isinstance(choice, Index):
         if not 0 <= choice.index < len(ranked):
             raise InvalidRequest(
                 f"there are {len(ranked)} candidates, so the index must be below that, got {choice.index}",
-                field="region.choice.index",
+                field=f"{field}.choice.index",
             )
-        return ranked[choice.index].mask
+        return ranked[choice.index]
     # min() keeps the first of equals, which is the one with the higher score.
-    return min(ranked, key=lambda candidate: _distance(candidate.mask, choice.x, choice.y)).mask
+    return min(ranked, key=lambda candidate: _distance(candidate.mask, choice.x, choice.y))
 
 
 def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
@@ -103,7 +128,7 @@ def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
 
     Degrees that round to 0 of 255 become 0. May return the very same array if nothing is asked for.
     """
-    box = _extent(mask)
+    box = extent(mask)
     if box is not None and (shaping.fill_holes or shaping.grow > 0 or shaping.shrink > 0):
         # One pixel more than growing needs: shrinking must see the outside on every side there is one.
         around = box.widened(int(np.ceil(shaping.grow)) + 1, height=mask.shape[0], width=mask.shape[1])
@@ -119,27 +144,40 @@ def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
     return _plain(1.0 - mask) if shaping.invert else mask
 
 
+def combine(mask: np.ndarray, other: np.ndarray, operation: Operation) -> np.ndarray:
+    """What a further region makes of a mask: added to it, taken from it, or keeping what lies in both.
+
+    Degrees that round to 0 of 255 become 0.
+    """
+    if operation is Operation.PLUS:
+        return np.maximum(mask, other)
+    if operation is Operation.MINUS:
+        return _plain(np.minimum(mask, 1.0 - other))
+    return np.minimum(mask, other)
+
+
 def bounding_box(mask: np.ndarray) -> PixelBox:
     """The smallest box around every pixel above 0. Raises `EmptyRegion` if there is none."""
-    box = _extent(mask)
+    box = extent(mask)
     if box is None:
         raise EmptyRegion("the region selects no pixel; click elsewhere, or shrink it less")
     return box
 
 
-def _plain(mask: np.ndarray) -> np.ndarray:
-    """The mask, in place, without what is too faint to be shown."""
-    mask[mask < _FAINTEST] = 0.0
-    return mask
-
-
-def _extent(mask: np.ndarray) -> PixelBox | None:
+def extent(mask: np.ndarray) -> PixelBox | None:
+    """The smallest box around every pixel above 0, if there is one."""
     rows = np.flatnonzero(cv2.reduce(mask, 1, cv2.REDUCE_MAX))
     if rows.size == 0:
         return None
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(cv2.reduce(mask[top:bottom], 0, cv2.REDUCE_MAX))
     return PixelBox(int(columns[0]), top, int(columns[-1]) + 1, bottom)
+
+
+def _plain(mask: np.ndarray) -> np.ndarray:
+    """The mask, in place, without what is too faint to be shown."""
+    mask[mask < _FAINTEST] = 0.0
+    return mask
 
 
 def _centres(start: float, end: float, size: int) -> tuple[int, int]:
@@ -155,7 +193,7 @@ def _centre(edges: np.ndarray, size: int) -> np.ndarray:
 
 def _distance(mask: np.ndarray, x: float, y: float) -> float:
     """Squared distance from a point to the nearest pixel of a mask, 0 on the pixel itself."""
-    box = _extent(mask)
+    box = extent(mask)
     if box is None:
         return np.inf
     across = np.arange(box.left, box.right)

@@ -1,19 +1,17 @@
 """Regions: saying where in a picture something is. Mirrors `protos/intarsia/v1/region.proto`.
 
-Coordinates are always pixels here: x runs right, y runs down, (0, 0) is the outer corner of the top left
-pixel, so the picture spans [0, width) by [0, height).
+Coordinates are pixels: x runs right, y runs down, (0, 0) is the outer corner of the top left pixel, so the
+picture spans [0, width) by [0, height). Those of a `relative` region are fractions of the picture's width
+and height, until `in_pixels` makes them pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
-
-from intarsia.errors import InvalidRequest
 
 
 class Polarity(Enum):
@@ -61,21 +59,56 @@ class Polygon:
 
 @dataclass(frozen=True)
 class MaskPicture:
-    """A mask made elsewhere, by the artifact's name."""
+    """A mask made elsewhere, by the artifact's name.
+
+    Degrees from `threshold` on become 1, those below 0; None keeps them. With `fit`, a picture of another
+    size is brought to that of the picture it belongs to.
+    """
 
     artifact: str
     polarity: Polarity
+    threshold: float | None = None
+    fit: bool = False
 
 
 @dataclass(frozen=True)
 class Words:
-    """A noun phrase; candidates below `threshold` are dropped."""
+    """A noun phrase; candidates below `threshold` are dropped.
+
+    So are those that mostly are a thing of one of `not_phrases`, and those that cover one of the points
+    `not_at`, each (x, y).
+    """
 
     phrase: str
     threshold: float = 0.5
+    not_phrases: tuple[str, ...] = ()
+    not_at: tuple[tuple[float, float], ...] = ()
 
 
-Selector = Clicks | Box | Polygon | MaskPicture | Words
+class Operation(Enum):
+    """What a region does to those before it."""
+
+    PLUS = "plus"
+    MINUS = "minus"
+    WITHIN = "within"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A region, and what it does to those before it."""
+
+    operation: Operation
+    region: Region
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Regions one after the other, each added to or taken from what the ones before it made."""
+
+    terms: tuple[Term, ...]
+
+
+Selector = Clicks | Box | Polygon | MaskPicture | Words | Combination
 
 
 @dataclass(frozen=True)
@@ -119,35 +152,59 @@ class Shaping:
 
 @dataclass(frozen=True)
 class Region:
-    """One selector finds candidates, `choice` picks among them, `shaping` adjusts the outline."""
+    """One selector finds candidates, `choice` picks among them, clicks correct it, `shaping` adjusts it."""
 
     selector: Selector
     choice: Choice = Best()
     shaping: Shaping = Shaping()
+    corrections: tuple[Click, ...] = ()
+    relative: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What a selector found: a mask of the whole picture, and how sure the model is, in [0, 1]."""
+    """What a selector found: a mask of the whole picture, and how sure the model is, in [0, 1].
+
+    The mask is float32 degrees in [0, 1] where it was drawn, and uint8 of 0 and 1 as models give it.
+    """
 
     mask: np.ndarray
     score: float
 
 
+def every(region: Region) -> Iterator[Region]:
+    """The region, and all regions that it is put together from."""
+    yield region
+    if isinstance(region.selector, Combination):
+        for term in region.selector.terms:
+            yield from every(term.region)
+
+
+def term_field(field: str, n: int) -> str:
+    """The path of the n-th region of a combination, which is the region with the path `field`."""
+    return f"{field}.combination.terms[{n}].region"
+
+
 def in_pixels(region: Region, width: int, height: int) -> Region:
-    """The region with its coordinates read as fractions of the picture's width and height.
+    """The region, and all it is put together from, without fractions of the picture's width and height.
 
-    Lengths in `shaping` are pixels already. A click at the very end (1.0) means the last pixel.
+    Lengths in `shaping` are pixels already. A point at the very end (1.0) means the last pixel.
     """
+    selector, choice, corrections = region.selector, region.choice, region.corrections
+    if isinstance(selector, Combination):
+        terms = (replace(term, region=in_pixels(term.region, width, height)) for term in selector.terms)
+        selector = Combination(tuple(terms))
+    if not region.relative:
+        return replace(region, selector=selector)
 
-    def inner(fraction: float, side: int) -> float:
-        return side - 0.5 if fraction == 1.0 else fraction * side
+    def inner(x: float, y: float) -> tuple[float, float]:
+        return (width - 0.5 if x == 1.0 else x * width, height - 0.5 if y == 1.0 else y * height)
 
-    selector, choice = region.selector, region.choice
+    def clicked(clicks: tuple[Click, ...]) -> tuple[Click, ...]:
+        return tuple(Click(*inner(click.x, click.y), click.outside) for click in clicks)
+
     if isinstance(selector, Clicks):
-        selector = Clicks(
-            tuple(replace(c, x=inner(c.x, width), y=inner(c.y, height)) for c in selector.clicks)
-        )
+        selector = Clicks(clicked(selector.clicks))
     elif isinstance(selector, Box):
         selector = replace(
             selector,
@@ -158,82 +215,8 @@ def in_pixels(region: Region, width: int, height: int) -> Region:
         )
     elif isinstance(selector, Polygon):
         selector = Polygon(tuple((x * width, y * height) for x, y in selector.corners))
+    elif isinstance(selector, Words):
+        selector = replace(selector, not_at=tuple(inner(x, y) for x, y in selector.not_at))
     if isinstance(choice, Nearest):
         choice = Nearest(choice.x * width, choice.y * height)
-    return replace(region, selector=selector, choice=choice)
-
-
-def check_inside(region: Region, width: int, height: int) -> None:
-    """Refuses coordinates that make no sense in a picture of this size, naming the field.
-
-    Clicks must lie inside. Boxes and polygons may hang over the edge, but not lie wholly outside.
-    """
-    check = _CHECKS.get(type(region.selector))
-    if check is not None:
-        check(region.selector, width, height)
-    if isinstance(region.choice, Nearest):
-        _finite(region.choice.x, "region.choice.nearest.x")
-        _finite(region.choice.y, "region.choice.nearest.y")
-
-
-def _check_clicks(clicks: Clicks, width: int, height: int) -> None:
-    for n, click in enumerate(clicks.clicks):
-        for name, value, side, size in (("x", click.x, "wide", width), ("y", click.y, "high", height)):
-            field = f"region.clicks.clicks[{n}].{name}"
-            _finite(value, field)
-            if not 0 <= value < size:
-                raise InvalidRequest(
-                    f"click {n} lies outside the picture: {name} is {value:g}, "
-                    f"the picture is {size} pixels {side}",
-                    field=field,
-                )
-
-
-def _check_box(box: Box, width: int, height: int) -> None:
-    for low, high, side, size in (("left", "right", "wide", width), ("top", "bottom", "high", height)):
-        start, end = getattr(box, low), getattr(box, high)
-        _finite(start, f"region.box.{low}")
-        _finite(end, f"region.box.{high}")
-        if end <= start:
-            raise InvalidRequest(
-                f"the box has no extent: {high} is {end:g} and must be greater than {low}, {start:g}",
-                field=f"region.box.{high}",
-            )
-        _overlaps(start, end, size, f"the box's {low} is {start:g}, its {high} {end:g}", side, (low, high))
-
-
-def _overlaps(start: float, end: float, size: int, what: str, side: str, names: tuple[str, str]) -> None:
-    if start >= size or end <= 0:
-        name = names[0] if start >= size else names[1]
-        raise InvalidRequest(
-            f"the box lies outside the picture: {what}, the picture is {size} pixels {side}",
-            field=f"region.box.{name}",
-        )
-
-
-def _check_polygon(polygon: Polygon, width: int, height: int) -> None:
-    field = "region.polygon.corners"
-    if len(polygon.corners) < 3:
-        raise InvalidRequest(f"a polygon needs at least 3 corners, got {len(polygon.corners)}", field=field)
-    for n, (x, y) in enumerate(polygon.corners):
-        _finite(x, f"{field}[{n}].x")
-        _finite(y, f"{field}[{n}].y")
-    across, down = zip(*polygon.corners, strict=True)
-    if min(across) >= width or max(across) <= 0 or min(down) >= height or max(down) <= 0:
-        raise InvalidRequest(
-            f"the polygon lies outside the picture: it spans x {min(across):g} to {max(across):g} and "
-            f"y {min(down):g} to {max(down):g}, the picture is {width} x {height} pixels",
-            field=field,
-        )
-
-
-def _finite(value: float, field: str) -> None:
-    if not math.isfinite(value):
-        raise InvalidRequest(f"{field.rpartition('.')[2]} must be a finite number, got {value}", field=field)
-
-
-_CHECKS: dict[type, Callable[..., None]] = {
-    Clicks: _check_clicks,
-    Box: _check_box,
-    Polygon: _check_polygon,
-}
+    return replace(region, selector=selector, choice=choice, corrections=clicked(corrections), relative=False)

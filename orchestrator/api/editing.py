@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from intarsia.canvas.region import MaskPicture
+from intarsia.canvas.region import MaskPicture, every
 from intarsia.v1 import editing_pb2, jobs_pb2
 from intarsia.v1 import editing_pb2_grpc as rpc
 from orchestrator import logs
@@ -24,8 +24,9 @@ class Editing(rpc.EditingServicer):
     ) -> jobs_pb2.Job:
         asked = wire.edit_region(request)
         await self._store.describe(asked.picture)
-        if isinstance(asked.place.region.selector, MaskPicture):
-            await self._store.describe(asked.place.region.selector.artifact)
+        for region in every(asked.place.region):
+            if isinstance(region.selector, MaskPicture):
+                await self._store.describe(region.selector.artifact)
         job = await self._jobs.submit(
             "EditRegion",
             asked,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from intarsia.canvas.region import (
@@ -12,20 +12,24 @@ from intarsia.canvas.region import (
     Choice,
     Click,
     Clicks,
+    Combination,
     Index,
     MaskPicture,
     Nearest,
+    Operation,
     Polarity,
     Polygon,
     Region,
     Selector,
     Shaping,
+    Term,
     Words,
+    term_field,
 )
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import region_pb2 as pb
 from orchestrator.api import fields
-from orchestrator.workflows.segment_region import Place
+from orchestrator.workflows.selection import Place
 
 _RELATIVE: Mapping[int, bool] = {
     pb.UNITS_UNSPECIFIED: False,
@@ -38,126 +42,211 @@ _POLARITIES: Mapping[int, Polarity] = {
     pb.POLARITY_OPAQUE_INSIDE: Polarity.OPAQUE_INSIDE,
     pb.POLARITY_TRANSPARENT_INSIDE: Polarity.TRANSPARENT_INSIDE,
 }
+_OPERATIONS: Mapping[int, Operation] = {
+    pb.Term.OPERATION_PLUS: Operation.PLUS,
+    pb.Term.OPERATION_MINUS: Operation.MINUS,
+    pb.Term.OPERATION_WITHIN: Operation.WITHIN,
+}
+# How many selectors a region may be put together from, and how deep.
+_MOST_SELECTORS, _DEEPEST = 64, 4
 
 # Reads a coordinate: its value and the path of its field.
 _Coordinate = Callable[[float, str], float]
 
 
-def place(message: pb.Region) -> Place:
-    """A region and the unit of its coordinates."""
+def place(message: pb.Region, field: str = "region") -> Place:
+    """A region, read from the field with this path."""
+    selectors = _counted(message, field)
+    if selectors > _MOST_SELECTORS:
+        raise InvalidRequest(
+            f"{field} is put together from {selectors} selectors, at most {_MOST_SELECTORS} are looked for",
+            field=field,
+        )
+    return Place(_region(message, field), field)
+
+
+def _counted(message: pb.Region, field: str, depth: int = 0) -> int:
+    """The number of selectors in a region. Refuses combinations that lie too deep in each other."""
+    if not message.HasField("combination"):
+        return 1
+    if depth == _DEEPEST:
+        raise InvalidRequest(
+            f"at most {_DEEPEST} combinations may lie in each other; name the regions one after the other",
+            field=f"{field}.combination",
+        )
+    terms = enumerate(message.combination.terms)
+    return sum(_counted(term.region, term_field(field, n), depth + 1) for n, term in terms)
+
+
+def _region(message: pb.Region, field: str) -> Region:
     selector = message.WhichOneof("selector")
     if selector is None:
         raise InvalidRequest(
-            "region needs a selector: clicks, a box, a polygon, a mask or words", field="region"
+            f"{field} needs a selector: clicks, a box, a polygon, a mask, words or a combination", field=field
         )
-    relative = fields.one_of(message.units, "region.units", _RELATIVE)
+    relative = fields.one_of(message.units, f"{field}.units", _RELATIVE)
     coordinate = _fraction if relative else fields.number
-    region = Region(
-        selector=_SELECTORS[selector](getattr(message, selector), coordinate),
-        choice=_choice(message.choice, coordinate),
-        shaping=_shaping(message.shaping),
+    return Region(
+        selector=_SELECTORS[selector](getattr(message, selector), f"{field}.{selector}", coordinate),
+        choice=_choice(message.choice, f"{field}.choice", coordinate),
+        shaping=_shaping(message.shaping, f"{field}.shaping"),
+        corrections=_points(message.corrections, f"{field}.corrections", coordinate, least=0),
+        relative=relative,
     )
-    return Place(region, relative)
 
 
-def _clicks(message: pb.Clicks, coordinate: _Coordinate) -> Selector:
-    field = "region.clicks.clicks"
-    if not 1 <= len(message.clicks) <= 64:
-        raise InvalidRequest(f"{field} must be 1 to 64 points, not {len(message.clicks)}", field=field)
-    if all(click.outside for click in message.clicks):
+def _points(
+    clicks: Sequence[pb.Click], field: str, coordinate: _Coordinate, *, least: int
+) -> tuple[Click, ...]:
+    if not least <= len(clicks) <= 64:
+        raise InvalidRequest(f"{field} must be {least} to 64 points, not {len(clicks)}", field=field)
+    return tuple(
+        Click(coordinate(click.x, f"{field}[{n}].x"), coordinate(click.y, f"{field}[{n}].y"), click.outside)
+        for n, click in enumerate(clicks)
+    )
+
+
+def _clicks(message: pb.Clicks, field: str, coordinate: _Coordinate) -> Selector:
+    clicks = _points(message.clicks, f"{field}.clicks", coordinate, least=1)
+    if all(click.outside for click in clicks):
         raise InvalidRequest(
-            "at least one click must lie on the thing that is meant; all of them say `outside`", field=field
+            "at least one click must lie on the thing that is meant; all of them say `outside`",
+            field=f"{field}.clicks",
         )
-    return Clicks(
-        tuple(
-            Click(
-                coordinate(click.x, f"{field}[{n}].x"), coordinate(click.y, f"{field}[{n}].y"), click.outside
-            )
-            for n, click in enumerate(message.clicks)
-        )
-    )
+    return Clicks(clicks)
 
 
-def _box(message: pb.Box, coordinate: _Coordinate) -> Selector:
+def _box(message: pb.Box, field: str, coordinate: _Coordinate) -> Selector:
     left, top, right, bottom = (
-        coordinate(getattr(message, edge), f"region.box.{edge}")
-        for edge in ("left", "top", "right", "bottom")
+        coordinate(getattr(message, edge), f"{field}.{edge}") for edge in ("left", "top", "right", "bottom")
     )
     if right <= left:
         raise InvalidRequest(
-            f"region.box.right must be greater than left, {left:g}, not {right:g}", field="region.box.right"
+            f"{field}.right must be greater than left, {left:g}, not {right:g}", field=f"{field}.right"
         )
     if bottom <= top:
         raise InvalidRequest(
-            f"region.box.bottom must be greater than top, {top:g}, not {bottom:g}", field="region.box.bottom"
+            f"{field}.bottom must be greater than top, {top:g}, not {bottom:g}", field=f"{field}.bottom"
         )
     return Box(left, top, right, bottom, message.exact)
 
 
-def _polygon(message: pb.Polygon, coordinate: _Coordinate) -> Selector:
-    field = "region.polygon.corners"
+def _polygon(message: pb.Polygon, field: str, coordinate: _Coordinate) -> Selector:
+    field = f"{field}.corners"
     if not 3 <= len(message.corners) <= 10_000:
         raise InvalidRequest(f"{field} must be 3 to 10000, not {len(message.corners)}", field=field)
-    return Polygon(
-        tuple(
-            (coordinate(corner.x, f"{field}[{n}].x"), coordinate(corner.y, f"{field}[{n}].y"))
-            for n, corner in enumerate(message.corners)
-        )
+    return Polygon(_corners(message.corners, field, coordinate))
+
+
+def _corners(
+    corners: Iterable[pb.Corner], field: str, coordinate: _Coordinate
+) -> tuple[tuple[float, float], ...]:
+    return tuple(
+        (coordinate(corner.x, f"{field}[{n}].x"), coordinate(corner.y, f"{field}[{n}].y"))
+        for n, corner in enumerate(corners)
     )
 
 
-def _mask(message: pb.Mask, _: _Coordinate) -> Selector:
+def _mask(message: pb.Mask, field: str, _: _Coordinate) -> Selector:
     if message.polarity == pb.POLARITY_UNSPECIFIED:
         raise InvalidRequest(
-            "region.mask.polarity is required: say which end of the grey scale, or of the alpha channel, "
+            f"{field}.polarity is required: say which end of the grey scale, or of the alpha channel, "
             "belongs to the region",
-            field="region.mask.polarity",
+            field=f"{field}.polarity",
+        )
+    threshold = message.threshold if fields.given(message, "threshold") else None
+    if threshold is not None and not 0 < threshold <= 1:
+        raise InvalidRequest(
+            f"{field}.threshold must be in (0, 1], not {threshold:g}; leave it out to keep all degrees",
+            field=f"{field}.threshold",
         )
     return MaskPicture(
-        fields.artifact(message.artifact, "region.mask.artifact"),
-        fields.one_of(message.polarity, "region.mask.polarity", _POLARITIES),
+        fields.artifact(message.artifact, f"{field}.artifact"),
+        fields.one_of(message.polarity, f"{field}.polarity", _POLARITIES),
+        threshold=threshold,
+        fit=message.fit,
     )
 
 
-def _words(message: pb.Words, _: _Coordinate) -> Selector:
+def _words(message: pb.Words, field: str, coordinate: _Coordinate) -> Selector:
     threshold = message.threshold if fields.given(message, "threshold") else 0.5
+    for name, most in (("not_phrases", 16), ("not_at", 64)):
+        if (given := len(getattr(message, name))) > most:
+            raise InvalidRequest(
+                f"{field}.{name} may be {most} at most, not {given}", field=f"{field}.{name}"
+            )
     return Words(
-        fields.words(message.phrase, "region.words.phrase", at_most=200, required=True),
-        fields.between(threshold, "region.words.threshold", 0, 1),
+        fields.words(message.phrase, f"{field}.phrase", at_most=200, required=True),
+        fields.between(threshold, f"{field}.threshold", 0, 1),
+        not_phrases=tuple(
+            fields.words(phrase, f"{field}.not_phrases[{n}]", at_most=200, required=True)
+            for n, phrase in enumerate(message.not_phrases)
+        ),
+        not_at=_corners(message.not_at, f"{field}.not_at", coordinate),
     )
 
 
-_SELECTORS: Mapping[str, Callable[[Any, _Coordinate], Selector]] = {
+def _combination(message: pb.Combination, field: str, _: _Coordinate) -> Selector:
+    if not message.terms:
+        raise InvalidRequest(
+            f"{field}.terms is empty; name the regions that are to be combined", field=f"{field}.terms"
+        )
+    terms = (_term(term, f"{field}.terms[{n}]", first=n == 0) for n, term in enumerate(message.terms))
+    return Combination(tuple(terms))
+
+
+def _term(message: pb.Term, field: str, *, first: bool) -> Term:
+    if message.operation == pb.Term.OPERATION_UNSPECIFIED:
+        raise InvalidRequest(
+            f"{field}.operation is required: say whether the region is added, taken away or kept within",
+            field=f"{field}.operation",
+        )
+    operation = fields.one_of(message.operation, f"{field}.operation", _OPERATIONS)
+    if first and operation is not Operation.PLUS:
+        raise InvalidRequest(
+            f"{field}.operation must be OPERATION_PLUS: there is nothing before the first region",
+            field=f"{field}.operation",
+        )
+    if fields.given(message.region.shaping, "feather"):
+        raise InvalidRequest(
+            "the regions of a combination have no feather of their own; feather the whole of them instead",
+            field=f"{field}.region.shaping.feather",
+        )
+    return Term(operation, _region(message.region, f"{field}.region"))
+
+
+_SELECTORS: Mapping[str, Callable[[Any, str, _Coordinate], Selector]] = {
     "clicks": _clicks,
     "box": _box,
     "polygon": _polygon,
     "mask": _mask,
     "words": _words,
+    "combination": _combination,
 }
 
 
-def _choice(message: pb.Choice, coordinate: _Coordinate) -> Choice:
+def _choice(message: pb.Choice, field: str, coordinate: _Coordinate) -> Choice:
     rule = message.WhichOneof("rule")
     if rule == "all":
         return All()
     if rule == "index":
         return Index(message.index)
     if rule == "nearest":
-        field = "region.choice.nearest"
         return Nearest(
-            coordinate(message.nearest.x, f"{field}.x"), coordinate(message.nearest.y, f"{field}.y")
+            coordinate(message.nearest.x, f"{field}.nearest.x"),
+            coordinate(message.nearest.y, f"{field}.nearest.y"),
         )
     return Best()
 
 
-def _shaping(message: pb.Shaping) -> Shaping:
+def _shaping(message: pb.Shaping, field: str) -> Shaping:
     feather = message.feather if fields.given(message, "feather") else Shaping().feather
     return Shaping(
         fill_holes=message.fill_holes,
-        grow=fields.between(message.grow, "region.shaping.grow", 0, 1024),
-        shrink=fields.between(message.shrink, "region.shaping.shrink", 0, 1024),
+        grow=fields.between(message.grow, f"{field}.grow", 0, 1024),
+        shrink=fields.between(message.shrink, f"{field}.shrink", 0, 1024),
         invert=message.invert,
-        feather=fields.between(feather, "region.shaping.feather", 0, 256),
+        feather=fields.between(feather, f"{field}.feather", 0, 256),
     )
 
 

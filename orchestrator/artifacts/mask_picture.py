@@ -5,45 +5,53 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from intarsia.canvas.mask import mask_from_picture
-from intarsia.canvas.region import Polarity
+from intarsia.canvas.mask import fitted, hardened, mask_from_picture
+from intarsia.canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.artifacts.encode import write_png
-from orchestrator.artifacts.picture import USUAL, Limits, decode
-
-_ARTIFACT, _POLARITY = "region.mask.artifact", "region.mask.polarity"
+from orchestrator.artifacts.picture import USUAL, Limits, Picture, decode
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """A mask, float32 (height, width) in [0, 1], as a PNG of 8-bit grey: white is inside."""
+    """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside."""
     return write_png(cv2.convertScaleAbs(mask, alpha=255))
 
 
 def decode_mask(
     data: bytes,
-    polarity: Polarity,
+    drawn: MaskPicture,
     width: int,
     height: int,
     limits: Limits = USUAL,
+    *,
+    field: str = "region",
 ) -> np.ndarray:
     """A mask for a picture of that size, float32 (height, width) in [0, 1], from a picture file.
 
-    Raises `InvalidRequest` for a mask of another size, and for a polarity that needs an alpha channel
-    where there is none.
+    Raises `InvalidRequest` for a mask of another size that is not to be fitted, and for a polarity that
+    needs an alpha channel where there is none; `field` is the path of the region.
     """
-    picture = decode(data, limits, field=_ARTIFACT)
-    if (picture.width, picture.height) != (width, height):
+    picture = decode(data, limits, field=f"{field}.mask.artifact")
+    alike = (picture.width, picture.height) == (width, height)
+    if not (alike or drawn.fit):
         raise InvalidRequest(
             f"the mask is {picture.width} x {picture.height}, the picture {width} x {height}; both must be "
-            "of the same size once upright",
-            field=_ARTIFACT,
+            "of the same size once upright, or `fit` must be set to bring the mask to the picture's size",
+            field=f"{field}.mask.artifact",
         )
+    mask = _read(picture, drawn.polarity, field)
+    if not alike:
+        mask = fitted(mask, height, width)
+    return mask if drawn.threshold is None else hardened(mask, drawn.threshold)
+
+
+def _read(picture: Picture, polarity: Polarity, field: str) -> np.ndarray:
     if polarity in (Polarity.WHITE_INSIDE, Polarity.BLACK_INSIDE):
         return mask_from_picture(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), polarity)
     if picture.alpha is None:
         raise InvalidRequest(
             "the mask has no alpha channel, so it cannot say what is opaque; "
             "choose white or black as the inside, or send a mask with alpha",
-            field=_POLARITY,
+            field=f"{field}.mask.polarity",
         )
     return mask_from_picture(picture.alpha, polarity)

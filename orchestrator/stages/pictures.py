@@ -29,10 +29,12 @@ class Pictures:
         """A picture, upright."""
         return await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
 
-    async def load_mask(self, drawn: MaskPicture, of: Picture) -> np.ndarray:
-        """A mask drawn for a picture, float32 (height, width) in [0, 1]."""
-        data = await self._read(drawn.artifact, "region.mask.artifact")
-        return await asyncio.to_thread(decode_mask, data, drawn.polarity, of.width, of.height, self.limits)
+    async def load_mask(self, drawn: MaskPicture, of: Picture, field: str = "region") -> np.ndarray:
+        """A mask drawn for a picture, float32 (height, width) in [0, 1]; `field` is the region's path."""
+        data = await self._read(drawn.artifact, f"{field}.mask.artifact")
+        return await asyncio.to_thread(
+            decode_mask, data, drawn, of.width, of.height, self.limits, field=field
+        )
 
     async def check_format(self, picture: Picture, format: str | None) -> None:
         """Refuses a format that this picture cannot be written in, before any work is done."""

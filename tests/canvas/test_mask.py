@@ -10,11 +10,15 @@ from intarsia.canvas.mask import (
     bounding_box,
     box_mask,
     choose,
+    combine,
+    degrees,
+    fitted,
+    hardened,
     mask_from_picture,
     polygon_mask,
     shape,
 )
-from intarsia.canvas.region import All, Best, Box, Candidate, Index, Nearest, Polarity, Shaping
+from intarsia.canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 from tests.canvas.drawing import distances, masks
 
@@ -98,6 +102,35 @@ def test_a_degree_too_faint_to_be_shown_is_none(polarity, level, degree):
     np.testing.assert_allclose(mask_from_picture(levels, polarity), [[degree, 1]], atol=1e-6)
 
 
+def test_a_degree_is_the_same_from_either_end():
+    levels = np.arange(256, dtype=np.uint8)[np.newaxis]
+    from_white = mask_from_picture(levels, Polarity.WHITE_INSIDE)
+    assert np.array_equal(mask_from_picture(255 - levels, Polarity.BLACK_INSIDE), from_white)
+    assert hardened(from_white, 0.2).sum() == 256 - 51
+
+
+def test_degrees_from_the_threshold_on_are_inside():
+    soft = np.array([[0, 0.2, 0.5, 0.7, 1]], np.float32)
+    assert hardened(soft, 0.5).tolist() == [[0, 0, 1, 1, 1]]
+    assert hardened(soft, 1.0).tolist() == [[0, 0, 0, 0, 1]]
+
+
+@given(masks(), st.integers(1, 60), st.integers(1, 60))
+def test_a_fitted_mask_keeps_to_its_range_and_its_share_of_the_picture(mask, height, width):
+    assert np.array_equal(fitted(mask, *mask.shape), mask)
+    brought = fitted(mask, height, width)
+    assert brought.shape == (height, width) and brought.dtype == np.float32
+    assert brought.min() >= 0 and brought.max() <= mask.max() + 1e-6
+    assert (brought[brought > 0] >= 0.5 / 255).all()
+    if height <= mask.shape[0] and width <= mask.shape[1]:
+        assert brought.mean() == pytest.approx(mask.mean(), abs=0.5 / 255)
+
+
+def test_a_mask_made_twice_as_large_has_its_edges_in_the_same_place():
+    mask = box_mask(Box(4, 2, 10, 8), height=12, width=16)
+    assert np.array_equal(hardened(fitted(mask, 24, 32), 0.5), box_mask(Box(8, 4, 20, 16), 24, 32))
+
+
 def test_shaping_leaves_no_degree_too_faint_to_be_shown():
     nearly = np.full((9, 9), 0.999, np.float32)
     assert not shape(nearly, Shaping(invert=True)).any()
@@ -113,33 +146,42 @@ def speck(x, y, score):
 
 def test_choices_pick_by_score_number_place_or_take_all():
     low, high, middle = candidates = [speck(2, 2, 0.2), speck(10, 10, 0.9), speck(25, 15, 0.5)]
-    assert choose(candidates, Best()) is high.mask
-    assert choose(candidates, Index(0)) is high.mask
-    assert choose(candidates, Index(1)) is middle.mask
-    assert choose(candidates, Index(2)) is low.mask
-    assert choose(candidates, Nearest(0, 0)) is low.mask
-    assert choose(candidates, Nearest(29, 19)) is middle.mask
-    assert choose(candidates, All()).sum() == 12
+    assert choose(candidates, Best()) is high
+    assert choose(candidates, Index(0)) is high
+    assert choose(candidates, Index(1)) is middle
+    assert choose(candidates, Index(2)) is low
+    assert choose(candidates, Nearest(0, 0)) is low
+    assert choose(candidates, Nearest(29, 19)) is middle
+    together = choose(candidates, All())
+    assert together.mask.sum() == 12 and together.score == 0.9
 
 
 def test_of_equally_near_candidates_the_surer_one_is_meant():
     candidates = [speck(4, 4, 0.2), speck(4, 4, 0.9), speck(6, 4, 0.5)]
-    assert choose(candidates, Nearest(5.5, 5.5)) is candidates[1].mask
-    assert choose(candidates, Nearest(6.0, 5.0)) is candidates[1].mask
+    assert choose(candidates, Nearest(5.5, 5.5)) is candidates[1]
+    assert choose(candidates, Nearest(6.0, 5.0)) is candidates[1]
 
 
 def test_an_empty_candidate_is_never_the_nearest():
     empty = Candidate(np.zeros((20, 30), np.float32), 1.0)
     full = speck(25, 15, 0.1)
-    assert choose([empty, full], Nearest(0, 0)) is full.mask
+    assert choose([empty, full], Nearest(0, 0)) is full
 
 
 def test_choosing_what_is_not_there_says_so():
     with pytest.raises(EmptyRegion):
         choose([], Best())
     with pytest.raises(InvalidRequest) as refusal:
-        choose([speck(0, 0, 1)], Index(1))
-    assert refusal.value.field == "region.choice.index"
+        choose([speck(0, 0, 1)], Index(1), field="then[0].region")
+    assert refusal.value.field == "then[0].region.choice.index"
+
+
+def test_candidates_of_models_have_the_same_degrees_as_drawn_ones():
+    drawn = speck(2, 2, 0.2)
+    found = Candidate(drawn.mask.astype(np.uint8), 0.2)
+    assert choose([found], Nearest(0, 0)) is found
+    assert degrees(found).dtype == np.float32 and np.array_equal(degrees(found), drawn.mask)
+    assert degrees(drawn) is drawn.mask
 
 
 @given(masks(soft=False), lengths)
@@ -284,3 +326,67 @@ def test_growing_agrees_with_a_round_brush():
     rows, columns = np.indices(mask.shape) - 30
     assert np.array_equal(grown > 0, rows**2 + columns**2 <= 625)
     assert cv2.countNonZero(grown) == (rows**2 + columns**2 <= 625).sum()
+
+
+def drawn_masks(soft):
+    """Three masks of one size: each a drawn box, or degrees of any kind."""
+    boxes = st.tuples(sides, sides, st.integers(1, 30), st.integers(1, 30))
+    drawn = boxes.map(lambda box: box_mask(Box(box[0], box[1], box[0] + box[2], box[1] + box[3]), 30, 25))
+    if soft:
+        levels = st.integers(0, 2**32 - 1).map(
+            lambda seed: np.random.default_rng(seed).integers(0, 256, (30, 25), np.uint8)
+        )
+        drawn = st.one_of(drawn, levels.map(lambda level: mask_from_picture(level, Polarity.WHITE_INSIDE)))
+    return st.tuples(drawn, drawn, drawn)
+
+
+@given(drawn_masks(soft=False), st.lists(st.sampled_from(list(Operation)), min_size=2, max_size=2))
+def test_drawn_shapes_combine_as_sets_do(drawn, operations):
+    mask, expected = drawn[0], drawn[0] > 0
+    for other, operation in zip(drawn[1:], operations, strict=True):
+        mask = combine(mask, other, operation)
+        inside = other > 0
+        if operation is Operation.PLUS:
+            expected = expected | inside
+        elif operation is Operation.MINUS:
+            expected = expected & ~inside
+        else:
+            expected = expected & inside
+    assert mask.dtype == np.float32
+    assert np.array_equal(mask, expected.astype(np.float32))
+
+
+@given(drawn_masks(soft=True))
+def test_adding_and_keeping_within_do_not_depend_on_the_order(drawn):
+    one, other, third = drawn
+    for operation in (Operation.PLUS, Operation.WITHIN):
+        assert np.array_equal(combine(one, other, operation), combine(other, one, operation))
+        first = combine(combine(one, other, operation), third, operation)
+        assert np.array_equal(first, combine(one, combine(other, third, operation), operation))
+        assert np.array_equal(combine(one, one, operation), one)
+    minus = Operation.MINUS
+    assert np.array_equal(
+        combine(combine(one, other, minus), third, minus), combine(combine(one, third, minus), other, minus)
+    )
+
+
+@given(drawn_masks(soft=True))
+def test_a_combination_never_selects_what_none_of_its_regions_does(drawn):
+    one, other, _ = drawn
+    nothing, everything = np.zeros_like(one), np.ones_like(one)
+    plus, minus, within = (combine(one, other, operation) for operation in Operation)
+    assert ((one > 0) | (other > 0))[plus > 0].all() and plus.max() <= 1
+    assert (minus <= one).all() and not minus[other == 1].any()
+    assert (within <= one).all() and (within <= other).all()
+    for mask in (plus, minus, within):
+        assert (mask[mask > 0] >= 0.5 / 255).all()
+    assert np.array_equal(combine(one, nothing, Operation.MINUS), one)
+    assert not combine(one, everything, Operation.MINUS).any()
+    assert np.array_equal(combine(one, everything, Operation.WITHIN), one)
+
+
+def test_combining_leaves_both_masks_alone():
+    one, other = ring(3), speck(5, 5, 1).mask[:, :20]
+    for operation in Operation:
+        combine(one, other, operation)
+    assert np.array_equal(one, ring(3)) and other.sum() == 4

@@ -1,83 +1,62 @@
-import math
+from dataclasses import replace
 
-import pytest
-
+from intarsia.canvas.bounds import check_inside
 from intarsia.canvas.region import (
     Box,
     Click,
     Clicks,
-    MaskPicture,
+    Combination,
     Nearest,
-    Polarity,
+    Operation,
     Polygon,
     Region,
     Shaping,
+    Term,
     Words,
-    check_inside,
+    every,
     in_pixels,
 )
-from intarsia.errors import InvalidRequest
 
 
 def test_fractions_become_pixels_and_lengths_stay():
-    region = Region(Box(0.1, 0.25, 0.5, 1.0), Nearest(0.5, 0.5), Shaping(grow=3))
+    region = Region(Box(0.1, 0.25, 0.5, 1.0), Nearest(0.5, 0.5), Shaping(grow=3), relative=True)
     assert in_pixels(region, 200, 100) == Region(Box(20, 25, 100, 100), Nearest(100, 50), Shaping(grow=3))
 
 
 def test_a_click_at_the_very_end_means_the_last_pixel():
-    region = in_pixels(Region(Clicks((Click(1.0, 0.0, outside=True),))), 200, 100)
+    region = in_pixels(Region(Clicks((Click(1.0, 0.0, outside=True),)), relative=True), 200, 100)
     assert region.selector == Clicks((Click(199.5, 0.0, outside=True),))
     check_inside(region, 200, 100)
 
 
 def test_corners_scale_and_words_do_not():
-    assert in_pixels(Region(Polygon(((0, 0), (1, 0), (1, 1)))), 8, 4).selector == Polygon(
-        ((0, 0), (8, 0), (8, 4))
+    outline = Region(Polygon(((0, 0), (1, 0), (1, 1))), relative=True)
+    assert in_pixels(outline, 8, 4).selector == Polygon(((0, 0), (8, 0), (8, 4)))
+    words = Region(Words("yellow dress", not_phrases=("belt",)))
+    assert in_pixels(replace(words, relative=True), 8, 4) == words
+
+
+def test_points_that_words_and_corrections_name_are_fractions_too():
+    words = Words("yellow dress", not_at=((0.5, 1.0),))
+    region = Region(words, corrections=(Click(1.0, 0.25, outside=True),), relative=True)
+    assert in_pixels(region, 200, 100) == Region(
+        replace(words, not_at=((100, 99.5),)), corrections=(Click(199.5, 25, outside=True),)
     )
-    words = Region(Words("yellow dress"))
-    assert in_pixels(words, 8, 4) == words
 
 
-@pytest.mark.parametrize(
-    ("selector", "field"),
-    [
-        (Clicks((Click(1, 1), Click(20, 1))), "region.clicks.clicks[1].x"),
-        (Clicks((Click(1, -0.1),)), "region.clicks.clicks[0].y"),
-        (Clicks((Click(math.nan, 1),)), "region.clicks.clicks[0].x"),
-        (Box(5, 0, 5, 4), "region.box.right"),
-        (Box(0, 4, 5, 3), "region.box.bottom"),
-        (Box(20, 0, 25, 4), "region.box.left"),
-        (Box(-5, 0, 0, 4), "region.box.right"),
-        (Box(0, -9, 4, -2), "region.box.bottom"),
-        (Box(0, 0, math.inf, 4), "region.box.right"),
-        (Polygon(((0, 0), (1, 1))), "region.polygon.corners"),
-        (Polygon(((30, 0), (40, 0), (35, 5))), "region.polygon.corners"),
-        (Polygon(((0, 0), (1, math.inf), (2, 2))), "region.polygon.corners[1].y"),
-    ],
-)
-def test_coordinates_that_make_no_sense_are_refused_by_name(selector, field):
-    with pytest.raises(InvalidRequest) as refusal:
-        check_inside(Region(selector), width=20, height=10)
-    assert refusal.value.field == field
+def combination(*regions):
+    return Combination(tuple(Term(Operation.PLUS, region) for region in regions))
 
 
-@pytest.mark.parametrize(
-    "selector",
-    [
-        Clicks((Click(0, 0), Click(19.9, 9.9))),
-        Box(-5, -5, 1, 1),
-        Box(-5, -5, 100, 100),
-        Polygon(((-5, -5), (3, 0), (0, 3))),
-        MaskPicture("artifacts/x", Polarity.WHITE_INSIDE),
-        Words("a cat"),
-    ],
-)
-def test_overhanging_shapes_and_clicks_up_to_the_edge_are_welcome(selector):
-    check_inside(Region(selector), width=20, height=10)
+def test_each_region_of_a_combination_has_units_of_its_own():
+    shares, pixels = Region(Box(0.5, 0.5, 1, 1), relative=True), Region(Box(0.5, 0.5, 1, 1))
+    found = in_pixels(Region(combination(shares, Region(combination(pixels, shares)))), 20, 10)
+    large = Region(Box(10, 5, 20, 10))
+    assert found == Region(combination(large, Region(combination(pixels, large))))
 
 
-def test_the_nearest_point_may_lie_outside_but_must_be_a_number():
-    check_inside(Region(Box(0, 0, 5, 5), Nearest(-100, 5)), 20, 10)
-    with pytest.raises(InvalidRequest) as refusal:
-        check_inside(Region(Box(0, 0, 5, 5), Nearest(1, math.nan)), 20, 10)
-    assert refusal.value.field == "region.choice.nearest.y"
+def test_every_region_is_the_whole_and_all_its_parts():
+    first, second, third = (Region(Words(name)) for name in ("first", "second", "third"))
+    inner = Region(combination(second, third))
+    whole = Region(combination(first, inner))
+    assert list(every(whole)) == [whole, first, inner, second, third]

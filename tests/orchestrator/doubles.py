@@ -29,10 +29,16 @@ class Refused(Exception):
 
 
 class Sam:
-    """Finds a disc round the first click, and a larger one; or an ellipse in a box."""
+    """Finds a disc round the first click, and a larger one; or an ellipse in a box; or what it knows by name.
+
+    Corrections add a disc of 10 pixels round every click on the thing, and take one away beside it.
+    """
 
     def __init__(self) -> None:
         self.knows_words = False
+        self.things: dict[str, list[tuple[tuple[int, int, int, int], float]]] = {}  # boxes and their scores
+        self.asked: list[Tensors] = []
+        self.refuses = ""  # a phrase
         self.known: dict[bytes, np.ndarray] = {}
         self.pictures_received = 0
 
@@ -51,13 +57,18 @@ class Sam:
             if key not in self.known:
                 raise Refused("UNKNOWN_PICTURE: send its pixels", grpc.StatusCode.NOT_FOUND)
             height, width, _ = self.known[key].shape
+        self.asked.append(inputs)
         y, x = np.mgrid[:height, :width] + 0.5
         if "words" in inputs:
-            if from_text(inputs["words"]) == "nothing":
-                yield {"masks": np.zeros((0, height, width), np.uint8), "scores": np.zeros(0, np.float32)}
-                return
-            middle, radius = (width / 2, height / 2), min(height, width) / 6
-        elif "points" in inputs:
+            yield self._named(from_text(inputs["words"]), float(inputs["threshold"][0]), height, width)
+            return
+        if "mask" in inputs:
+            corrected = inputs["mask"].copy()
+            for across, down, label in inputs["points"]:
+                corrected[np.hypot(x - across, y - down) <= 10] = label
+            yield {"masks": corrected[np.newaxis], "scores": np.array([0.7], np.float32)}
+            return
+        if "points" in inputs:
             middle, radius = inputs["points"][0][:2], min(height, width) / 6
         else:
             left, top, right, bottom = inputs["box"]
@@ -65,6 +76,17 @@ class Sam:
         away = np.hypot(x - middle[0], y - middle[1])
         masks = np.stack([away <= radius, away <= 1.5 * radius]).astype(np.uint8)
         yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32)}
+
+    def _named(self, phrase: str, threshold: float, height: int, width: int) -> Tensors:
+        if phrase == self.refuses:
+            raise Refused("INVALID_FIELD: words cannot be read")
+        things = self.things.get(phrase, [])
+        masks = np.zeros((len(things), height, width), np.uint8)
+        for mask, ((left, top, right, bottom), _) in zip(masks, things, strict=True):
+            mask[top:bottom, left:right] = 1
+        scores = np.array([score for _, score in things], np.float32)
+        enough, best = scores >= threshold, scores.max(initial=0.0)
+        return {"masks": masks[enough], "scores": scores[enough], "best": np.array([best], np.float32)}
 
 
 class TextEncoder:

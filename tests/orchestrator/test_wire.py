@@ -17,13 +17,16 @@ from intarsia.canvas.region import (
     Box,
     Click,
     Clicks,
+    Combination,
     Index,
     MaskPicture,
     Nearest,
+    Operation,
     Polarity,
     Polygon,
     Region,
     Shaping,
+    Term,
     Words,
 )
 from intarsia.errors import InvalidRequest
@@ -31,10 +34,10 @@ from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
-from orchestrator.api import fields, wire
+from orchestrator.api import fields, region, wire
 from orchestrator.jobs.job import State
 from orchestrator.workflows.edit_region import Cut, EditRegion, Output, Sampling
-from orchestrator.workflows.segment_region import Place
+from orchestrator.workflows.selection import Place
 
 NAME = "artifacts/" + "9f" * 32
 
@@ -50,7 +53,7 @@ def valid() -> ed.EditRegionRequest:
 def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
     assert wire.edit_region(valid()) == EditRegion(
         picture=NAME,
-        place=Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0)), relative=False),
+        place=Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))),
         instruction="make it blue",
         negative_instruction="",
         sampling=Sampling(None, None, None, None, None, False),
@@ -74,6 +77,31 @@ def corners(*points: tuple[float, float]) -> rg.Region:
 
 def shaped(**shaping: Any) -> rg.Region:
     return rg.Region(box=box().box, shaping=rg.Shaping(**shaping))
+
+
+PLUS, MINUS, WITHIN = rg.Term.OPERATION_PLUS, rg.Term.OPERATION_MINUS, rg.Term.OPERATION_WITHIN
+
+
+def combined(*parts: rg.Region, operation: Any = MINUS, first: Any = PLUS) -> rg.Region:
+    terms = [rg.Term(operation=operation if n else first, region=part) for n, part in enumerate(parts)]
+    return rg.Region(combination=rg.Combination(terms=terms))
+
+
+def nested(depth: int, inner: rg.Region) -> rg.Region:
+    """So many combinations in each other."""
+    return combined(nested(depth - 1, inner)) if depth else inner
+
+
+def named(phrase: str = "dress", **said: Any) -> rg.Region:
+    return rg.Region(words=rg.Words(phrase=phrase, **said))
+
+
+def masked(**said: Any) -> rg.Region:
+    return rg.Region(mask=rg.Mask(artifact=NAME, polarity=rg.POLARITY_WHITE_INSIDE, **said))
+
+
+def corrected(*points: tuple[float, float], units: Any = 0) -> rg.Region:
+    return rg.Region(words=named().words, units=units, corrections=clicks(*points).clicks.clicks)
 
 
 def with_(**changes: Any) -> Callable[[ed.EditRegionRequest], None]:
@@ -122,6 +150,37 @@ WRONG = [
     ("region.words.phrase", with_(region=rg.Region(words=rg.Words(phrase="x" * 201)))),
     ("region.words.threshold", with_(region=rg.Region(words=rg.Words(phrase="dress", threshold=1.5)))),
     ("region.words.threshold", with_(region=rg.Region(words=rg.Words(phrase="dress", threshold=NAN)))),
+    ("region.words.not_phrases", with_(region=named(not_phrases=["belt"] * 17))),
+    ("region.words.not_phrases[1]", with_(region=named(not_phrases=["belt", " "]))),
+    ("region.words.not_phrases[0]", with_(region=named(not_phrases=["x" * 201]))),
+    ("region.words.not_at", with_(region=named(not_at=[rg.Corner()] * 65))),
+    ("region.words.not_at[1].x", with_(region=named(not_at=[rg.Corner(), rg.Corner(x=NAN)]))),
+    ("region.mask.threshold", with_(region=masked(threshold=0))),
+    ("region.mask.threshold", with_(region=masked(threshold=1.5))),
+    ("region.mask.threshold", with_(region=masked(threshold=NAN))),
+    ("region.corrections", with_(region=corrected(*[(1, 1)] * 65))),
+    ("region.corrections[1].y", with_(region=corrected((1, 1), (1, INFINITE)))),
+    ("region.corrections[0].x", with_(region=corrected((1.5, 1), units=rg.UNITS_RELATIVE))),
+    ("region.combination.terms", with_(region=rg.Region(combination=rg.Combination()))),
+    ("region.combination.terms[0].operation", with_(region=combined(box(), first=MINUS))),
+    ("region.combination.terms[0].operation", with_(region=combined(box(), first=WITHIN))),
+    ("region.combination.terms[1].operation", with_(region=combined(box(), box(), operation=0))),
+    ("region.combination.terms[1].operation", with_(region=combined(box(), box(), operation=unknown))),
+    ("region.combination.terms[1].region", with_(region=combined(box(), rg.Region()))),
+    ("region.combination.terms[1].region.box.right", with_(region=combined(box(), box(left=5)))),
+    ("region.combination.terms[1].region.units", with_(region=combined(box(), box(units=9)))),
+    ("region.combination.terms[0].region.shaping.grow", with_(region=combined(shaped(grow=-1)))),
+    (
+        "region.combination.terms[0].region.combination.terms[1].region.words.threshold",
+        with_(region=combined(combined(box(), named(threshold=2)))),
+    ),
+    (
+        "region.combination.terms[1].region.shaping.feather",
+        with_(region=combined(box(), shaped(feather=0))),
+    ),
+    ("region" + ".combination.terms[0].region" * 4 + ".combination", with_(region=nested(5, box()))),
+    ("region", with_(region=combined(*[box()] * 65))),
+    ("region", with_(region=combined(*[combined(*[box()] * 13)] * 5))),
     (
         "region.choice.nearest.y",
         with_(region=rg.Region(box=box().box, choice=rg.Choice(nearest=rg.Corner(x=1, y=NAN)))),
@@ -200,13 +259,19 @@ UNIT = reals(0, 1)
 
 
 @st.composite
-def selectors(draw: st.DrawFn) -> tuple[dict[str, Message], Any]:
-    kind = draw(st.sampled_from(["clicks", "box", "polygon", "mask", "words"]))
+def points(draw: st.DrawFn, most: int = 9) -> tuple[list[rg.Click], tuple[Click, ...]]:
+    drawn = draw(st.lists(st.tuples(UNIT, UNIT, st.booleans()), max_size=most))
+    return [rg.Click(x=x, y=y, outside=o) for x, y, o in drawn], tuple(Click(*point) for point in drawn)
+
+
+@st.composite
+def selectors(draw: st.DrawFn, depth: int) -> tuple[dict[str, Message], Any]:
+    kinds = ["clicks", "box", "polygon", "mask", "words", "combination"]
+    kind = draw(st.sampled_from(kinds if depth else kinds[:-1]))
     if kind == "clicks":
-        points = draw(st.lists(st.tuples(UNIT, UNIT, st.booleans()), min_size=0, max_size=63))
-        points.append((0.5, 0.5, False))
-        message: Message = rg.Clicks(clicks=[rg.Click(x=x, y=y, outside=o) for x, y, o in points])
-        return {kind: message}, Clicks(tuple(Click(*point) for point in points))
+        said, meant = draw(points(63))
+        message: Message = rg.Clicks(clicks=[*said, rg.Click(x=0.5, y=0.5)])
+        return {kind: message}, Clicks((*meant, Click(0.5, 0.5)))
     if kind == "box":
         left, top = draw(reals(0, 0.5)), draw(reals(0, 0.5))
         right, bottom = draw(reals(0.75, 1)), draw(reals(0.75, 1))
@@ -219,16 +284,34 @@ def selectors(draw: st.DrawFn) -> tuple[dict[str, Message], Any]:
         return {kind: message}, Polygon(tuple(outline))
     if kind == "mask":
         polarity = draw(st.sampled_from(list(Polarity)))
-        message = rg.Mask(artifact=NAME, polarity=rg.Polarity.Value(f"POLARITY_{polarity.name}"))
-        return {kind: message}, MaskPicture(NAME, polarity)
-    phrase, threshold = draw(st.text(min_size=1, max_size=200).filter(str.strip)), draw(UNIT)
-    return {kind: rg.Words(phrase=phrase, threshold=threshold)}, Words(phrase, threshold)
+        threshold, fit = draw(st.none() | reals(0.125, 1)), draw(st.booleans())
+        number = rg.Polarity.Value(f"POLARITY_{polarity.name}")
+        message = rg.Mask(artifact=NAME, polarity=number, threshold=threshold, fit=fit)
+        return {kind: message}, MaskPicture(NAME, polarity, threshold, fit)
+    if kind == "combination":
+        parts = draw(st.lists(regions(depth - 1, feathered=False), min_size=1, max_size=3))
+        does = [Operation.PLUS, *draw(st.lists(st.sampled_from(Operation), min_size=2, max_size=2))]
+        terms = [
+            rg.Term(operation=f"OPERATION_{operation.name}", region=said)
+            for operation, (said, _) in zip(does, parts, strict=False)
+        ]
+        means = [Term(operation, place.region) for operation, (_, place) in zip(does, parts, strict=False)]
+        return {kind: rg.Combination(terms=terms)}, Combination(tuple(means))
+    phrase, threshold = draw(PHRASES), draw(UNIT)
+    not_phrases = draw(st.lists(PHRASES, max_size=16))
+    not_at = draw(st.lists(st.tuples(UNIT, UNIT), max_size=9))
+    words = rg.Words(phrase=phrase, threshold=threshold, not_phrases=not_phrases)
+    words.not_at.extend(rg.Corner(x=x, y=y) for x, y in not_at)
+    return {kind: words}, Words(phrase, threshold, tuple(not_phrases), tuple(not_at))
+
+
+PHRASES = st.text(min_size=1, max_size=200).filter(str.strip)
 
 
 @st.composite
-def regions(draw: st.DrawFn) -> tuple[rg.Region, Place]:
+def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg.Region, Place]:
     selector: Any
-    selector, meant = draw(selectors())
+    selector, meant = draw(selectors(depth))
     x, y, index = draw(UNIT), draw(UNIT), draw(st.integers(0, 2**32 - 1))
     choice: rg.Choice
     rule: Any
@@ -248,12 +331,19 @@ def regions(draw: st.DrawFn) -> tuple[rg.Region, Place]:
         "grow": draw(reals(0, 1024)),
         "shrink": draw(reals(0, 1024)),
         "invert": draw(st.booleans()),
-        "feather": draw(reals(0, 256)),
     }
+    if feathered:
+        shaping["feather"] = draw(reals(0, 256))
+    said, corrections = draw(points())
     relative = draw(st.booleans())
-    units = rg.UNITS_RELATIVE if relative else rg.UNITS_PIXELS
-    message = rg.Region(**selector, choice=choice, shaping=rg.Shaping(**shaping), units=units)
-    return message, Place(Region(meant, rule, Shaping(**shaping)), relative)
+    message = rg.Region(
+        **selector,
+        choice=choice,
+        shaping=rg.Shaping(**shaping),
+        units=rg.UNITS_RELATIVE if relative else rg.UNITS_PIXELS,
+        corrections=said,
+    )
+    return message, Place(Region(meant, rule, Shaping(**shaping), corrections, relative))
 
 
 @given(regions())
@@ -263,6 +353,21 @@ def test_any_region_means_the_same_on_both_sides(drawn: tuple[rg.Region, Place])
         sg.SegmentRegionRequest(picture=NAME, region=message).SerializeToString()
     )
     assert wire.segment_region(crossed).place == meant
+
+
+@pytest.mark.parametrize(
+    "most", [nested(4, box()), combined(*[box()] * 64), combined(*[combined(*[box()] * 16)] * 4)]
+)
+def test_a_region_may_be_put_together_from_many(most: rg.Region) -> None:
+    assert isinstance(region.place(most).region.selector, Combination)
+
+
+def test_a_region_is_named_by_the_field_it_is_read_from() -> None:
+    wrong = combined(box(), box(left=5))
+    with pytest.raises(InvalidRequest, match=r"then\[3\].region.combination.terms") as caught:
+        region.place(wrong, "then[3].region")
+    assert caught.value.field == "then[3].region.combination.terms[1].region.box.right"
+    assert region.place(box(), "then[3].region").field == "then[3].region"
 
 
 @given(

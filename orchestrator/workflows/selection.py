@@ -1,0 +1,223 @@
+"""Selecting: from what a region says to the mask that it means. A part of every recipe that needs one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from intarsia.canvas.bounds import check_inside
+from intarsia.canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
+from intarsia.canvas.region import (
+    Box,
+    Candidate,
+    Clicks,
+    Combination,
+    MaskPicture,
+    Operation,
+    Polygon,
+    Region,
+    Selector,
+    Term,
+    Words,
+    every,
+    in_pixels,
+    term_field,
+)
+from intarsia.canvas.told import told
+from intarsia.canvas.unwanted import clear_of, without
+from intarsia.errors import EmptyRegion
+from orchestrator.artifacts.picture import Picture, eight_bits
+from orchestrator.stages.together import together
+from orchestrator.stages.workshop import Stages
+
+# Regions of a combination that are looked for at once: each holds masks as large as the picture.
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region, and the path of the field it was read from, by which errors name it."""
+
+    region: Region
+    field: str = "region"
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel.
+
+    The mask is float32 (height, width) in [0, 1]. `weights` are the digests of the models that were
+    asked, by model.
+    """
+
+    candidates: tuple[Candidate, ...]
+    mask: np.ndarray
+    score: float
+    feather: float
+    weights: Mapping[str, str]
+
+
+async def select(picture: Picture, place: Place, at: Stages) -> Selection:
+    """Find what is meant, choose among the candidates, correct the choice, shape its outline."""
+    region = in_pixels(place.region, picture.width, picture.height)
+    check_inside(region, picture.width, picture.height, field=place.field)
+    found = await _Search(picture, at).found(region, place.field)
+    await _not_empty(found, region)
+    asked = any(one.corrections or not _is_drawn(one.selector) for one in every(region))
+    return Selection(
+        candidates=found.candidates,
+        mask=found.mask,
+        score=found.score,
+        feather=region.shaping.feather,
+        weights={"sam": await at.sam.weights()} if asked else {},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Candidates by falling score, of which there is one, and the mask, which shaping may have emptied."""
+
+    candidates: tuple[Candidate, ...]
+    mask: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Looks for regions in one picture. Coordinates are pixels; `field` is the path of what is meant."""
+
+    picture: Picture
+    at: Stages
+
+    async def found(self, region: Region, field: str) -> _Found:
+        """What a region means. Raises `EmptyRegion` if nothing is found that could be shaped."""
+        candidates = await self._candidates(region.selector, field)
+        if not candidates:
+            raise EmptyRegion(
+                f"no pixel is selected by {told(region.selector)}; point at the thing in another way"
+            )
+        chosen = await asyncio.to_thread(choose, candidates, region.choice, field=field)
+        if region.corrections:
+            clicks = region.corrections
+            chosen = await self.at.sam.corrected(await self._pixels(), chosen, clicks, f"{field}.corrections")
+        mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
+        return _Found(tuple(candidates), mask, chosen.score)
+
+    async def _candidates(self, selector: Selector, field: str) -> list[Candidate]:
+        """By falling score, without those that select nothing."""
+        if isinstance(selector, Words):
+            return await self._named(selector, f"{field}.words")
+        size = (self.picture.height, self.picture.width)
+        if isinstance(selector, Combination):
+            found = [await self._combined(selector, field)]
+        elif isinstance(selector, Polygon):
+            found = [
+                Candidate(await asyncio.to_thread(polygon_mask, selector.corners, *size, field=field), 1)
+            ]
+        elif isinstance(selector, MaskPicture):
+            found = [Candidate(await self.at.pictures.load_mask(selector, self.picture, field), 1)]
+        elif isinstance(selector, Box) and selector.exact:
+            found = [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1)]
+        else:
+            pointed = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
+            found = await self.at.sam.segment(await self._pixels(), selector, pointed)
+        return await asyncio.to_thread(_ranked, found)
+
+    async def _named(self, words: Words, field: str) -> list[Candidate]:
+        """Every thing of that name that is none of those it must not be."""
+        pixels, threshold = await self._pixels(), words.threshold
+        wanted, *unwanted = await together(
+            self.at.sam.named(pixels, words.phrase, threshold, f"{field}.phrase"),
+            *(
+                self.at.sam.named(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
+                for n, phrase in enumerate(words.not_phrases)
+            ),
+        )
+        found = await asyncio.to_thread(_ranked, wanted.candidates)
+        facts = {"phrase": words.phrase, "threshold": f"{threshold:g}", "best_score": f"{wanted.best:.3f}"}
+        if not found:
+            raise EmptyRegion(
+                f"nothing is found by {told(words)}: the best score seen is {wanted.best:.3f}; "
+                "lower the threshold, or name it in other words",
+                **facts,
+            )
+        things = [one.mask for other in unwanted for one in other.candidates]
+        left = await asyncio.to_thread(without, clear_of(found, words.not_at), things)
+        if not left:
+            raise EmptyRegion(
+                f"nothing is left of {told(words)} without what must not be selected: candidates found "
+                f"before: {len(found)}, the best with score {found[0].score:.3f}; exclude less",
+                candidates=len(found),
+                **facts,
+            )
+        return left
+
+    async def _combined(self, combination: Combination, field: str) -> Candidate:
+        """The regions looked for, a few at a time, and put together in their order.
+
+        As sure as the least sure of those that were added.
+        """
+        mask, scores = np.zeros((self.picture.height, self.picture.width), np.float32), []
+        for group in _groups(combination.terms):
+            found = await together(*(self._term(term, n, term_field(field, n)) for n, term in group))
+            for (_, term), (other, score) in zip(group, found, strict=True):
+                mask = await asyncio.to_thread(combine, mask, other, term.operation)
+                if term.operation is Operation.PLUS:
+                    scores.append(score)
+        return Candidate(mask, min(scores))
+
+    async def _term(self, term: Term, n: int, field: str) -> tuple[np.ndarray, float]:
+        """The mask and the score of a region of a combination. What is taken away may be nothing."""
+        region = term.region
+        try:
+            found = await self.found(region, field)
+            if term.operation is not Operation.MINUS:
+                await _not_empty(found, region)
+        except EmptyRegion as error:
+            if term.operation is Operation.MINUS:
+                nothing = np.zeros((self.picture.height, self.picture.width), np.float32)
+                return shape(nothing, region.shaping), 1.0
+            message = f"region {n + 1} of those combined: {error.message}"
+            raise EmptyRegion(message, **{"term": field, **error.facts}) from None
+        return found.mask, found.score
+
+    async def _pixels(self) -> np.ndarray:
+        return await asyncio.to_thread(eight_bits, self.picture.pixels)
+
+
+async def _not_empty(found: _Found, region: Region) -> None:
+    if not await asyncio.to_thread(np.any, found.mask):
+        raise EmptyRegion(
+            f"no pixel is left of {told(region.selector)} after choice, correction and shaping; "
+            "choose another candidate, or shrink it less",
+            candidates=len(found.candidates),
+            best_score=f"{found.candidates[0].score:.3f}",
+        )
+
+
+def _groups(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
+    """Neighbours that are looked for at once; a combination, which holds more masks, is so alone."""
+    group: list[tuple[int, Term]] = []
+    for n, term in enumerate(terms):
+        alone = isinstance(term.region.selector, Combination)
+        if group and (alone or len(group) == _AT_ONCE):
+            yield group
+            group = []
+        group.append((n, term))
+        if alone:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _ranked(found: list[Candidate]) -> list[Candidate]:
+    """By falling score, without those that select nothing."""
+    return sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
+
+
+def _is_drawn(selector: Selector) -> bool:
+    return isinstance(selector, Polygon | MaskPicture) or (isinstance(selector, Box) and selector.exact)
