@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from intarsia.errors import InvalidRequest
+from orchestrator.artifacts.parameters import commented, described, text_chunk
 from orchestrator.artifacts.picture import Picture, eight_bits
+from orchestrator.artifacts.png import chunk, write_png
 from orchestrator.artifacts.tiff import write_tiff
 
 FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
@@ -20,8 +23,6 @@ FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
 _WEBP_SIDE = 16383
 _EXIF_IN_JPEG = 65533
 _FIELD = "output.format"
-# Beyond this, files shrink by a few percent and writing takes several times as long.
-_EFFORT = 3
 
 
 @dataclass(frozen=True)
@@ -54,48 +55,58 @@ def target_format(picture: Picture, format: str | None) -> str:
     return chosen
 
 
-def encode(picture: Picture, format: str | None = None, quality: int = 95) -> Encoded:
-    """Writes a picture with its profile and EXIF. `quality`, 1 to 100, matters for JPEG alone."""
+def encode(
+    picture: Picture,
+    format: str | None = None,
+    quality: int = 95,
+    parameters: Mapping[str, Any] | None = None,
+) -> Encoded:
+    """Writes a picture with its profile, its EXIF, and the parameters it was made with.
+
+    `quality`, 1 to 100, matters for JPEG alone.
+    """
     chosen = target_format(picture, format)
     notes = []
     if format is None and picture.format == "JPEG":
         notes.append("written as PNG, since JPEG would change every pixel")
     if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
         notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
+    if chosen == "PNG":
+        return Encoded(_png(picture, parameters), "image/png", tuple(notes))
+
+    exif, most = picture.exif, _EXIF_IN_JPEG if chosen == "JPEG" else None
+    if exif is not None and most is not None and len(exif) > most:
+        exif = None
+        notes.append("EXIF data are too long for JPEG and were left out")
+    if parameters is not None:
+        tell = described if chosen == "TIFF" else commented
+        told = tell(exif, parameters)
+        if told is None or (most is not None and len(told) > most):
+            notes.append(f"the file does not tell its parameters: {chosen} has no room beside its EXIF data")
+        else:
+            exif = told
     if chosen == "JPEG":
         if picture.alpha is not None:
             notes.append("the alpha channel, wholly opaque, was left out")
-        exif = picture.exif
-        if exif is not None and len(exif) > _EXIF_IN_JPEG:
-            exif = None
-            notes.append("EXIF data are too long for JPEG and were left out")
         return Encoded(_jpeg(picture, exif, quality), "image/jpeg", tuple(notes))
     if chosen == "WEBP":
-        return Encoded(_webp(picture), "image/webp", tuple(notes))
-    if chosen == "TIFF":
-        data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=picture.exif)
-        return Encoded(data, "image/tiff", tuple(notes))
-    return Encoded(_png(picture), "image/png", tuple(notes))
+        return Encoded(_webp(picture, exif), "image/webp", tuple(notes))
+    data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=exif)
+    return Encoded(data, "image/tiff", tuple(notes))
 
 
-def write_png(sheet: np.ndarray, *extra: bytes) -> bytes:
-    """PNG of grey (height, width), BGR or BGRA levels, with further chunks put in after its header."""
-    _, file = cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, _EFFORT])
-    view, header = file.data, 33  # signature and IHDR
-    return b"".join((view[:header], *extra, view[header:]))
+def profile_chunk(icc: bytes | None) -> list[bytes]:
+    """The chunk of a PNG file that says which profile its values are meant in; none for sRGB."""
+    return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
 
 
-def _png(picture: Picture) -> bytes:
-    extra = []
-    if picture.icc is not None:
-        extra.append(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(picture.icc)))
+def _png(picture: Picture, parameters: Mapping[str, Any] | None) -> bytes:
+    extra = profile_chunk(picture.icc)
     if picture.exif is not None:
-        extra.append(_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
-    return write_png(_with_alpha(picture.pixels, picture.alpha, blue_first=True), *extra)
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
+    if parameters is not None:
+        extra.append(text_chunk(parameters))
+    return write_png(_with_alpha(picture.pixels, picture.alpha), *extra)
 
 
 def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
@@ -112,22 +123,21 @@ def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _webp(picture: Picture) -> bytes:
+def _webp(picture: Picture, exif: bytes | None) -> bytes:
     alpha = None if picture.alpha is None else eight_bits(picture.alpha)
     file = BytesIO()
     # `exact` keeps colours below transparent pixels; without it they become black.
-    Image.fromarray(_with_alpha(picture.rgb8, alpha, blue_first=False)).save(
-        file, "WEBP", lossless=True, exact=True, icc_profile=picture.icc or b"", exif=picture.exif or b""
+    Image.fromarray(_with_alpha(picture.rgb8, alpha)).save(
+        file, "WEBP", lossless=True, exact=True, icc_profile=picture.icc or b"", exif=exif or b""
     )
     return file.getvalue()
 
 
-def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None, *, blue_first: bool) -> np.ndarray:
+def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha is None:
-        return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if blue_first else pixels
+        return pixels
     sheet = np.empty((*alpha.shape, 4), pixels.dtype)
-    order = [0, 2, 1, 1, 2, 0, 3, 3] if blue_first else [0, 0, 1, 1, 2, 2, 3, 3]
-    cv2.mixChannels([np.ascontiguousarray(pixels), alpha], [sheet], order)
+    cv2.mixChannels([np.ascontiguousarray(pixels), alpha], [sheet], [0, 0, 1, 1, 2, 2, 3, 3])
     return sheet
 
 

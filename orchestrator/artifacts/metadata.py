@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from orchestrator.artifacts.parameters import COMMENT, DESCRIPTION, is_ours
+
 _ORIENTATION = 0x0112
 _EXIF, _GPS = 0x8769, 0x8825
 # What describes the picture. Everything else in the first directory describes the file it came from.
 _KEPT = (
-    0x010E,  # description
+    DESCRIPTION,
     0x010F,  # make
     0x0110,  # model
     0x011A,  # resolution across
@@ -55,15 +57,20 @@ def upright(levels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def exif_of(image: Image.Image) -> tuple[bytes | None, list[str]]:
-    """What EXIF says about the picture, without orientation and thumbnail, which no longer hold."""
+    """What EXIF says about the picture, without what no longer holds once it is changed.
+
+    That is its orientation, its thumbnail, and how it was made if it was made here.
+    """
     try:
         found = image.getexif()
         kept = Image.Exif()
         for tag in _KEPT:
-            if tag in found:
+            if tag in found and not (tag == DESCRIPTION and is_ours(found[tag])):
                 kept[tag] = found[tag]
         for directory in (_EXIF, _GPS):
             entries = {tag: value for tag, value in found.get_ifd(directory).items() if tag not in _STALE}
+            if is_ours(entries.get(COMMENT)):
+                del entries[COMMENT]
             if entries:
                 kept[directory] = entries
         return (kept.tobytes() if len(kept) else None), []

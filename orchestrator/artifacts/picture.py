@@ -42,7 +42,7 @@ USUAL = Limits()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, upright.
+    """A picture, upright. Read from a file it is shared: its arrays cannot be written to.
 
     `pixels` are RGB (height, width, 3), uint8 or uint16 as in the file; `alpha` is (height, width) of the
     same type, or None. `icc` is the profile the RGB values are meant in, None for sRGB. `exif` holds what
@@ -87,8 +87,8 @@ def decode(data: bytes, limits: Limits = USUAL, *, field: str = "picture") -> Pi
         exif, exif_notes = exif_of(image)
         icc, icc_notes = icc_of(image, kept=found.in_profile)
         return Picture(
-            pixels=upright(found.pixels, orientation),
-            alpha=None if found.alpha is None else upright(found.alpha, orientation),
+            pixels=_shared(upright(found.pixels, orientation)),
+            alpha=None if found.alpha is None else _shared(upright(found.alpha, orientation)),
             icc=icc,
             exif=exif,
             # Phones wrap several JPEGs in one file (MPO).
@@ -129,6 +129,11 @@ def check_length(length: int, limits: Limits, field: str) -> None:
 def eight_bits(levels: np.ndarray) -> np.ndarray:
     """uint8 as it is, uint16 rounded to the nearest of 256 levels."""
     return levels if levels.dtype == np.uint8 else cv2.convertScaleAbs(levels, alpha=1 / 257)
+
+
+def _shared(levels: np.ndarray) -> np.ndarray:
+    levels.setflags(write=False)
+    return levels
 
 
 @contextmanager

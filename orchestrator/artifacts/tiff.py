@@ -6,18 +6,17 @@ the directory that describes them.
 
 from __future__ import annotations
 
-import zlib
 from itertools import accumulate
 
 import numpy as np
+from isal import isal_zlib
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from orchestrator.artifacts.strips import EFFORT, each, strip_height
+
 _LONG, _UNDEFINED = 4, 7
 _DEFLATE, _RGB, _CHUNKY, _DIFFERENCES, _UNASSOCIATED, _UNSIGNED = 8, 2, 1, 2, 2, 1
-_STRIP_BYTES = 1 << 20
-# Beyond this, files shrink by a few percent and writing takes several times as long.
-_EFFORT = 3
 
 
 def write_tiff(
@@ -26,8 +25,8 @@ def write_tiff(
     """A TIFF of RGB (height, width, 3), uint8 or uint16, and alpha (height, width) of the same type."""
     height, width = pixels.shape[:2]
     samples = 3 if alpha is None else 4
-    rows = max(1, _STRIP_BYTES // (width * samples * pixels.itemsize))
-    strips = [_strip(pixels, alpha, top, rows) for top in range(0, height, rows)]
+    rows = strip_height(width * samples * pixels.itemsize)
+    strips = list(each(range(0, height, rows), lambda top: _strip(pixels, alpha, top, rows)))
     counts = [len(strip) for strip in strips]
     # Pillow counts the strips' offsets from the directory's end, where it expects them to follow.
     offsets = tuple(accumulate(counts[:-1], initial=0))
@@ -58,4 +57,4 @@ def _strip(pixels: np.ndarray, alpha: np.ndarray | None, top: int, rows: int) ->
         strip = np.dstack((strip, alpha[top : top + rows]))
     differences = strip.copy()
     differences[:, 1:] -= strip[:, :-1]  # neighbours are alike, so their differences pack well
-    return zlib.compress(differences.astype(strip.dtype.newbyteorder("<"), copy=False).tobytes(), _EFFORT)
+    return isal_zlib.compress(differences.astype(strip.dtype.newbyteorder("<"), copy=False), EFFORT)

@@ -1,0 +1,40 @@
+"""Opened pictures: those read lately, so that what is worked on again and again is decoded once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from orchestrator.artifacts.picture import Picture
+
+
+class Opened:
+    """Pictures by their artifact's name, within a budget of bytes.
+
+    Forgets the one asked for longest ago when another needs its room. What alone exceeds the budget is not
+    kept. Nothing ever changes under an artifact's name, so what is kept stays true.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget, self._bytes = budget_bytes, 0
+        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+
+    def get(self, name: str) -> Picture | None:
+        """The picture, which now counts as the one asked for last."""
+        found = self._pictures.get(name)
+        if found is not None:
+            self._pictures.move_to_end(name)
+        return found
+
+    def keep(self, name: str, picture: Picture) -> None:
+        """Keeps a picture that was decoded."""
+        if name in self._pictures or _bytes(picture) > self._budget:
+            return
+        self._pictures[name] = picture
+        self._bytes += _bytes(picture)
+        while self._bytes > self._budget:
+            _, oldest = self._pictures.popitem(last=False)
+            self._bytes -= _bytes(oldest)
+
+
+def _bytes(picture: Picture) -> int:
+    return picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
