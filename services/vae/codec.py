@@ -28,10 +28,10 @@ class Codec:
         self._shift: float = config.shift_factor or 0.0
 
     @torch.inference_mode()
-    def encode(self, picture: Tensor) -> Tensor:
-        """The most likely latents, float32, of a picture (3, height, width)."""
-        latents = self._work(picture, self._mode, cells=(self.factor, 1))
-        return (latents - self._shift) * self.scale
+    def encode(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """The most likely latents of a picture (3, height, width), and their standard deviation; float32."""
+        mean, spread = self._work(picture, self._posterior, cells=(self.factor, 1)).chunk(2)
+        return (mean - self._shift) * self.scale, spread * self.scale
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -59,8 +59,9 @@ class Codec:
         )
         return by_tiles(values, work, cells=cells, side=side, overlap=overlap)[0]
 
-    def _mode(self, picture: Tensor) -> Tensor:
-        return self._network.encode(picture.to(self._network.dtype)).latent_dist.mode()
+    def _posterior(self, picture: Tensor) -> Tensor:
+        found = self._network.encode(picture.to(self._network.dtype)).latent_dist
+        return torch.cat([found.mean, found.std], dim=1)
 
     def _picture(self, latents: Tensor) -> Tensor:
         return self._network.decode(latents.to(self._network.dtype)).sample

@@ -57,10 +57,11 @@ class Vae:
     def probe(self) -> None:
         """Encodes and decodes a few black pixels for every family."""
         for codec in self._codecs.values():
-            codec.decode(codec.encode(torch.zeros(3, 2 * codec.factor, 2 * codec.factor)))
+            encoded, _ = codec.encode(torch.zeros(3, 2 * codec.factor, 2 * codec.factor))
+            codec.decode(encoded)
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`encoded` for a picture, `decoded` for latents."""
+        """`encoded` and `spread` for a picture, `decoded` for latents."""
         if "family" not in request:
             raise invalid("family", "is missing")
         codec = self._family(json_text.text("family", request["family"]))
@@ -69,7 +70,8 @@ class Vae:
                 "picture", "or latents must be given: a picture to encode, latents to decode, not both"
             )
         if "picture" in request:
-            return {"encoded": codec.encode(_picture(request["picture"], codec.factor))}
+            encoded, spread = codec.encode(_picture(request["picture"], codec.factor))
+            return {"encoded": encoded, "spread": spread}
         return {"decoded": codec.decode(_latents(request["latents"], codec))}
 
     def _family(self, name: str) -> Codec:

@@ -47,9 +47,11 @@ def latents(height: int, width: int, seed: int = 0) -> torch.Tensor:
 def test_latents_are_the_most_likely_ones_in_the_denoisers_units(service, reference, height, width):
     source = picture(height, width)
     with torch.inference_mode():
-        wanted = reference.encode(source[None]).latent_dist.mode()[0] * reference.config.scaling_factor
-    encoded = service.answer(tensors(family="ip2p", picture=source))["encoded"]
-    torch.testing.assert_close(encoded, wanted, rtol=0, atol=1e-6)
+        found = reference.encode(source[None]).latent_dist
+    answer = service.answer(tensors(family="ip2p", picture=source))
+    scale = reference.config.scaling_factor
+    torch.testing.assert_close(answer["encoded"], found.mode()[0] * scale, rtol=0, atol=1e-6)
+    torch.testing.assert_close(answer["spread"], found.std[0] * scale, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 16), (17, 9)])
@@ -80,6 +82,17 @@ def test_seams_between_tiles_do_not_show(service, tiled):
         steps, texture = (shown.diff(dim=axis).abs().mean(others) for shown in (error, whole))
         assert float(steps.max()) < 2.0 * float(steps.median())
         assert float(steps.max()) < 0.6 * float(texture.median())
+
+
+def test_the_spread_of_a_large_picture_is_that_of_its_tiles(service, tiled):
+    """Where no tile has a neighbour it is the tile's own; nowhere is it mixed with the latents."""
+    source = picture(64, 224)  # two tiles of 128, the left one alone up to 96
+    whole = tiled.answer(tensors(family="ip2p", picture=source))
+    left = service.answer(tensors(family="ip2p", picture=source[..., :128]))
+    for name in ("encoded", "spread"):
+        assert whole[name].shape == (4, 8, 28)
+        torch.testing.assert_close(whole[name][..., :12], left[name][..., :12], rtol=0, atol=1e-6)
+    assert float(whole["spread"].min()) > 0
 
 
 def test_tiles_stay_closer_to_the_whole_than_diffusers_own(service, tiled, reference):
