@@ -10,12 +10,19 @@ from tritonclient.grpc import model_config_pb2
 
 from services.ip2p_unet.family import InstructPix2Pix
 from services.sam.service import Sam
+from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = sorted(folder.name for folder in REPOSITORY.iterdir() if (folder / "config.pbtxt").is_file())
-SERVED = {"ip2p_unet": InstructPix2Pix, "sam": Sam, "text_encoder": TextEncoder, "vae": Vae}
+SERVED = {
+    "ip2p_unet": InstructPix2Pix,
+    "sam": Sam,
+    "sd2_inpaint": Inpaint,
+    "text_encoder": TextEncoder,
+    "vae": Vae,
+}
 Group = model_config_pb2.ModelInstanceGroup
 
 

@@ -15,27 +15,31 @@ import torch
 
 from weights.tiny import networks, vocabulary
 
-DEFAULTS = {"steps": 10, "guidance": 2.5, "picture_guidance": 1.2}
+EDITING = {"steps": 10, "guidance": 2.5, "picture_guidance": 1.2}
+FILLING = {"steps": 10, "guidance": 2.5}
+VELOCITY = {**networks.SCHEDULER, "prediction_type": "v_prediction"}
 
 
 def write(folder: str | Path, seed: int = 0) -> Path:
-    """Write the bundles `ip2p` and `sam` into a folder, which may exist. Gives the folder."""
+    """Write the bundles `ip2p`, `sam` and `sd2_inpaint` into a folder, which may exist. Gives the folder."""
     folder = Path(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _ip2p(folder / "ip2p")
+        _latent(folder / "ip2p", 8, "StableDiffusionInstructPix2PixPipeline", networks.SCHEDULER, EDITING)
         _sam(folder / "sam")
+        _latent(folder / "sd2_inpaint", 9, "StableDiffusionInpaintPipeline", VELOCITY, FILLING)
     return folder
 
 
-def _ip2p(folder: Path) -> None:
+def _latent(folder: Path, channels: int, pipeline: str, scheduler: dict, defaults: dict) -> None:
+    """A UNet of so many channels in, its autoencoder and its words."""
     words = vocabulary.write(folder / "tokenizer")
-    networks.unet().save_pretrained(folder / "unet")
+    networks.unet(channels).save_pretrained(folder / "unet")
     networks.vae().save_pretrained(folder / "vae")
     networks.text_encoder(words).save_pretrained(folder / "text_encoder")
-    _json(folder / "scheduler" / "scheduler_config.json", networks.SCHEDULER)
-    _json(folder / "model_index.json", networks.PIPELINE)
-    _json(folder / "intarsia.json", {"defaults": DEFAULTS})
+    _json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    _json(folder / "model_index.json", {"_class_name": pipeline, **networks.PIPELINE})
+    _json(folder / "intarsia.json", {"defaults": defaults})
 
 
 def _sam(folder: Path) -> None:

@@ -10,7 +10,7 @@ from weights.tiny import write
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m weights.tiny", description="Write small random bundles.")
-    parser.add_argument("folder", type=Path, help="where the bundles ip2p and sam go")
+    parser.add_argument("folder", type=Path, help="where the bundles go")
     parser.add_argument("--seed", type=int, default=0, help="chooses the numbers (default 0)")
     arguments = parser.parse_args()
     logging.disable_progress_bar()

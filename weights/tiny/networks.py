@@ -19,7 +19,6 @@ SCHEDULER = {
     "steps_offset": 1,
 }
 PIPELINE = {
-    "_class_name": "StableDiffusionInstructPix2PixPipeline",
     "scheduler": ["diffusers", "DDIMScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
@@ -33,13 +32,13 @@ PIPELINE = {
 TEXT_WIDTH = 32
 
 
-def unet() -> Any:
-    """8 channels in (noise and source side by side), 4 out, made for 16 x 16 latents."""
+def unet(channels: int = 8) -> Any:
+    """So many channels in (noise and what is set beside it), 4 out, made for 16 x 16 latents."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=8,
+        in_channels=channels,
         out_channels=4,
         block_out_channels=(32, 64),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),

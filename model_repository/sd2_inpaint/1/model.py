@@ -1,0 +1,21 @@
+"""Inpainting behind Triton: fills a hole in latents, a beat per step."""
+
+from services.runtime.denoiser_door import DenoiserDoor
+from services.runtime.metrics import EngineMeter
+from services.runtime.place import bundle_named, device_of, precision_of, running_at_once
+from services.sd2_inpaint.serve import serve
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        device = device_of(args)
+        meter = EngineMeter(args["model_name"])
+        bundle = bundle_named("sd2_inpaint")
+        served = serve(bundle, device, precision_of(device), meter, running=running_at_once())
+        self.door = DenoiserDoor(served.family, served.engine)
+
+    def execute(self, requests):
+        self.door.admit(requests)  # replies leave step by step, from the loop's own thread
+
+    def finalize(self):
+        self.door.close()  # lets running trajectories finish

@@ -1,0 +1,66 @@
+"""Inpainting in the step loop. The network sees noise, hole and masked picture, 4 + 1 + 4 channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from services.denoising.dice import rolled
+from services.denoising.family import Branch
+from services.refusal import invalid
+from services.unet.asked import INPUTS, Asked, finite, required
+from services.unet.family import UNetFamily
+
+
+class Inpaint(UNetFamily):
+    """A UNet trained to fill holes. `source` is the picture without what is in the hole."""
+
+    inputs = (*INPUTS, "spread", "hole")
+    condition_channels = 5
+    draws = 1
+    usual_steps = 30
+    usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 7.5}
+
+    def branches(self, want: Asked, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
+        """Up to two questions a step, with the words and with the others.
+
+        estimate = no_text + guidance * (text - no_text), written as weights of the two answers.
+
+        The masked picture is drawn from what its encoding leaves open, by the request's dice after the
+        noise it starts from: where pipelines draw it, and what they walk on with.
+        """
+        hole = _hole(required("hole", tensors), want.source)
+        (_, noise), _ = rolled(want.seed, tuple(want.source.shape), 1 + self.draws)
+        masked = want.source + _spread(tensors, want.source) * noise[0]
+        condition = torch.cat([hole, masked])
+        (guidance,) = want.guidance
+        return (
+            Branch(guidance, want.text, condition),
+            Branch(1.0 - guidance, want.no_text, condition),
+        )
+
+
+def _hole(tensor: Tensor, source: Tensor) -> Tensor:
+    wanted = (1, *source.shape[1:])
+    if tuple(tensor.shape) != wanted:
+        raise invalid("hole", f"must be {wanted}, of source's size, not {tuple(tensor.shape)}")
+    if not bool(((tensor == 0) | (tensor == 1)).all()):
+        raise invalid("hole", "must hold 0 and 1 only: 1 is filled, 0 stays")
+    return tensor.float()
+
+
+def _spread(tensors: Mapping[str, Tensor], source: Tensor) -> Tensor:
+    """How far the masked picture's latents may lie from `source`; absent, they are `source` itself."""
+    if "spread" not in tensors:
+        return torch.zeros_like(source)
+    spread = tensors["spread"]
+    if spread.shape != source.shape:
+        raise invalid(
+            "spread", f"must be shaped like source, {tuple(source.shape)}, but is {tuple(spread.shape)}"
+        )
+    if not bool((spread >= 0).all()):  # not a number is not larger either
+        raise invalid("spread", "must not be negative: it holds standard deviations")
+    return finite("spread", spread)
