@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class PixelBox:
@@ -44,16 +46,27 @@ class PixelBox:
         )
 
 
+def whole_of(pixels: np.ndarray) -> PixelBox:
+    """The box of all pixels of an array (height, width, ...)."""
+    height, width = pixels.shape[:2]
+    return PixelBox(0, 0, width, height)
+
+
 def tiles(
     box: PixelBox, *, size: int, halo: int, height: int, width: int
 ) -> Iterator[tuple[PixelBox, PixelBox]]:
     """Covers `box` with tiles, each followed by the same tile with `halo` pixels around it.
 
     What depends on pixels at most `halo` away can be worked out tile by tile: memory stays small, and
-    tiles where nothing happens are passed over. Tiles start at multiples of `size` in the picture, so
-    the answer does not depend on where the box lies.
+    tiles where nothing happens are passed over. The cuts between them are at multiples of `size` in the
+    picture, so the answer does not depend on where the box lies.
     """
     for top in range(box.top // size * size, box.bottom, size):
         for left in range(box.left // size * size, box.right, size):
-            tile = PixelBox(left, top, min(left + size, width), min(top + size, height))
+            tile = PixelBox(
+                max(left, box.left),
+                max(top, box.top),
+                min(left + size, box.right),
+                min(top + size, box.bottom),
+            )
             yield tile, tile.widened(halo, height=height, width=width)

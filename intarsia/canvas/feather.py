@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -29,7 +30,9 @@ def feather(mask: np.ndarray, pixels: float) -> np.ndarray:
         return alpha
     stride = _stride(pixels)
     halo = (math.ceil(2 * pixels / stride) + 4) * stride
-    for tile, around in tiles(box, size=_TILE, halo=halo, height=height, width=width):
+    # Blocks of `stride` pixels lie alike wherever the box begins.
+    blocks = replace(box, left=box.left // stride * stride, top=box.top // stride * stride)
+    for tile, around in tiles(blocks, size=_TILE, halo=halo, height=height, width=width):
         inside = mask[around.window] > 0
         core = tile.within(around).window
         if not inside[core].any():

@@ -166,11 +166,11 @@ def bounding_box(mask: np.ndarray) -> PixelBox:
 
 def extent(mask: np.ndarray) -> PixelBox | None:
     """The smallest box around every pixel above 0, if there is one."""
-    rows = np.flatnonzero(cv2.reduce(mask, 1, cv2.REDUCE_MAX))
+    rows = np.flatnonzero(mask.max(axis=1))
     if rows.size == 0:
         return None
     top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(cv2.reduce(mask[top:bottom], 0, cv2.REDUCE_MAX))
+    columns = np.flatnonzero(mask[top:bottom].max(axis=0))
     return PixelBox(int(columns[0]), top, int(columns[-1]) + 1, bottom)
 
 

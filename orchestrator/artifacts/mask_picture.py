@@ -8,8 +8,8 @@ import numpy as np
 from intarsia.canvas.mask import fitted, hardened, mask_from_picture
 from intarsia.canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
-from orchestrator.artifacts.encode import write_png
 from orchestrator.artifacts.picture import USUAL, Limits, Picture, decode
+from orchestrator.artifacts.png import write_png
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
