@@ -11,18 +11,15 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from benchmarks.options import DATA
-from deploy.local.stack import MODELS, Stack, StackSettings
+from deploy.local.stack import Stack, StackSettings
 
 
 @contextmanager
-def stack(
-    options: argparse.Namespace, name: str, models: tuple[str, ...] = MODELS, **environment: str
-) -> Iterator[Stack]:
+def stack(options: argparse.Namespace, name: str, **environment: str) -> Iterator[Stack]:
     """A stack with the weights and threads of the options; its log is in a folder of this name."""
     settings = StackSettings(
         data=DATA / name,
         weights=options.weights,
-        models=models,
         threads=options.threads,
         environment=environment,
     )

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     settings = StackSettings(data=options.data, weights=options.weights or default_weights(options.data))
     try:
-        with said("starting Triton with four models, and the orchestrator"):
-            stack = Stack(settings)
+        stack = Stack(settings)
+        with said(f"starting Triton with {len(stack.models)} models, and the orchestrator"):
             stack.start()
     except (CannotStart, NotAlive) as fault:
         print(fault, file=sys.stderr)

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.cores import usable_cores
 from deploy.local.loopback import OPTIONS, triton_client
+from deploy.local.models import models_for
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
 from deploy.local.process import Child
@@ -24,8 +25,6 @@ from deploy.local.supervisor import Patience, Supervisor
 from deploy.local.triton import CannotStart, Triton, TritonSettings
 
 log = logging.getLogger(__name__)
-
-MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class StackSettings:
     metrics_port: int = 0
     triton_port: int = 0
     triton_metrics_port: int = 0
-    models: tuple[str, ...] = MODELS
     profile: str = "cpu"
     threads: int = field(default_factory=usable_cores)
     patience: Patience = field(default_factory=Patience)
@@ -61,6 +59,7 @@ class Stack:
                 f"there are no weights at {settings.weights}; name a folder of bundles, or make random ones "
                 "with `python -m weights.tiny FOLDER`"
             )
+        self.models = models_for(settings.weights)
         wished = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
         try:
             port, metrics, grpc_port, triton_metrics = choose_ports(wished)
@@ -75,14 +74,14 @@ class Stack:
                 work=settings.data / "triton",
                 grpc_port=grpc_port,
                 metrics_port=triton_metrics,
-                models=settings.models,
+                models=self.models,
                 weights=settings.weights,
                 profile=settings.profile,
                 threads=settings.threads,
                 environment=settings.environment,
             )
         )
-        self.supervisor = Supervisor(self.triton.url, settings.models, self._restart, settings.patience)
+        self.supervisor = Supervisor(self.triton.url, self.models, self._restart, settings.patience)
         self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._stop = threading.Event()
         self._orchestrator: Child | None = None
@@ -117,7 +116,7 @@ class Stack:
         self.triton.start()
         self.triton.wait_ready()
         with triton_client(self.triton.url) as client:
-            for model in self.settings.models:
+            for model in self.models:
                 facts = probe(client, model, seconds=self.settings.patience.loading)
                 log.info("%s is alive: %s", model, facts)
         self._orchestrator = Child(

@@ -147,7 +147,7 @@ class Triton:
             "PATH": _first(Path(sys.executable).parent, os.environ.get("PATH")),
             "LD_LIBRARY_PATH": _first(_libpython().parent, os.environ.get("LD_LIBRARY_PATH")),
             "OMP_NUM_THREADS": str(self.settings.threads),
-            # Four models share the processor. Threads that spin while they wait for each other take it from
+            # The models share the processor. Threads that spin while they wait for each other take it from
             # those they wait for: on a busy machine a pass then lasts ten times as long.
             "OMP_WAIT_POLICY": "PASSIVE",
             "INTARSIA_WEIGHTS": str(self.settings.weights.resolve()),

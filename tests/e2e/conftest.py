@@ -1,4 +1,4 @@
-"""One real stack for all tests here: Triton with its four models, the supervisor, the orchestrator."""
+"""One real stack for all tests here: Triton with all its models, the supervisor, the orchestrator."""
 
 from __future__ import annotations
 

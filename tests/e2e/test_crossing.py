@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.local.models import MODELS
 from deploy.local.probe import probe
 from tests.e2e.triton import Door, text
-
-MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
 
 
 @pytest.mark.parametrize("model", MODELS)

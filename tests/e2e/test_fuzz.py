@@ -12,11 +12,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from deploy.local.models import MODELS
 from tests.e2e.triton import Door
 
-CASES_PER_MODEL = 250
+CASES_PER_MODEL = 200
 CASES_PER_METHOD = 40
-MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
 METHODS = {
     "/intarsia.v1.Editing/EditRegion": "unary_unary",
     "/intarsia.v1.Segmentation/SegmentRegion": "unary_unary",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import intarsia
-from deploy.local.stack import MODELS, Stack
+from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
 from tests.e2e.leftovers import shared_memory
 from tests.e2e.waiting import LONG, PATIENCE, WHERE, edit, photo, running, stepping, until
@@ -85,9 +85,9 @@ def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, pict
     job = edit(client, picture, seed=6, **LONG)
     stepping(job)
     server = psutil.Process(stack.triton.pid)
-    stubs = [stub(stack, model) for model in MODELS]
+    stubs = [stub(stack, model) for model in stack.models]
     regions = shared_memory(stubs)
-    assert len(regions) == len(MODELS) and all(region.exists() for region in regions)
+    assert len(regions) == len(stubs) and all(region.exists() for region in regions)
     server.kill()
     with pytest.raises(ModelDown, match="ip2p_unet"):
         job.result(timeout=PATIENCE)

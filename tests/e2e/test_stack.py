@@ -56,7 +56,7 @@ def up(weights: Path, data: Path) -> Iterator[Up]:
 def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: Path, tmp_path: Path):
     (tmp_path / "photo.png").write_bytes(photo())
     with up(weights, tmp_path / "data") as stack:
-        assert len(stack.started.processes) >= 1 + 2 + 4, "itself, Triton, the orchestrator, four models"
+        assert len(stack.started.processes) >= 1 + 2 + 5, "itself, Triton, the orchestrator, five models"
         assert len(stack.started.ports) == 4 and len(stack.started.memory) == 4
         edited = _edit_by_command(stack.address, tmp_path)
         outside = np.ones(edited.shape[:2], bool)

@@ -1,0 +1,39 @@
+"""What is served follows from the weights that are there."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy.local.models import MODELS, models_for
+from deploy.local.stack import Stack, StackSettings
+from deploy.local.triton import ROOT
+from weights import tiny
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write(tmp_path_factory.mktemp("weights"))
+
+
+def test_random_weights_serve_every_model_there_is(bundles: Path):
+    assert models_for(bundles) == MODELS
+    assert sorted(MODELS) == sorted(folder.name for folder in (ROOT / "model_repository").iterdir())
+
+
+@pytest.mark.parametrize("gone", ["sd2_inpaint", "sd2_inpaint/unet"])
+def test_without_weights_to_fill_with_the_rest_is_served_and_it_is_said(
+    bundles: Path, tmp_path: Path, gone: str, caplog: pytest.LogCaptureFixture
+):
+    """A bundle that is only half there, because it is still being made, is none."""
+    fewer = Path(shutil.copytree(bundles, tmp_path / "weights"))
+    shutil.rmtree(fewer / gone)
+    with caplog.at_level(logging.WARNING):
+        stack = Stack(StackSettings(data=tmp_path / "data", weights=fewer))
+    assert stack.models == tuple(model for model in MODELS if model != "sd2_inpaint")
+    assert tuple(stack.triton.settings.models) == stack.models
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"sd2_inpaint is not served: {fewer} has no sd2_inpaint/")
