@@ -192,11 +192,8 @@ class AsyncClient:
     async def _sendable(self, region: Where) -> region_pb2.Region:
         if isinstance(region, region_pb2.Region):
             return region
-        sendable = region_pb2.Region()
-        sendable.CopyFrom(region.proto)
-        if region.mask is not None:
-            sendable.mask.artifact = await self._name_of(region.mask)
-        return sendable
+        names = {path: await self._name_of(source) for path, source in region.masks.items()}
+        return region.naming(names)
 
 
 class Client:

@@ -4,21 +4,25 @@
     clicks((120, 80), (130, 95), beside=[(40, 40)]).grown(4).feathered(8)
     box(10, 10, 90, 60).choosing("all")
     mask("sky.png", inside="white").inverted()
+    words("dress", not_words=["yellow dress"]).corrected(on=[(120, 80)])
+    (words("dress") | words("hat")) - box(10, 10, 90, 60) & mask("left.png", inside="white")
 
 A `Region` never changes; every word returns a new one. Coordinates are pixels of the upright picture
 (right and bottom edges exclusive) unless `.relative()` makes them fractions of its width and height.
+Python binds `-` closer than `&`, and that closer than `|`; regions are put together from left to right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from intarsia import errors
 from intarsia.artifacts import Source, is_name
 from intarsia.v1 import region_pb2 as v1
 
 Point = tuple[float, float]
+Path = tuple[int, ...]  # which term of a combination, which term of that one, ...; empty for the whole
 
 POLARITIES = {
     name.removeprefix("POLARITY_").removesuffix("_INSIDE").lower(): value
@@ -32,13 +36,48 @@ class Region:
     """Where an edit may happen."""
 
     proto: v1.Region
-    """As it is sent, but for a mask that is still to be uploaded."""
-    mask: Source | None = None
-    """A mask picture of this machine; its artifact's name is filled in once it is uploaded."""
+    """As it is sent, but for masks that are still to be uploaded."""
+    masks: Mapping[Path, Source] = field(default_factory=dict)
+    """Mask pictures of this machine, by where they belong; `naming` fills in what they are called."""
+
+    def __or__(self, other: Region) -> Region:
+        """What lies in either."""
+        return self._with(v1.Term.OPERATION_PLUS, other)
+
+    def __sub__(self, other: Region) -> Region:
+        """What lies in this one, but not in the other."""
+        return self._with(v1.Term.OPERATION_MINUS, other)
+
+    def __and__(self, other: Region) -> Region:
+        """What lies in both."""
+        return self._with(v1.Term.OPERATION_WITHIN, other)
+
+    def __invert__(self) -> Region:
+        return self.inverted()
+
+    def naming(self, names: Mapping[Path, str]) -> v1.Region:
+        """As it is sent, with the artifacts that its `masks` have become."""
+        named = v1.Region()
+        named.CopyFrom(self.proto)
+        for path, name in names.items():
+            _part(named, path).mask.artifact = name
+        return named
 
     def relative(self) -> Region:
-        """Coordinates are fractions of the picture's width and height, in [0, 1]."""
-        return self._but(lambda region: setattr(region, "units", v1.UNITS_RELATIVE))
+        """All coordinates said so far are fractions of the picture's width and height, in [0, 1]."""
+
+        def change(region: v1.Region) -> None:
+            for part in _parts(region):
+                part.units = v1.UNITS_RELATIVE
+
+        return self._but(change)
+
+    def corrected(self, *, on: Iterable[Point] = (), beside: Iterable[Point] = ()) -> Region:
+        """What was found, with what lies `on` these points and without what lies `beside` it, at those.
+
+        Comes before the outline is filled, grown, shrunk or inverted, whenever it is said.
+        """
+        return self._but(lambda region: region.corrections.extend(_clicks(on, beside)))
 
     def choosing(self, which: str | int) -> Region:
         """Among several candidates: `"best"`, `"all"` together, or the n-th by falling score, from 0."""
@@ -89,6 +128,19 @@ class Region:
         change(proto)
         return replace(self, proto=proto)
 
+    def _with(self, operation: v1.Term.Operation, other: Region) -> Region:
+        """A combination that begins with this region; the very same one goes on where nothing bars it."""
+        if not isinstance(other, Region):
+            return NotImplemented
+        if self.proto == v1.Region(combination=self.proto.combination):
+            whole, masks = v1.Region(combination=self.proto.combination), dict(self.masks)
+        else:
+            first = v1.Term(operation=v1.Term.OPERATION_PLUS, region=self.proto)
+            whole, masks = v1.Region(combination=v1.Combination(terms=[first])), _below(0, self.masks)
+        masks |= _below(len(whole.combination.terms), other.masks)
+        whole.combination.terms.add(operation=operation, region=other.proto)
+        return Region(whole, masks)
+
 
 def click(x: float, y: float) -> Region:
     """The thing at this point."""
@@ -97,8 +149,7 @@ def click(x: float, y: float) -> Region:
 
 def clicks(*on: Point, beside: Iterable[Point] = ()) -> Region:
     """The thing at all points `on` and at none of the points `beside`."""
-    marks = [v1.Click(x=x, y=y) for x, y in on] + [v1.Click(x=x, y=y, outside=True) for x, y in beside]
-    return Region(v1.Region(clicks=v1.Clicks(clicks=marks)))
+    return Region(v1.Region(clicks=v1.Clicks(clicks=_clicks(on, beside))))
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Region:
@@ -113,26 +164,42 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Region:
 
 def polygon(*corners: Point) -> Region:
     """The inside of this outline."""
-    return Region(v1.Region(polygon=v1.Polygon(corners=[v1.Corner(x=x, y=y) for x, y in corners])))
+    return Region(v1.Region(polygon=v1.Polygon(corners=_corners(corners))))
 
 
-def mask(picture: Source, *, inside: str) -> Region:
+def mask(picture: Source | None, *, inside: str, threshold: float | None = None, fit: bool = False) -> Region:
     """What a mask picture says: a file, its bytes, or an artifact's name.
 
-    `inside` is what belongs to the region: `"white"`, `"black"`, `"opaque"` or `"transparent"`.
+    `inside` is what belongs to the region: `"white"`, `"black"`, `"opaque"` or `"transparent"`. Degrees of
+    belonging from `threshold` on, in (0, 1], count as wholly inside, those below as outside. `fit` brings
+    a mask of another size to that of the picture. None, for a folder of pictures, is each one's own mask.
     """
     if inside not in POLARITIES:
         raise errors.InvalidRequest(
             f"inside={inside!r} is no polarity; one of: {', '.join(POLARITIES)}", field="region.mask.polarity"
         )
+    said = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
     if is_name(picture):
-        return Region(v1.Region(mask=v1.Mask(artifact=str(picture), polarity=POLARITIES[inside])))
-    return Region(v1.Region(mask=v1.Mask(polarity=POLARITIES[inside])), mask=picture)
+        said.artifact = str(picture)
+    masks: dict[Path, Source] = {} if picture is None or said.artifact else {(): picture}
+    return Region(v1.Region(mask=said), masks)
 
 
-def words(phrase: str, *, threshold: float | None = None) -> Region:
-    """The thing of this name; candidates scored below `threshold` are dropped."""
-    return Region(v1.Region(words=v1.Words(phrase=phrase, threshold=threshold)))
+def words(
+    phrase: str,
+    *,
+    threshold: float | None = None,
+    not_words: str | Iterable[str] = (),
+    not_at: Iterable[Point] = (),
+) -> Region:
+    """The things of this name; candidates scored below `threshold` are dropped.
+
+    So are those that mostly are a thing of one of the names `not_words`, and those that cover one of the
+    points `not_at`.
+    """
+    names = (not_words,) if isinstance(not_words, str) else tuple(not_words)
+    said = v1.Words(phrase=phrase, threshold=threshold, not_phrases=names, not_at=_corners(not_at))
+    return Region(v1.Region(words=said))
 
 
 def put(message: object, name: str, value: object, field: str) -> None:
@@ -141,3 +208,29 @@ def put(message: object, name: str, value: object, field: str) -> None:
         setattr(message, name, value)
     except (TypeError, ValueError) as error:
         raise errors.InvalidRequest(f"{field} cannot be {value!r}: {error}", field=field) from None
+
+
+def _corners(points: Iterable[Point]) -> list[v1.Corner]:
+    return [v1.Corner(x=x, y=y) for x, y in points]
+
+
+def _clicks(on: Iterable[Point], beside: Iterable[Point]) -> list[v1.Click]:
+    return [v1.Click(x=x, y=y) for x, y in on] + [v1.Click(x=x, y=y, outside=True) for x, y in beside]
+
+
+def _parts(region: v1.Region) -> Iterator[v1.Region]:
+    """The region, and all regions that it is put together from."""
+    yield region
+    for term in region.combination.terms:
+        yield from _parts(term.region)
+
+
+def _part(region: v1.Region, path: Path) -> v1.Region:
+    for n in path:
+        region = region.combination.terms[n].region
+    return region
+
+
+def _below(term: int, masks: Mapping[Path, Source]) -> dict[Path, Source]:
+    """Where masks belong once their region is a term of another one."""
+    return {(term, *path): source for path, source in masks.items()}

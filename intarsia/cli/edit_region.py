@@ -66,7 +66,7 @@ def add_sampling_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, voice: Voice) -> int:
-    where = regions.region(options)
+    where = regions.region(options.said)
     targets, form = _targets(options), _format(options)
     every = options.preview_every if options.preview_every is not None else 5 if options.preview else 0
     with connection.connect(options) as client:
@@ -157,7 +157,7 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
         return {}
     if options.output is None:
         raise Usage("-o/--output: say where the edited picture goes, e.g. -o out.png, or add --detach")
-    inputs = (options.picture, options.mask)
+    inputs = (options.picture, *regions.masks(options.said))
     targets = {}
     for name in ("output", "save_mask", "preview"):
         path = getattr(options, name)

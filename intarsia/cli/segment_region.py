@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection, regions
-from intarsia.cli.usage import picture, writable
+from intarsia.cli.usage import Usage, picture, writable
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1.region_pb2 import Instance
 
@@ -20,25 +21,52 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
     command.add_argument("picture", metavar="PICTURE", type=picture, help="a file, or artifacts/…")
     command.add_argument("-o", "--output", metavar="FILE", help="write the mask here, as PNG, white inside")
+    command.add_argument(
+        "--save-all", metavar="DIR", help="write the mask of every candidate here: candidate_0.png, ..."
+    )
     command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
     regions.add_options(command)
     connection.add_options(command)
 
 
 def run(options: argparse.Namespace, voice: Voice) -> int:
-    where, target = regions.region(options), None
+    where, inputs = regions.region(options.said), (options.picture, *regions.masks(options.said))
+    target, folder = None, None
     if options.output is not None:
-        inputs = (options.picture, options.mask)
         target = writable("--output", options.output, inputs=inputs, force=options.force)
+    if options.save_all is not None:
+        folder = _folder(options.save_all, inputs=inputs, force=options.force)
+    saved: list[Path] = []
     with connection.connect(options) as client:
         found = client.segment_region(options.picture, where)
         if target is not None:
             client.download(found.region.mask, to=target)
-    lines = [f"candidate {index}: {_described(each)}" for index, each in enumerate(found.instances)]
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+            for index, each in enumerate(found.instances):
+                saved.append(client.download(each.mask, to=folder / f"candidate_{index}.png"))
+    names = [str(path) for path in saved] or [f"candidate {n}" for n in range(len(found.instances))]
+    lines = [f"{name}: {_described(each)}" for name, each in zip(names, found.instances, strict=True)]
     lines += [f"{target or 'region'}: {_described(found.region)}", *(f"  {note}" for note in found.notes)]
-    facts = {**as_dict(found), "output": None if target is None else str(target)}
+    facts = {
+        **as_dict(found),
+        "output": None if target is None else str(target),
+        "candidate_outputs": [str(path) for path in saved],
+    }
     voice.tell("segmentation", facts, "\n".join(lines))
     return 0
+
+
+def _folder(path: str, *, inputs: tuple[str, ...], force: bool) -> Path:
+    """Where candidates go, a folder that may be made; nothing in it that is called like one is an input."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise Usage(f"--save-all: {path!r} is a file; name a folder")
+    if not folder.parent.is_dir():
+        raise Usage(f"--save-all: the folder {str(folder.parent)!r} does not exist; create it first")
+    for there in folder.glob("candidate_*.png"):
+        writable("--save-all", str(there), inputs=inputs, force=force)
+    return folder
 
 
 def _described(instance: Instance) -> str:

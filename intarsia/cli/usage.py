@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from intarsia.artifacts import is_name
+
+Spoken = tuple[str, Any]  # an option's name, as `not_click`, and its value; True for one that has none
 
 
 class Usage(Exception):
@@ -23,6 +25,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise Usage(f"{message.removeprefix('argument ')} (`{self.prog} --help` lists the options)")
+
+
+class Said(argparse.Action):
+    """Keeps options in the order in which they are said, all of them in `said`, as `Spoken`."""
+
+    def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, "said", **{"default": (), **settings})
+        self._name = dest
+
+    def __call__(self, _: object, options: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        options.said = (*options.said, (self._name, True if self.nargs == 0 else value))
+
+
+def split(said: Iterable[Spoken], *separators: str) -> list[tuple[str, list[Spoken]]]:
+    """What is said before the first of these options, under an empty name, and after each, under its name."""
+    groups: list[tuple[str, list[Spoken]]] = [("", [])]
+    for name, value in said:
+        if name in separators:
+            groups.append((name, []))
+        else:
+            groups[-1][1].append((name, value))
+    return groups
 
 
 def numbers(count: int, example: str) -> Callable[[str], tuple[float, ...]]:

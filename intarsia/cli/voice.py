@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +22,14 @@ FIELD_OPTIONS = {
     "region.polygon": "--polygon",
     "region.mask": "--mask",
     "region.mask.polarity": "--inside",
+    "region.mask.threshold": "--mask-threshold",
+    "region.mask.fit": "--fit-mask",
     "region.words": "--words",
     "region.words.threshold": "--threshold",
+    "region.words.not_phrases": "--not-words",
+    "region.words.not_at": "--not-at",
+    "region.combination": "--plus, --minus or --within",
+    "region.corrections": "--correct or --correct-not",
     "region.choice": "--choose",
     "region.units": "--relative",
     "region.shaping.fill_holes": "--fill-holes",
@@ -48,6 +55,9 @@ FIELD_OPTIONS = {
     "page_size": "--limit",
     "states": "--state",
 }
+
+# Where one option is said for several: the further edits of a request, the regions of a combination.
+_EDIT, _REGION = re.compile(r"^then\[(\d+)\]\."), re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
 
 
 def as_dict(message: Message) -> dict[str, Any]:
@@ -86,6 +96,7 @@ class Voice:
 
 def option_of(field: str) -> str:
     """The option that a field of a request was read from; empty if there is none."""
+    field = _REGION.sub("", _EDIT.sub("", field))
     fits = [
         prefix
         for prefix in FIELD_OPTIONS
@@ -96,8 +107,15 @@ def option_of(field: str) -> str:
 
 def _sentence(error: Exception) -> str:
     field = getattr(error, "field", "")
-    named = option_of(field) or field
+    named = f"{option_of(field)}{_which(field)}" if option_of(field) else field
     return f"{named}: {error}" if named else str(error)
+
+
+def _which(field: str) -> str:
+    """Which of several edits and regions the field belongs to, counted from 1 as they are said."""
+    edits = [f"edit {int(n) + 2}" for n in _EDIT.findall(field)]
+    regions = [f"region {int(n) + 1}" for n in _REGION.findall(field)]
+    return f" ({', '.join(edits + regions)})" if edits or regions else ""
 
 
 def _facts(error: Exception) -> dict[str, Any]:

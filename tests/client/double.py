@@ -89,6 +89,7 @@ class Double(
         self.jobs: dict[str, list[Job]] = {}
         self.watchers = 0
         self.by_hand = False
+        self.candidates = 1  # how many a region has
         self.pause: threading.Event | None = None  # an edit is not answered before this is set
         self.chunk = 1000
         self._changed = threading.Condition()
@@ -184,9 +185,18 @@ class Double(
     def SegmentRegion(self, request: Any, context: Any) -> segmentation_pb2.SegmentRegionResponse:
         self._arrived("SegmentRegion", request, context)
         box = PixelBox(left=1, top=2, right=30, bottom=40)
-        instance = Instance(mask=self.keep(b"a mask"), score=0.875, box=box, area=900)
+        instances = [
+            Instance(
+                mask=self.keep(b"a mask" + b" %d" % n * (n > 0)), score=0.875 / (n + 1), box=box, area=900
+            )
+            for n in range(self.candidates)
+        ]
         return segmentation_pb2.SegmentRegionResponse(
-            instances=[instance], region=instance, width=64, height=48, notes=["CMYK was converted to RGB"]
+            instances=instances,
+            region=instances[0],
+            width=64,
+            height=48,
+            notes=["CMYK was converted to RGB"],
         )
 
     def GetJob(self, request: Any, context: Any) -> Job:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+import intarsia
 from intarsia import errors
-from intarsia.cli import code_of, main
+from intarsia.cli import code_of, main, regions
+from intarsia.cli.usage import Usage
 from intarsia.v1 import editing_pb2, region_pb2
 from intarsia.v1.jobs_pb2 import Failure, Job
 from tests.client.double import Double, Fault
@@ -106,6 +108,17 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
             ["--words", "yellow dress", "--threshold", "0.25"],
             {"words": {"phrase": "yellow dress", "threshold": 0.25}},
         ),
+        (
+            ["--words", "dress", "--not-words", "belt", "--not-at", "1,2", "--not-words", "hat"],
+            {"words": {"phrase": "dress", "not_phrases": ["belt", "hat"], "not_at": [{"x": 1, "y": 2}]}},
+        ),
+        (
+            ["--box", "1,2,3,4", "--correct", "5,6", "--correct-not", "7,8", "--correct", "9,9"],
+            {
+                "box": {"left": 1, "top": 2, "right": 3, "bottom": 4},
+                "corrections": [{"x": 5, "y": 6}, {"x": 9, "y": 9}, {"x": 7, "y": 8, "outside": True}],
+            },
+        ),
     ],
 )
 def test_the_ways_to_say_where(
@@ -120,12 +133,62 @@ def test_the_ways_to_say_where(
     assert double.requests("SegmentRegion")[0].region == region_pb2.Region(**selector)
 
 
-def test_a_mask_is_sent_with_its_polarity(server: str, double: Double, photo: Path) -> None:
-    arguments = ["segment-region", str(photo), "--mask", str(photo), "--inside", "opaque", "--server", server]
-    assert main(arguments) == 0
+def test_a_mask_is_sent_with_all_that_is_said_of_it(server: str, double: Double, photo: Path) -> None:
+    options = ["--mask", str(photo), "--inside", "opaque", "--mask-threshold", "0.5", "--fit-mask"]
+    assert main(["segment-region", str(photo), *options, "--server", server]) == 0
     mask = double.requests("SegmentRegion")[0].region.mask
     assert double.stored[mask.artifact] == photo.read_bytes()
     assert mask.polarity == region_pb2.POLARITY_OPAQUE_INSIDE
+    assert (mask.threshold, mask.fit) == (0.5, True)
+
+
+def test_regions_are_put_together_in_the_order_they_are_said(
+    server: str, double: Double, photo: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "mask.png"
+    other.write_bytes(b"a mask")
+    options = "--words dress --grow 2 --minus --box 1,2,30,40 --plus --click 3,4 --click 5,6 --feather 3"
+    options += (
+        f" --choose 1 --within --mask {other} --inside white --invert --minus --mask {photo} --inside black"
+    )
+    assert main(["segment-region", str(photo), *options.split(), "--server", server]) == 0
+    sent = double.requests("SegmentRegion")[0].region
+    masks = [double.keep(content) for content in (b"a mask", photo.read_bytes())]
+    dress, *others = (
+        intarsia.words("dress").grown(2),
+        intarsia.box(1, 2, 30, 40),
+        intarsia.clicks((3, 4), (5, 6)).choosing(1),
+        intarsia.mask(masks[0], inside="white").inverted(),
+        intarsia.mask(masks[1], inside="black"),
+    )
+    whole = ((((dress - others[0]) | others[1]) & others[2]) - others[3]).feathered(3)
+    assert sent == whole.proto
+
+
+def test_fractions_are_all_coordinates_wherever_that_is_said(
+    server: str, double: Double, photo: Path
+) -> None:
+    options = "--click .1,.2 --minus --relative --click .3,.4"
+    assert main(["segment-region", str(photo), *options.split(), "--server", server]) == 0
+    terms = double.requests("SegmentRegion")[0].region.combination.terms
+    assert [term.region.units for term in terms] == [region_pb2.UNITS_RELATIVE] * 2
+
+
+def test_the_options_of_several_edits_are_told_apart() -> None:
+    said = (("relative", True), ("click", (0.1, 0.2)), ("then", True), ("words", "hat"), ("plus", True))
+    said += (("click", (0.3, 0.4)),)
+    first, second = regions.parts(said)
+    assert regions.region(first).proto == intarsia.click(0.1, 0.2).relative().proto
+    both = intarsia.words("hat") | intarsia.click(0.3, 0.4)
+    assert regions.region(second).proto == both.relative().proto
+
+
+def test_the_mask_of_each_picture_of_a_folder_is_a_region_like_others() -> None:
+    said = (("inside", "white"), ("grow", 2.0), ("minus", True), ("box", (1.0, 2.0, 3.0, 4.0)))
+    own = intarsia.mask(None, inside="white").grown(2)
+    assert regions.region(said, masked=True).proto == (own - intarsia.box(1, 2, 3, 4)).proto
+    with pytest.raises(Usage, match="--inside belongs to --mask"):
+        regions.region(said)
 
 
 def test_segmenting_writes_the_mask_and_says_what_was_found(
@@ -141,6 +204,49 @@ def test_segmenting_writes_the_mask_and_says_what_was_found(
     (line,) = lines(cli("segment-region", photo, "--click", "120,80", "--json"))
     assert line["segmentation"]["region"]["score"] == 0.875
     assert line["segmentation"]["width"] == 64
+
+
+def test_every_candidate_is_written_to_a_folder(
+    cli: Callable[..., Ran], double: Double, photo: Path, tmp_path: Path
+) -> None:
+    double.candidates = 3
+    ran = cli("segment-region", photo, "--words", "dress", "--save-all", "found")
+    assert ran.stdout.splitlines()[:3] == [
+        f"found/candidate_{n}.png: score {score}, box 1,2,30,40, 900 pixels"
+        for n, score in enumerate(("0.88", "0.44", "0.29"))
+    ]
+    contents = [(tmp_path / "found" / f"candidate_{n}.png").read_bytes() for n in range(3)]
+    assert contents == [b"a mask", b"a mask 1", b"a mask 2"]
+    (line,) = lines(cli("segment-region", photo, "--words", "dress", "--save-all", "found", "--json"))
+    assert line["segmentation"]["candidate_outputs"] == [f"found/candidate_{n}.png" for n in range(3)]
+
+
+def test_no_candidate_is_written_over_the_picture(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = photo.rename(photo.with_name("candidate_7.png"))
+    folder = str(picture.parent)
+    assert main(["segment-region", str(picture), "--click", "1,2", "--save-all", folder]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert picture.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [
+        ("region.box.right", "--box or --rectangle"),
+        ("region.words.not_phrases[2]", "--not-words"),
+        ("region.combination.terms[1].region.box.right", "--box or --rectangle (region 2)"),
+        ("region.combination.terms[1].operation", "--plus, --minus or --within"),
+        ("region.corrections[0].x", "--correct or --correct-not"),
+        ("then[0].region.mask.threshold", "--mask-threshold (edit 2)"),
+        ("then[1].region.combination.terms[0].region.mask.fit", "--fit-mask (edit 3, region 1)"),
+    ],
+)
+def test_a_refused_part_of_a_region_is_named_by_its_option(
+    field: str, named: str, cli: Callable[..., Ran], double: Double, photo: Path
+) -> None:
+    double.faults["SegmentRegion"] += [Fault(errors.InvalidRequest("is wrong", field=field))]
+    ran = cli("segment-region", photo, "--click", "1,2")
+    assert (ran.returncode, ran.stderr) == (2, f"intarsia: {named}: is wrong\n")
 
 
 def test_machines_get_one_object_per_line(cli: Callable[..., Ran], photo: Path) -> None:
@@ -340,6 +446,20 @@ def test_nobody_there(cli: Callable[..., Ran]) -> None:
         ("edit-region PHOTO -i x -o out.png --box 1,2,3,4 --click 1,2", "--click and --box exclude"),
         ("edit-region PHOTO -i x -o out.png --not-click 1,2 --box 1,2,3,4", "--not-click belongs to --click"),
         ("edit-region PHOTO -i x -o out.png --mask PHOTO", "--inside"),
+        ("segment-region PHOTO --mask PHOTO --inside white --inside black", "--inside is said twice"),
+        ("segment-region PHOTO --box 1,2,3,4 --box 1,2,3,4", "put --plus between them"),
+        ("segment-region PHOTO --click 1,2 --feather 3 --plus --click 1,2 --feather 4", "--feather"),
+        ("segment-region PHOTO --click 1,2 --not-words belt", "--not-words belongs to --words"),
+        ("segment-region PHOTO --click 1,2 --not-at 1,2", "--not-at belongs to --words"),
+        ("segment-region PHOTO --words dress --mask-threshold 0.5", "--mask-threshold belongs to --mask"),
+        ("segment-region PHOTO --words dress --fit-mask", "--fit-mask belongs to --mask"),
+        ("segment-region PHOTO --words dress --correct 1", "--correct"),
+        ("segment-region PHOTO --click 1,2 --minus", "say where after --minus"),
+        ("segment-region PHOTO --click 1,2 --minus --grow 2 --plus --click 1,2", "e.g. --minus --click"),
+        ("segment-region PHOTO --minus --click 1,2", "--minus: say a region before it"),
+        ("segment-region PHOTO --click 1,2 --save-all PHOTO", "name a folder"),
+        ("segment-region PHOTO --click 1,2 --save-all FOLDER/none/all", "create it first"),
+        ("segment-region PHOTO --mask PHOTO --inside white -o PHOTO", "--force"),
         ("edit-region PHOTO -i x -o out.png --click 1,2 --choose worst", "nearest:X,Y"),
         ("edit-region PHOTO -i x -o out.png --click 1,2 --steps many", "--steps"),
         ("edit-region PHOTO -i x -o out.png --click 1,2 --steps -5", "--steps"),
