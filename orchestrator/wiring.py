@@ -15,10 +15,12 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.artifacts.disk import DiskStore
+from orchestrator.artifacts.opened import Opened
 from orchestrator.artifacts.picture import Limits as PictureLimits
 from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
 from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.line import Endurance
+from orchestrator.stages.pictures import Pictures
 from orchestrator.stages.run import Run
 from orchestrator.stages.workshop import Workshop
 from orchestrator.triton.models import Models
@@ -47,7 +49,9 @@ class Orchestrator:
         endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, patience)
         store = _opened(settings.artifacts)
-        self._workshop = Workshop(self._models, store, PictureLimits(settings.picture_megapixels), endurance)
+        opened = Opened(int(settings.picture_memory * 1e6))
+        pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
+        self._workshop = Workshop(self._models, pictures, endurance)
         self.jobs = MemoryJobs(
             {"EditRegion": _in(self._workshop, edit_region)},
             Limits(

@@ -15,7 +15,7 @@ class CollageWriter:
     """Takes the rows of a collage as they come; its methods answer the next bytes of the file."""
 
     def __init__(self, first: Row, rows: int, spacing: Spacing, icc: bytes | None) -> None:
-        """`first` shows what all rows are like: size and type of their panels, and whether they have captions."""
+        """`first` shows what all rows are like: how large, of which type, and whether with captions."""
         height, width = first.original.shape[:2]
         self._grid = Grid(width, height, rows, spacing, captioned=bool(first.captions))
         self._dtype = first.original.dtype

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 Given = TypeVar("Given")
@@ -21,6 +22,8 @@ EFFORT = 1
 
 # Small enough that every core gets several, large enough that a strip costs nothing beside its rows.
 _STRIP_BYTES = 1 << 20
+# How many strips of a picture are worked on, or wait for it, at a time.
+_AHEAD = 2 * len(os.sched_getaffinity(0))
 
 
 def strip_height(row_bytes: int) -> int:
@@ -33,12 +36,16 @@ def each(things: Iterable[Given], work: Callable[[Given], Made]) -> Iterator[Mad
 
     Things are taken only a few ahead of what is asked for, so that they are never all there at once.
     """
-    cores = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(cores) as pool:
-        under_way: deque[Future[Made]] = deque()
-        for thing in things:
-            under_way.append(pool.submit(work, thing))
-            if len(under_way) > 2 * cores:
-                yield under_way.popleft().result()
-        while under_way:
+    under_way: deque[Future[Made]] = deque()
+    for thing in things:
+        under_way.append(_pool().submit(work, thing))
+        if len(under_way) > _AHEAD:
             yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """One for all files that are being written: more threads than cores would only need more memory."""
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="strips")

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from intarsia.canvas.collage import Row, Spacing
 from intarsia.canvas.region import MaskPicture
-from orchestrator.artifacts.encode import Encoded, encode, target_format
+from intarsia.canvas.view import blank, layer, overlay, side_by_side
+from orchestrator.artifacts.collage import CollageWriter
+from orchestrator.artifacts.encode import Encoded, encode, profile_chunk, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
+from orchestrator.artifacts.opened import Opened
 from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
+from orchestrator.artifacts.png import write_png
 from orchestrator.artifacts.store import Artifact, ArtifactStore
 
 # Previews are looked at for a moment; what counts is that they are small.
 _PREVIEW_QUALITY = 80
+
+# Views are drawn from the picture before, and from the region's mask or the picture after.
+_VIEWS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "side_by_side": side_by_side,
+    "overlay": overlay,
+    "blank": blank,
+    "layer": layer,
+}
 
 
 @dataclass(frozen=True)
@@ -24,10 +40,15 @@ class Pictures:
 
     store: ArtifactStore
     limits: Limits
+    opened: Opened
 
     async def load(self, name: str) -> Picture:
-        """A picture, upright."""
-        return await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
+        """A picture, upright; others may be looking at it too."""
+        picture = self.opened.get(name)
+        if picture is None:
+            picture = await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
+            self.opened.keep(name, picture)
+        return picture
 
     async def load_mask(self, drawn: MaskPicture, of: Picture, field: str = "region") -> np.ndarray:
         """A mask drawn for a picture, float32 (height, width) in [0, 1]; `field` is the region's path."""
@@ -41,11 +62,19 @@ class Pictures:
         await asyncio.to_thread(target_format, picture, format)
 
     async def keep(
-        self, picture: Picture, pixels: np.ndarray, format: str | None, quality: int
+        self,
+        picture: Picture,
+        pixels: np.ndarray,
+        format: str | None,
+        quality: int,
+        parameters: Mapping[str, Any] | None = None,
     ) -> tuple[Artifact, tuple[str, ...]]:
-        """Stores new pixels with all else that the picture has; tells what reading and writing changed."""
+        """Stores new pixels with all else that the picture has, and the parameters they were made with.
+
+        Tells what reading and writing changed.
+        """
         changed = replace(picture, pixels=pixels)
-        encoded = await asyncio.to_thread(encode, changed, format, quality)
+        encoded = await asyncio.to_thread(encode, changed, format, quality, parameters)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 
     async def keep_mask(self, mask: np.ndarray) -> Artifact:
@@ -57,6 +86,29 @@ class Pictures:
         preview = replace(of, pixels=eight_bits(pixels), alpha=None, exif=None)
         return await self._put(await asyncio.to_thread(encode, preview, "JPEG", _PREVIEW_QUALITY))
 
+    async def keep_view(
+        self,
+        kind: str,
+        before: Picture,
+        *,
+        mask: np.ndarray | None = None,
+        after: np.ndarray | None = None,
+    ) -> Artifact:
+        """Stores a view as a PNG: `overlay` or `blank` with a mask, `side_by_side` or `layer` with what came
+        after. Transparency of the picture is not shown."""
+        other = after if mask is None else mask
+        assert other is not None
+        sheet = await asyncio.to_thread(_VIEWS[kind], before.pixels, other)
+        data = await asyncio.to_thread(write_png, sheet, *profile_chunk(before.icc))
+        return await self.store.put_bytes(data, "image/png")
+
+    async def keep_collage(
+        self, rows: AsyncIterator[Row], count: int, spacing: Spacing, icc: bytes | None = None
+    ) -> Artifact:
+        """Stores a collage of `count` rows as a PNG. Each row is asked for when those before are written."""
+        async with aclosing(_collage(rows, count, spacing, icc)) as chunks:
+            return await self.store.put(chunks, sha256=None, size=None, media_type="image/png")
+
     async def _read(self, name: str, field: str) -> bytes:
         """A picture's file. What can be none is not read as a whole: anybody may store 4 GiB of zeros."""
         check_length((await self.store.describe(name)).size, self.limits, field)
@@ -66,3 +118,18 @@ class Pictures:
 
     async def _put(self, encoded: Encoded) -> Artifact:
         return await self.store.put_bytes(encoded.data, encoded.media_type)
+
+
+async def _collage(
+    rows: AsyncIterator[Row], count: int, spacing: Spacing, icc: bytes | None
+) -> AsyncGenerator[bytes, None]:
+    writer, loop = None, asyncio.get_running_loop()
+    # One thread for all of it: several would each hold on to the room that a band of panels took.
+    with ThreadPoolExecutor(1) as thread:
+        async for row in rows:
+            writer = writer or CollageWriter(row, count, spacing, icc)
+            pieces = writer.row(row)
+            while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
+                yield piece
+        assert writer is not None
+        yield writer.end()

@@ -6,8 +6,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
 from intarsia.canvas.crop import Working
-from orchestrator.artifacts.picture import Limits, Picture
-from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.picture import Picture
 from orchestrator.stages import denoise, sam, text_encoder, vae
 from orchestrator.stages.denoise import InstructPix2Pix
 from orchestrator.stages.line import Door, Endurance
@@ -48,12 +47,12 @@ class Stages:
 class Workshop:
     """What all runs share: the models, what is known about them, and the store."""
 
-    def __init__(self, models: Models, store: ArtifactStore, limits: Limits, endurance: Endurance) -> None:
+    def __init__(self, models: Models, pictures: Pictures, endurance: Endurance) -> None:
         self._sam = Served(models["sam"], Door(endurance), fields=sam.FIELDS)
         self._text_encoder = Served(models["text_encoder"], Door(endurance), fields=text_encoder.FIELDS)
         self._vae = Served(models["vae"], Door(endurance), fields=vae.FIELDS)
         self._ip2p_unet = Served(models["ip2p_unet"], Door(endurance), fields=denoise.FIELDS, decoupled=True)
-        self._pictures = Pictures(store, limits)
+        self._pictures = pictures
         self._sent = Sent()
 
     def at(self, run: Run) -> Stages:
