@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from intarsia import errors
+from intarsia.v1.adapters_pb2_grpc import AdaptersStub
 from intarsia.v1.artifacts_pb2_grpc import ArtifactsStub
 from intarsia.v1.editing_pb2_grpc import EditingStub
 from intarsia.v1.jobs_pb2_grpc import JobsStub
@@ -52,6 +53,10 @@ class Calls:
     @cached_property
     def segmentation(self) -> SegmentationStub:
         return SegmentationStub(self.wire.channel)
+
+    @cached_property
+    def adapters(self) -> AdaptersStub:
+        return AdaptersStub(self.wire.channel)
 
     @cached_property
     def artifacts(self) -> ArtifactsStub:

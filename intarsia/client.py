@@ -8,22 +8,31 @@ with growing pauses; that is harmless, since every edit carries a request id.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from intarsia import artifacts, jobs
 from intarsia.artifacts import Progress, Source, is_name
 from intarsia.blocking import blocking, blocking_as, iterating
 from intarsia.calls import Calls, Patience
-from intarsia.editing import edit_region_request
+from intarsia.editing import Settings, edit_region_request, fill_region_request
 from intarsia.jobs import AsyncJob, Job
 from intarsia.region import Region
 from intarsia.v1 import jobs_pb2, region_pb2
+from intarsia.v1.adapters_pb2 import InspectAdapterRequest, InspectAdapterResponse
 from intarsia.v1.artifacts_pb2 import Artifact
+from intarsia.v1.editing_pb2 import (
+    EditRegionRequest,
+    FillRegionRequest,
+    PlanRegionRequest,
+    PlanRegionResponse,
+)
 from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse
 from intarsia.wire import AsyncioWire, BlockingWire, credentials, metadata
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Picture: TypeAlias = Source | Artifact
 Where: TypeAlias = Region | region_pb2.Region
@@ -60,51 +69,73 @@ class AsyncClient:
         instruction: str,
         *,
         negative_instruction: str = "",
-        seed: int | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        picture_guidance: float | None = None,
-        scheduler: str | None = None,
-        reproducible: bool = False,
-        context: float | None = None,
-        working_size: int | None = None,
-        format: str | None = None,
-        quality: int | None = None,
-        preview_every: int = 0,
-        time_limit: float | timedelta | None = None,
-        request_id: str | None = None,
+        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
+        **settings: Unpack[Settings],
     ) -> AsyncJob:
-        """Starts an edit of one region by instruction; every other pixel keeps its exact value.
+        """Starts an edit by instruction; every pixel outside the region keeps its exact value.
 
-        `picture` is a file, its bytes, or an artifact's name. None leaves a choice to the server, which
-        reports it in the result's manifest. `guidance` says how strongly the words steer and
-        `picture_guidance` how strongly the source holds, both in [0, 100]; `scheduler` and `format` are
-        the words of the proto's enums in lower case (`euler_ancestral`, `png`); `context` is the
-        surroundings shown to the model as a share of the region's size; `time_limit` is in seconds.
-        `reproducible` gives the same bytes for the same seed under any load. Repeating a `request_id`
-        returns the first job.
+        `picture` is a file, its bytes, or an artifact's name. `then` are further edits, laid over the
+        first in this order: regions and instructions, with negative instructions where there are any.
+        For the settings see `intarsia.editing.Settings`.
         """
-        request = edit_region_request(
-            instruction,
-            negative_instruction=negative_instruction,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            picture_guidance=picture_guidance,
-            scheduler=scheduler,
-            reproducible=reproducible,
-            context=context,
-            working_size=working_size,
-            format=format,
-            quality=quality,
-            preview_every=preview_every,
-            time_limit=time_limit,
-            request_id=request_id,
-        )
-        request.picture = await self._name_of(picture)
-        request.region.CopyFrom(await self._sendable(region))
-        job = await self._calls.ask(self._calls.editing.EditRegion, request)
-        return self.job(job.name)
+        request = edit_region_request(instruction, negative_instruction, **settings)
+        for where, *said in then:
+            further = request.then.add(instruction=said[0], negative_instruction="".join(said[1:]))
+            further.region.CopyFrom(await self._sendable(where))
+        await self._complete(request, picture, region, settings)
+        return await self.start(request)
+
+    async def fill_region(
+        self,
+        picture: Picture,
+        region: Where,
+        prompt: str = "",
+        *,
+        negative_prompt: str = "",
+        **settings: Unpack[Settings],
+    ) -> AsyncJob:
+        """Starts filling a region with what is likely there, or with what the prompt names; every pixel
+        outside the region keeps its exact value. For the settings see `intarsia.editing.Settings`.
+        """
+        request = fill_region_request(prompt, negative_prompt, **settings)
+        await self._complete(request, picture, region, settings)
+        return await self.start(request)
+
+    async def start(self, request: EditRegionRequest | FillRegionRequest) -> AsyncJob:
+        """Sends a request as it stands: whatever it names has been uploaded."""
+        edits = isinstance(request, EditRegionRequest)
+        method = self._calls.editing.EditRegion if edits else self._calls.editing.FillRegion
+        return self.job((await self._calls.ask(method, request)).name)
+
+    async def plan_region(
+        self,
+        picture: Picture,
+        region: Where,
+        *,
+        instruction: str | None = None,
+        prompt: str = "",
+        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
+        **settings: Unpack[Settings],
+    ) -> PlanRegionResponse:
+        """What an edit (with an instruction) or a fill (without) would do and cost; does none of it."""
+        plan = PlanRegionRequest()
+        if instruction is not None:
+            plan.edit_region.CopyFrom(edit_region_request(instruction, **settings))
+            for where, *said in then:
+                further = plan.edit_region.then.add(
+                    instruction=said[0], negative_instruction="".join(said[1:])
+                )
+                further.region.CopyFrom(await self._sendable(where))
+            await self._complete(plan.edit_region, picture, region, settings)
+        else:
+            plan.fill_region.CopyFrom(fill_region_request(prompt, **settings))
+            await self._complete(plan.fill_region, picture, region, settings)
+        return await self._calls.ask(self._calls.editing.PlanRegion, plan)
+
+    async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
+        """What an adapter is to a model, `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing fits."""
+        request = InspectAdapterRequest(adapter=await self._name_of(adapter), model=model)
+        return await self._calls.ask(self._calls.adapters.InspectAdapter, request)
 
     async def segment_region(self, picture: Picture, region: Where) -> SegmentRegionResponse:
         """Finds a region: every candidate, and the mask that an edit would use."""
@@ -184,6 +215,15 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _complete(self, request: Any, picture: Picture, region: Where, settings: Settings) -> None:
+        """Uploads what a request is about, and fills in the names."""
+        request.picture = await self._name_of(picture)
+        request.region.CopyFrom(await self._sendable(region))
+        adapters = settings.get("adapters") or ()
+        named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
+        for adapter, strength in named:
+            request.adapters.add(adapter=await self._name_of(adapter), strength=strength)
+
     async def _name_of(self, picture: Picture) -> str:
         if isinstance(picture, Artifact):
             return picture.name
@@ -214,6 +254,10 @@ class Client:
         self.server = server
 
     edit_region = blocking_as(Job, AsyncClient.edit_region)
+    fill_region = blocking_as(Job, AsyncClient.fill_region)
+    start = blocking_as(Job, AsyncClient.start)
+    plan_region = blocking(AsyncClient.plan_region)
+    inspect_adapter = blocking(AsyncClient.inspect_adapter)
     segment_region = blocking(AsyncClient.segment_region)
     upload = blocking(AsyncClient.upload)
     download = blocking(AsyncClient.download)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MODELS = ("sam", "text_encoder", "vae", "ip2p_unet")
+MODELS = ("sam", "text_encoder", "vae", "ip2p_unet", "sd2_inpaint")
 _LEVELS = ("debug", "info", "warning", "error")
 
 

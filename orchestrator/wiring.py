@@ -9,6 +9,8 @@ from typing import Any
 
 from intarsia.errors import IntarsiaError
 from orchestrator import metrics
+from orchestrator.api.adapters import Adapters
+from orchestrator.api.answering import Counter
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
 from orchestrator.api.jobs import Jobs
@@ -26,6 +28,7 @@ from orchestrator.stages.workshop import Workshop
 from orchestrator.triton.models import Models
 from orchestrator.triton.pulse import Patience
 from orchestrator.workflows.edit_region import edit_region
+from orchestrator.workflows.fill_region import fill_region
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,10 @@ class Orchestrator:
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
         self._workshop = Workshop(self._models, pictures, endurance)
         self.jobs = MemoryJobs(
-            {"EditRegion": _in(self._workshop, edit_region)},
+            {
+                "EditRegion": _in(self._workshop, edit_region),
+                "FillRegion": _in(self._workshop, fill_region),
+            },
             Limits(
                 running=settings.jobs_running,
                 waiting=settings.jobs_waiting,
@@ -62,12 +68,14 @@ class Orchestrator:
                 kept_seconds=settings.jobs_kept_seconds,
             ),
         )
+        counter = Counter(
+            self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
+        )
         self._server = Server(
             Artifacts(store),
-            Segmentation(
-                self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
-            ),
-            Editing(self.jobs, store),
+            Segmentation(counter),
+            Editing(self.jobs, counter, store),
+            Adapters(counter, store),
             Jobs(self.jobs),
         )
 

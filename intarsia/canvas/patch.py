@@ -14,19 +14,40 @@ def cut(picture: np.ndarray, crop: PixelBox, working: Working) -> np.ndarray:
 
     Pixels are not resampled if the crop is worked at its own size.
     """
-    sheet = _resized(picture[crop.window], working.scaled)
-    sheet = cv2.copyMakeBorder(
-        sheet,
-        working.top,
-        working.height - working.bottom,
-        working.left,
-        working.width - working.right,
-        cv2.BORDER_REFLECT_101,
-    )
+    sheet = _padded(_resized(picture[crop.window], working.scaled), working)
     patch = np.divide(sheet.transpose(2, 0, 1), np.iinfo(picture.dtype).max, dtype=np.float32, order="C")
     patch *= 2
     patch -= 1
     return patch
+
+
+def cut_hole(hole: np.ndarray, working: Working, *, margin: int) -> np.ndarray:
+    """The hole of a crop, bool (height, width), as it lies on the sheet, bool of the sheet's size.
+
+    `margin` is how many working pixels more are drawn anew around it: a model reads holes coarsely and
+    would miss a fine crack, and the rim of damage is damaged too. Mirrored with the crop's surroundings.
+    """
+    scaled = working.scaled
+    sheet: np.ndarray = hole.astype(np.float32)
+    if (scaled.width, scaled.height) != hole.shape[::-1]:
+        smaller = scaled.width < hole.shape[1] or scaled.height < hole.shape[0]
+        how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
+        sheet = cv2.resize(sheet, (scaled.width, scaled.height), interpolation=how)
+    sheet = (sheet > 0).astype(np.uint8)
+    if margin:
+        sheet = cv2.dilate(sheet, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    return _padded(sheet, working) > 0
+
+
+def blanked(patch: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A patch (3, height, width) with its hole in middle grey, as inpainting models see it."""
+    return np.where(hole, np.float32(0), patch)
+
+
+def latent_hole(hole: np.ndarray, factor: int) -> np.ndarray:
+    """The hole of a sheet at the size of its latents, float32 (1, h, w) of 0 and 1: of every cell of
+    `factor` x `factor` pixels the first one counts, as published inpainting models were taught."""
+    return hole[None, ::factor, ::factor].astype(np.float32)
 
 
 def restore(
@@ -47,6 +68,18 @@ def restore(
     unit *= np.iinfo(dtype).max
     pixels = np.rint(unit, out=unit).astype(dtype, order="C")
     return _resized(pixels, PixelBox(0, 0, crop.width, crop.height))
+
+
+def _padded(scaled: np.ndarray, working: Working) -> np.ndarray:
+    """The scaled crop on its sheet, mirrored at its edges."""
+    return cv2.copyMakeBorder(
+        scaled,
+        working.top,
+        working.height - working.bottom,
+        working.left,
+        working.width - working.right,
+        cv2.BORDER_REFLECT_101,
+    )
 
 
 def _resized(pixels: np.ndarray, to: PixelBox) -> np.ndarray:

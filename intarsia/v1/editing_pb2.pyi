@@ -98,7 +98,7 @@ class FurtherEdit(_message.Message):
     def __init__(self, region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ...) -> None: ...
 
 class FillRegionRequest(_message.Message):
-    __slots__ = ("picture", "region", "prompt", "negative_prompt", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "adapters", "match_colours")
+    __slots__ = ("picture", "region", "prompt", "negative_prompt", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "adapters", "match_colours", "margin")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +112,7 @@ class FillRegionRequest(_message.Message):
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
     picture: str
     region: _region_pb2.Region
     prompt: str
@@ -125,7 +126,8 @@ class FillRegionRequest(_message.Message):
     candidates: int
     adapters: _containers.RepeatedCompositeFieldContainer[AdapterUse]
     match_colours: bool
-    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ...) -> None: ...
+    margin: int
+    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., margin: _Optional[int] = ...) -> None: ...
 
 class AdapterUse(_message.Message):
     __slots__ = ("adapter", "strength")

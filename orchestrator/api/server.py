@@ -7,6 +7,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from intarsia.v1 import (
+    adapters_pb2,
+    adapters_pb2_grpc,
     artifacts_pb2,
     artifacts_pb2_grpc,
     editing_pb2,
@@ -16,6 +18,7 @@ from intarsia.v1 import (
     segmentation_pb2,
     segmentation_pb2_grpc,
 )
+from orchestrator.api.adapters import Adapters
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
 from orchestrator.api.interceptor import Calls
@@ -32,6 +35,7 @@ _WITH_MODELS = (
     "",
     editing_pb2.DESCRIPTOR.services_by_name["Editing"].full_name,
     segmentation_pb2.DESCRIPTOR.services_by_name["Segmentation"].full_name,
+    adapters_pb2.DESCRIPTOR.services_by_name["Adapters"].full_name,
 )
 
 _OPTIONS = (
@@ -49,13 +53,19 @@ class Server:
     """Listens, tells its health, and stops."""
 
     def __init__(
-        self, artifacts: Artifacts, segmentation: Segmentation, editing: Editing, jobs: Jobs
+        self,
+        artifacts: Artifacts,
+        segmentation: Segmentation,
+        editing: Editing,
+        adapters: Adapters,
+        jobs: Jobs,
     ) -> None:
         self._calls = Calls()
         self._server = grpc.aio.server(interceptors=(self._calls,), options=_OPTIONS)
         artifacts_pb2_grpc.add_ArtifactsServicer_to_server(artifacts, self._server)
         segmentation_pb2_grpc.add_SegmentationServicer_to_server(segmentation, self._server)
         editing_pb2_grpc.add_EditingServicer_to_server(editing, self._server)
+        adapters_pb2_grpc.add_AdaptersServicer_to_server(adapters, self._server)
         jobs_pb2_grpc.add_JobsServicer_to_server(jobs, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from intarsia.canvas.box import PixelBox
+from intarsia.canvas.collage import Spacing
+from intarsia.canvas.layout import LARGEST_SIDE, Cut, Layout
 from intarsia.errors import InvalidRequest
-from intarsia.v1 import artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
+from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
 from orchestrator.api import fields, region
 from orchestrator.api.status import code_of, facts_of
 from orchestrator.artifacts.store import Artifact
 from orchestrator.jobs.job import Job, State
+from orchestrator.stages.denoise import Adapter
 from orchestrator.stages.run import Progress
-from orchestrator.workflows.edit_region import Cut, Edited, EditRegion, Manifest, Output, Sampling
+from orchestrator.workflows.deliver import Collage, Output
+from orchestrator.workflows.edit_region import Edit, EditRegion
+from orchestrator.workflows.fill_region import FillRegion
+from orchestrator.workflows.made import Candidate, Made, Manifest, Part, Plan, View
+from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
 from orchestrator.workflows.segment_region import Instance, Segmented, SegmentRegion
 
 SCHEDULERS: Mapping[int, str | None] = {
@@ -35,6 +43,21 @@ FORMATS: Mapping[int, str | None] = {
     editing_pb2.FORMAT_WEBP: "WEBP",
     editing_pb2.FORMAT_JPEG: "JPEG",
 }
+LAYOUTS: Mapping[int, Layout | None] = {
+    editing_pb2.LAYOUT_UNSPECIFIED: None,
+    editing_pb2.LAYOUT_FIT: Layout.FIT,
+    editing_pb2.LAYOUT_KEEP: Layout.KEEP,
+    editing_pb2.LAYOUT_TILES: Layout.TILES,
+    editing_pb2.LAYOUT_WHOLE: Layout.WHOLE,
+}
+VIEWS: Mapping[int, str] = {
+    value: name.removeprefix("KIND_").lower() for name, value in jobs_pb2.View.Kind.items() if value
+}
+RESULTS: Mapping[str, tuple[str, Any]] = {
+    "EditRegion": ("edit_region", jobs_pb2.EditRegionResult),
+    "FillRegion": ("fill_region", jobs_pb2.FillRegionResult),
+}
+MOST_FURTHER, MOST_ADAPTERS = 32, 4
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
     jobs_pb2.Job.STATE_RUNNING: State.RUNNING,
@@ -51,27 +74,112 @@ def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentReg
 
 def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
     """What to change, where."""
+    if len(message.then) > MOST_FURTHER:
+        raise InvalidRequest(
+            f"then may hold {MOST_FURTHER} further edits and has {len(message.then)}; send several requests",
+            field="then",
+        )
+    cut = _cut(message.cut)
+    if cut.layout is Layout.TILES:
+        raise InvalidRequest(
+            "an edit looks at its region as a whole and is not worked in tiles; choose another layout",
+            field="cut.layout",
+        )
     return EditRegion(
         picture=fields.artifact(message.picture, "picture"),
-        place=region.place(message.region),
-        instruction=fields.words(message.instruction, "instruction", at_most=2000, required=True),
-        negative_instruction=fields.words(message.negative_instruction, "negative_instruction", at_most=2000),
-        sampling=_sampling(message.sampling),
-        cut=_cut(message.cut),
+        edits=(
+            _edit(message, ""),
+            *(_edit(further, f"then[{n}].") for n, further in enumerate(message.then)),
+        ),
+        candidates=_candidates(message.candidates),
+        sampling=_sampling(message.sampling, message.candidates),
+        adapters=_adapters(message.adapters),
+        cut=cut,
+        match_colours=message.match_colours,
         output=_output(message.output),
         preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
     )
 
 
-def _sampling(message: editing_pb2.Sampling) -> Sampling:
+def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
+    """What to fill, where."""
+    if fields.given(message.sampling, "picture_guidance"):
+        raise InvalidRequest(
+            "a fill does not start from the picture, so nothing holds it to it; leave picture_guidance out",
+            field="sampling.picture_guidance",
+        )
+    margin = message.margin if fields.given(message, "margin") else FillRegion.margin
+    return FillRegion(
+        picture=fields.artifact(message.picture, "picture"),
+        place=region.place(message.region),
+        prompt=fields.words(message.prompt, "prompt", at_most=2000),
+        negative_prompt=fields.words(message.negative_prompt, "negative_prompt", at_most=2000),
+        margin=fields.between(margin, "margin", 0, 64),
+        candidates=_candidates(message.candidates),
+        sampling=_sampling(message.sampling, message.candidates),
+        adapters=_adapters(message.adapters),
+        cut=_cut(message.cut),
+        match_colours=message.match_colours,
+        output=_output(message.output),
+        preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
+    )
+
+
+def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegion:
+    """What would be asked for."""
+    asked = message.WhichOneof("request")
+    if asked is None:
+        raise InvalidRequest(
+            "say what is planned: set edit_region or fill_region to the request itself", field="request"
+        )
+    return edit_region(message.edit_region) if asked == "edit_region" else fill_region(message.fill_region)
+
+
+def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path: str) -> Edit:
+    def words(name: str, *, required: bool = False) -> str:
+        return fields.words(getattr(message, name), f"{path}{name}", at_most=2000, required=required)
+
+    return Edit(
+        place=region.place(message.region, f"{path}region"),
+        instruction=words("instruction", required=True),
+        negative_instruction=words("negative_instruction"),
+    )
+
+
+def _candidates(count: int) -> int:
+    return fields.between(count or 1, "candidates", 1, MOST_CANDIDATES)
+
+
+def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[Adapter, ...]:
+    if len(messages) > MOST_ADAPTERS:
+        raise InvalidRequest(
+            f"at most {MOST_ADAPTERS} adapters act at once, not {len(messages)}", field="adapters"
+        )
+    found: list[Adapter] = []
+    for n, message in enumerate(messages):
+        name = fields.artifact(message.adapter, f"adapters[{n}].adapter")
+        if any(name == earlier.artifact for earlier in found):
+            raise InvalidRequest(
+                f"adapters[{n}] names the same file as an earlier one; add their strengths up instead",
+                field=f"adapters[{n}].adapter",
+            )
+        strength = message.strength if fields.given(message, "strength") else 1.0
+        found.append(Adapter(name, fields.between(strength, f"adapters[{n}].strength", -4, 4)))
+    return tuple(found)
+
+
+def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
     def optional(name: str, least: float, most: float) -> float | None:
         if not fields.given(message, name):
             return None
         return fields.between(getattr(message, name), f"sampling.{name}", least, most)
 
     seed = message.seed if fields.given(message, "seed") else None
-    if seed is not None and seed >= 2**63:
-        raise InvalidRequest(f"sampling.seed must be below 2^63, not {seed}", field="sampling.seed")
+    if seed is not None and seed + max(candidates, 1) > 2**63:
+        raise InvalidRequest(
+            f"sampling.seed must be below 2^63, that of the last candidate too, not {seed}",
+            field="sampling.seed",
+        )
     steps = message.steps if fields.given(message, "steps") else None
     return Sampling(
         seed=seed,
@@ -86,9 +194,12 @@ def _sampling(message: editing_pb2.Sampling) -> Sampling:
 def _cut(message: editing_pb2.Cut) -> Cut:
     context = message.context if fields.given(message, "context") else Cut().context
     size = message.working_size if fields.given(message, "working_size") else None
+    overlap = message.overlap if fields.given(message, "overlap") else None
     return Cut(
         context=fields.between(context, "cut.context", 0, 8),
-        working_size=None if size is None else fields.between(size, "cut.working_size", 64, 2048),
+        working_size=None if size is None else fields.between(size, "cut.working_size", 64, LARGEST_SIDE),
+        layout=fields.one_of(message.layout, "cut.layout", LAYOUTS),
+        overlap=None if overlap is None else fields.between(overlap, "cut.overlap", 0, 512),
     )
 
 
@@ -97,6 +208,31 @@ def _output(message: editing_pb2.Output) -> Output:
     return Output(
         format=fields.one_of(message.format, "output.format", FORMATS),
         quality=fields.between(quality, "output.quality", 1, 100),
+        views=tuple(fields.one_of(kind, f"output.views[{n}]", VIEWS) for n, kind in enumerate(message.views)),
+        collage=_collage(message.collage) if message.HasField("collage") else None,
+    )
+
+
+def _collage(message: editing_pb2.Collage) -> Collage:
+    def spacing(name: str, usual: int) -> int:
+        value = getattr(message, name) if fields.given(message, name) else usual
+        return fields.between(value, f"output.collage.{name}", 0, 512)
+
+    field = "output.collage.captions"
+    if len(message.captions) not in (0, 3):
+        raise InvalidRequest(
+            f"{field} must be three, for the original, the region and the result, or none, "
+            f"not {len(message.captions)}",
+            field=field,
+        )
+    usual = Spacing()
+    return Collage(
+        spacing=Spacing(
+            spacing("spacing_horizontal", usual.horizontal), spacing("spacing_vertical", usual.vertical)
+        ),
+        captions=tuple(
+            fields.words(text, f"{field}[{n}]", at_most=200) for n, text in enumerate(message.captions)
+        ),
     )
 
 
@@ -147,9 +283,37 @@ def job(at: Job) -> jobs_pb2.Job:
                 metadata=facts_of(at.failure),
             )
         )
-    if isinstance(at.result, Edited):
-        message.edit_region.CopyFrom(_edited(at.result))
+    if isinstance(at.result, Made):
+        slot, kind = RESULTS[at.method]
+        getattr(message, slot).CopyFrom(_made(at.result, kind))
     return message
+
+
+def planned(plan: Plan) -> editing_pb2.PlanRegionResponse:
+    """What a request would do and cost."""
+    return editing_pb2.PlanRegionResponse(
+        parts=[_part(part) for part in plan.parts],
+        steps=plan.steps,
+        questions=plan.questions,
+        candidates=plan.candidates,
+        denoising=_duration(plan.seconds),
+        notes=plan.notes,
+    )
+
+
+def inspected(report: Mapping[str, Any]) -> adapters_pb2.InspectAdapterResponse:
+    """What a model says of an adapter."""
+    return adapters_pb2.InspectAdapterResponse(
+        kind=f"KIND_{report['kind'].upper()}",
+        layout=report["layout"],
+        rank=report["rank"],
+        matched=report["matched"],
+        unexpected=report["unexpected"],
+        unexpected_count=report["unexpected_count"],
+        parameters=report["parameters"],
+        weights=report["weights"],
+        metadata=report["metadata"],
+    )
 
 
 def _progress(at: Progress) -> jobs_pb2.Progress:
@@ -163,12 +327,40 @@ def _progress(at: Progress) -> jobs_pb2.Progress:
     )
 
 
-def _edited(result: Edited) -> jobs_pb2.EditRegionResult:
-    return jobs_pb2.EditRegionResult(
+def _made(result: Made, kind: Any) -> Any:
+    return kind(
         picture=result.picture,
         mask=result.mask,
         region=_instance(result.region),
         manifest=_manifest(result.manifest),
+        candidates=[_candidate(one) for one in result.candidates],
+        parts=[_part(part) for part in result.parts],
+        views=_views(result.views),
+        collage=result.collage,
+    )
+
+
+def _candidate(one: Candidate) -> jobs_pb2.Candidate:
+    return jobs_pb2.Candidate(picture=one.picture, seed=one.seed, views=_views(one.views))
+
+
+def _views(views: Sequence[View]) -> list[jobs_pb2.View]:
+    return [jobs_pb2.View(kind=f"KIND_{view.kind.upper()}", picture=view.picture) for view in views]
+
+
+def _part(part: Part) -> jobs_pb2.Part:
+    return jobs_pb2.Part(
+        region=_instance(part.region),
+        instruction=part.words,
+        crop=_box(part.crop),
+        sheets=[
+            jobs_pb2.Sheet(
+                box=_box(sheet.box),
+                working_width=sheet.working.width,
+                working_height=sheet.working.height,
+            )
+            for sheet in part.sheets
+        ],
     )
 
 
@@ -188,6 +380,7 @@ def _manifest(of: Manifest) -> jobs_pb2.Manifest:
             for stage, took in of.stage_seconds.items()
         ],
         weights=of.weights,
+        adapters=of.adapters,
         notes=of.notes,
     )
 

@@ -1,42 +1,70 @@
-"""From noise to a patch, step by step, by instruction."""
+"""From noise to a patch, step by step: by instruction, or into a hole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from intarsia.errors import ModelDown
-from orchestrator.stages.run import Run
+from intarsia.errors import IntarsiaError, InternalError, ModelDown
+from orchestrator.artifacts.store import PREFIX
+from orchestrator.stages.run import Run, Work
+from orchestrator.stages.sam import Sent
 from orchestrator.stages.served import Served
-from orchestrator.triton.tensors import text
+from orchestrator.triton.refusals import model_reason
+from orchestrator.triton.tensors import Tensors, from_text, text
 
-FIELDS = {
-    "source": "cut.working_size",
-    "text": "instruction",
-    "no_text": "negative_instruction",
+_COMMON = {
     "seed": "sampling.seed",
     "steps": "sampling.steps",
     "guidance": "sampling.guidance",
     "scheduler": "sampling.scheduler",
     "preview_every": "preview_every",
+    "adapters": "adapters",
+    "adapter": "adapters",
 }
+EDIT_FIELDS = {
+    **_COMMON,
+    "source": "cut.working_size",
+    "text": "instruction",
+    "no_text": "negative_instruction",
+}
+FILL_FIELDS = {**_COMMON, "source": "cut.working_size", "text": "prompt", "no_text": "negative_prompt"}
+
+# A model forgets adapters that others need the room of: so often they are sent again.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What the loaded weights were made for."""
+    """What the loaded weights were made for, and what their passes cost."""
 
     digest: str
     size: int  # longer side in pixels
     multiple: int  # sides are multiples of this many pixels
+    factor: int  # pixels to a latent
     steps: int
     guidance: float
     picture_guidance: float
     scheduler: str
     schedulers: tuple[str, ...]
+    passes: tuple[Mapping[str, Any], ...] = ()
+
+    def seconds_for(self, rows: int, area: int) -> float:
+        """What a pass of so many rows over this latent area takes with nobody beside it, about.
+
+        Measured by the model when it was loaded; 0 if it has not told.
+        """
+        if not self.passes:
+            return 0.0
+        nearest = min(self.passes, key=lambda known: abs(math.log(known["area"] / area)))
+        measured = min(nearest["seconds"], key=lambda known: abs(int(known) - rows))
+        return nearest["seconds"][measured] / int(measured) * rows * area / nearest["area"]
 
 
 @dataclass(frozen=True)
@@ -51,20 +79,38 @@ class Noise:
     reproducible: bool
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter by its artifact's name, and how strongly it acts."""
+
+    artifact: str
+    strength: float = 1.0
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 of its bytes, by which models know it."""
+        return self.artifact.removeprefix(PREFIX)
+
+
 @dataclass(frozen=True, eq=False)
 class Denoised:
-    """Edited latents (4, h, w), and the digest of the weights that made them."""
+    """Latents (4, h, w), and the digest of the weights that made them."""
 
     latents: np.ndarray
     weights: str
 
 
+Shown = Callable[[np.ndarray], None]
+
+
 @dataclass(frozen=True)
-class InstructPix2Pix:
-    """Edits latents by instruction. Bound to one run."""
+class Denoiser:
+    """A model that walks from noise to latents. Bound to one run."""
 
     served: Served
     run: Run
+    files: Callable[[str], Awaitable[bytes]]  # reads an artifact
+    fitted: Sent  # adapters this process has held against the model lately
 
     async def weights(self) -> Weights:
         """What the loaded weights were made for."""
@@ -74,52 +120,140 @@ class InstructPix2Pix:
             digest=facts["weights"],
             size=int(facts["size"]),
             multiple=int(facts["multiple"]),
+            factor=int(facts["factor"]),
             steps=int(own["steps"]),
             guidance=float(own["guidance"]),
-            picture_guidance=float(own["picture_guidance"]),
+            picture_guidance=float(own.get("picture_guidance", 1.0)),
             scheduler=own["scheduler"],
             schedulers=tuple(facts["schedulers"]),
+            passes=tuple(facts.get("passes", ())),
         )
 
-    async def denoise(
-        self,
-        source: np.ndarray,
-        text_values: np.ndarray,
-        no_text_values: np.ndarray,
-        noise: Noise,
-        *,
-        preview_every: int = 0,
-        preview: Callable[[np.ndarray], None] = lambda latents: None,
-    ) -> Denoised:
-        """The edited latents, shaped like `source`, (4, h, w).
+    async def check(self, adapters: Sequence[Adapter]) -> None:
+        """Finds out, before any other work is done, whether the model can take these adapters."""
+        for adapter in adapters:
+            if adapter.key.encode() not in self.fitted:
+                await self.fit(adapter.artifact)
 
-        Every step is reported to the run. Every so many steps `preview` is called with the clean latents
-        as foreseen; it must return at once.
+    async def fit(self, adapter: str) -> Mapping[str, Any]:
+        """Holds an adapter against the model, which keeps it; what the model says of it.
+
+        InvalidRequest if nothing in it fits.
         """
+        data = np.frombuffer(await self.files(adapter), np.uint8)
+        asked = {"ask": text("adapter"), "adapter": data}
+        async with aclosing(self.served.stream(asked, deadline=self.run.deadline)) as replies:
+            reply = await anext(replies, {})
+        if "facts" not in reply:
+            raise InternalError(f"{self.served.name} told nothing about an adapter")
+        self.fitted.add(adapter.removeprefix(PREFIX).encode())
+        return from_text(reply["facts"])
+
+    async def _walk(
+        self,
+        inputs: Tensors,
+        noise: Noise,
+        adapters: Sequence[Adapter],
+        work: Work,
+        preview_every: int,
+        preview: Shown | None,
+    ) -> Denoised:
+        """Every step is reported to `work`. Every so many steps `preview` is called with the clean latents
+        as foreseen; it must return at once."""
         inputs = {
-            "source": source,
-            "text": text_values,
-            "no_text": no_text_values,
+            **inputs,
             "seed": np.array([noise.seed], np.uint64),
             "steps": np.array([noise.steps], np.int32),
-            "guidance": np.array([noise.guidance, noise.picture_guidance], np.float32),
             "scheduler": text(noise.scheduler),
             "reproducible": np.array([noise.reproducible], np.uint8),
-            "preview_every": np.array([preview_every], np.int32),
+            "preview_every": np.array([preview_every if preview else 0], np.int32),
         }
-        edited, made_by = None, ""
+        worn = [adapter for adapter in adapters if adapter.strength]
+        if worn:
+            told = [{"key": adapter.key, "strength": adapter.strength} for adapter in worn]
+            inputs["adapters"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._listen(inputs, work, preview)
+            except IntarsiaError as error:
+                if model_reason(error) != "UNKNOWN_ADAPTER" or attempt == _ATTEMPTS - 1:
+                    raise
+            for adapter in worn:
+                await self.fit(adapter.artifact)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _listen(self, inputs: Tensors, work: Work, preview: Shown | None) -> Denoised:
+        latents, made_by = None, ""
         async with aclosing(self.served.stream(inputs, deadline=self.run.deadline)) as beats:
             async for beat in beats:
                 # Not before: a request may wait while the model is loaded anew, with other weights.
                 made_by = made_by or (await self.weights()).digest
                 done, of = (int(number) for number in beat["progress"])
-                self.run.stepped(done, of)
+                work.stepped(done, of)
                 if "latents" not in beat:
                     continue
                 if done == of:
-                    edited = beat["latents"]
-                else:
+                    latents = beat["latents"]
+                elif preview is not None:
                     preview(beat["latents"])
-        if edited is None:
+        if latents is None:
             raise ModelDown(f"{self.served.name} ended its stream before the last step; try again")
-        return Denoised(edited, made_by)
+        return Denoised(latents, made_by)
+
+
+class InstructPix2Pix(Denoiser):
+    """Edits latents by instruction."""
+
+    async def denoise(
+        self,
+        source: np.ndarray,
+        words: np.ndarray,
+        no_words: np.ndarray,
+        noise: Noise,
+        work: Work,
+        *,
+        adapters: Sequence[Adapter] = (),
+        preview_every: int = 0,
+        preview: Shown | None = None,
+    ) -> Denoised:
+        """The edited latents, shaped like `source`, (4, h, w)."""
+        inputs = {
+            "source": source,
+            "text": words,
+            "no_text": no_words,
+            "guidance": np.array([noise.guidance, noise.picture_guidance], np.float32),
+        }
+        return await self._walk(inputs, noise, adapters, work, preview_every, preview)
+
+
+class Inpaint(Denoiser):
+    """Fills a hole in latents."""
+
+    async def denoise(
+        self,
+        masked: np.ndarray,
+        spread: np.ndarray,
+        hole: np.ndarray,
+        words: np.ndarray,
+        no_words: np.ndarray,
+        noise: Noise,
+        work: Work,
+        *,
+        adapters: Sequence[Adapter] = (),
+        preview_every: int = 0,
+        preview: Shown | None = None,
+    ) -> Denoised:
+        """The latents (4, h, w) of the filled picture.
+
+        `masked` and `spread` are mean and deviation of the encoded picture whose hole is grey, `hole`
+        (1, h, w) is 1 where it is filled.
+        """
+        inputs = {
+            "source": masked,
+            "spread": spread,
+            "hole": hole,
+            "text": words,
+            "no_text": no_words,
+            "guidance": np.array([noise.guidance], np.float32),
+        }
+        return await self._walk(inputs, noise, adapters, work, preview_every, preview)

@@ -30,41 +30,61 @@ class Progress:
     preview: str = ""
 
 
+class Work:
+    """A piece of a stage: the whole of it, or one of `of` equal ones, several of them open at once."""
+
+    def __init__(self, name: str, of: int, changed: Callable[[Work], None]) -> None:
+        self.name, self.of, self.step, self.steps, self.done = name, of, 0, 0, False
+        self._changed = changed
+
+    def stepped(self, done: int, of: int) -> None:
+        """Of this piece, `done` steps of `of` are over."""
+        self.step, self.steps = done, of
+        self._changed(self)
+
+    @property
+    def share(self) -> float:
+        """What is done of it, as a share of the whole run."""
+        part = 1.0 if self.done else self.step / max(self.steps, 1)
+        return SHARES.get(self.name, 0.0) * part / self.of
+
+
 class Run:
     """One execution of a recipe. Owned by whoever started it; stages report to it."""
 
     def __init__(self, deadline: Deadline, changed: Callable[[], None] = lambda: None) -> None:
         """`changed` is called after every change, and must return at once."""
         self.deadline = deadline
-        self.times: dict[str, float] = {}
+        self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed
         self._began: float | None = None  # with the first stage; before it a run waits for its turn
-        self._stage, self._step, self._steps = "", 0, 0
-        self._fraction, self._preview = 0.0, ""
+        self._works: list[Work] = []
+        self._stage, self._fraction, self._preview = "", 0.0, ""
         # When each of the latest steps ended: enough of them to even out the odd slow one.
         self._ticks: deque[float] = deque(maxlen=9)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times what happens inside and shows it as the stage being worked on."""
+    def stage(self, name: str, *, of: int = 1) -> Iterator[Work]:
+        """Times what happens inside and shows it as the stage being worked on.
+
+        `of` is how many pieces of this stage there will be in all, for a stage that comes up again and
+        again: for every candidate, for every tile.
+        """
         began = time.monotonic()
         self._began = began if self._began is None else self._began
-        self._stage, self._step, self._steps = name, 0, 0
-        self._ticks.clear()
-        self._changed()
+        work = Work(name, of, self._stepped)
+        if all(earlier.name != name for earlier in self._works):
+            self._ticks.clear()
+        self._works.append(work)
+        self._advance(name)
         try:
-            yield
+            yield work
         finally:
             took = time.monotonic() - began
             self.times[name] = self.times.get(name, 0.0) + took
             metrics.STAGE_SECONDS.labels(name).observe(took)
-        self._advance(SHARES.get(name, 0.0))
-
-    def stepped(self, done: int, of: int) -> None:
-        """Of the stage being worked on, `done` steps of `of` are over."""
-        self._step, self._steps = done, of
-        self._ticks.append(time.monotonic())
-        self._advance(SHARES.get(self._stage, 0.0) * done / max(of, 1))
+        work.done = True
+        self._advance(name)
 
     def show(self, preview: str) -> None:
         """A preview has been stored under this name."""
@@ -74,24 +94,30 @@ class Run:
     @property
     def progress(self) -> Progress:
         """How far it is now."""
-        return Progress(
-            self._stage, self._step, self._steps, self._fraction, self._remaining(), self._preview
-        )
+        step, steps = self._steps()
+        return Progress(self._stage, step, steps, self._fraction, self._remaining(), self._preview)
 
-    def _advance(self, within: float) -> None:
-        before = 0.0
-        for name, share in SHARES.items():
-            if name == self._stage:
-                break
-            before += share
-        self._fraction = max(self._fraction, min(before + within, 1.0))
+    def _stepped(self, work: Work) -> None:
+        self._ticks.append(time.monotonic())
+        self._advance(work.name)
+
+    def _advance(self, stage: str) -> None:
+        self._stage = stage
+        self._fraction = max(self._fraction, min(sum(work.share for work in self._works), 1.0))
         self._changed()
 
+    def _steps(self) -> tuple[int, int]:
+        """Steps that are over, and steps in all, of every piece of the stage being worked on."""
+        here = [work for work in self._works if work.name == self._stage]
+        longest = max((work.steps for work in here), default=0)
+        return sum(work.step for work in here), longest * max((work.of for work in here), default=0)
+
     def _remaining(self) -> float | None:
-        if len(self._ticks) >= 2 and self._steps > self._step:
-            step = (self._ticks[-1] - self._ticks[0]) / (len(self._ticks) - 1)
+        step, steps = self._steps()
+        if len(self._ticks) >= 2 and steps > step:
+            each = (self._ticks[-1] - self._ticks[0]) / (len(self._ticks) - 1)
             after = 1.0 - sum(SHARES[name] for name in _up_to(self._stage))
-            return step * (self._steps - self._step) + step * self._steps * after / SHARES[self._stage]
+            return each * (steps - step) + each * steps * after / SHARES[self._stage]
         if self._began is not None and self._stage in ("decode", "inlay") and self._fraction > 0:
             return (time.monotonic() - self._began) * (1.0 - self._fraction) / self._fraction
         return None

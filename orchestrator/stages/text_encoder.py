@@ -22,6 +22,12 @@ class Embedding:
     values: np.ndarray
     dropped: str
 
+    def notes(self, name: str) -> list[str]:
+        """Words there was no room for are said, not swallowed; `name` is the field they came from."""
+        if not self.dropped:
+            return []
+        return [f"the {name} was too long; its end was not read: “{self.dropped}”"]
+
 
 @dataclass(frozen=True)
 class TextEncoder:

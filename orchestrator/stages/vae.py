@@ -31,6 +31,13 @@ class Vae:
         )
         return reply["encoded"]
 
+    async def posterior(self, picture: np.ndarray, *, family: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of the latents, (channels, h, w) each, of a picture as above."""
+        reply = await self.served.infer(
+            {"family": text(family), "picture": picture}, deadline=self.run.deadline
+        )
+        return reply["encoded"], reply["spread"]
+
     async def decode(self, latents: np.ndarray, *, family: str) -> np.ndarray:
         """The picture, float32 (3, height, width) in [-1, 1], of latents (channels, h, w)."""
         reply = await self.served.infer(

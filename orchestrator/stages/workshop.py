@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
 from intarsia.canvas.crop import Working
+from intarsia.errors import NotReady
 from orchestrator.artifacts.picture import Picture
 from orchestrator.stages import denoise, sam, text_encoder, vae
-from orchestrator.stages.denoise import InstructPix2Pix
+from orchestrator.stages.denoise import Denoiser, Inpaint, InstructPix2Pix
 from orchestrator.stages.line import Door, Endurance
 from orchestrator.stages.pictures import Pictures
 from orchestrator.stages.previews import Previews
-from orchestrator.stages.run import Run
+from orchestrator.stages.run import Run, Work
 from orchestrator.stages.sam import Sam, Sent
 from orchestrator.stages.served import Served
 from orchestrator.stages.text_encoder import TextEncoder
 from orchestrator.stages.together import together
 from orchestrator.stages.vae import Vae
 from orchestrator.triton.models import Models
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,16 @@ class Stages:
     text_encoder: TextEncoder
     vae: Vae
     ip2p_unet: InstructPix2Pix
+    sd2_inpaint: Inpaint
     run: Run
 
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Times what happens inside, and shows it as the stage being worked on."""
-        return self.run.stage(name)
+    def stage(self, name: str, *, of: int = 1) -> AbstractContextManager[Work]:
+        """Times what happens inside, one of `of` pieces, and shows it as the stage being worked on."""
+        return self.run.stage(name, of=of)
+
+    def denoiser(self, model: str) -> Denoiser:
+        """The denoiser of this name."""
+        return {"ip2p_unet": self.ip2p_unet, "sd2_inpaint": self.sd2_inpaint}[model]
 
     def previews(
         self, picture: Picture, working: Working, *, family: str
@@ -51,9 +60,14 @@ class Workshop:
         self._sam = Served(models["sam"], Door(endurance), fields=sam.FIELDS)
         self._text_encoder = Served(models["text_encoder"], Door(endurance), fields=text_encoder.FIELDS)
         self._vae = Served(models["vae"], Door(endurance), fields=vae.FIELDS)
-        self._ip2p_unet = Served(models["ip2p_unet"], Door(endurance), fields=denoise.FIELDS, decoupled=True)
-        self._pictures = pictures
-        self._sent = Sent()
+        self._ip2p_unet = Served(
+            models["ip2p_unet"], Door(endurance), fields=denoise.EDIT_FIELDS, decoupled=True
+        )
+        self._sd2_inpaint = Served(
+            models["sd2_inpaint"], Door(endurance), fields=denoise.FILL_FIELDS, decoupled=True
+        )
+        self._store, self._pictures = pictures.store, pictures
+        self._sent, self._fitted = Sent(), (Sent(), Sent())
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
@@ -62,11 +76,19 @@ class Workshop:
             sam=Sam(self._sam, run, self._sent),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._store.load, self._fitted[0]),
+            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._store.load, self._fitted[1]),
             run=run,
         )
 
     async def meet(self) -> None:
-        """Reads what every model says about itself; raises what the first one that cannot be asked raises."""
+        """Reads what every model says about itself; raises what the first one that cannot be asked raises.
+
+        Fills need weights of their own: a server without them serves everything else.
+        """
         every = (self._sam, self._text_encoder, self._vae, self._ip2p_unet)
         await together(*(served.facts() for served in every))
+        try:
+            await self._sd2_inpaint.facts()
+        except NotReady as missing:
+            log.warning("regions cannot be filled: %s", missing)

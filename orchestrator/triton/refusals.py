@@ -41,6 +41,7 @@ _BY_CODE: dict[Code, type[IntarsiaError]] = {
 }
 # Triton says these in words only, or under a code that means something else.
 _BY_WORDS: tuple[tuple[str, type[IntarsiaError]], ...] = (
+    ("' is not found", NotReady),
     ("is not healthy", ModelDown),
     ("no available versions", ModelDown),
     ("is not ready", ModelDown),
@@ -58,6 +59,8 @@ def explained(model: str, words: str, code: Code | None) -> IntarsiaError:
         return _by_reason(model, reasoned[1], reasoned[2], code)
     for phrase, kind in _BY_WORDS:
         if phrase in words:
+            if kind is NotReady:
+                return kind(f"this server has not loaded {model}; its weights are missing", model=model)
             return kind(f"{model} does not answer ({clean}); try again in a moment", model=model)
     if code is Code.UNAVAILABLE:
         # The transport's words are about addresses inside.

@@ -1,181 +1,134 @@
-"""Editing a region by instruction, leaving every other pixel as it was."""
+"""Editing regions by instruction, leaving every other pixel as it was."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from intarsia.canvas.box import PixelBox
-from intarsia.canvas.crop import crop_around, working_size
-from intarsia.canvas.feather import feather
-from intarsia.canvas.inlay import inlay
-from intarsia.canvas.patch import cut, restore
-from intarsia.errors import InvalidRequest
-from orchestrator.stages.denoise import Noise, Weights
-from orchestrator.stages.text_encoder import Embedding
+from intarsia.canvas.box import whole_of
+from intarsia.canvas.layout import Cut
+from intarsia.canvas.patch import cut
+from orchestrator.artifacts.picture import Picture
+from orchestrator.stages.denoise import Adapter, Noise, Weights
 from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
-from orchestrator.workflows.segment_region import Instance, Place, keep, select
+from orchestrator.workflows.deliver import MadeWith, Output, deliver
+from orchestrator.workflows.found import Found, find
+from orchestrator.workflows.made import Made
+from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
+from orchestrator.workflows.sampling import Sampling, consecutive, decided
+from orchestrator.workflows.segment_region import Place
 
-FAMILY = "ip2p"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the model is run; None leaves the choice to the server."""
-
-    seed: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    picture_guidance: float | None = None
-    scheduler: str | None = None
-    reproducible: bool = False
+FAMILY, MODEL = "ip2p", "ip2p_unet"
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How the region is cut out. `context` is a share of the region's size, `working_size` in pixels."""
+class Edit:
+    """What to change, where."""
 
-    context: float = 0.5
-    working_size: int | None = None
-
-
-@dataclass(frozen=True)
-class Output:
-    """How the result is written: as PNG, TIFF, WEBP or JPEG; None for the picture's own, if lossless."""
-
-    format: str | None = None
-    quality: int = 95
+    place: Place
+    instruction: str
+    negative_instruction: str = ""
 
 
 @dataclass(frozen=True)
 class EditRegion:
-    """What to change, where."""
+    """A picture and its edits, laid over each other in this order."""
 
     picture: str
-    place: Place
-    instruction: str
-    negative_instruction: str = ""
+    edits: tuple[Edit, ...]
+    candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
+    adapters: tuple[Adapter, ...] = ()
     cut: Cut = field(default_factory=Cut)
+    match_colours: bool = False
     output: Output = field(default_factory=Output)
     preview_every: int = 0
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What was decided on the way, and what it cost."""
-
-    noise: Noise
-    crop: PixelBox
-    working_width: int
-    working_height: int
-    stage_seconds: dict[str, float]
-    weights: dict[str, str]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Edited:
-    """Where the results are kept, and how they came about."""
-
-    picture: str
-    mask: str
-    region: Instance
-    manifest: Manifest
-
-
-async def edit_region(request: EditRegion, at: Stages) -> Edited:
-    """Cut the region out, edit it by instruction, lay it back."""
+async def edit_region(request: EditRegion, at: Stages) -> Made:
+    """Cut the regions out, edit them by instruction, lay them back."""
     weights = await at.ip2p_unet.weights()
-    noise = _decided(request.sampling, weights)
+    noise = decided(request.sampling, weights)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
-        # The candidates are as large as the picture, and of no more use.
-        selection = replace(await select(picture, request.place, at), candidates=())
-        region = await keep(selection.mask, selection.score, at)
-        crop = await asyncio.to_thread(crop_around, selection.mask, context=request.cut.context)
-        working = working_size(
-            crop,
-            smallest=weights.size // 2,
-            largest=weights.size,
-            exact=request.cut.working_size,
-            multiple=weights.multiple,
+        # All regions are found in the picture as it was; neither words nor adapters depend on them.
+        founds, texts, _ = await together(
+            find_edits(request, picture, weights, at),
+            at.text_encoder.encode_each(_words(request), family=FAMILY),
+            at.ip2p_unet.check(request.adapters),
         )
+        patches = await patchwork(picture, founds, match_colours=request.match_colours)
+    said = list(zip(texts[::2], texts[1::2], strict=True))
+    of = request.candidates * patches.sheets
 
-    with at.stage("encode"):
-        original = await asyncio.to_thread(cut, picture.pixels, crop, working)
-        texts = (request.instruction, request.negative_instruction)
-        source, (text, no_text) = await together(
-            at.vae.encode(original, family=FAMILY),
-            at.text_encoder.encode_each(texts, family=FAMILY),
-        )
-        used = {
-            **selection.weights,
-            "vae": await at.vae.weights(FAMILY),
-            "text_encoder": await at.text_encoder.weights(FAMILY),
-        }
+    async def draw(piece: Piece) -> Drawn:
+        working = piece.sheet.working
+        with at.stage("encode", of=of):
+            sheet = await asyncio.to_thread(cut, piece.pixels, whole_of(piece.pixels), working)
+            source = await at.vae.encode(sheet, family=FAMILY)
+        with at.stage("denoise", of=of) as work:
+            text, no_text = said[piece.region]
+            async with at.previews(picture, working, family=FAMILY) as previews:
+                denoised = await at.ip2p_unet.denoise(
+                    source,
+                    text.values,
+                    no_text.values,
+                    piece.noise,
+                    work,
+                    adapters=request.adapters,
+                    preview_every=request.preview_every,
+                    preview=previews.offer if piece.first else None,
+                )
+        with at.stage("decode", of=of):
+            return Drawn(await at.vae.decode(denoised.latents, family=FAMILY), denoised.weights)
 
-    with at.stage("denoise"):
-        async with at.previews(picture, working, family=FAMILY) as previews:
-            denoised = await at.ip2p_unet.denoise(
-                source,
-                text.values,
-                no_text.values,
-                noise,
-                preview_every=request.preview_every,
-                preview=previews.offer,
-            )
-
-    with at.stage("decode"):
-        edited = await at.vae.decode(denoised.latents, family=FAMILY)
-
-    with at.stage("inlay"):
-        patch = await asyncio.to_thread(restore, edited, crop, working, picture.pixels.dtype)
-        alpha = await asyncio.to_thread(feather, selection.mask, selection.feather)
-        pixels = await asyncio.to_thread(inlay, picture.pixels, patch, crop, alpha)
-        kept, notes = await at.pictures.keep(picture, pixels, request.output.format, request.output.quality)
-
-    return Edited(
-        picture=kept.name,
-        mask=region.mask,
-        region=region,
-        manifest=Manifest(
-            noise=noise,
-            crop=crop,
-            working_width=working.width,
-            working_height=working.height,
-            stage_seconds=dict(at.run.times),
-            weights={**used, "ip2p_unet": denoised.weights},
-            notes=(*notes, *_dropped(text, no_text)),
+    return await deliver(
+        patches,
+        consecutive(noise, request.candidates),
+        draw,
+        request.output,
+        at,
+        made_with=MadeWith(
+            model=MODEL,
+            family=FAMILY,
+            adapters=request.adapters,
+            words=[
+                {"instruction": edit.instruction, "negative_instruction": edit.negative_instruction}
+                for edit in request.edits
+            ],
+            notes=[
+                *(note for found in founds for note in found.notes),
+                *(
+                    note
+                    for text, no_text in said
+                    for note in (*text.notes("instruction"), *no_text.notes("negative instruction"))
+                ),
+            ],
         ),
     )
 
 
-def _decided(asked: Sampling, weights: Weights) -> Noise:
-    """What was left open is chosen by the weights, and the seed drawn."""
-    scheduler = asked.scheduler or weights.scheduler
-    if scheduler not in weights.schedulers:
-        raise InvalidRequest(
-            f"these weights are not run with {scheduler}; choose one of {', '.join(weights.schedulers)}",
-            field="sampling.scheduler",
-        )
-    return Noise(
-        seed=secrets.randbits(63) if asked.seed is None else asked.seed,
-        steps=weights.steps if asked.steps is None else asked.steps,
-        guidance=weights.guidance if asked.guidance is None else asked.guidance,
-        picture_guidance=(
-            weights.picture_guidance if asked.picture_guidance is None else asked.picture_guidance
-        ),
-        scheduler=scheduler,
-        reproducible=asked.reproducible,
+async def find_edits(request: EditRegion, picture: Picture, weights: Weights, at: Stages) -> list[Found]:
+    """The regions of every edit."""
+    return await together(
+        *(find(picture, edit.place, edit.instruction, request.cut, weights, at) for edit in request.edits)
     )
 
 
-def _dropped(text: Embedding, no_text: Embedding) -> list[str]:
-    """Words the text encoder had no room for are said, not swallowed."""
-    parts = (("instruction", text.dropped), ("negative instruction", no_text.dropped))
-    return [f"the {name} was too long; its end was not read: “{words}”" for name, words in parts if words]
+def questions(request: EditRegion, noise: Noise) -> int:
+    """How many questions of each step can matter: words and source, source alone, neither."""
+    both, source, neither = (
+        noise.guidance,
+        noise.picture_guidance - noise.guidance,
+        1 - noise.picture_guidance,
+    )
+    same = all(edit.instruction == edit.negative_instruction for edit in request.edits)
+    weights = (both + source, neither) if same else (both, source, neither)
+    return max(1, sum(weight != 0 for weight in weights))
+
+
+def _words(request: EditRegion) -> list[str]:
+    return [words for edit in request.edits for words in (edit.instruction, edit.negative_instruction)]

@@ -97,7 +97,7 @@ class TextEncoder:
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            yield {"facts": text({"families": {"ip2p": {"weights": "7e" * 32}}})}
+            yield {"facts": text({"families": _families("7e" * 32)})}
             return
         words = from_text(inputs["text"])
         self.asked.append(words)
@@ -114,12 +114,13 @@ class Vae:
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            yield {"facts": text({"families": {"ip2p": {"weights": "0a" * 32}}})}
+            yield {"facts": text({"families": _families("0a" * 32)})}
         elif "picture" in inputs:
             _, height, width = inputs["picture"].shape
             cells = inputs["picture"].reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
             means = cells.mean(axis=(2, 4), dtype=np.float32)
-            yield {"encoded": np.concatenate([means, np.zeros_like(means[:1])])}
+            encoded = np.concatenate([means, np.zeros_like(means[:1])])
+            yield {"encoded": encoded, "spread": np.full_like(encoded, 0.01)}
         else:
             self.decoded += 1
             yield {"decoded": inputs["latents"][:3].repeat(FACTOR, axis=1).repeat(FACTOR, axis=2)}
@@ -136,8 +137,12 @@ class Denoiser:
         self.left = asyncio.Event()  # a request was cancelled while it was held
         self.refusals: list[Refused] = []  # answered first, one per request
         self.requests: list[Tensors] = []
+        self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
+        if "adapter" in inputs:
+            yield {"facts": text(self._fitted(inputs["adapter"].tobytes()))}
+            return
         if "ask" in inputs:
             defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
@@ -146,16 +151,30 @@ class Denoiser:
         self.requests.append(inputs)
         if self.refusals:
             raise self.refusals.pop(0)
+        for worn in from_text(inputs["adapters"]) if "adapters" in inputs else ():
+            if worn["key"] not in self.adapters:
+                raise Refused("UNKNOWN_ADAPTER: send its file", grpc.StatusCode.NOT_FOUND)
         steps, every = int(inputs["steps"][0]), int(inputs["preview_every"][0])
-        source = inputs["source"]
         for step in range(steps):
             if step == self.hold_at:
                 await self._hold()
             done = step + 1
             beat: dict[str, np.ndarray] = {"progress": np.array([done, steps], np.int32)}
             if done == steps or (every and done % every == 0):
-                beat["latents"] = (source * (1 - 2 * done / steps)).astype(np.float32)
+                beat["latents"] = self._latents(inputs, done, steps)
             yield beat
+
+    def _latents(self, inputs: Tensors, done: int, steps: int) -> np.ndarray:
+        return (inputs["source"] * (1 - 2 * done / steps)).astype(np.float32)
+
+    def _fitted(self, data: bytes) -> dict[str, object]:
+        if data.startswith(b"bad"):
+            raise Refused("INVALID_FIELD: adapter fits no layer of this network")
+        key = hashlib.sha256(data).hexdigest()
+        self.adapters[key] = data
+        counts = {"rank": 4, "matched": 16, "unexpected_count": 1, "parameters": 1024}
+        told = {"unexpected": ["te.key"], "weights": self.weights, "metadata": {"made": "by hand"}}
+        return {"key": key, "kind": "lora", "layout": "peft", **counts, **told}
 
     async def _hold(self) -> None:
         self.held.set()
@@ -166,11 +185,27 @@ class Denoiser:
             raise
 
 
+class Filler(Denoiser):
+    """Goes evenly from what is around the hole to white in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = "f1" * 32
+
+    def _latents(self, inputs: Tensors, done: int, steps: int) -> np.ndarray:
+        return (inputs["source"] + inputs["hole"] * done / steps).astype(np.float32)
+
+
+def _families(weights: str) -> dict[str, dict[str, str]]:
+    return {name: {"weights": weights} for name in ("ip2p", "sd2_inpaint")}
+
+
 class Triton(kserve_grpc.GRPCInferenceServiceServicer):
-    """Serves the four models."""
+    """Serves the five models."""
 
     def __init__(self) -> None:
         self.sam, self.text_encoder, self.vae, self.ip2p_unet = Sam(), TextEncoder(), Vae(), Denoiser()
+        self.sd2_inpaint = Filler()
         self.limits: list[int] = []  # the time limits that requests came with, in microseconds
         self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
         self.ends_badly = False  # streams break after their last reply

@@ -394,8 +394,8 @@ async def test_once_the_result_is_kept_no_model_is_needed(
 ) -> None:
     keep = Pictures.keep
 
-    async def keep_and_lose_the_models(*args: Any) -> Any:
-        kept = await keep(*args)
+    async def keep_and_lose_the_models(*args: Any, **options: Any) -> Any:
+        kept = await keep(*args, **options)
         gone = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
         triton.broken |= dict.fromkeys(("sam", "text_encoder", "vae", "ip2p_unet"), gone)
         return kept

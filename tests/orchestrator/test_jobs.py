@@ -285,9 +285,9 @@ async def test_many_changes_are_told_together(driver: Driver) -> None:
     finish = asyncio.Event()
 
     async def quick_steps(request: Any, run: Run) -> Any:
-        with run.stage("denoise"):
+        with run.stage("denoise") as work:
             for step in range(1000):
-                run.stepped(step + 1, 1000)
+                work.stepped(step + 1, 1000)
                 await asyncio.sleep(0)
         await finish.wait()
 
@@ -408,10 +408,10 @@ def test_a_run_estimates_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     with run.stage("segment"):
         assert run.progress.remaining is None
         now[0] += 1
-    with run.stage("denoise"):
+    with run.stage("denoise") as work:
         for step in range(1, 5):
             now[0] += 2
-            run.stepped(step, 10)
+            work.stepped(step, 10)
         remaining = run.progress.remaining
     # Six steps of two seconds, and the stages after it in proportion.
     assert remaining == pytest.approx(12 + 20 * 0.10 / 0.76)
@@ -423,9 +423,27 @@ def test_the_wait_for_its_turn_says_nothing_about_what_is_left(monkeypatch: pyte
     monkeypatch.setattr("orchestrator.stages.run.time.monotonic", lambda: now[0])
     run = Run(Deadline())
     now[0] += 1000
+    for stage in ("segment", "encode"):
+        with run.stage(stage):
+            now[0] += 7
     with run.stage("denoise"):
-        now[0] += 90
+        now[0] += 76
     with run.stage("decode"):
         remaining = run.progress.remaining
     # Ninety seconds for the first 0.90 of it.
     assert remaining == pytest.approx(10)
+
+
+def test_pieces_of_a_stage_add_up() -> None:
+    run = Run(Deadline())
+    with run.stage("denoise", of=4) as one, run.stage("denoise", of=4) as other:
+        one.stepped(10, 10)
+        other.stepped(5, 10)
+        assert (run.progress.step, run.progress.steps) == (15, 40)
+    assert run.progress.fraction == pytest.approx(0.76 / 2)
+    with run.stage("decode", of=4):
+        assert run.progress.stage == "decode"
+    with run.stage("denoise", of=4) as third:
+        third.stepped(1, 10)
+        assert (run.progress.step, run.progress.steps) == (16, 40)
+    assert run.progress.fraction == pytest.approx(0.76 * 3 / 4 + 0.05 / 4)

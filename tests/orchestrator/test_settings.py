@@ -13,7 +13,7 @@ def test_an_empty_environment_is_enough() -> None:
     settings = Settings.read({})
     assert settings.listen == "127.0.0.1:50051"
     assert settings.triton == {
-        name: ("127.0.0.1:8001",) for name in ("sam", "text_encoder", "vae", "ip2p_unet")
+        name: ("127.0.0.1:8001",) for name in ("sam", "text_encoder", "vae", "ip2p_unet", "sd2_inpaint")
     }
     assert settings.ready_file is None
 

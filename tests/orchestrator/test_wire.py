@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intarsia.canvas.layout import Cut
 from intarsia.canvas.region import (
     All,
     Best,
@@ -36,7 +37,9 @@ from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.api import fields, region, wire
 from orchestrator.jobs.job import State
-from orchestrator.workflows.edit_region import Cut, EditRegion, Output, Sampling
+from orchestrator.workflows.deliver import Output
+from orchestrator.workflows.edit_region import Edit, EditRegion
+from orchestrator.workflows.sampling import Sampling
 from orchestrator.workflows.selection import Place
 
 NAME = "artifacts/" + "9f" * 32
@@ -53,9 +56,9 @@ def valid() -> ed.EditRegionRequest:
 def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
     assert wire.edit_region(valid()) == EditRegion(
         picture=NAME,
-        place=Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))),
-        instruction="make it blue",
-        negative_instruction="",
+        edits=(
+            Edit(Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))), "make it blue", ""),
+        ),
         sampling=Sampling(None, None, None, None, None, False),
         cut=Cut(0.5, None),
         output=Output(None, 95),

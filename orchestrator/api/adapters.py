@@ -1,0 +1,35 @@
+"""`intarsia.v1.Adapters`."""
+
+from __future__ import annotations
+
+import grpc
+
+from intarsia.errors import InvalidRequest
+from intarsia.v1 import adapters_pb2 as pb
+from intarsia.v1 import adapters_pb2_grpc as rpc
+from orchestrator.api import fields, wire
+from orchestrator.api.answering import Counter
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.workflows.edit_region import MODEL as EDITS
+from orchestrator.workflows.fill_region import MODEL as FILLS
+
+
+class Adapters(rpc.AdaptersServicer):
+    """Holds adapters against models."""
+
+    def __init__(self, counter: Counter, store: ArtifactStore) -> None:
+        self._counter, self._store = counter, store
+
+    async def InspectAdapter(
+        self, request: pb.InspectAdapterRequest, context: grpc.aio.ServicerContext
+    ) -> pb.InspectAdapterResponse:
+        name = fields.artifact(request.adapter, "adapter")
+        if request.model not in (EDITS, FILLS):
+            raise InvalidRequest(
+                f"model must be {EDITS} or {FILLS}, not {request.model[:100]!r}", field="model"
+            )
+        await self._store.describe(name)
+        report = await self._counter.answer(
+            context, lambda at: at.denoiser(request.model).fit(name), what="the adapter was not looked at"
+        )
+        return wire.inspected(report)

@@ -1,0 +1,108 @@
+"""Filling a region with what belongs there: damage with what is likely behind it, or what is named."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from intarsia.canvas.box import whole_of
+from intarsia.canvas.layout import Cut
+from intarsia.canvas.patch import blanked, cut, cut_hole, latent_hole
+from orchestrator.artifacts.picture import Picture
+from orchestrator.stages.denoise import Adapter, Noise, Weights
+from orchestrator.stages.together import together
+from orchestrator.stages.workshop import Stages
+from orchestrator.workflows.deliver import MadeWith, Output, deliver
+from orchestrator.workflows.found import Found, find
+from orchestrator.workflows.made import Made
+from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
+from orchestrator.workflows.sampling import Sampling, consecutive, decided
+from orchestrator.workflows.segment_region import Place
+
+FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
+
+
+@dataclass(frozen=True)
+class FillRegion:
+    """What to fill, and with what. `margin`: working pixels around the region that are drawn anew too,
+    and not laid back."""
+
+    picture: str
+    place: Place
+    prompt: str = ""
+    negative_prompt: str = ""
+    margin: int = 4
+    candidates: int = 1
+    sampling: Sampling = field(default_factory=Sampling)
+    adapters: tuple[Adapter, ...] = ()
+    cut: Cut = field(default_factory=Cut)
+    match_colours: bool = False
+    output: Output = field(default_factory=Output)
+    preview_every: int = 0
+
+
+async def fill_region(request: FillRegion, at: Stages) -> Made:
+    """Cut the region out, blank it, fill it, lay the filling back."""
+    weights = await at.sd2_inpaint.weights()
+    noise = decided(request.sampling, weights)
+    picture = await at.pictures.load(request.picture)
+    await at.pictures.check_format(picture, request.output.format)
+
+    with at.stage("segment"):
+        found, (text, no_text), _ = await together(
+            find_hole(request, picture, weights, at),
+            at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
+            at.sd2_inpaint.check(request.adapters),
+        )
+        patches = await patchwork(picture, [found], match_colours=request.match_colours)
+    of = request.candidates * patches.sheets
+
+    async def draw(piece: Piece) -> Drawn:
+        working = piece.sheet.working
+        with at.stage("encode", of=of):
+            sheet = await asyncio.to_thread(cut, piece.pixels, whole_of(piece.pixels), working)
+            hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=request.margin)
+            masked, spread = await at.vae.posterior(blanked(sheet, hole), family=FAMILY)
+        with at.stage("denoise", of=of) as work:
+            async with at.previews(picture, working, family=FAMILY) as previews:
+                denoised = await at.sd2_inpaint.denoise(
+                    masked,
+                    spread,
+                    latent_hole(hole, weights.factor),
+                    text.values,
+                    no_text.values,
+                    piece.noise,
+                    work,
+                    adapters=request.adapters,
+                    preview_every=request.preview_every,
+                    preview=previews.offer if piece.first else None,
+                )
+        with at.stage("decode", of=of):
+            return Drawn(await at.vae.decode(denoised.latents, family=FAMILY), denoised.weights)
+
+    return await deliver(
+        patches,
+        consecutive(noise, request.candidates),
+        draw,
+        request.output,
+        at,
+        made_with=MadeWith(
+            model=MODEL,
+            family=FAMILY,
+            adapters=request.adapters,
+            words=[{"prompt": request.prompt, "negative_prompt": request.negative_prompt}],
+            notes=[*found.notes, *text.notes("prompt"), *no_text.notes("negative prompt")],
+        ),
+    )
+
+
+async def find_hole(request: FillRegion, picture: Picture, weights: Weights, at: Stages) -> Found:
+    """The region to be filled; in tiles where it is larger than the weights were made for."""
+    return await find(picture, request.place, request.prompt, request.cut, weights, at, tiled=True)
+
+
+def questions(request: FillRegion, noise: Noise) -> int:
+    """How many questions of each step can matter: with the prompt, and with the negative one."""
+    if request.prompt == request.negative_prompt:
+        return 1
+    return max(1, (noise.guidance != 0) + (noise.guidance != 1))

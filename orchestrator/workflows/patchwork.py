@@ -1,0 +1,119 @@
+"""Patchwork: how a candidate comes about, region by region, sheet by sheet.
+
+A candidate works on the window that holds every sheet, never on a copy of the whole picture: what it costs
+follows the regions. Within a region every sheet sees what those before it have made; laid back is the
+region as a whole, under its mask feathered inward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.feather import feather
+from intarsia.canvas.inlay import inlay
+from intarsia.canvas.layout import Sheet, blend
+from intarsia.canvas.patch import restore
+from intarsia.canvas.seam import match_colours
+from orchestrator.artifacts.picture import Picture
+from orchestrator.stages.denoise import Noise
+from orchestrator.stages.workshop import Stages
+from orchestrator.workflows.found import Found, window_of
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What is drawn next: pixels (height, width, 3) of a sheet's box as they are by now, and the part of
+    them, bool (height, width), that is to be drawn anew."""
+
+    pixels: np.ndarray
+    hole: np.ndarray
+    sheet: Sheet
+    region: int  # which of the request's
+    noise: Noise
+    first: bool  # whether it belongs to the first candidate, which is the one that previews show
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A patch, float32 (3, height, width) in [-1, 1] at its sheet's working size, and the digest of the
+    weights that made it."""
+
+    patch: np.ndarray
+    weights: str
+
+
+Draw = Callable[[Piece], Awaitable[Drawn]]
+
+
+@dataclass(frozen=True, eq=False)
+class Patchwork:
+    """The regions of a request in a picture, ready to be worked on."""
+
+    picture: Picture
+    founds: Sequence[Found]
+    alphas: Sequence[np.ndarray]  # of each region, within the window
+    window: PixelBox
+    match_colours: bool
+
+    @property
+    def sheets(self) -> int:
+        """How many sheets a candidate has."""
+        return sum(len(found.laid.sheets) for found in self.founds)
+
+    async def make(
+        self, noise: Noise, draw: Draw, at: Stages, *, first: bool, of: int
+    ) -> tuple[np.ndarray, str]:
+        """A candidate's window, all its regions worked on one after the other, and the digest of the
+        weights that made it. Its inlays are pieces of `of`."""
+        weights = ""
+        made = np.array(self.picture.pixels[self.window.window])
+        for number, found in enumerate(self.founds):
+            worked = made
+            remaining = found.mask[self.window.window] > 0
+            for sheet in found.laid.sheets:
+                box = sheet.box.within(self.window)
+                hole = found.mask[sheet.box.window] > 0
+                piece = Piece(worked[box.window], hole, sheet, number, noise, first)
+                drawn = await draw(piece)
+                weights = drawn.weights
+                with at.stage("inlay", of=of):
+                    worked = await asyncio.to_thread(
+                        self._laid, worked, drawn.patch, piece, box, remaining[box.window], found.laid.overlap
+                    )
+                remaining[box.window] = False
+            crop = found.laid.crop.within(self.window)
+            made = await asyncio.to_thread(inlay, made, worked[crop.window], crop, self.alphas[number])
+        return made, weights
+
+    def _laid(
+        self,
+        worked: np.ndarray,
+        patch: np.ndarray,
+        piece: Piece,
+        box: PixelBox,
+        remaining: np.ndarray,
+        overlap: int,
+    ) -> np.ndarray:
+        """The window with a sheet's patch in it."""
+        laid = restore(patch, piece.sheet.box, piece.sheet.working, worked.dtype.type)
+        if self.match_colours:
+            laid = match_colours(laid, piece.pixels, piece.hole)
+        alpha = np.zeros(worked.shape[:2], np.float32)
+        alpha[box.window] = blend(remaining, piece.hole, overlap)
+        return inlay(worked, laid, box, alpha)
+
+
+async def patchwork(picture: Picture, founds: Sequence[Found], *, match_colours: bool) -> Patchwork:
+    """Everything that all candidates share, worked out once."""
+    window = window_of(founds)
+
+    def softened(found: Found) -> np.ndarray:
+        return np.array(feather(found.mask, found.feather)[window.window])
+
+    alphas = [await asyncio.to_thread(softened, found) for found in founds]
+    return Patchwork(picture, founds, alphas, window, match_colours)

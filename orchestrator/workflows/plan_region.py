@@ -1,0 +1,52 @@
+"""What an edit or a fill would do and cost, without any of it being done."""
+
+from __future__ import annotations
+
+from orchestrator.artifacts.picture import Picture
+from orchestrator.stages.denoise import Weights
+from orchestrator.stages.workshop import Stages
+from orchestrator.workflows import edit_region, fill_region
+from orchestrator.workflows.edit_region import EditRegion, find_edits
+from orchestrator.workflows.fill_region import FillRegion, find_hole
+from orchestrator.workflows.found import Found
+from orchestrator.workflows.made import Plan
+from orchestrator.workflows.sampling import decided
+
+
+async def plan_region(request: EditRegion | FillRegion, at: Stages) -> Plan:
+    """Find the regions, lay them out, add up what the network would be asked."""
+    edits = isinstance(request, EditRegion)
+    denoiser = at.denoiser(edit_region.MODEL if edits else fill_region.MODEL)
+    weights = await denoiser.weights()
+    noise = decided(request.sampling, weights)
+    picture = await at.pictures.load(request.picture)
+    await at.pictures.check_format(picture, request.output.format)
+    with at.stage("segment"):
+        founds = await _found(request, picture, weights, at)
+        await denoiser.check(request.adapters)
+    if isinstance(request, EditRegion):
+        questions = edit_region.questions(request, noise)
+    else:
+        questions = fill_region.questions(request, noise)
+    areas = [
+        sheet.working.width * sheet.working.height // weights.factor**2
+        for found in founds
+        for sheet in found.laid.sheets
+    ]
+    each = sum(weights.seconds_for(questions, area) for area in areas)
+    return Plan(
+        parts=tuple(found.part for found in founds),
+        steps=noise.steps,
+        questions=questions,
+        candidates=request.candidates,
+        seconds=each * noise.steps * request.candidates,
+        notes=(*picture.notes, *(note for found in founds for note in found.notes)),
+    )
+
+
+async def _found(
+    request: EditRegion | FillRegion, picture: Picture, weights: Weights, at: Stages
+) -> list[Found]:
+    if isinstance(request, EditRegion):
+        return await find_edits(request, picture, weights, at)
+    return [await find_hole(request, picture, weights, at)]
