@@ -179,7 +179,7 @@ class _Search:
         except EmptyRegion as error:
             if term.operation is Operation.MINUS:
                 nothing = np.zeros((self.picture.height, self.picture.width), np.float32)
-                return shape(nothing, region.shaping), 1.0
+                return await asyncio.to_thread(shape, nothing, region.shaping), 1.0
             message = f"region {n + 1} of those combined: {error.message}"
             raise EmptyRegion(message, **{"term": field, **error.facts}) from None
         return found.mask, found.score
