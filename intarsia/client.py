@@ -78,11 +78,9 @@ class AsyncClient:
         first in this order: regions and instructions, with negative instructions where there are any.
         For the settings see `intarsia.editing.Settings`.
         """
-        request = edit_region_request(instruction, negative_instruction, **settings)
-        for where, *said in then:
-            further = request.then.add(instruction=said[0], negative_instruction="".join(said[1:]))
-            further.region.CopyFrom(await self._sendable(where))
-        await self._complete(request, picture, region, settings)
+        request = await self.ready_edit(
+            picture, region, instruction, negative_instruction=negative_instruction, then=then, **settings
+        )
         return await self.start(request)
 
     async def fill_region(
@@ -97,9 +95,40 @@ class AsyncClient:
         """Starts filling a region with what is likely there, or with what the prompt names; every pixel
         outside the region keeps its exact value. For the settings see `intarsia.editing.Settings`.
         """
+        request = await self.ready_fill(picture, region, prompt, negative_prompt=negative_prompt, **settings)
+        return await self.start(request)
+
+    async def ready_edit(
+        self,
+        picture: Picture | None,
+        region: Where,
+        instruction: str,
+        *,
+        negative_instruction: str = "",
+        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
+        **settings: Unpack[Settings],
+    ) -> EditRegionRequest:
+        """What `edit_region` sends: all that it names is uploaded. Without a picture, that is left open."""
+        request = edit_region_request(instruction, negative_instruction, **settings)
+        for where, *said in then:
+            further = request.then.add(instruction=said[0], negative_instruction="".join(said[1:]))
+            further.region.CopyFrom(await self._sendable(where))
+        await self._complete(request, picture, region, settings)
+        return request
+
+    async def ready_fill(
+        self,
+        picture: Picture | None,
+        region: Where,
+        prompt: str = "",
+        *,
+        negative_prompt: str = "",
+        **settings: Unpack[Settings],
+    ) -> FillRegionRequest:
+        """What `fill_region` sends: all that it names is uploaded. Without a picture, that is left open."""
         request = fill_region_request(prompt, negative_prompt, **settings)
         await self._complete(request, picture, region, settings)
-        return await self.start(request)
+        return request
 
     async def start(self, request: EditRegionRequest | FillRegionRequest) -> AsyncJob:
         """Sends a request as it stands: whatever it names has been uploaded."""
@@ -120,16 +149,10 @@ class AsyncClient:
         """What an edit (with an instruction) or a fill (without) would do and cost; does none of it."""
         plan = PlanRegionRequest()
         if instruction is not None:
-            plan.edit_region.CopyFrom(edit_region_request(instruction, **settings))
-            for where, *said in then:
-                further = plan.edit_region.then.add(
-                    instruction=said[0], negative_instruction="".join(said[1:])
-                )
-                further.region.CopyFrom(await self._sendable(where))
-            await self._complete(plan.edit_region, picture, region, settings)
+            edit = await self.ready_edit(picture, region, instruction, then=then, **settings)
+            plan.edit_region.CopyFrom(edit)
         else:
-            plan.fill_region.CopyFrom(fill_region_request(prompt, **settings))
-            await self._complete(plan.fill_region, picture, region, settings)
+            plan.fill_region.CopyFrom(await self.ready_fill(picture, region, prompt, **settings))
         return await self._calls.ask(self._calls.editing.PlanRegion, plan)
 
     async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
@@ -215,9 +238,12 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _complete(self, request: Any, picture: Picture, region: Where, settings: Settings) -> None:
+    async def _complete(
+        self, request: Any, picture: Picture | None, region: Where, settings: Settings
+    ) -> None:
         """Uploads what a request is about, and fills in the names."""
-        request.picture = await self._name_of(picture)
+        if picture is not None:
+            request.picture = await self._name_of(picture)
         request.region.CopyFrom(await self._sendable(region))
         adapters = settings.get("adapters") or ()
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
@@ -255,6 +281,8 @@ class Client:
 
     edit_region = blocking_as(Job, AsyncClient.edit_region)
     fill_region = blocking_as(Job, AsyncClient.fill_region)
+    ready_edit = blocking(AsyncClient.ready_edit)
+    ready_fill = blocking(AsyncClient.ready_fill)
     start = blocking_as(Job, AsyncClient.start)
     plan_region = blocking(AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)

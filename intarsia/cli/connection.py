@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import Any
 
 from intarsia.cli.usage import readable, seconds
 from intarsia.client import SERVER, Client
@@ -41,9 +42,14 @@ def add_progress_option(command: argparse.ArgumentParser) -> None:
 
 
 def connect(options: argparse.Namespace) -> Client:
-    return Client(
-        options.server,
-        tls=options.tls_roots or options.tls,
-        token=os.environ.get("INTARSIA_TOKEN") or None,
-        timeout=options.timeout,
-    )
+    return Client(**settings(options))
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What a client is told about its server."""
+    return {
+        "server": options.server,
+        "tls": options.tls_roots or options.tls,
+        "token": os.environ.get("INTARSIA_TOKEN") or None,
+        "timeout": options.timeout,
+    }

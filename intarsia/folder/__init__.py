@@ -1,0 +1,23 @@
+"""Folders: the same request for every picture of a folder, with results, a ledger and a report.
+
+    import intarsia
+    from intarsia import folder
+
+    where = folder.Folder("imgs", out="out", masks="masks")
+    damage = intarsia.mask(None, inside="white").grown(2)  # each picture's own mask
+    report = folder.run(where, lambda client: client.ready_fill(None, damage, seed=7))
+    print(report.counts, report.reasons)
+
+Run it again, after a kill, a Ctrl-C or a change, and it does what is not done yet. `work_through` is the
+same for asyncio.
+"""
+
+from __future__ import annotations
+
+from intarsia.folder.batch import Ask, run, work_through
+from intarsia.folder.folder import Folder
+from intarsia.folder.listener import Listener
+from intarsia.folder.pairs import Item, Pairs
+from intarsia.folder.report import Report
+
+__all__ = ["Ask", "Folder", "Item", "Listener", "Pairs", "Report", "run", "work_through"]

@@ -1,0 +1,61 @@
+"""Products: what an item's job made, and what its files are called.
+
+    sub/name.png              the picture; with several candidates, that of the first seed
+    sub/name_2.png            the picture of the second seed, and so on
+    sub/name_mask.png         the mask that was used, if it is wanted
+    sub/name_overlay.png      a view of all candidates
+    sub/name_2_layer.png      a view of the second candidate
+    sub/name_collage.png      the comparison collage
+
+An ending here is what stands between an item's name and the dot: `""`, `_2`, `_mask`, `_2_layer`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+from intarsia.editing import Request
+from intarsia.folder.scan import ENDINGS
+from intarsia.v1.jobs_pb2 import EditRegionResult, FillRegionResult, View
+
+Result: TypeAlias = EditRegionResult | FillRegionResult
+
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif"}
+
+
+def endings(request: Request, *, with_mask: bool) -> list[str]:
+    """Every ending that a request's products may have, but for the first picture's."""
+    rows = ["", *(f"_{number}" for number in range(2, request.candidates + 1))]
+    found = [*rows[1:], *(f"{row}_{_word(kind)}" for row in rows for kind in request.output.views)]
+    if with_mask:
+        found.append("_mask")
+    if request.output.HasField("collage"):
+        found.append("_collage")
+    return found
+
+
+def products(result: Result, *, with_mask: bool) -> dict[str, str]:
+    """What was made: the artifact's name by the ending of its file."""
+    found = {"": result.picture}
+    for number, candidate in enumerate(result.candidates, start=1):
+        row = f"_{number}" if number > 1 else ""
+        found[row] = candidate.picture
+        found |= {f"{row}_{_word(view.kind)}": view.picture for view in candidate.views}
+    found |= {f"_{_word(view.kind)}": view.picture for view in result.views}
+    if with_mask:
+        found["_mask"] = result.mask
+    if result.collage:
+        found["_collage"] = result.collage
+    return found
+
+
+def suffix(media_type: str, source: str) -> str:
+    """The end of a file's name by what is in it; that of the source if it means the same."""
+    own = os.path.splitext(source)[1]
+    return own if ENDINGS.get(own.lower()) == media_type else _SUFFIXES.get(media_type, "")
+
+
+def _word(kind: View.Kind) -> str:
+    """KIND_SIDE_BY_SIDE -> `side_by_side`."""
+    return View.Kind.Name(kind).removeprefix("KIND_").lower()
