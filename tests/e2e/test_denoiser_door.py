@@ -1,4 +1,4 @@
-"""The InstructPix2Pix model behind a real Triton, asked by a stranger."""
+"""The denoisers behind a real Triton, asked by a stranger."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerException
 
-from tests.e2e.triton import Door, edit_tensors, figure, text
+from tests.e2e.triton import Door, edit_tensors, figure, fill_tensors, text
 from tests.e2e.waiting import running, until
 
 MODEL = "ip2p_unet"
+BOTH = pytest.mark.parametrize(
+    ("model", "tensors"), [(MODEL, edit_tensors), ("sd2_inpaint", fill_tensors)], ids=["edit", "fill"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,26 +25,29 @@ def width(weights) -> int:
     return Bundle.open(weights / "ip2p").config("unet")["cross_attention_dim"]
 
 
-def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, width):
-    with door.stream(MODEL, edit_tensors(width, steps=4)) as stream:
+@BOTH
+def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, width, model, tensors):
+    with door.stream(model, tensors(width, steps=4)) as stream:
         replies = list(stream)
     assert [reply.as_numpy("progress").tolist() for reply in replies] == [[1, 4], [2, 4], [3, 4], [4, 4]]
     assert [reply.as_numpy("latents") is None for reply in replies] == [True, True, True, False]
     assert replies[-1].as_numpy("latents").shape == (4, 8, 8)
 
 
-def test_previews_come_when_asked_for(door: Door, width):
-    asked = edit_tensors(width, steps=5, preview_every=np.array([2], np.int32))
-    with door.stream(MODEL, asked) as stream:
+@BOTH
+def test_previews_come_when_asked_for(door: Door, width, model, tensors):
+    asked = tensors(width, steps=5, preview_every=np.array([2], np.int32))
+    with door.stream(model, asked) as stream:
         shown = [reply.as_numpy("latents") is not None for reply in stream]
     assert shown == [False, True, False, True, True]
 
 
-def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door, width):
+@BOTH
+def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door, width, model, tensors):
     def made(seed: int) -> bytes:
-        asked = edit_tensors(width, reproducible=np.array([1], np.uint8))
+        asked = tensors(width, reproducible=np.array([1], np.uint8))
         asked["seed"] = np.array([seed], np.uint64)
-        with door.stream(MODEL, asked) as stream:
+        with door.stream(model, asked) as stream:
             return list(stream)[-1].as_numpy("latents").tobytes()
 
     assert made(5) == made(5)
@@ -125,6 +131,22 @@ def test_requests_that_run_together_share_passes(stack, door: Door, width):
 def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, complaint):
     asked = {**edit_tensors(width), **change}
     with door.stream(MODEL, {name: value for name, value in asked.items() if value is not None}) as stream:
+        with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
+            stream.reply()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"hole": None}, "hole is missing"),
+        ({"hole": np.full((1, 8, 8), 0.5, np.float32)}, "hole must hold 0 and 1 only"),
+        ({"spread": np.full((4, 8, 8), -1, np.float32)}, "spread must not be negative"),
+        ({"guidance": np.array([np.nan], np.float32)}, r"guidance must be in \[0, 100\]"),
+    ],
+)
+def test_a_wrong_tensor_of_a_filling_is_named_too(door: Door, width, change, complaint):
+    asked = {**fill_tensors(width), **change}
+    with door.stream("sd2_inpaint", {name: at for name, at in asked.items() if at is not None}) as stream:
         with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
             stream.reply()
 

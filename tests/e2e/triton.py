@@ -120,3 +120,12 @@ def edit_tensors(width: int, *, side: int = 8, steps: int = 4, seed: int = 3, **
         "steps": np.array([steps], np.int32),
         **more,
     }
+
+
+def fill_tensors(width: int, *, side: int = 8, steps: int = 4, seed: int = 3, **more: np.ndarray) -> dict:
+    """A request for the inpainting UNet, whose text embeddings are as wide."""
+    dice = np.random.default_rng(seed)
+    asked = edit_tensors(width, side=side, steps=steps, seed=seed)
+    hole = dice.integers(0, 2, (1, side, side)).astype(np.float32)
+    spread = dice.uniform(size=(4, side, side)).astype(np.float32)
+    return {**asked, "hole": hole, "spread": spread, **more}

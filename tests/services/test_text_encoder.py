@@ -47,6 +47,16 @@ def test_the_words_that_fit_decide_alone(service):
     )
 
 
+def test_each_family_hears_words_by_its_own_weights(shelf, ip2p, service):
+    both = TextEncoder([ip2p, Bundle.open(shelf / "sd2_inpaint")], CPU, torch.float32)
+    edit, fill = (
+        both.answer(tensors(family=family, text="make it blue"))["embedding"]
+        for family in ("ip2p", "sd2_inpaint")
+    )
+    assert edit.shape == fill.shape and not torch.equal(edit, fill)
+    assert torch.equal(edit, service.answer(tensors(family="ip2p", text="make it blue"))["embedding"])
+
+
 def test_equal_weights_of_two_families_are_held_once(ip2p, tmp_path):
     twin = Bundle.open(shutil.copytree(ip2p.folder, tmp_path / "twin"))
     service = TextEncoder([ip2p, twin], CPU, torch.float32)
