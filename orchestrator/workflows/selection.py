@@ -114,13 +114,12 @@ class _Search:
         if isinstance(selector, Combination):
             found = [await self._combined(selector, field)]
         elif isinstance(selector, Polygon):
-            found = [
-                Candidate(await asyncio.to_thread(polygon_mask, selector.corners, *size, field=field), 1)
-            ]
+            mask = await asyncio.to_thread(polygon_mask, selector.corners, *size, field=field)
+            found = [Candidate(mask, 1.0)]
         elif isinstance(selector, MaskPicture):
-            found = [Candidate(await self.at.pictures.load_mask(selector, self.picture, field), 1)]
+            found = [Candidate(await self.at.pictures.load_mask(selector, self.picture, field), 1.0)]
         elif isinstance(selector, Box) and selector.exact:
-            found = [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1)]
+            found = [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
         else:
             pointed = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
             found = await self.at.sam.segment(await self._pixels(), selector, pointed)
