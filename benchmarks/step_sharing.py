@@ -24,6 +24,7 @@ from services.denoising.engine import Engine, Limits
 from services.denoising.family import Request
 from services.denoising.room import memory_for_work
 from services.denoising.stopwatch import timed
+from services.denoising.wardrobe import Wardrobe
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 from services.weights.bundle import Bundle
@@ -117,9 +118,10 @@ class Pair:
 
     def __init__(self, family: InstructPix2Pix, costs: Costs, memory: int) -> None:
         self._meter = RowsMeter()
+        wardrobe = Wardrobe(family.network, budget_bytes=0)
         self.engines = (
-            Engine(family, costs, Limits(memory=memory), self._meter),
-            Engine(family, costs, Limits(memory=memory, running=1), RowsMeter()),
+            Engine(family, costs, Limits(memory=memory), self._meter, wardrobe),
+            Engine(family, costs, Limits(memory=memory, running=1), RowsMeter(), wardrobe),
         )
 
     def rows(self) -> dict[str, Value]:

@@ -22,6 +22,7 @@ from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
 from services.denoising.room import state_bytes
 from services.denoising.trajectory import Trajectory, joined
+from services.denoising.wardrobe import Wardrobe, Worn
 from services.refusal import Refusal, refusal_for
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class _Seat:
     asker: Asker
     deadline: float
     held: int
+    wears: tuple[Worn, ...]
     urgent: bool = False
     trajectory: Trajectory | None = None
 
@@ -90,8 +92,10 @@ class Engine:
         costs: Costs,
         limits: Limits,
         meter: Meter,
+        wardrobe: Wardrobe,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.wardrobe = wardrobe
         self._family, self._costs, self._limits, self._meter = family, costs, limits, meter
         self._clock = clock
         self._changed = threading.Condition()
@@ -123,8 +127,10 @@ class Engine:
         return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
 
     def facts(self) -> dict[str, Any]:
-        """What is known of passes: the one under way, and what they cost by latent area and rows."""
-        return {"step": self.now(), "passes": self._costs.as_facts()}
+        """What is known of passes: the one under way, what they cost by latent area and rows, and how full
+        the wardrobe is."""
+        passes = {"step": self.now(), "passes": self._costs.as_facts()}
+        return {**passes, "adapters": self.wardrobe.facts()}
 
     def admit(
         self,
@@ -134,7 +140,8 @@ class Engine:
         *,
         urgent: bool = False,
     ) -> None:
-        """Lets a request in; raises Refusal if there is no room. `deadline` is by the loop's clock.
+        """Lets a request in; raises Refusal if there is no room, or an adapter is not at hand that it wants
+        to wear. `deadline` is by the loop's clock.
 
         An urgent request is let in however full it is and leads the next pass: a question whether the
         loop is alive must not wait behind the work. Only a few such questions are taken at a time.
@@ -154,9 +161,10 @@ class Engine:
             if full:
                 self._meter.ended("refused")
                 raise Refusal("BUSY", f"no room beside {len(self._line)} waiting requests; try again later")
+            self.wardrobe.lend(request.adapters)
             self._held += held
             self._urgent += urgent
-            seat = _Seat(request, asker, deadline, held, urgent)
+            seat = _Seat(request, asker, deadline, held, request.adapters, urgent)
             if urgent:
                 self._line.appendleft(seat)
             else:
@@ -249,7 +257,7 @@ class Engine:
         _, height, width = batch[0].request.latents
         self._pass_began = (self._clock(), self._costs.seconds_for(rows, height * width))
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self.wardrobe.wearing(batch[0].request.adapters):
                 answers = self._family.predict(joined(batch)).split([t.rows for t in batch])
         except Exception as fault:  # whatever the network throws ends these, not the loop
             for seat in seats:
@@ -322,7 +330,8 @@ class Engine:
         with self._changed:
             self._held -= seat.held
             self._urgent -= seat.urgent
-            seat.held, seat.urgent = 0, False
+            self.wardrobe.give_back(seat.wears)
+            seat.held, seat.urgent, seat.wears = 0, False, ()
         self._meter.ended(how)
         self._report()
         if refusal is None:

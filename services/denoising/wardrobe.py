@@ -32,6 +32,10 @@ class Adapter(Protocol):
         """The memory it takes."""
 
     @property
+    def report(self) -> Mapping[str, Any]:
+        """What is known of it, in plain values."""
+
+    @property
     def deltas(self) -> Mapping[str, Sequence[Delta]]:
         """What it adds to the answers of layers, by the layer's name."""
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 import triton_python_backend_utils as pb
 from torch import Tensor
 
+from services import json_text
 from services.denoising.engine import Engine
 from services.denoising.family import Request
-from services.refusal import Refusal, refusal_for
+from services.denoising.wardrobe import Adapter
+from services.refusal import Refusal, invalid, refusal_for
 from services.runtime import housekeeping, orphan
+from services.runtime.fitting import FittingRoom
 from services.runtime.tensors import Tensors, received, refused, response
 
 
@@ -22,6 +25,9 @@ class Denoiser(Protocol):
     """What a family offers at the door."""
 
     inputs: Sequence[str]
+
+    def adapter(self, content: Tensor) -> Adapter:
+        """Reads a file's bytes as an adapter of the network; raises Refusal."""
 
     def request(self, tensors: Tensors) -> Request:
         """Checks a request's tensors and says what they ask for; raises Refusal."""
@@ -41,6 +47,7 @@ class DenoiserDoor:
 
     def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
+        self._fitting = FittingRoom(denoiser.adapter, engine.wardrobe)
         self._names = (*denoiser.inputs, *housekeeping.INPUTS)
         orphan.end_with_the_server()
         engine.start()
@@ -59,13 +66,19 @@ class DenoiserDoor:
 
     def close(self) -> None:
         """Lets running trajectories finish."""
+        self._fitting.close()
         self._engine.close()
 
     def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
-        asked = housekeeping.question(tensors)
+        asked = housekeeping.question(tensors, "adapter")
         if asked is None:
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
+            return
+        if asked == "adapter":
+            if "adapter" not in tensors:
+                raise invalid("adapter", 'must come with ask = "adapter": the bytes of a safetensors file')
+            self._fitting.bring(tensors["adapter"], caller)
             return
         told = housekeeping.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
         if asked == "facts":
@@ -92,6 +105,10 @@ class _Caller:
 
     def finish(self, latents: Tensor, steps: int) -> None:
         self.answer({"progress": _progress(steps, steps), "latents": latents})
+
+    def report(self, found: Mapping[str, Any]) -> None:
+        """An adapter fits."""
+        self.answer({"facts": json_text.to_tensor(dict(found))})
 
     def answer(self, outputs: Tensors) -> None:
         """The last reply."""

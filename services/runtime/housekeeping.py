@@ -1,4 +1,4 @@
-"""Questions every model answers beside its work.
+"""Questions every model answers beside its work; some models answer more.
 
 `ask` = "facts" tells what is loaded, so that nobody else needs a copy of the configuration. `ask` =
 "probe" does a small piece of real work and sends `known` back: a model that answers a probe is alive
@@ -6,6 +6,8 @@ through and through, and numbers that come back changed give away a broken cross
 """
 
 from __future__ import annotations
+
+import json
 
 from services import json_text
 from services.refusal import invalid
@@ -15,13 +17,14 @@ INPUTS = ("ask", "known")
 MOST_KNOWN = 4096  # numbers sent back
 
 
-def question(tensors: Tensors) -> str | None:
-    """`facts`, `probe`, or None if the request is work."""
+def question(tensors: Tensors, *more: str) -> str | None:
+    """`facts`, `probe` or one of `more`; None if the request is work."""
     if "ask" not in tensors:
         return None
     asked = json_text.text("ask", tensors["ask"])
-    if asked not in ("facts", "probe"):
-        raise invalid("ask", f'must be "facts" or "probe", not {asked[:64]!r}')
+    known = ("facts", "probe", *more)
+    if asked not in known:
+        raise invalid("ask", f"must be {' or '.join(map(json.dumps, known))}, not {asked[:64]!r}")
     if asked == "probe" and "known" not in tensors:
         raise invalid("known", "must come with a probe: any numbers, which will be sent back")
     if "known" in tensors and tensors["known"].numel() > MOST_KNOWN:

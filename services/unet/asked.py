@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from services import json_text
+from services.denoising.wardrobe import Worn
 from services.refusal import invalid
+from services.unet.worn import worn
 
 INPUTS = (
     "source",
@@ -25,6 +27,8 @@ INPUTS = (
     "scheduler",
     "reproducible",
     "preview_every",
+    "adapters",
+    "adapter",
 )
 _LONGEST_TEXT = 1024
 _LARGEST_SIDE = 256
@@ -62,6 +66,7 @@ class Asked:
     scheduler: str
     reproducible: bool
     preview_every: int
+    adapters: tuple[Worn, ...]
 
 
 def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> Asked:
@@ -92,6 +97,7 @@ def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> 
         scheduler=scheduler,
         reproducible=bool(whole("reproducible", tensors.get("reproducible", torch.zeros(1)), 0, 1)),
         preview_every=preview_every,
+        adapters=worn(tensors),
     )
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from services.denoising.family import Branch, Request, Rows, worth_asking
 from services.denoising.scheduler import CLASSES, most_steps, name_of
+from services.refusal import invalid
 from services.unet.asked import INPUTS, Asked, Defaults, Limits, asked
+from services.weights.adapter import Adapter, AdapterError, read
 from services.weights.bundle import Bundle, BundleError
 
 
@@ -37,7 +39,7 @@ class UNetFamily(ABC):
                 "needed here; the weights are another model's"
             )
         self._dtype = dtype
-        self._unet = bundle.network("unet", device=device, dtype=dtype)
+        self.network = bundle.network("unet", device=device, dtype=dtype)
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
         self._factor = 2 ** (len(vae["block_out_channels"]) - 1)
@@ -70,15 +72,23 @@ class UNetFamily(ABC):
             scheduler=want.scheduler,
             reproducible=want.reproducible,
             preview_every=want.preview_every,
+            adapters=want.adapters,
             draws=self.draws,
         )
+
+    def adapter(self, content: Tensor) -> Adapter:
+        """Reads a file's bytes (UINT8) as an adapter of this network; raises Refusal."""
+        try:
+            return read(content, self.network, weights=self._digest)
+        except AdapterError as problem:
+            raise invalid("adapter", str(problem)) from problem
 
     def predict(self, rows: Rows) -> Tensor:
         """One forward pass, float32 (rows, channels, height, width)."""
         with torch.inference_mode():
             seen = torch.cat([rows.latents, rows.condition], dim=1).to(self._dtype)
             text = rows.text.to(self._dtype)
-            return self._unet(seen, rows.level, text, return_dict=False)[0].float()
+            return self.network(seen, rows.level, text, return_dict=False)[0].float()
 
     def sample(self, rows: int, side: int) -> Rows:
         """Questions of no meaning, for measuring what a pass costs."""

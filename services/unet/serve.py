@@ -10,8 +10,11 @@ import torch
 from services.denoising.costs import measure
 from services.denoising.engine import Engine, Limits, Meter
 from services.denoising.room import memory_for_work
+from services.denoising.wardrobe import Wardrobe
 from services.unet.family import UNetFamily
 from services.weights.bundle import Bundle
+
+_FOR_ADAPTERS = 0.15  # of what is free beside the weights
 
 
 @dataclass(frozen=True)
@@ -39,4 +42,5 @@ def serve_family(
     memory = memory_for_work(device)
     costs = measure(family, family.sides(), budget_bytes=memory)
     limits = Limits(memory=memory, running=running or Limits.running)
-    return Served(family, Engine(family, costs, limits, meter))
+    wardrobe = Wardrobe(family.network, memory_for_work(device, _FOR_ADAPTERS))
+    return Served(family, Engine(family, costs, limits, meter, wardrobe))

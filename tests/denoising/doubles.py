@@ -8,6 +8,7 @@ from torch import Tensor
 from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, Limits
 from services.denoising.family import Branch, Request, Rows
+from services.denoising.wardrobe import Wardrobe, Worn
 from services.refusal import Refusal
 
 SCHEDULER = {
@@ -31,7 +32,8 @@ class Sketch:
 
     def __init__(self) -> None:
         mix = torch.Generator().manual_seed(5)
-        self.kernel = torch.randn(4, 8, 3, 3, generator=mix) * 0.1
+        self.network = torch.nn.Conv2d(8, 4, 3, padding=1, bias=False).requires_grad_(False)
+        self.network.weight.copy_(torch.randn(4, 8, 3, 3, generator=mix) * 0.1)
         self.passes: list[Rows] = []
         self.fails_at = -1
 
@@ -40,7 +42,7 @@ class Sketch:
         if len(self.passes) == self.fails_at:
             raise RuntimeError("the network fell over")
         seen = torch.cat([rows.latents, rows.condition], dim=1)
-        answer = torch.nn.functional.conv2d(seen, self.kernel, padding=1)
+        answer = self.network(seen)
         words = rows.text.mean(dim=(1, 2)) + rows.level / 1000
         return torch.tanh(answer + words[:, None, None, None])
 
@@ -101,6 +103,7 @@ def request(
     scheduler: str = "ddim",
     reproducible: bool = False,
     preview_every: int = 0,
+    adapters: tuple[Worn, ...] = (),
 ) -> Request:
     """A request whose words and source follow from its seed."""
     dice = torch.Generator().manual_seed(seed + 1000)
@@ -108,7 +111,9 @@ def request(
         Branch(1.0 / branches, torch.randn(3, 2, generator=dice), torch.randn(4, side, side, generator=dice))
         for _ in range(branches)
     )
-    return Request(asked, (4, side, side), seed, steps, scheduler, reproducible, preview_every)
+    return Request(
+        asked, (4, side, side), seed, steps, scheduler, reproducible, preview_every, adapters=adapters
+    )
 
 
 def engine(
@@ -120,6 +125,7 @@ def engine(
     waiting: int = 256,
     step_seconds: float = 1e9,
     meter: Notes | None = None,
+    wardrobe: Wardrobe | None = None,
     clock=None,
 ) -> Engine:
     """A loop over a sketch; sharing pays up to `best_rows` rows."""
@@ -127,10 +133,24 @@ def engine(
     costs = Costs((Measured(16, seconds, 1 << 20),))
     clock_given = {} if clock is None else {"clock": clock}
     limits = Limits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
-    return Engine(family or Sketch(), costs, limits, meter or Notes(), **clock_given)
+    family = family or Sketch()
+    wardrobe = wardrobe or Wardrobe(family.network, 1 << 20)
+    return Engine(family, costs, limits, meter or Notes(), wardrobe, **clock_given)
 
 
 def run_to_the_end(loop: Engine) -> None:
     """Steps until nothing is left to do."""
     while loop.step():
         pass
+
+
+class Tint:
+    """An adapter of a sketch: a convolution of its own beside the sketch's."""
+
+    def __init__(self, letter: str, nbytes: int = 100) -> None:
+        self.key, self.nbytes, self.report = letter * 64, nbytes, {"key": letter * 64}
+        kernel = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(ord(letter))) * 0.1
+        self.deltas = {"": [lambda _, seen: torch.nn.functional.conv2d(seen, kernel, padding=1)]}
+
+    def worn(self, strength: float = 1.0) -> Worn:
+        return Worn(self.key, strength)
