@@ -48,6 +48,8 @@ SETTINGS = [
     (64, 64, 8, 1.0, "dpm_solver", "a red circle", "snow", EPSILON),
     (64, 88, 8, 4.0, "unipc", "a red circle", "", VELOCITY),
     (64, 64, 8, 7.5, "unipc", "", "", EPSILON),
+    (64, 72, 6, 4.0, "pndm", "a red circle", "snow", VELOCITY),
+    (80, 64, 8, 7.5, "pndm", "the sky", "", EPSILON),
     (64, 64, 8, 4.0, "ddpm", "a red circle", "a blue star", VELOCITY),
     (104, 72, 8, 1.0, "ddpm", "", "", EPSILON),
     (72, 64, 6, 4.0, "ddpm", "a big heart", "", NOISE_TO_THE_END),
@@ -125,7 +127,8 @@ def by_diffusers(
     pipeline = diffusers.StableDiffusionInpaintPipeline(
         **{name: bundle.network(name) for name in ("vae", "text_encoder", "unet")},
         tokenizer=bundle.tokenizer(),
-        scheduler=CLASSES[scheduler].from_config(bundle.scheduler_config()),
+        # Without the last setting the pipeline would complain of PNDM's slow start, and leave it out itself.
+        scheduler=CLASSES[scheduler].from_config(bundle.scheduler_config(), skip_prk_steps=True),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

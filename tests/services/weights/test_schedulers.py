@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from services.denoising.scheduler import CLASSES, Walk
+from services.denoising.scheduler import CLASSES, Walk, most_steps
 from services.weights.bundle import Bundle
 from services.weights.published import IP2P
 
@@ -38,3 +38,22 @@ def test_with_a_perfect_network_the_clean_latents_are_found(name: str, published
     torch.testing.assert_close(walk.foreseen(), clean, rtol=0, atol=0.01)
     # Some leave what noise there was at the first level the network was trained at.
     torch.testing.assert_close(latents, clean, rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_what_pndm_foresees_is_what_another_solver_finds(prediction: str, ip2p: Bundle):
+    """It keeps no clean estimate of its own. At the first step both have seen the same."""
+    config = {**ip2p.scheduler_config(), "prediction_type": prediction}
+    dice = torch.Generator().manual_seed(4)
+    latents, estimate = (torch.randn(1, 4, 8, 8, generator=dice) for _ in range(2))
+    found = []
+    for name in ("pndm", "ddim"):
+        walk = Walk(name, config, steps=10)
+        walk.advance(estimate, 0, latents, dice)
+        found.append(walk.foreseen())
+    torch.testing.assert_close(*found)
+
+
+def test_pndm_takes_one_step_more_than_it_is_asked_for(ip2p: Bundle):
+    assert len(Walk("pndm", ip2p.scheduler_config(), steps=10).levels) == 11
+    assert most_steps("pndm", ip2p.scheduler_config()) == most_steps("ddim", ip2p.scheduler_config())
