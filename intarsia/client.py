@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = Source | Artifact
 Where: TypeAlias = Region | region_pb2.Region
+Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
 
 SERVER = "localhost:50051"
 
@@ -69,7 +70,7 @@ class AsyncClient:
         instruction: str,
         *,
         negative_instruction: str = "",
-        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
+        then: Iterable[Further] = (),
         **settings: Unpack[Settings],
     ) -> AsyncJob:
         """Starts an edit by instruction; every pixel outside the region keeps its exact value.
@@ -78,9 +79,10 @@ class AsyncClient:
         first in this order: regions and instructions, with negative instructions where there are any.
         For the settings see `intarsia.editing.Settings`.
         """
-        request = await self.ready_edit(
-            picture, region, instruction, negative_instruction=negative_instruction, then=then, **settings
+        request = await self.edit_request(
+            region, instruction, negative_instruction=negative_instruction, then=then, **settings
         )
+        request.picture = await self._name_of(picture)
         return await self.start(request)
 
     async def fill_region(
@@ -95,39 +97,49 @@ class AsyncClient:
         """Starts filling a region with what is likely there, or with what the prompt names; every pixel
         outside the region keeps its exact value. For the settings see `intarsia.editing.Settings`.
         """
-        request = await self.ready_fill(picture, region, prompt, negative_prompt=negative_prompt, **settings)
+        request = await self.fill_request(region, prompt, negative_prompt=negative_prompt, **settings)
+        request.picture = await self._name_of(picture)
         return await self.start(request)
 
-    async def ready_edit(
+    async def plan_region(
+        self, picture: Picture, request: EditRegionRequest | FillRegionRequest
+    ) -> PlanRegionResponse:
+        """What an edit or a fill of a picture would do and cost; does none of it.
+
+        The request is one that `edit_request` or `fill_request` has made.
+        """
+        plan = PlanRegionRequest()
+        edits = isinstance(request, EditRegionRequest)
+        asked = plan.edit_region if edits else plan.fill_region
+        asked.CopyFrom(request)  # type: ignore[arg-type]
+        asked.picture = await self._name_of(picture)
+        return await self._calls.ask(self._calls.editing.PlanRegion, plan)
+
+    async def edit_request(
         self,
-        picture: Picture | None,
         region: Where,
         instruction: str,
         *,
         negative_instruction: str = "",
-        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
+        then: Iterable[Further] = (),
         **settings: Unpack[Settings],
     ) -> EditRegionRequest:
-        """What `edit_region` sends: all that it names is uploaded. Without a picture, that is left open."""
+        """The request of `edit_region`, for any picture. Masks and adapters are uploaded."""
         request = edit_region_request(instruction, negative_instruction, **settings)
+        request.region.CopyFrom(await self._sendable(region))
         for where, *said in then:
             further = request.then.add(instruction=said[0], negative_instruction="".join(said[1:]))
             further.region.CopyFrom(await self._sendable(where))
-        await self._complete(request, picture, region, settings)
+        await self._add_adapters(request, settings)
         return request
 
-    async def ready_fill(
-        self,
-        picture: Picture | None,
-        region: Where,
-        prompt: str = "",
-        *,
-        negative_prompt: str = "",
-        **settings: Unpack[Settings],
+    async def fill_request(
+        self, region: Where, prompt: str = "", *, negative_prompt: str = "", **settings: Unpack[Settings]
     ) -> FillRegionRequest:
-        """What `fill_region` sends: all that it names is uploaded. Without a picture, that is left open."""
+        """The request of `fill_region`, for any picture. Masks and adapters are uploaded."""
         request = fill_region_request(prompt, negative_prompt, **settings)
-        await self._complete(request, picture, region, settings)
+        request.region.CopyFrom(await self._sendable(region))
+        await self._add_adapters(request, settings)
         return request
 
     async def start(self, request: EditRegionRequest | FillRegionRequest) -> AsyncJob:
@@ -135,25 +147,6 @@ class AsyncClient:
         edits = isinstance(request, EditRegionRequest)
         method = self._calls.editing.EditRegion if edits else self._calls.editing.FillRegion
         return self.job((await self._calls.ask(method, request)).name)
-
-    async def plan_region(
-        self,
-        picture: Picture,
-        region: Where,
-        *,
-        instruction: str | None = None,
-        prompt: str = "",
-        then: Iterable[tuple[Where, str] | tuple[Where, str, str]] = (),
-        **settings: Unpack[Settings],
-    ) -> PlanRegionResponse:
-        """What an edit (with an instruction) or a fill (without) would do and cost; does none of it."""
-        plan = PlanRegionRequest()
-        if instruction is not None:
-            edit = await self.ready_edit(picture, region, instruction, then=then, **settings)
-            plan.edit_region.CopyFrom(edit)
-        else:
-            plan.fill_region.CopyFrom(await self.ready_fill(picture, region, prompt, **settings))
-        return await self._calls.ask(self._calls.editing.PlanRegion, plan)
 
     async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
         """What an adapter is to a model, `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing fits."""
@@ -238,13 +231,7 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _complete(
-        self, request: Any, picture: Picture | None, region: Where, settings: Settings
-    ) -> None:
-        """Uploads what a request is about, and fills in the names."""
-        if picture is not None:
-            request.picture = await self._name_of(picture)
-        request.region.CopyFrom(await self._sendable(region))
+    async def _add_adapters(self, request: Any, settings: Settings) -> None:
         adapters = settings.get("adapters") or ()
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
         for adapter, strength in named:
@@ -281,8 +268,8 @@ class Client:
 
     edit_region = blocking_as(Job, AsyncClient.edit_region)
     fill_region = blocking_as(Job, AsyncClient.fill_region)
-    ready_edit = blocking(AsyncClient.ready_edit)
-    ready_fill = blocking(AsyncClient.ready_fill)
+    edit_request = blocking(AsyncClient.edit_request)
+    fill_request = blocking(AsyncClient.fill_request)
     start = blocking_as(Job, AsyncClient.start)
     plan_region = blocking(AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from typing import TypeAlias
 
 from intarsia import errors, status
 from intarsia.blocking import blocking, iterating
@@ -13,6 +14,9 @@ from intarsia.v1 import jobs_pb2 as v1
 
 STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}
 FINISHED = (v1.Job.STATE_SUCCEEDED, v1.Job.STATE_FAILED, v1.Job.STATE_CANCELLED)
+
+
+Result: TypeAlias = v1.EditRegionResult | v1.FillRegionResult
 
 
 class AsyncJob:
@@ -38,7 +42,7 @@ class AsyncJob:
         """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it runs on."""
         return await wait(self._calls, self.name, timeout)
 
-    async def result(self, timeout: float | None = None) -> v1.EditRegionResult:
+    async def result(self, timeout: float | None = None) -> Result:
         """What it made. A job that failed or was cancelled raises the reason, as an rpc would."""
         return result_of(await self.wait(timeout))
 
@@ -63,7 +67,7 @@ class Job:
     cancel = blocking(AsyncJob.cancel)
 
 
-def result_of(job: v1.Job) -> v1.EditRegionResult:
+def result_of(job: v1.Job) -> Result:
     """What a finished job made, or the exception it ended with."""
     if job.state == v1.Job.STATE_SUCCEEDED:
         return getattr(job, job.WhichOneof("result") or "edit_region")

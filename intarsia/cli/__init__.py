@@ -2,7 +2,7 @@
 
 Results go to standard output, progress and complaints to standard error. With `--json`, standard output
 carries one JSON object per line and nothing else: `{"job": …}`, `{"progress": …}`, `{"result": …}`,
-`{"artifact": …}`, `{"segmentation": …}`, `{"saved": …}`, or, at the end, `{"error": …}`.
+`{"artifact": …}`, `{"segmentation": …}`, `{"plan": …}`, `{"saved": …}`, or, at the end, `{"error": …}`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from intarsia import errors
-from intarsia.cli import artifacts, edit_region, jobs, segment_region, serving
+from intarsia.cli import adapters, artifacts, edit_region, fill_region, jobs, segment_region, serving
 from intarsia.cli.usage import Parser, Usage
 from intarsia.cli.voice import Voice
 
@@ -35,7 +35,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (edit_region, segment_region, jobs, artifacts, serving):
+    for module in (edit_region, fill_region, segment_region, jobs, artifacts, adapters, serving):
         module.add_to(commands)
     return root
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from intarsia import jobs
 from intarsia.cli import connection
-from intarsia.cli.edit_region import follow, save
+from intarsia.cli.making import follow, save
 from intarsia.cli.usage import job_name, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1 import jobs_pb2 as v1

@@ -5,7 +5,7 @@
 
     where = folder.Folder("imgs", out="out", masks="masks")
     damage = intarsia.mask(None, inside="white").grown(2)  # each picture's own mask
-    report = folder.run(where, lambda client: client.ready_fill(None, damage, seed=7))
+    report = folder.run(where, lambda client: client.fill_request(damage, seed=7))
     print(report.counts, report.reasons)
 
 Run it again, after a kill, a Ctrl-C or a change, and it does what is not done yet. `work_through` is the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -16,10 +16,12 @@ from orchestrator.api import fields, wire
 from orchestrator.api.answering import Counter
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.jobs.job import Jobs
-from orchestrator.workflows.edit_region import EditRegion
-from orchestrator.workflows.fill_region import FillRegion
+from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
 from orchestrator.workflows.segment_region import Place
+
+# The methods of the servicer have the requests' names.
+_Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
 
 
 class Editing(rpc.EditingServicer):
@@ -48,7 +50,7 @@ class Editing(rpc.EditingServicer):
         )
         return wire.planned(plan)
 
-    async def _begin(self, method: str, asked: EditRegion | FillRegion, request: Any) -> jobs_pb2.Job:
+    async def _begin(self, method: str, asked: _Asked, request: Any) -> jobs_pb2.Job:
         await self._there(asked)
         job = await self._jobs.submit(
             method,
@@ -59,9 +61,13 @@ class Editing(rpc.EditingServicer):
         logs.job.set(job.name)
         return wire.job(job)
 
-    async def _there(self, asked: EditRegion | FillRegion) -> None:
+    async def _there(self, asked: _Asked) -> None:
         """NotFound for the first artifact that is named and was never uploaded."""
-        places = [edit.place for edit in asked.edits] if isinstance(asked, EditRegion) else [asked.place]
+        places = (
+            [edit.place for edit in asked.edits]
+            if isinstance(asked, edit_region.EditRegion)
+            else [asked.place]
+        )
         adapters = [adapter.artifact for adapter in asked.adapters]
         for name in (asked.picture, *(name for place in places for name in _masks(place)), *adapters):
             await self._store.describe(name)

@@ -143,7 +143,7 @@ class Denoiser:
         data = np.frombuffer(await self.files(adapter), np.uint8)
         asked = {"ask": text("adapter"), "adapter": data}
         async with aclosing(self.served.stream(asked, deadline=self.run.deadline)) as replies:
-            reply = await anext(replies, {})
+            reply: Tensors = await anext(replies, {})
         if "facts" not in reply:
             raise InternalError(f"{self.served.name} told nothing about an adapter")
         self.fitted.add(adapter.removeprefix(PREFIX).encode())

@@ -90,7 +90,7 @@ OWN_MASK = intarsia.mask(None, inside="white")
 
 def ask(where: intarsia.Region = EVERYWHERE, **settings: Any) -> folder.Ask:
     """The same edit for every picture."""
-    return lambda client: client.ready_edit(None, where, "blue", **settings)
+    return lambda client: client.edit_request(where, "blue", **settings)
 
 
 @pytest.fixture

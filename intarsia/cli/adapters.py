@@ -1,0 +1,44 @@
+"""`intarsia adapters show`: what an adapter is to a model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from intarsia.cli import connection
+from intarsia.cli.usage import picture
+from intarsia.cli.voice import Voice
+from intarsia.v1.adapters_pb2 import InspectAdapterResponse
+
+MODELS = ("ip2p_unet", "sd2_inpaint")
+
+
+def add_to(commands: Any) -> None:
+    group = commands.add_parser("adapters", help="hold LoRA and other adapters against a model")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    shower = actions.add_parser("show", help="what is in an adapter, and whether it fits")
+    shower.set_defaults(run=show)
+    shower.add_argument("adapter", metavar="ADAPTER", type=picture, help="a safetensors file, or artifacts/…")
+    shower.add_argument("--model", choices=MODELS, required=True, help="the model it is for")
+    connection.add_options(shower)
+
+
+def show(options: argparse.Namespace, voice: Voice) -> int:
+    with connection.connect(options) as client:
+        found = client.inspect_adapter(options.adapter, options.model)
+    voice.tell("adapter", found, _told(found))
+    return 0
+
+
+def _told(found: InspectAdapterResponse) -> str:
+    kind = InspectAdapterResponse.Kind.Name(found.kind).removeprefix("KIND_").lower()
+    rank = f" of rank {found.rank}" if found.rank else ""
+    lines = [
+        f"{kind}{rank} in {found.layout} keys: {found.matched} layers, {found.parameters} numbers",
+        *(f"  {key}: {value}" for key, value in sorted(found.metadata.items())),
+    ]
+    if found.unexpected_count:
+        lines.append(
+            f"  {found.unexpected_count} keys mean nothing to the model: {', '.join(found.unexpected)}"
+        )
+    return "\n".join(lines)

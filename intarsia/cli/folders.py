@@ -1,0 +1,220 @@
+"""Whole folders in place of one picture: `--pictures` of `edit-region` and `fill-region`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from tqdm import tqdm
+
+from intarsia import folder
+from intarsia.cli import connection
+from intarsia.cli.progress import wanted
+from intarsia.cli.usage import Usage, whole
+from intarsia.cli.voice import Voice, as_dict, option_of
+from intarsia.folder import Ask, Folder, Item, Listener, Pairs, Report
+from intarsia.folder.pairs import POLICIES, RELATIVE
+from intarsia.jobs import FINISHED, word_of
+from intarsia.v1.jobs_pb2 import Job
+
+# Options of a folder, and what they are without being given.
+OPTIONS: Mapping[str, Any] = {"masks": None, "out": None, "pair": None, "at_once": None, "save_masks": False}
+# Options of one picture that mean nothing for many.
+OF_ONE = (
+    "picture",
+    "output",
+    "save_mask",
+    "preview",
+    "preview_every",
+    "detach",
+    "plan",
+    "force",
+    "request_id",
+)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "a whole folder, in place of PICTURE",
+        "Items that are done are skipped when it is run again; report.json in --out tells about each.",
+    )
+    group.add_argument("--pictures", metavar="DIR", help="every picture in it and in the folders below")
+    group.add_argument(
+        "--masks", metavar="DIR", help="each picture's own mask, by the same name; see --inside"
+    )
+    group.add_argument("--out", metavar="DIR", help="where the results go, by the same names")
+    group.add_argument(
+        "--pair",
+        choices=POLICIES,
+        help="what a mask shares with its picture: the path (default), or the name",
+    )
+    group.add_argument("--at-once", type=whole, metavar="N", help="pictures under way (default: 4)")
+    group.add_argument("--save-masks", action="store_true", help="keep the masks that were used as well")
+
+
+def named(options: argparse.Namespace) -> Folder | None:
+    """The folder that the options name; None if they are about one picture."""
+    if options.pictures is None:
+        for name, without in OPTIONS.items():
+            if getattr(options, name) != without:
+                raise Usage(f"{_option(name)} belongs to --pictures; add it, or leave this out")
+        return None
+    for name in OF_ONE:
+        if getattr(options, name, None) not in (None, False):
+            raise Usage(f"{_option(name)} is for one picture; leave it out with --pictures")
+    if options.out is None:
+        raise Usage("--out: say which folder the results go to, e.g. --out results")
+    if options.pair is not None and options.masks is None:
+        raise Usage("--pair belongs to --masks; add it, or leave this out")
+    return Folder(
+        options.pictures,
+        options.out,
+        masks=options.masks,
+        by=options.pair or RELATIVE,
+        at_once=4 if options.at_once is None else options.at_once,
+        with_mask=options.save_masks,
+    )
+
+
+def run(options: argparse.Namespace, voice: Voice, where: Folder, ask: Ask) -> int:
+    """Works through a folder; exit code 0 if everything is done, 1 if something failed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    with Teller(voice, options.progress, where.at_once) as teller:
+        report = folder.run(where, ask, listener=teller, **connection.settings(options))
+    return 0 if report.ok else 1
+
+
+class Teller(Listener):
+    """Tells how a batch goes: bars for the batch and for what is under way, a line for every item, a table.
+
+    A context: the bars are taken down when it is left.
+    """
+
+    def __init__(self, voice: Voice, asked: bool | None, at_once: int) -> None:
+        self._voice, self._shown = voice, wanted(asked, voice)
+        self._bars = self._shown and not voice.machine
+        self._batch: tqdm | None = None
+        self._free = list(range(at_once, 0, -1))  # lines below the batch's bar
+        self._items: dict[Item, tuple[tqdm, int]] = {}  # their bars, and those bars' lines
+
+    def __enter__(self) -> Teller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for item in list(self._items):
+            self._take_down(item)
+        if self._batch is not None:
+            self._batch.close()
+
+    def found(self, pairs: Pairs) -> None:
+        for sentence in _left_out(pairs):
+            self._voice.warn(sentence)
+        if self._bars:
+            self._batch = tqdm(
+                total=len(pairs.items), unit="picture", desc="folder", file=sys.stderr, dynamic_ncols=True
+            )
+
+    def began(self, item: Item) -> None:
+        if self._bars:
+            line = self._free.pop()
+            bar = tqdm(
+                total=1.0,
+                desc=item.name,
+                position=line,
+                leave=False,
+                bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
+            self._items[item] = bar, line
+
+    def moved(self, item: Item, job: Job) -> None:
+        at = job.progress
+        stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
+        if item in self._items:
+            bar, _ = self._items[item]
+            bar.n = min(max(at.fraction, 0.0), 1.0)
+            bar.set_postfix_str(stage, refresh=False)
+            bar.refresh()
+        elif self._shown and self._voice.machine:
+            about = {"item": item.name, "job": job.name, "state": word_of(job.state), **as_dict(at)}
+            self._voice.tell("progress", about, "")
+
+    def waits(self, item: Item, why: Exception, seconds: float) -> None:
+        with self._aside():
+            self._voice.warn(f"{item.name} waits {seconds:.0f} s: {why}")
+
+    def ended(self, item: Item, line: Mapping[str, Any]) -> None:
+        self._take_down(item)
+        if self._batch is not None:
+            self._batch.update()
+        with self._aside():
+            self._voice.tell("item", line, _made(line) if line["state"] == "succeeded" else "")
+            if line["state"] == "failed" and not self._voice.machine:
+                self._voice.warn(_failed(line))
+
+    def over(self, report: Report) -> None:
+        self.__exit__()
+        facts = {**report.facts(), "report": str(report.path)}
+        self._voice.tell("batch", facts, _table(report))
+
+    def _take_down(self, item: Item) -> None:
+        if item in self._items:
+            bar, line = self._items.pop(item)
+            bar.close()
+            self._free.append(line)
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """For what is printed while bars are shown: they make room for it."""
+        with tqdm.external_write_mode(file=sys.stderr) if self._bars else nullcontext():
+            yield
+
+
+def _option(name: str) -> str:
+    return "PICTURE" if name == "picture" else f"--{name.replace('_', '-')}"
+
+
+def _left_out(pairs: Pairs) -> Iterator[str]:
+    """A sentence for everything that is not worked on."""
+    for each in pairs.duplicates:
+        files = ", ".join([*each["pictures"], *(f"mask {mask}" for mask in each["masks"])])
+        yield f"left out: {each['name']} is the name of several files: {files}"
+    for clash in pairs.clashes:
+        yield f"left out: results of {clash['with']} would be called {clash['name']}, like another picture"
+    for picture in pairs.orphans["pictures"] if pairs.orphans else ():
+        yield f"left out: {picture} has no mask"
+    for mask in pairs.orphans["masks"] if pairs.orphans else ():
+        yield f"left out: mask {mask} has no picture"
+    for unread in pairs.unread.values():
+        for path, why in unread.items():
+            yield f"not read: {path}: {why}"
+
+
+def _made(line: Mapping[str, Any]) -> str:
+    first = f"{line['files'][0]}: seed {line['seed']}, {line['seconds']:.1f} s"
+    return "\n".join([first, *(f"  {note}" for note in line["notes"])])
+
+
+def _failed(line: Mapping[str, Any]) -> str:
+    field = line.get("field", "")
+    about = f"{option_of(field) or field}: " if field and field != "picture" else ""
+    return f"{line['item']}: {line['reason']}: {about}{line['message']}"
+
+
+def _table(report: Report) -> str:
+    pairs, counts = report.pairs, report.counts
+    rows = [("items", len(pairs.items)), ("succeeded", counts["succeeded"]), ("skipped", counts["skipped"])]
+    rows += [("failed", counts["failed"]), *((f"  {why}", n) for why, n in report.reasons.most_common())]
+    rows += [("cancelled", counts["cancelled"]), ("left", report.left)]
+    rows += [("orphans", sum(map(len, pairs.orphans.values()))), ("duplicates", len(pairs.duplicates))]
+    rows += [("clashes", len(pairs.clashes)), ("not read", sum(map(len, pairs.unread.values())))]
+    always = ("items", "succeeded", "skipped", "failed")
+    lines = [f"  {what:<20}{number:>8}" for what, number in rows if number or what in always]
+    each = "" if report.median_seconds is None else f", {report.median_seconds:.2f} s an item (median)"
+    return "\n".join([str(report.path), *lines, f"  {'time':<20}{report.seconds:>8.1f} s{each}"])

@@ -1,0 +1,284 @@
+"""What commands that make pictures have in common: options, following the job, writing what it made."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from intarsia import errors, jobs
+from intarsia.artifacts import is_name
+from intarsia.cli import connection
+from intarsia.cli.artifacts import to_standard_output
+from intarsia.cli.interrupt import holding_interrupts
+from intarsia.cli.progress import Progress
+from intarsia.cli.usage import Usage, numbers, whole, writable, writable_or_pipe
+from intarsia.cli.voice import Voice, as_dict
+from intarsia.client import Client
+from intarsia.editing import FORMATS, LAYOUTS, SCHEDULERS, VIEWS, Request
+from intarsia.folder.products import products
+from intarsia.v1 import jobs_pb2 as v1
+from intarsia.v1.editing_pb2 import PlanRegionResponse
+
+# Settings that are called as their options are.
+_SAME = (
+    "seed",
+    "candidates",
+    "steps",
+    "guidance",
+    "scheduler",
+    "reproducible",
+    "context",
+    "working_size",
+    "layout",
+    "overlap",
+    "match_colours",
+    "quality",
+    "collage",
+    "captions",
+    "time_limit",
+    "request_id",
+)
+SUFFIXES = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Defaults are the server's, and reported in the result's manifest."""
+    command.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; - for a pipe")
+    command.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
+    command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
+    command.add_argument("--detach", action="store_true", help="start the job, print its name, and leave")
+    command.add_argument(
+        "--plan", action="store_true", help="print region, crop, working size and cost, and do nothing"
+    )
+    connection.add_progress_option(command)
+    group = command.add_argument_group("how the picture is made")
+    group.add_argument("--seed", type=whole, metavar="N", help="chooses the noise (default: drawn)")
+    group.add_argument(
+        "--candidates", type=whole, metavar="N", help="make N pictures with consecutive seeds (default: 1)"
+    )
+    group.add_argument("--steps", type=whole, metavar="N", help="denoising steps (default: the weights' own)")
+    group.add_argument("--guidance", type=float, metavar="G", help="how strongly the words steer")
+    group.add_argument("--scheduler", choices=tuple(SCHEDULERS), help="default: the weights' own")
+    group.add_argument(
+        "--reproducible", action="store_true", help="same seed, same bytes, whatever else the server does"
+    )
+    group.add_argument(
+        "--adapter",
+        metavar="FILE[:STRENGTH]",
+        type=adapter,
+        action="append",
+        default=[],
+        help="run the model with these LoRA or weights (repeatable)",
+    )
+    group.add_argument(
+        "--context", type=float, metavar="C", help="surroundings shown, as a share of the region"
+    )
+    group.add_argument("--working-size", type=whole, metavar="PX", help="longer side the crop is worked at")
+    group.add_argument("--layout", choices=tuple(LAYOUTS), help="how the region is laid out for the model")
+    group.add_argument("--overlap", type=whole, metavar="PX", help="what neighbouring tiles share")
+    group.add_argument(
+        "--match-colours", action="store_true", help="bring the patch to the colours around the region"
+    )
+    group.add_argument("--preview-every", type=whole, metavar="N", help="make a preview after every N steps")
+    group.add_argument("--preview", metavar="FILE", help="write the latest preview here, as JPEG")
+    group.add_argument("--time-limit", type=float, metavar="S", help="give up after so many seconds")
+    group.add_argument("--request-id", metavar="UUID", help="repeating one returns the first job")
+    group = command.add_argument_group("what is written beside the picture: out_2.png, out_overlay.png, ...")
+    group.add_argument("--format", choices=tuple(FORMATS), help="default: by the output's ending")
+    group.add_argument("--quality", type=whole, metavar="Q", help="of lossy formats, 1 to 100 (default: 95)")
+    group.add_argument(
+        "--view", choices=tuple(VIEWS), action="append", default=[], help="another look at it (repeatable)"
+    )
+    group.add_argument(
+        "--collage", action="store_true", help="original, region in white, and result; a row per candidate"
+    )
+    group.add_argument("--spacing", metavar="H,V", type=numbers(2, "20,20"), help="of the collage, in pixels")
+    group.add_argument(
+        "--captions",
+        metavar="WORDS",
+        nargs=3,
+        default=(),
+        help="below the collage's panels; {seed} stands for the row's seed",
+    )
+
+
+def adapter(text: str) -> tuple[str, float]:
+    """A file, or an artifact's name, and how strongly it acts."""
+    file, _, strength = text.rpartition(":")
+    try:
+        named = (file, float(strength)) if file else (text, 1.0)
+    except ValueError:
+        named = (text, 1.0)
+    if not (is_name(named[0]) or Path(named[0]).is_file()):
+        raise argparse.ArgumentTypeError(
+            f"there is no file {named[0]!r}; write for example style.safetensors:0.8"
+        )
+    return named
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of how the picture is made."""
+    every = options.preview_every if options.preview_every is not None else 5 if options.preview else 0
+    spacing = options.spacing and tuple(int(pixels) for pixels in options.spacing)
+    return {
+        **{name: getattr(options, name) for name in _SAME},
+        "adapters": dict(options.adapter),
+        "views": options.view,
+        "spacing": spacing,
+        "format": format_of(options),
+        "preview_every": every,
+    }
+
+
+def run(
+    options: argparse.Namespace,
+    voice: Voice,
+    ask: Callable[[Client, dict[str, Any]], Request],
+    inputs: tuple[str, ...],
+) -> int:
+    """Makes one picture; `ask` makes the request of settings, `inputs` must not be overwritten."""
+    targets = {} if options.plan else _targets(options, inputs)
+    asked = settings(options)
+    with connection.connect(options) as client:
+        picture = options.picture if is_name(options.picture) else client.upload(options.picture).name
+        request = ask(client, asked)
+        if options.plan:
+            plan = client.plan_region(picture, request)
+            voice.tell("plan", plan, _told(plan))
+            return 0
+        request.picture = picture
+        with holding_interrupts() as held:
+            job = client.start(request)
+        try:
+            if held.asked:
+                raise KeyboardInterrupt
+            if options.detach:
+                voice.tell("job", {"name": job.name}, job.name)
+                return 0
+            finished = follow(client, job.name, voice, options.progress, targets.get("preview"), tied=True)
+        except KeyboardInterrupt:
+            _stop(options, job.name)
+            raise
+        save(client, finished, voice, targets.get("output"), targets.get("save_mask"))
+    return 0
+
+
+def follow(
+    client: Client, name: str, voice: Voice, progress: bool | None, preview: Path | None, *, tied: bool
+) -> v1.Job:
+    """Shows a job's progress until it is finished; `tied` to this process, it is cancelled with it."""
+    shown, job = "", v1.Job(name=name)
+    with Progress(voice, progress) as bar:
+        for job in client.watch_job(name, cancel_on_disconnect=tied):
+            bar.show(job)
+            if preview is not None and job.progress.preview not in ("", shown):
+                shown = job.progress.preview
+                try:
+                    client.download(shown, to=preview)
+                except (errors.IntarsiaError, OSError) as error:  # the picture matters more
+                    bar.warn(f"a preview was not written: {error}")
+    return job
+
+
+def save(client: Client, job: v1.Job, voice: Voice, output: Path | None, mask: Path | None) -> None:
+    """Writes what a finished job made and tells about it; a job without success raises its reason."""
+    result = jobs.result_of(job)
+    if mask is not None:
+        client.download(result.mask, to=mask)
+    if output == Path("-"):
+        to_standard_output(client, result.picture)
+        return
+    written = []
+    if output is not None:
+        for ending, name in products(result, with_mask=False).items():
+            # Views and collages are PNG, whatever the picture is.
+            suffix = output.suffix if ending == "" or ending[1:].isdigit() else ".png"
+            target = output.with_name(f"{output.stem}{ending}{suffix}")
+            client.download(name, to=target)
+            written.append(str(target))
+    facts = {
+        **as_dict(result),
+        "job": job.name,
+        "output": None if output is None else str(output),
+        "outputs": written,
+        "mask_output": None if mask is None else str(mask),
+    }
+    made = result.manifest
+    spent = sum(stage.duration.ToTimedelta().total_seconds() for stage in made.stage_times)
+    how = f"seed {made.seed}, {made.steps} steps of {made.scheduler}, {spent:.1f} s"
+    lines = [f"{output or result.picture}: {how}", *written[1:], *(f"  {note}" for note in made.notes)]
+    voice.tell("result", facts, "\n".join(lines))
+
+
+def format_of(options: argparse.Namespace) -> str | None:
+    """The file's ending says the format, unless an option does; the two must not contradict."""
+    if options.output in (None, "-"):
+        return options.format
+    ending = Path(options.output).suffix.lower()
+    meant = SUFFIXES.get(ending)
+    if meant is None and options.format is None:
+        known = ", ".join(SUFFIXES)
+        raise Usage(f"-o/--output: {ending!r} names no format; use one of {known}, or add --format")
+    if meant is not None and options.format not in (None, meant):
+        raise Usage(
+            f"--format: {options.format} contradicts the output's ending {ending}; change one of them"
+        )
+    return options.format or meant
+
+
+def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, Path]:
+    """Files to be written, checked before any work is done."""
+    if options.detach:
+        for name in ("output", "save_mask", "preview"):
+            if getattr(options, name) is not None:
+                raise Usage(
+                    f"--{name.replace('_', '-')}: a detached job leaves no file; "
+                    "fetch it later with `intarsia jobs watch JOB -o FILE`"
+                )
+        return {}
+    if options.output is None:
+        raise Usage("-o/--output: say where the picture goes, e.g. -o out.png, or add --detach or --plan")
+    targets = {}
+    for name in ("output", "save_mask", "preview"):
+        path = getattr(options, name)
+        option = f"--{name.replace('_', '-')}"
+        if name == "output":
+            targets[name] = writable_or_pipe(path, machine=options.json, inputs=inputs, force=options.force)
+        elif path is not None:
+            targets[name] = writable(option, path, inputs=inputs, force=options.force)
+            if targets[name] in [other for key, other in targets.items() if key != name]:
+                raise Usage(f"{option}: {path!r} is named twice; name different files")
+    return targets
+
+
+def _told(plan: PlanRegionResponse) -> str:
+    """A plan in sentences."""
+    lines = []
+    for part in plan.parts:
+        box, crop, sheet = part.region.box, part.crop, part.sheets[0]
+        about = f"{part.instruction}: " if part.instruction else ""
+        tiles = f"{len(part.sheets)} tiles of" if len(part.sheets) > 1 else "worked at"
+        lines.append(
+            f"{about}score {part.region.score:.2f}, {part.region.area} pixels in "
+            f"{box.left},{box.top},{box.right},{box.bottom}; crop "
+            f"{crop.left},{crop.top},{crop.right},{crop.bottom}, {tiles} "
+            f"{sheet.working_width} x {sheet.working_height}"
+        )
+    seconds = plan.denoising.ToTimedelta().total_seconds()
+    lines.append(
+        f"{plan.candidates} of {plan.steps} steps with {plan.questions} questions each: "
+        f"about {seconds:.1f} s of denoising"
+    )
+    return "\n".join([*lines, *(f"  {note}" for note in plan.notes)])
+
+
+def _stop(options: argparse.Namespace, name: str) -> None:
+    """Closing the watch has cancelled the job; this is for one that was not watched yet."""
+    options.timeout = 3.0
+    with connection.connect(options) as client:
+        try:
+            client.cancel_job(name)
+        except errors.IntarsiaError:
+            return  # out of reach: it is cancelled by the broken stream, or by nobody
