@@ -16,13 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
+from services import json_text
 from services.denoising.scheduler import CLASSES
+from services.denoising.wardrobe import Wardrobe
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
 from services.weights.bundle import Bundle, BundleError
 from tests.denoising.doubles import Listener, engine, run_to_the_end
+from tests.services.adapters import file, keyed, matrices, own_weights
 from tests.services.asking import tensors
 
 CPU = torch.device("cpu")
@@ -54,6 +57,8 @@ SETTINGS = [
     (104, 72, 8, 1.0, "ddpm", "", "", EPSILON),
     (72, 64, 6, 4.0, "ddpm", "a big heart", "", NOISE_TO_THE_END),
 ]
+
+STRENGTHS = {"lora": 0.8, "weights": 1.0}
 
 Filler = Callable[..., torch.Tensor]
 
@@ -93,7 +98,9 @@ def damaged(width: int, height: int, seed: int) -> tuple[Image.Image, Image.Imag
     return picture, Image.fromarray((blot | scratch).astype(np.uint8) * 255)
 
 
-def by_us(bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int) -> np.ndarray:
+def by_us(
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str
+) -> np.ndarray:
     """Through the three models, with no server around them."""
     _, _, steps, guidance, scheduler, prompt, negative, _ = setting
     vae, words = Vae([bundle], CPU, torch.float32), TextEncoder([bundle], CPU, torch.float32)
@@ -112,7 +119,12 @@ def by_us(bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tupl
         guidance=torch.tensor([guidance]),
         scheduler=scheduler,
     )
-    loop = engine(family)
+    wardrobe = Wardrobe(family.network, 1 << 30)
+    if worn:
+        adapter = family.adapter(file(adapted(family.network, worn)))
+        wardrobe.keep(adapter)
+        asked["adapters"] = json_text.to_tensor([{"key": adapter.key, "strength": STRENGTHS[worn]}])
+    loop = engine(family, wardrobe=wardrobe)
     loop.admit(family.request(asked), asker)
     run_to_the_end(loop)
     assert asker.latents is not None
@@ -121,7 +133,7 @@ def by_us(bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tupl
 
 
 def by_diffusers(
-    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str
 ) -> np.ndarray:
     width, height, steps, guidance, scheduler, prompt, negative, _ = setting
     pipeline = diffusers.StableDiffusionInpaintPipeline(
@@ -134,6 +146,11 @@ def by_diffusers(
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
+    if worn == "lora":
+        pipeline.load_lora_weights(adapted(pipeline.unet, worn), adapter_name="worn")
+        pipeline.set_adapters("worn", STRENGTHS[worn])
+    elif worn == "weights":
+        pipeline.unet.load_state_dict(adapted(pipeline.unet, worn), strict=False)
     made = pipeline(
         prompt,
         image=picture,
@@ -149,15 +166,26 @@ def by_diffusers(
     return np.asarray(made.images[0]).astype(float)
 
 
+def adapted(network: torch.nn.Module, worn: str) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter: of every layer it can be for, or of attention alone."""
+    if worn == "lora":
+        return keyed(matrices(network, (), rank=3, seed=2), "diffusers")
+    return own_weights(network, seed=2)
+
+
+@pytest.mark.parametrize("worn", ["", "lora", "weights"], ids=["plain", "lora", "weights"])
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(str(part) for part in s[:5]))
-def test_filled_pictures_equal_those_of_diffusers(scheduled, setting):
+def test_filled_pictures_equal_those_of_diffusers(scheduled, setting, worn):
     seed = SETTINGS.index(setting)
     bundle = scheduled(json.dumps(setting[-1]))
     picture, hole = damaged(*setting[:2], seed)
-    ours = by_us(bundle, picture, hole, setting, seed)
-    theirs = by_diffusers(bundle, picture, hole, setting, seed)
+    ours = by_us(bundle, picture, hole, setting, seed, worn)
+    theirs = by_diffusers(bundle, picture, hole, setting, seed, worn)
     assert theirs.std() > 1, "a flat picture would prove nothing"
     assert np.abs(ours - theirs).max() <= 1
+    if worn:
+        plain = by_us(bundle, picture, hole, setting, seed, "")
+        assert np.abs(ours - plain).max() > 3, "an adapter that changes nothing would prove nothing"
 
 
 def test_settings_reach_every_scheduler_and_every_schedule():
