@@ -19,6 +19,7 @@ from intarsia.cli.voice import Voice, as_dict, option_of
 from intarsia.folder import Ask, Folder, Item, Listener, Pairs, Report
 from intarsia.folder.pairs import POLICIES, RELATIVE
 from intarsia.jobs import FINISHED, word_of
+from intarsia.region import POLARITIES
 from intarsia.v1.jobs_pb2 import Job
 
 # Options of a folder, and what they are without being given.
@@ -68,6 +69,8 @@ def named(options: argparse.Namespace) -> Folder | None:
             raise Usage(f"{_option(name)} is for one picture; leave it out with --pictures")
     if options.out is None:
         raise Usage("--out: say which folder the results go to, e.g. --out results")
+    if options.masks is not None and not any(name == "inside" for name, _ in options.said):
+        raise Usage(f"--masks needs --inside, which says what belongs to the region: {', '.join(POLARITIES)}")
     if options.pair is not None and options.masks is None:
         raise Usage("--pair belongs to --masks; add it, or leave this out")
     return Folder(
@@ -127,7 +130,7 @@ class Teller(Listener):
                 desc=item.name,
                 position=line,
                 leave=False,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
+                bar_format="{desc} {percentage:3.0f}%|{bar}|",
                 file=sys.stderr,
                 dynamic_ncols=True,
             )
@@ -139,7 +142,7 @@ class Teller(Listener):
         if item in self._items:
             bar, _ = self._items[item]
             bar.n = min(max(at.fraction, 0.0), 1.0)
-            bar.set_postfix_str(stage, refresh=False)
+            bar.set_description_str(f"{item.name}: {stage}", refresh=False)
             bar.refresh()
         elif self._shown and self._voice.machine:
             about = {"item": item.name, "job": job.name, "state": word_of(job.state), **as_dict(at)}

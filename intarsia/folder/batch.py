@@ -96,13 +96,17 @@ async def _together(work: Work, items: list[Item], at_once: int) -> None:
         for item in waiting:  # shared: whoever is free takes the next one
             await work.do(item)
 
+    if not items:
+        return
     hands = [asyncio.create_task(hand()) for _ in range(min(at_once, len(items)))]
     try:
-        await asyncio.gather(*hands)
+        done, _ = await asyncio.wait(hands, return_when=asyncio.FIRST_EXCEPTION)
+        for one in done:
+            one.result()
     except Hopeless as error:
         raise error.why from None
     finally:
-        for one in hands:
+        for one in hands:  # once each: a second cancel would come between a hand and the job it cancels
             one.cancel()
         await asyncio.gather(*hands, return_exceptions=True)
 

@@ -13,13 +13,11 @@ An ending here is what stands between an item's name and the dot: `""`, `_2`, `_
 from __future__ import annotations
 
 import os
-from typing import TypeAlias
 
 from intarsia.editing import Request
 from intarsia.folder.scan import ENDINGS
-from intarsia.v1.jobs_pb2 import EditRegionResult, FillRegionResult, View
-
-Result: TypeAlias = EditRegionResult | FillRegionResult
+from intarsia.jobs import Result
+from intarsia.v1.jobs_pb2 import View
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif"}
 

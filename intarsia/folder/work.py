@@ -31,11 +31,11 @@ from intarsia.folder.folder import Folder
 from intarsia.folder.ledger import CANCELLED, FAILED, SUCCEEDED, Ledger
 from intarsia.folder.listener import Listener
 from intarsia.folder.pairs import Item
-from intarsia.folder.products import Result, products, suffix
+from intarsia.folder.products import products, suffix
 from intarsia.folder.report import SKIPPED, explained, now
 from intarsia.folder.scan import within
 from intarsia.folder.template import copied, filled_in
-from intarsia.jobs import AsyncJob, result_of
+from intarsia.jobs import AsyncJob, Result, result_of
 from intarsia.v1.jobs_pb2 import Job
 
 T = TypeVar("T")

@@ -50,6 +50,7 @@ class Painter(Double):
         def made(job: Job) -> None:
             mask = self.stored.get(request.region.mask.artifact, b"everything")
             picture = source + b" in " + mask + b" " + request.instruction.encode()
+            job.progress.fraction = 1.0
             result = job.edit_region
             result.picture, result.mask = self.keep(picture), self.keep(b"mask of " + source)
             result.manifest.seed = request.sampling.seed or 99
