@@ -5,17 +5,20 @@ sam2's own predictor for stills needs torchvision; this is the same walk through
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from services.sam.picture import prepared
+from services.sam.mask import as_logits, drawn
+from services.sam.picture import Looks, prepared
 
-# How sam2's prompt encoder marks the corners of a box among points.
+# How sam2's prompt encoder marks the corners of a box among points, and a place with no point at all.
 _BOX_LABELS = (2.0, 3.0)
+_NO_POINT = (0.0, 0.0, -1.0)
+_AT_ONCE = 16  # prompts on one picture; each takes its own copy of the features
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,25 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`points` (count, 3) are x, y, label; `box` is left, top, right, bottom; in pixels of the picture."""
+    """What is meant. `points` (count, 3) are x, y, label; `box` is left, top, right, bottom; in pixels of
+    the picture. `mask`, uint8 (height, width) of 0 and 1, is an earlier answer to be corrected."""
 
     points: Tensor | None = None
     box: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def ambiguous(self) -> bool:
         """A single click may mean a thing, a part of it, or what it belongs to."""
-        return self.box is None and self.points is not None and len(self.points) == 1
+        alone = self.box is None and self.mask is None
+        return alone and self.points is not None and len(self.points) == 1
+
+    def rows(self) -> Tensor:
+        """Box corners and clicks together, corners first, as (count, 3): x, y, label."""
+        rows = [] if self.points is None else [self.points]
+        if self.box is not None:
+            rows.insert(0, torch.cat([self.box.view(2, 2), torch.tensor(_BOX_LABELS).view(2, 1)], dim=1))
+        return torch.cat(rows) if rows else torch.tensor([_NO_POINT])
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class Candidates:
 class Sam2:
     """A SAM 2 network for stills. On a GPU pictures are embedded in bfloat16, as sam2 itself advises."""
 
+    name = "sam2"
+
     def __init__(self, network: Any) -> None:
         self._network = network
         self.size: int = self._network.image_size
@@ -65,7 +80,7 @@ class Sam2:
         """What is there to know of a picture, uint8 (height, width, 3)."""
         device = self._network.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features = self._network.forward_image(prepared(picture.to(device), self.size))
+            features = self._network.forward_image(prepared(picture.to(device), Looks(self.size)))
         levels = [level.float() for level in features["backbone_fpn"][-self._network.num_feature_levels :]]
         coarse = levels[-1]
         if self._network.directly_add_no_mem_embed:
@@ -77,34 +92,41 @@ class Sam2:
     @torch.inference_mode()
     def segment(self, picture: Embedded, prompt: Prompt) -> Candidates:
         """Three candidates for an ambiguous prompt, else one."""
-        coordinates, labels = self._points(picture, prompt)
-        sparse, dense = self._network.sam_prompt_encoder(points=(coordinates, labels), boxes=None, masks=None)
+        logits, scores = self._decoded(picture, [prompt], several=prompt.ambiguous)
+        scores, order = scores[0].clamp(0, 1).sort(descending=True, stable=True)
+        return Candidates(drawn(logits[0, order], picture.height, picture.width), scores.cpu())
+
+    @torch.inference_mode()
+    def outlined(self, picture: Embedded, prompts: Sequence[Prompt]) -> Tensor:
+        """One answer to each prompt, as logits (prompts, height, width) of the network's own size.
+
+        All prompts have as many points and corners as each other.
+        """
+        lots = [prompts[first : first + _AT_ONCE] for first in range(0, len(prompts), _AT_ONCE)]
+        return torch.cat([self._decoded(picture, lot, several=False)[0][:, 0] for lot in lots])
+
+    def _decoded(
+        self, picture: Embedded, prompts: Sequence[Prompt], *, several: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (prompts, answers, h, w) and scores (prompts, answers)."""
+        points = torch.stack([prompt.rows() for prompt in prompts]).to(self._network.device)
+        square = points[..., :2] / points.new_tensor([picture.width, picture.height]) * self.size
+        encoder = self._network.sam_prompt_encoder
+        corrected = [
+            as_logits(each.mask, encoder.mask_input_size) for each in prompts if each.mask is not None
+        ]
+        sparse, dense = encoder(
+            points=(square, points[..., 2].int()),
+            boxes=None,
+            masks=torch.cat(corrected).to(points.device) if corrected else None,
+        )
         logits, scores, _, _ = self._network.sam_mask_decoder(
             image_embeddings=picture.coarse,
-            image_pe=self._network.sam_prompt_encoder.get_dense_pe(),
+            image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=prompt.ambiguous,
-            repeat_image=False,
+            multimask_output=several,
+            repeat_image=True,
             high_res_features=list(picture.details) or None,
         )
-        scores, order = scores[0].float().clamp(0, 1).sort(descending=True, stable=True)
-        masks = torch.stack([self._mask(logits[:, [rank]], picture) for rank in order.tolist()])
-        return Candidates(masks.cpu(), scores.cpu())
-
-    def _points(self, picture: Embedded, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Clicks and box corners together, corners first, in pixels of the square the network sees."""
-        rows = []
-        if prompt.box is not None:
-            rows.append(torch.cat([prompt.box.view(2, 2), torch.tensor(_BOX_LABELS).view(2, 1)], dim=1))
-        if prompt.points is not None:
-            rows.append(prompt.points)
-        points = torch.cat(rows).to(self._network.device)
-        square = points[:, :2] / points.new_tensor([picture.width, picture.height]) * self.size
-        return square[None], points[None, :, 2].int()
-
-    def _mask(self, logits: Tensor, picture: Embedded) -> Tensor:
-        """One candidate at the picture's own size: one at a time, as these are the largest tensors here."""
-        size = (picture.height, picture.width)
-        full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
-        return (full[0, 0] > 0).to(torch.uint8)
+        return logits.float(), scores.float()

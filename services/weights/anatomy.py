@@ -77,6 +77,18 @@ def _clip_text(config: Mapping[str, Any]) -> nn.Module:
     return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
 
 
+def _clip_seg(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    return CLIPSegForImageSegmentation(CLIPSegConfig.from_dict(dict(config)))
+
+
+def _sam3(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import Sam3Config, Sam3Model
+
+    return Sam3Model(Sam3Config.from_dict(dict(config)))
+
+
 def _sam2(config: Mapping[str, Any]) -> nn.Module:
     if not isinstance(config.get("model"), Mapping):
         raise BundleError("sam: config.yaml has no `model:`; sam2's own model configs show its shape")
@@ -110,5 +122,7 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "UNet2DConditionModel": _unet,
     "AutoencoderKL": _vae,
     "CLIPTextModel": _clip_text,
+    "CLIPSegForImageSegmentation": _clip_seg,
+    "Sam3Model": _sam3,
     "sam2": _sam2,
 }

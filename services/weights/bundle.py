@@ -4,6 +4,8 @@
            unet/ vae/ text_encoder/   config.json and safetensors, whole or in shards
            tokenizer/ scheduler/
     sam/   config.yaml (sam2's model config) and model.safetensors
+           text_head/   to find things by words: config.json, safetensors, tokenizer files and
+                        preprocessor_config.json
 
 Networks are built from their config and loaded strictly by name. Nothing is unpickled, nothing is fetched,
 and no class is built that `anatomy` does not know. Sizes are data: a bundle of any size loads the same way.
@@ -28,7 +30,8 @@ from services.weights.stored import entries, read, weight_files
 
 __all__ = ["Bundle", "BundleError", "bundles_in"]
 
-NETWORKS = ("unet", "vae", "text_encoder", "sam")
+NETWORKS = ("unet", "vae", "text_encoder", "text_head", "sam")
+PREPROCESSOR = "preprocessor_config.json"
 REMEDY = (
     "make random ones with `python -m weights.tiny FOLDER`, or published ones with `intarsia weights convert`"
 )
@@ -67,7 +70,7 @@ class Bundle:
         file = self._config_file(component)
         if not file.is_file():
             raise BundleError(f"bundle {self.name} has no {component}: {file} is missing; {REMEDY}")
-        return _yaml(file) if file.suffix == ".yaml" else _json(file)
+        return _yaml(file) if file.suffix == ".yaml" else read_json(file)
 
     def network(
         self, component: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
@@ -91,11 +94,11 @@ class Bundle:
         """What the weights hold against what the config wants; no weights are read."""
         return take(component, hollow(component, self.config(component)), entries(self._weights(component)))
 
-    def tokenizer(self) -> Any:
-        """The tokenizer of the text encoder."""
+    def tokenizer(self, component: str = "text_encoder") -> Any:
+        """The tokenizer of the text encoder, or of the text head."""
         from transformers import CLIPTokenizer
 
-        folder = self.folder / "tokenizer"
+        folder = self.folder / ("tokenizer" if component == "text_encoder" else component)
         if not folder.is_dir():
             raise BundleError(f"bundle {self.name} has no tokenizer: {folder} is missing; {REMEDY}")
         try:
@@ -105,12 +108,19 @@ class Bundle:
                 f"bundle {self.name}: no tokenizer can be read from {folder}: {problem}"
             ) from problem
 
+    def preprocessor(self) -> dict[str, Any]:
+        """How the text head wants to be shown pictures, as it was written; `size` and colours among it."""
+        file = self._home("text_head") / PREPROCESSOR
+        if not file.is_file():
+            raise BundleError(f"bundle {self.name}: how its text_head sees is not said; {file} is missing")
+        return read_json(file)
+
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's config as it was written; `_class_name` says which."""
         file = self.folder / "scheduler" / "scheduler_config.json"
         if not file.is_file():
             raise BundleError(f"bundle {self.name} has no scheduler: {file} is missing; {REMEDY}")
-        return _json(file)
+        return read_json(file)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -143,7 +153,12 @@ class Bundle:
         return self._home(component) / ("config.yaml" if component == "sam" else "config.json")
 
     def _files(self, component: str) -> list[Path]:
-        return [self._config_file(component), *self._weights(component)]
+        looks = self._home(component) / PREPROCESSOR
+        return [
+            self._config_file(component),
+            *([looks] if looks.is_file() else []),
+            *self._weights(component),
+        ]
 
     def _weights(self, component: str) -> list[Path]:
         files = weight_files(self._home(component))
@@ -156,7 +171,7 @@ class Bundle:
 
     def _notes(self, name: str) -> dict[str, Any]:
         file = self.folder / name
-        return _json(file) if file.is_file() else {}
+        return read_json(file) if file.is_file() else {}
 
 
 def bundles_in(folder: str | Path) -> dict[str, Bundle]:
@@ -173,7 +188,8 @@ def bundles_in(folder: str | Path) -> dict[str, Bundle]:
     return found
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as problem:

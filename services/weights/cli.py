@@ -57,9 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     ip2p.set_defaults(run=_convert_instruct_pix2pix)
     sam2 = kinds.add_parser("sam2", parents=[shared], help="of a SAM 2 .pt")
     sam2.set_defaults(run=_convert_sam2)
-    for kind in (ip2p, sam2):
+    sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, of a SAM 3 folder")
+    sam3.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if elsewhere")
+    sam3.set_defaults(run=_convert_sam3)
+    for kind in (ip2p, sam2, sam3):
         kind.add_argument("checkpoint", type=Path)
-        kind.add_argument("--to", type=Path, required=True, help="the bundle's folder; must not exist yet")
+        kind.add_argument("--to", type=Path, required=True, help="a new folder; for sam3: sam/text_head")
         kind.add_argument("--dtype", choices=DTYPES, help="how to store numbers; defaults to as they are")
         kind.add_argument(
             "--config", type=Path, help="configs of networks of another size than the published"
@@ -78,7 +81,7 @@ def _list(options: argparse.Namespace) -> int:
     for row in rows:
         print(f"{row['bundle']}  {row['size_bytes'] / 1e6:.1f} MB  {row['digest'][:12]}")
         for name, part in row["components"].items():
-            print(f"  {name:<13}{part['network']:<22}{part['parameters']:>13,} numbers")
+            print(f"  {name:<13}{part['network']:<28}{part['parameters']:>13,} numbers")
         for command in row["card"].get("recipe", ()):
             print(f"  made by      {command}")
         for figure in row["card"].get("figures", ()):
@@ -133,6 +136,19 @@ def _convert_sam2(options: argparse.Namespace) -> int:
     return _told(
         sam2.convert(options.checkpoint, options.to, dtype=_dtype(options), config=options.config), options
     )
+
+
+def _convert_sam3(options: argparse.Namespace) -> int:
+    from services.weights.convert import sam3
+
+    bundle = sam3.convert(
+        options.checkpoint,
+        options.to,
+        tokenizer=options.tokenizer,
+        dtype=_dtype(options),
+        config=options.config,
+    )
+    return _told(bundle, options)
 
 
 def _dtype(options: argparse.Namespace) -> Any:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from services.weights.anatomy import hollow
 from services.weights.bundle import Bundle, BundleError
 from services.weights.inventory import Inventory
 
@@ -49,7 +50,7 @@ class Report:
 
 
 def verify(folder: str | Path) -> Report:
-    """Compare every network of a bundle with its config, and try its tokenizer and scheduler."""
+    """Compare every network of a bundle with its config, and try its tokenizers and scheduler."""
     bundle = Bundle.open(folder)
     inventories: list[Inventory] = []
     problems: list[str] = []
@@ -65,17 +66,22 @@ def verify(folder: str | Path) -> Report:
         inventory = attempt(partial(bundle.inventory, component))
         if inventory is not None:
             inventories.append(inventory)
-    if "text_encoder" in bundle.components:
-        attempt(partial(_check_tokenizer, bundle))
+    for component in ("text_encoder", "text_head"):
+        if component in bundle.components:
+            attempt(partial(_check_tokenizer, bundle, component))
+    if "text_head" in bundle.components:
+        attempt(bundle.preprocessor)
     if "unet" in bundle.components:
         attempt(bundle.scheduler_config)
     return Report(bundle.name, tuple(inventories), tuple(problems))
 
 
-def _check_tokenizer(bundle: Bundle) -> None:
-    tokens, room = len(bundle.tokenizer()), bundle.config("text_encoder").get("vocab_size", 0)
+def _check_tokenizer(bundle: Bundle, component: str) -> None:
+    settings = hollow(component, bundle.config(component)).config
+    tokens = len(bundle.tokenizer(component))
+    room = getattr(getattr(settings, "text_config", settings), "vocab_size", 0)
     if tokens > room:
         raise BundleError(
-            f"bundle {bundle.name}: the tokenizer knows {tokens} tokens but the text encoder only {room}; "
+            f"bundle {bundle.name}: the tokenizer knows {tokens} tokens but the {component} only {room}; "
             "they are not of the same weights"
         )

@@ -167,7 +167,7 @@ def black() -> bytes:
     [
         (("--rectangle", "500,500,600,600"), 2, "INVALID_ARGUMENT", "INVALID_FIELD", "500"),
         (("--mask", "black.png", "--inside", "white"), 3, "NOT_FOUND", "EMPTY_REGION", "the mask picture"),
-        (("--words", "a yellow dress"), 1, "FAILED_PRECONDITION", "NOT_READY", "weights"),
+        (("--words", "a yellow dress", "--threshold", "1"), 3, "NOT_FOUND", "EMPTY_REGION", "yellow dress"),
     ],
 )
 def test_a_region_that_cannot_be_found_says_why(

@@ -119,6 +119,38 @@ def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
     assert np.array_equal(sent.as_numpy("masks"), named.as_numpy("masks"))
 
 
+def test_words_and_corrections_find_there_what_they_find_here(door: Door, weights):
+    import torch
+
+    from services.sam.service import Sam
+    from tests.services.asking import tensors
+
+    here = Sam(Bundle.open(weights / "sam"), torch.device("cpu"))
+    shown, mask = photo(90, 120, seed=4), np.zeros((90, 120), np.uint8)
+    mask[20:60, 30:80] = 1
+    beside = np.array([[100, 80, 0]], np.float32)
+    for asked in (
+        {"words": "a red circle"},
+        {"words": "a red circle", "threshold": np.zeros(1, np.float32)},
+        {"points": beside, "mask": mask},
+    ):
+        there = door.ask(
+            "sam", {"picture": shown, **{k: v if k != "words" else text(v) for k, v in asked.items()}}
+        )
+        arrays = {k: torch.from_numpy(v) if k != "words" else v for k, v in asked.items()}
+        wanted = here.answer(tensors(picture=torch.from_numpy(shown), **arrays))
+        assert ("best" in wanted) == ("words" in asked)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(there.as_numpy(name), value.numpy(), rtol=0, atol=1e-5)
+
+
+def test_words_that_find_nothing_get_an_answer_without_a_mask(door: Door):
+    sure = {"words": text("a red circle"), "threshold": np.ones(1, np.float32)}
+    answer = door.ask("sam", {"picture": photo(30, 40), **sure})
+    assert answer.as_numpy("masks").shape == (0, 30, 40) and answer.as_numpy("scores").shape == (0,)
+    assert 0 < answer.as_numpy("best").item() < 1
+
+
 @pytest.mark.parametrize(
     ("model", "tensors", "answer"),
     [
@@ -131,7 +163,7 @@ def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
             "INVALID_ARGUMENT INVALID_FIELD: picture must have",
         ),
         ("sam", {"picture": photo(8, 8)}, "INVALID_ARGUMENT INVALID_FIELD: points or a box"),
-        ("sam", {"picture": photo(8, 8), "words": text("a dress")}, "UNIMPLEMENTED NOT_READY: these weights"),
+        ("sam", {"picture": photo(8, 8), "words": text("")}, "INVALID_ARGUMENT INVALID_FIELD: words must"),
     ],
 )
 def test_a_refusal_has_a_status_a_reason_and_a_remedy(door: Door, model, tensors, answer):

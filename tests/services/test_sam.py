@@ -10,10 +10,11 @@ from PIL import Image
 from torch.nn import functional
 
 from services.sam.network import Prompt, Sam2
-from services.sam.picture import key_of, prepared
+from services.sam.picture import Looks, key_of, prepared
 from services.sam.service import Sam
 from services.weights.bundle import Bundle
 from tests.services.asking import refusal, tensors
+from tests.services.pictures import key, picture
 
 CPU = torch.device("cpu")
 CLICK = torch.tensor([[60.0, 40.0, 1.0]])
@@ -24,17 +25,6 @@ BOX = torch.tensor([20.0, 30.0, 90.0, 80.0])
 @pytest.fixture(scope="module")
 def service(sam_bundle: Bundle) -> Sam:
     return Sam(sam_bundle, CPU)
-
-
-def picture(height: int = 100, width: int = 150, seed: int = 0) -> torch.Tensor:
-    """Blobs of colour: smooth, so that it survives JPEG, and not flat."""
-    coarse = torch.rand(1, 3, 7, 9, generator=torch.Generator().manual_seed(seed))
-    smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
-    return (smooth[0].permute(1, 2, 0) * 255).to(torch.uint8)
-
-
-def key(shown: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(list(key_of(shown)), dtype=torch.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +75,7 @@ def test_every_candidate_is_the_one_of_the_sam2_librarys_own_heads(sam_bundle, s
         coordinates, labels = [*coordinates, points[:, :2]], [*labels, points[:, 2].int()]
     scaled = torch.cat(coordinates) / torch.tensor([size[1], size[0]]) * 128
     with torch.inference_mode():
-        features = network.forward_image(prepared(shown, 128))
+        features = network.forward_image(prepared(shown, Looks(128)))
         _, flat, _, sizes = network._prepare_backbone_features(features)
         flat[-1] = flat[-1] + network.no_mem_embed
         maps = [
@@ -109,7 +99,7 @@ def test_a_picture_is_scaled_as_pillow_would(service):
     """An independent implementation of antialiased scaling agrees to a grey level."""
     shown = picture(301, 217)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    ours = prepared(shown, 128)[0].permute(1, 2, 0) * deviation + mean
+    ours = prepared(shown, Looks(128))[0].permute(1, 2, 0) * deviation + mean
     theirs = Image.fromarray(shown.numpy()).resize((128, 128), Image.Resampling.BILINEAR)
     assert float((ours - torch.from_numpy(np.array(theirs)) / 255).abs().max()) < 1.01 / 255
 
@@ -221,8 +211,6 @@ def test_a_picture_of_any_shape_gets_a_mask_of_that_shape(service, size):
         ({"picture": picture(), "box": BOX.flip(0)}, "INVALID_FIELD", "left < right"),
         ({"picture": picture(seed=8), "box": BOX * 2}, "INVALID_FIELD", "within the picture"),
         ({"picture": picture(), "box": BOX, "threshold": torch.ones(1)}, "INVALID_FIELD", "goes with words"),
-        ({"picture": picture(), "words": "dress"}, "NOT_READY", "points or a box to find 'dress'"),
-        ({"picture": picture(), "words": torch.zeros(2)}, "INVALID_FIELD", "words must be UINT8"),
     ],
 )
 def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):
@@ -245,6 +233,6 @@ def test_the_facts_tell_of_the_weights_that_were_loaded_whatever_lies_there_now(
     assert service.facts()["weights"] == sam_bundle.digest
 
 
-def test_the_facts_say_which_weights_and_that_words_are_not_understood(service, sam_bundle):
+def test_the_facts_say_which_weights(service, sam_bundle):
     facts = service.facts()
-    assert (facts["weights"], facts["size"], facts["words"]) == (sam_bundle.digest, 128, False)
+    assert (facts["weights"], facts["size"]) == (sam_bundle.digest, 128)

@@ -50,6 +50,9 @@ def _sam(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     save_file(networks.sam(config), folder / "model.safetensors")
+    head = folder / "text_head"
+    networks.text_head(vocabulary.write(head)).save_pretrained(head)
+    _json(head / "preprocessor_config.json", networks.PREPROCESSOR)
 
 
 def _json(file: Path, content: dict) -> None:

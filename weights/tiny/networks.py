@@ -30,6 +30,14 @@ PIPELINE = {
     "requires_safety_checker": False,
 }
 TEXT_WIDTH = 32
+# How the text head sees: half a unit of colour either side of grey.
+PREPROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "size": {"height": 64, "width": 64},
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "resample": 2,
+}
 
 
 def unet(channels: int = 8) -> Any:
@@ -85,6 +93,54 @@ def text_encoder(words: int) -> Any:
             pad_token_id=words - 1,
         )
     )
+
+
+def text_head(words: int, *, size: int = 64) -> Any:
+    """CLIPSeg over a vocabulary of so many tokens, for pictures of `size` x `size`; maps are half as wide.
+
+    As they are first drawn such networks are certain of everything and hardly hear the words; here they
+    hear them and are of two minds.
+    """
+    from transformers import (
+        CLIPSegConfig,
+        CLIPSegForImageSegmentation,
+        CLIPSegTextConfig,
+        CLIPSegVisionConfig,
+    )
+
+    from weights.tiny.vocabulary import LENGTH
+
+    shared = {"intermediate_size": 64, "num_attention_heads": 2}
+    text = CLIPSegTextConfig(
+        vocab_size=words,
+        hidden_size=TEXT_WIDTH,
+        num_hidden_layers=2,
+        max_position_embeddings=LENGTH,
+        bos_token_id=words - 2,
+        eos_token_id=words - 1,
+        pad_token_id=words - 1,
+        **shared,
+    )
+    vision = CLIPSegVisionConfig(hidden_size=32, num_hidden_layers=3, image_size=size, patch_size=8, **shared)
+    network = CLIPSegForImageSegmentation(
+        CLIPSegConfig(
+            text_config=text.to_dict(),
+            vision_config=vision.to_dict(),
+            projection_dim=32,
+            extract_layers=[0, 1, 2],
+            reduce_dim=16,
+            decoder_num_attention_heads=2,
+            decoder_intermediate_size=32,
+            use_complex_transposed_convolution=True,
+        )
+    )
+    with torch.no_grad():
+        for part in network.decoder.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+        network.decoder.transposed_convolution[-1].weight.mul_(30)
+        network.clip.text_model.embeddings.token_embedding.weight.mul_(30)
+    return network
 
 
 def sam(config: dict[str, Any]) -> dict[str, Tensor]:

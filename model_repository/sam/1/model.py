@@ -1,4 +1,4 @@
-"""SAM 2 behind Triton: regions of a picture from clicks or a box."""
+"""SAM 2 behind Triton: regions of a picture from clicks, a box or words."""
 
 from services.runtime.batch_door import BatchDoor
 from services.runtime.place import bundle_named, device_of

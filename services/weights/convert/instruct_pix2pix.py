@@ -14,7 +14,7 @@ from services.weights.anatomy import hollow
 from services.weights.bundle import Bundle
 from services.weights.convert import ldm
 from services.weights.convert.checkpoint import tensors
-from services.weights.convert.writing import new_bundle, write_json, write_tensors
+from services.weights.convert.writing import copy_tokenizer, new_bundle, write_json, write_tensors
 from services.weights.fault import BundleError
 from services.weights.published import IP2P
 
@@ -26,7 +26,6 @@ FILES = {
     "text_encoder": "model.safetensors",
 }
 IDLE = "embeddings.position_ids"  # computed, not learned
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def convert(
@@ -49,7 +48,7 @@ def convert(
                 part / component / FILES[component],
                 {_published(component, name): _cast(value, dtype) for name, value in found.items()},
             )
-        _copy_tokenizer(tokenizer, part / "tokenizer")
+        copy_tokenizer(tokenizer, part / "tokenizer")
         write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())
         for name in ("model_index.json", "intarsia.json"):
             if (plan.folder / name).is_file():
@@ -120,13 +119,3 @@ def _flat(tensor: Tensor, wanted: Tensor) -> Tensor:
 
 def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
-
-
-def _copy_tokenizer(source: Path, target: Path) -> None:
-    for name in TOKENIZER_FILES[:2]:
-        if not (source / name).is_file():
-            raise BundleError(f"{source / name} is missing: --tokenizer names the folder of a CLIP tokenizer")
-    target.mkdir()
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)

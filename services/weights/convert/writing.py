@@ -16,23 +16,51 @@ from torch import Tensor
 from services.weights.fault import BundleError
 from services.weights.verify import verify
 
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+
 
 @contextmanager
 def new_bundle(folder: Path) -> Iterator[Path]:
     """A place to write a bundle in; it gets its name once it is whole and has been verified."""
+    with _verified(folder) as part:
+        yield part
+
+
+@contextmanager
+def new_component(folder: Path) -> Iterator[Path]:
+    """The same for one component, in a folder of the name it has in its bundle: `sam/text_head`."""
+    with _verified(folder, inside=folder.name) as part:
+        yield part
+
+
+@contextmanager
+def _verified(folder: Path, inside: str = "") -> Iterator[Path]:
+    """A bundle that holds nothing yet, or the place `inside` it that is to become the folder."""
     if folder.exists():
         raise BundleError(f"{folder} exists; remove it, or choose another place with --to")
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    bundle = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(bundle, ignore_errors=True)
+    part = bundle / inside
     part.mkdir(parents=True)
     try:
         yield part
-        report = verify(part)
+        report = verify(bundle)
         if not report.sound:
             raise BundleError(f"the conversion came out wrong: {report}")
         os.replace(part, folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(bundle, ignore_errors=True)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """The files of a CLIP tokenizer, of which two must be there."""
+    for name in TOKENIZER_FILES[:2]:
+        if not (source / name).is_file():
+            raise BundleError(f"{source / name} is missing: --tokenizer names the folder of a CLIP tokenizer")
+    target.mkdir(exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -187,7 +187,8 @@ def test_a_shelf_shows_its_bundles_by_name(shelf, ip2p, tmp_path):
         bundles_in(tmp_path)
     assert {name: bundle.components for name, bundle in bundles_in(shelf).items()} == {
         "ip2p": COMPONENTS,
-        "sam": ("sam",),
+        "sam": ("text_head", "sam"),
+        "sd2_inpaint": COMPONENTS,
     }
 
 
@@ -202,6 +203,26 @@ def test_a_digest_changes_with_weights_and_config_and_with_nothing_else(ip2p, tm
     with_config(bundle, "unet", sample_size=32)
     assert bundle.digest_of("unet") != ip2p.digest_of("unet")
     assert bundle.digest != ip2p.digest
+
+
+def test_a_digest_covers_the_text_head_and_how_it_sees(sam_bundle, tmp_path):
+    bundle = copied(sam_bundle, tmp_path)
+    assert bundle.digest == sam_bundle.digest
+    looks = bundle.folder / "text_head" / "preprocessor_config.json"
+    looks.write_text(looks.read_text().replace("0.5", "0.4"))
+    seen_otherwise = bundle.digest
+    with_tensors(bundle, "text_head", lambda tensors: {name: value + 1 for name, value in tensors.items()})
+    assert len({sam_bundle.digest, seen_otherwise, bundle.digest}) == 3
+    assert bundle.digest_of("sam") == sam_bundle.digest_of("sam")
+
+
+def test_a_text_head_brings_its_own_tokenizer_and_eyes(sam_bundle, tmp_path):
+    bundle = copied(sam_bundle, tmp_path)
+    assert bundle.tokenizer("text_head")("red dress").input_ids
+    assert bundle.preprocessor()["size"] == {"height": 64, "width": 64}
+    (bundle.folder / "text_head" / "preprocessor_config.json").unlink()
+    with pytest.raises(BundleError, match=r"preprocessor_config\.json is missing"):
+        bundle.preprocessor()
 
 
 def test_tokenizer_scheduler_and_defaults_come_from_the_bundle(ip2p):

@@ -36,6 +36,14 @@ def test_sam_2_has_its_published_sizes(name, millions):
     assert network.sam_mask_decoder.dynamic_multimask_via_stability
 
 
+def test_sam_3_has_its_published_size():
+    """Of the part that finds things; what follows them through clips is not in a text head."""
+    network = hollow("text_head", {"architectures": ["Sam3Model"]})
+    assert sum(parameter.numel() for parameter in network.parameters()) == 840_376_374
+    assert network.config.image_size == 1008
+    assert network.config.text_config.max_position_embeddings == 32
+
+
 def test_the_older_sam_2_is_known_too():
     assert {name for name in SAM2 if name.startswith("sam2_")} == {f"sam2_hiera_{size}" for size in "tsl"} | {
         "sam2_hiera_b+"

@@ -45,6 +45,35 @@ def test_every_fault_is_named(ip2p, tmp_path):
     assert any("tokenizer" in problem for problem in report.problems)
 
 
+def test_a_text_head_is_looked_at_as_a_whole(sam_bundle, tmp_path):
+    bundle = copied(sam_bundle, tmp_path)
+    head = bundle.folder / "text_head"
+    with_tensors(bundle, "text_head", lambda tensors: {**tensors, "extra": torch.ones(1)})
+    (head / "preprocessor_config.json").unlink()
+    report = verify(bundle.folder)
+    assert not report.sound
+    assert {item.component: item.unexpected for item in report.inventories} == {
+        "text_head": ("extra",),
+        "sam": (),
+    }
+    assert len(report.problems) == 1 and "preprocessor_config.json is missing" in report.problems[0]
+    (head / "vocab.json").unlink()
+    assert any("no tokenizer can be read" in problem for problem in verify(bundle.folder).problems)
+
+
+def test_a_tokenizer_with_more_words_than_its_network_is_a_fault(sam_bundle, ip2p, tmp_path):
+    for bundle, name in ((sam_bundle, "text_head"), (ip2p, "text_encoder")):
+        other = copied(bundle, tmp_path)
+        config = other.config(name)
+        smaller = (
+            {"vocab_size": 50}
+            if name == "text_encoder"
+            else {"text_config": {**config["text_config"], "vocab_size": 50}}
+        )
+        with_config(other, name, **smaller)
+        assert any(f"but the {name} only 50" in problem for problem in verify(other.folder).problems)
+
+
 def test_a_component_that_cannot_be_looked_at_does_not_hide_the_others(ip2p, tmp_path):
     bundle = copied(ip2p, tmp_path)
     (bundle.folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"broken")
