@@ -111,7 +111,7 @@ class AsyncClient:
         plan = PlanRegionRequest()
         edits = isinstance(request, EditRegionRequest)
         asked = plan.edit_region if edits else plan.fill_region
-        asked.CopyFrom(request)  # type: ignore[arg-type]
+        asked.CopyFrom(request)
         asked.picture = await self._name_of(picture)
         return await self._calls.ask(self._calls.editing.PlanRegion, plan)
 

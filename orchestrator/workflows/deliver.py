@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,7 @@ SHARED_VIEWS, OWN_VIEWS = ("overlay", "blank"), ("side_by_side", "layer")
 class Collage:
     """A comparison: a row for every candidate. Spaces are pixels; captions are none, or three."""
 
-    spacing: Spacing = Spacing()
+    spacing: Spacing = field(default_factory=Spacing)
     captions: tuple[str, ...] = ()
 
 
