@@ -51,16 +51,19 @@ def _parser() -> argparse.ArgumentParser:
     make = commands.add_parser("convert", help="make a bundle of a published checkpoint, offline")
     kinds = make.add_subparsers(required=True, metavar="KIND")
     ip2p = kinds.add_parser("instruct-pix2pix", parents=[shared], help="of an InstructPix2Pix .ckpt")
-    ip2p.add_argument(
-        "--tokenizer", type=Path, required=True, help="folder with vocab.json and merges.txt of CLIP"
-    )
     ip2p.set_defaults(run=_convert_instruct_pix2pix)
+    fill = kinds.add_parser("sd2-inpaint", parents=[shared], help="of a Stable Diffusion 2 inpainting .ckpt")
+    fill.set_defaults(run=_convert_sd2_inpaint)
+    for kind in (ip2p, fill):
+        kind.add_argument(
+            "--tokenizer", type=Path, required=True, help="folder with vocab.json and merges.txt of CLIP"
+        )
     sam2 = kinds.add_parser("sam2", parents=[shared], help="of a SAM 2 .pt")
     sam2.set_defaults(run=_convert_sam2)
     sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, of a SAM 3 folder")
     sam3.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if elsewhere")
     sam3.set_defaults(run=_convert_sam3)
-    for kind in (ip2p, sam2, sam3):
+    for kind in (ip2p, fill, sam2, sam3):
         kind.add_argument("checkpoint", type=Path)
         kind.add_argument("--to", type=Path, required=True, help="a new folder; for sam3: sam/text_head")
         kind.add_argument("--dtype", choices=DTYPES, help="how to store numbers; defaults to as they are")
@@ -125,6 +128,17 @@ def _convert_instruct_pix2pix(options: argparse.Namespace) -> int:
 
     config = options.config or IP2P
     bundle = instruct_pix2pix.convert(
+        options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
+    )
+    return _told(bundle, options)
+
+
+def _convert_sd2_inpaint(options: argparse.Namespace) -> int:
+    from services.weights.convert import sd2_inpaint
+    from services.weights.published import SD2_INPAINT
+
+    config = options.config or SD2_INPAINT
+    bundle = sd2_inpaint.convert(
         options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
     )
     return _told(bundle, options)

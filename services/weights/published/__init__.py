@@ -1,6 +1,7 @@
 """Configurations of published weights: what a checkpoint file itself does not tell.
 
-`ip2p` is a bundle without weights and tokenizer. SAM 2 brings its own model configs in its package.
+`ip2p` and `sd2_inpaint` are bundles without weights and tokenizers; how a tokenizer is set up is said where
+other weights share its vocabulary and set it up otherwise. SAM 2 brings its own model configs in its package.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from services.weights.fault import BundleError
 
 IP2P = Path(__file__).parent / "ip2p"
+SD2_INPAINT = Path(__file__).parent / "sd2_inpaint"
 SAM2 = tuple(f"sam2.1_hiera_{size}" for size in ("t", "s", "b+", "l")) + tuple(
     f"sam2_hiera_{size}" for size in ("t", "s", "b+", "l")
 )

@@ -1,4 +1,4 @@
-"""Small random checkpoints in the layout that InstructPix2Pix was published in.
+"""Small random checkpoints in the layout that InstructPix2Pix and its kin were published in.
 
 The original code numbers the parts of a UNet as it makes them; so does this, from its side, and tells for
 every part where it went in diffusers. Written apart from the conversion it serves to test.
@@ -29,8 +29,8 @@ RESNET = [
 ]
 
 
-def small_configs(folder: Path) -> Path:
-    """The published configs with everything made narrow: as many blocks, and of the same kinds."""
+def small_configs(folder: Path, of: Path = IP2P) -> Path:
+    """Published configs with everything made narrow: as many blocks, and of the same kinds."""
     narrow = {
         "unet": {
             "block_out_channels": [8, 16, 16, 16],
@@ -48,7 +48,7 @@ def small_configs(folder: Path) -> Path:
             "vocab_size": vocabulary.write(folder.parent / "tokenizer"),
         },
     }
-    published = Bundle.open(IP2P)
+    published = Bundle.open(of)
     for component, values in narrow.items():
         (folder / component).mkdir(parents=True)
         (folder / component / "config.json").write_text(json.dumps({**published.config(component), **values}))

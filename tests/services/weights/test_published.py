@@ -4,7 +4,7 @@ import pytest
 
 from services.weights.anatomy import hollow
 from services.weights.bundle import Bundle, BundleError
-from services.weights.published import IP2P, SAM2, sam2_config
+from services.weights.published import IP2P, SAM2, SD2_INPAINT, sam2_config
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,16 @@ def test_the_networks_of_instruct_pix2pix_have_their_published_sizes(component, 
     network = hollow(component, Bundle.open(IP2P).config(component))
     assert sum(parameter.numel() for parameter in network.parameters()) == count
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("component", "count"),
+    # The UNet of Stable Diffusion 2 has 865,910,724; five more channels in are 5 * 320 * 9 more.
+    [("unet", 865_910_724 + 5 * 320 * 9), ("vae", 83_653_863), ("text_encoder", 340_387_840)],
+)
+def test_the_networks_of_stable_diffusion_2_inpainting_have_their_published_sizes(component, count):
+    network = hollow(component, Bundle.open(SD2_INPAINT).config(component))
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
 @pytest.mark.parametrize(
