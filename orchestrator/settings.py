@@ -32,7 +32,8 @@ class Settings:
     artifacts: Path
     # INTARSIA_PICTURE_MEGAPIXELS: pictures of more million pixels are refused before they are decoded.
     picture_megapixels: float
-    # INTARSIA_PICTURE_MEMORY_MEGABYTES: pictures worked on lately are kept decoded, up to this size together.
+    # INTARSIA_PICTURE_MEMORY_MEGABYTES: pictures worked on lately are kept, decoded and packed, up to this
+    # size together.
     picture_memory: float
     # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused.
     jobs_running: int
@@ -73,7 +74,7 @@ class Settings:
             triton=_addresses(environment, read),
             artifacts=read("ARTIFACTS", "artifacts", Path),
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
-            picture_memory=read("PICTURE_MEMORY_MEGABYTES", "256", _positive),
+            picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
             jobs_running=read("JOBS_RUNNING", "8", _count),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
             jobs_kept=read("JOBS_KEPT", "1000", _count),

@@ -164,6 +164,11 @@ def bounding_box(mask: np.ndarray) -> PixelBox:
     return box
 
 
+def area(mask: np.ndarray) -> int:
+    """How many pixels are above 0."""
+    return cv2.countNonZero(mask)
+
+
 def extent(mask: np.ndarray) -> PixelBox | None:
     """The smallest box around every pixel above 0, if there is one."""
     rows = np.flatnonzero(mask.max(axis=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from intarsia.canvas.box import PixelBox
 from intarsia.errors import InvalidRequest
 from orchestrator.artifacts.parameters import commented, described, text_chunk
 from orchestrator.artifacts.picture import Picture, eight_bits
-from orchestrator.artifacts.png import chunk, write_png
+from orchestrator.artifacts.png import PngWriter, Strip, chunk, packed, strips_of
+from orchestrator.artifacts.strips import each
 from orchestrator.artifacts.tiff import write_tiff
 
 FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
@@ -32,6 +34,22 @@ class Encoded:
     data: bytes
     media_type: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """How a picture came from another: nothing differs outside of `window`.
+
+    `strips` are those of the other that were packed before, by their first row. They are not packed again,
+    and others that are met are added.
+    """
+
+    window: PixelBox
+    strips: MutableMapping[int, Strip]
+
+    def touches(self, rows: slice) -> bool:
+        """Whether a strip of rows is another than before. It is told by differences to the row above it."""
+        return self.window.top < rows.stop and self.window.bottom >= rows.start
 
 
 def target_format(picture: Picture, format: str | None) -> str:
@@ -60,10 +78,11 @@ def encode(
     format: str | None = None,
     quality: int = 95,
     parameters: Mapping[str, Any] | None = None,
+    change: Change | None = None,
 ) -> Encoded:
     """Writes a picture with its profile, its EXIF, and the parameters it was made with.
 
-    `quality`, 1 to 100, matters for JPEG alone.
+    `quality`, 1 to 100, matters for JPEG alone. What is known of a `change` spares work and alters no byte.
     """
     chosen = target_format(picture, format)
     notes = []
@@ -72,7 +91,7 @@ def encode(
     if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
         notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
     if chosen == "PNG":
-        return Encoded(_png(picture, parameters), "image/png", tuple(notes))
+        return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
 
     exif, most = picture.exif, _EXIF_IN_JPEG if chosen == "JPEG" else None
     if exif is not None and most is not None and len(exif) > most:
@@ -100,13 +119,30 @@ def profile_chunk(icc: bytes | None) -> list[bytes]:
     return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
 
 
-def _png(picture: Picture, parameters: Mapping[str, Any] | None) -> bytes:
+def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change | None) -> bytes:
     extra = profile_chunk(picture.icc)
     if picture.exif is not None:
         extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
     if parameters is not None:
         extra.append(text_chunk(parameters))
-    return write_png(_with_alpha(picture.pixels, picture.alpha), *extra)
+    channels, dtype = 3 if picture.alpha is None else 4, picture.pixels.dtype
+    writer = PngWriter(picture.width, picture.height, channels, dtype.type)
+    strips = strips_of(picture.height, picture.width * channels * dtype.itemsize)
+    pieces = map(writer.add, each(strips, lambda rows: _strip(picture, rows, change)))
+    return b"".join((writer.begin(*extra), *pieces, writer.end()))
+
+
+def _strip(picture: Picture, rows: slice, change: Change | None) -> Strip:
+    known = None if change is None or change.touches(rows) else change.strips
+    if known is not None and rows.start in known:
+        return known[rows.start]
+    with_above = slice(max(rows.start - 1, 0), rows.stop)
+    alpha = None if picture.alpha is None else picture.alpha[with_above]
+    levels = _with_alpha(picture.pixels[with_above], alpha)
+    strip = packed(levels[1:], levels[0]) if rows.start else packed(levels, None)
+    if known is not None:
+        known[rows.start] = strip
+    return strip
 
 
 def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:

@@ -1,14 +1,16 @@
-"""Opened pictures: those read lately, so that what is worked on again and again is decoded once."""
+"""Opened pictures: those worked on lately, so that reading and writing them again costs little."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from weakref import WeakKeyDictionary
 
 from orchestrator.artifacts.picture import Picture
+from orchestrator.artifacts.png import Strip
 
 
 class Opened:
-    """Pictures by their artifact's name, within a budget of bytes.
+    """Decoded pictures by their artifact's name, and their packed strips, within a budget of bytes.
 
     Forgets the one asked for longest ago when another needs its room. What alone exceeds the budget is not
     kept. Nothing ever changes under an artifact's name, so what is kept stays true.
@@ -17,6 +19,7 @@ class Opened:
     def __init__(self, budget_bytes: int) -> None:
         self._budget, self._bytes = budget_bytes, 0
         self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._strips: WeakKeyDictionary[Picture, dict[int, Strip]] = WeakKeyDictionary()
 
     def get(self, name: str) -> Picture | None:
         """The picture, which now counts as the one asked for last."""
@@ -35,6 +38,11 @@ class Opened:
             _, oldest = self._pictures.popitem(last=False)
             self._bytes -= _bytes(oldest)
 
+    def strips(self, picture: Picture) -> dict[int, Strip]:
+        """The strips of a picture that have been packed, by their first row; they go with the picture."""
+        return self._strips.setdefault(picture, {})
+
 
 def _bytes(picture: Picture) -> int:
-    return picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes)
+    """Packed, a picture takes hardly more room than its levels, and mostly much less."""
+    return 2 * (picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes))

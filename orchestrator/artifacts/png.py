@@ -1,7 +1,7 @@
-"""Writing PNG: grey, RGB or RGBA of 8 or 16 bits, band by band, on all cores.
+"""Writing PNG: grey, RGB or RGBA of 8 or 16 bits, on all cores.
 
 The rows are packed in strips. Each ends at a whole byte and looks back at nothing before it, so strips that
-were packed apart make one stream when they are laid end to end.
+were packed apart, or at another time, make one stream when they are laid end to end.
 """
 
 from __future__ import annotations
@@ -25,52 +25,53 @@ _STREAM_OPENS, _STREAM_CLOSES = b"\x78\x01", b"\x03\x00"  # a zlib header; an em
 _ADLER_PRIME = 65521
 
 
-class PngWriter:
-    """A PNG that is written as its rows come, and never there as a whole.
+@dataclass(frozen=True)
+class Strip:
+    """A packed strip as a chunk of the file, and what its filtered bytes add to the stream's checksum."""
 
-    Every method answers the next bytes of the file: `begin`, then `write` for all bands from the top down,
+    chunk: bytes
+    adler: int
+    length: int
+
+
+class PngWriter:
+    """A PNG that is written strip by strip, and need never be there as a whole.
+
+    Every method answers the next bytes of the file: `begin`, then `write` for all rows from the top down,
     then `end`.
     """
 
     def __init__(self, width: int, height: int, channels: int, dtype: type[np.unsignedinteger]) -> None:
         self._width, self._height, self._channels = width, height, channels
-        self._dtype = np.dtype(dtype)
-        self._pixel = channels * self._dtype.itemsize
-        self._above = np.zeros((1, width * self._pixel), np.uint8)
+        self._bits = 8 * np.dtype(dtype).itemsize
+        self._above: np.ndarray | None = None
         self._adler = 1
 
     def begin(self, *extra: bytes) -> bytes:
         """The header, with further chunks after it."""
-        kind = (8 * self._dtype.itemsize, _COLOURS[self._channels], 0, 0, 0)
+        kind = (self._bits, _COLOURS[self._channels], 0, 0, 0)
         header = chunk(b"IHDR", struct.pack(">II5B", self._width, self._height, *kind))
         return b"".join((SIGNATURE, header, *extra, chunk(b"IDAT", _STREAM_OPENS)))
 
     def write(self, band: np.ndarray) -> Iterator[bytes]:
         """The next rows, (any height, width, channels) or (any height, width) for grey, piece by piece."""
-        for strip in each(self._strips(band), self._packed):
-            self._adler = _continued(self._adler, strip.adler, strip.length)
-            yield strip.chunk
+        for strip in each(self._strips(band), lambda strip: packed(*strip)):
+            yield self.add(strip)
+
+    def add(self, strip: Strip) -> bytes:
+        """The next rows, packed already."""
+        self._adler = _continued(self._adler, strip.adler, strip.length)
+        return strip.chunk
 
     def end(self) -> bytes:
         """What comes after the last row."""
         return chunk(b"IDAT", _STREAM_CLOSES + struct.pack(">I", self._adler)) + chunk(b"IEND", b"")
 
-    def _strips(self, band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Bytes of rows, strip by strip, with those of the row above each."""
-        height = strip_height(self._above.size)
-        for top in range(0, len(band), height):
-            levels = np.ascontiguousarray(band[top : top + height])
-            if self._dtype.itemsize > 1:
-                levels = levels.astype(">u2")
-            rows = levels.view(np.uint8).reshape(len(levels), -1)
-            yield self._above, rows
-            self._above = rows[-1:].copy()
-
-    def _packed(self, strip: tuple[np.ndarray, np.ndarray]) -> _Strip:
-        filtered = _filtered(*strip, self._pixel)
-        packer = isal_zlib.compressobj(EFFORT, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
-        packed = packer.compress(filtered) + packer.flush(isal_zlib.Z_FULL_FLUSH)
-        return _Strip(chunk(b"IDAT", packed), isal_zlib.adler32(filtered), filtered.size)
+    def _strips(self, band: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Rows strip by strip, each with the row above."""
+        for rows in strips_of(len(band), band[:1].nbytes):
+            yield band[rows], self._above
+            self._above = band[rows.stop - 1].copy()
 
 
 def write_png(sheet: np.ndarray, *extra: bytes) -> bytes:
@@ -80,22 +81,34 @@ def write_png(sheet: np.ndarray, *extra: bytes) -> bytes:
     return b"".join((writer.begin(*extra), *writer.write(sheet), writer.end()))
 
 
+def strips_of(height: int, row_bytes: int) -> list[slice]:
+    """The rows of each strip of so many rows of so many bytes."""
+    step = strip_height(row_bytes)
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+
+def packed(levels: np.ndarray, above: np.ndarray | None) -> Strip:
+    """A strip of rows, (height, width, ...), below the row `above`, or None for the topmost."""
+    pixel = levels.itemsize * (levels.shape[2] if levels.ndim == 3 else 1)
+    rows = _bytes(levels).reshape(len(levels), -1)
+    filtered = _filtered(rows, np.zeros_like(rows[0]) if above is None else _bytes(above).ravel(), pixel)
+    packer = isal_zlib.compressobj(EFFORT, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
+    data = packer.compress(filtered) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+    return Strip(chunk(b"IDAT", data), isal_zlib.adler32(filtered), filtered.size)
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk of a PNG file."""
     checksum = zlib.crc32(body, zlib.crc32(kind))
     return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)))
 
 
-@dataclass(frozen=True)
-class _Strip:
-    """A packed strip, and what its filtered bytes add to the stream's checksum."""
-
-    chunk: bytes
-    adler: int
-    length: int
+def _bytes(levels: np.ndarray) -> np.ndarray:
+    """Levels as the file has them: the upper byte first."""
+    return np.ascontiguousarray(levels, levels.dtype.newbyteorder(">")).view(np.uint8)
 
 
-def _filtered(above: np.ndarray, rows: np.ndarray, pixel: int) -> np.ndarray:
+def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
     """Rows as differences to the pixel to the left or above, whichever leaves less to be packed."""
     left = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
     left[:, 0] = _LEFT
@@ -103,7 +116,7 @@ def _filtered(above: np.ndarray, rows: np.ndarray, pixel: int) -> np.ndarray:
     np.subtract(rows[:, pixel:], rows[:, :-pixel], out=left[:, 1 + pixel :])
     upper = np.empty_like(left)
     upper[:, 0] = _ABOVE
-    np.subtract(rows[:1], above, out=upper[:1, 1:])
+    np.subtract(rows[0], above, out=upper[0, 1:])
     np.subtract(rows[1:], rows[:-1], out=upper[1:, 1:])
     return min(left, upper, key=_restlessness)
 

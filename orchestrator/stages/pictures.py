@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from intarsia.canvas.box import PixelBox
 from intarsia.canvas.collage import Row, Spacing
 from intarsia.canvas.region import MaskPicture
 from intarsia.canvas.view import blank, layer, overlay, side_by_side
 from orchestrator.artifacts.collage import CollageWriter
-from orchestrator.artifacts.encode import Encoded, encode, profile_chunk, target_format
+from orchestrator.artifacts.encode import Change, Encoded, encode, profile_chunk, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
 from orchestrator.artifacts.opened import Opened
 from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
@@ -68,13 +69,16 @@ class Pictures:
         format: str | None,
         quality: int,
         parameters: Mapping[str, Any] | None = None,
+        window: PixelBox | None = None,
     ) -> tuple[Artifact, tuple[str, ...]]:
         """Stores new pixels with all else that the picture has, and the parameters they were made with.
 
-        Tells what reading and writing changed.
+        Tells what reading and writing changed. Where they differ from the picture's nowhere but in a
+        `window`, saying so spares packing the rest of the picture again.
         """
         changed = replace(picture, pixels=pixels)
-        encoded = await asyncio.to_thread(encode, changed, format, quality, parameters)
+        change = None if window is None else Change(window, self.opened.strips(picture))
+        encoded = await asyncio.to_thread(encode, changed, format, quality, parameters, change)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 
     async def keep_mask(self, mask: np.ndarray) -> Artifact:

@@ -78,6 +78,7 @@ async def deliver(
                     output.format,
                     output.quality,
                     parameters=_parameters(patches, noise, made_with, weights),
+                    window=patches.window,
                 )
                 views = await _own_views(patches, pixels, output, at)
         return Candidate(kept.name, noise.seed, views), used, notes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intarsia.canvas.box import PixelBox
-from intarsia.canvas.mask import bounding_box
+from intarsia.canvas.mask import area, bounding_box
 from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
 from orchestrator.workflows.selection import Place, select
@@ -58,9 +58,9 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
 
 async def keep(mask: np.ndarray, score: float, at: Stages) -> Instance:
     """Store a mask, and tell what it covers."""
-    kept, box, area = await together(
+    kept, box, pixels = await together(
         at.pictures.keep_mask(mask),
         asyncio.to_thread(bounding_box, mask),
-        asyncio.to_thread(np.count_nonzero, mask),
+        asyncio.to_thread(area, mask),
     )
-    return Instance(kept.name, score, box, int(area))
+    return Instance(kept.name, score, box, pixels)

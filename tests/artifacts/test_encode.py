@@ -7,12 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from intarsia.canvas.box import PixelBox
 from intarsia.canvas.crop import crop_around
 from intarsia.canvas.feather import feather
 from intarsia.canvas.inlay import inlay
 from intarsia.errors import InvalidRequest
-from orchestrator.artifacts.encode import encode, target_format
+from orchestrator.artifacts import encode as encode_module
+from orchestrator.artifacts import strips as strips_module
+from orchestrator.artifacts.encode import Change, encode, target_format
 from orchestrator.artifacts.picture import Picture, decode
+from orchestrator.artifacts.png import packed
 from tests.artifacts.files import SRGB, noise, saved, smooth
 
 
@@ -47,6 +51,46 @@ def test_outside_the_region_an_edited_file_equals_its_source(kind, height, width
     assert (result.alpha is not None) == alpha
     assert not alpha or np.array_equal(result.alpha, source.alpha)
     assert result.bits == source.bits and result.pixels.dtype == dtype
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 60), st.integers(1, 30), st.sampled_from([np.uint8, np.uint16]), st.booleans(), st.data()
+)
+def test_what_is_known_of_a_change_alters_no_byte(height, width, dtype, alpha, data):
+    source, strips = picture_of(height, width, dtype, alpha), {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(strips_module, "_STRIP_BYTES", 500)
+        for turn in range(3):
+            top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+            bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
+            window = PixelBox(left, top, right, bottom)
+            pixels = source.pixels.copy()
+            pixels[window.window] = noise(window.height, window.width, 3, dtype=dtype, seed=turn)
+            edited = replace(source, pixels=pixels)
+            assert encode(edited, change=Change(window, strips)).data == encode(edited).data
+
+
+def test_a_change_packs_only_what_it_touches(monkeypatch):
+    monkeypatch.setattr(strips_module, "_STRIP_BYTES", 10 * 41 * 3)
+    source, strips, rows = picture_of(100, 41, alpha=False), {}, []
+
+    def watched(levels, above):
+        rows.append(len(levels))
+        return packed(levels, above)
+
+    monkeypatch.setattr(encode_module, "packed", watched)
+    for _ in range(2):
+        rows.clear()
+        encode(source, change=Change(PixelBox(5, 33, 9, 38), strips))
+    assert rows == [10]
+    rows.clear()
+    encode(source, change=Change(PixelBox(5, 49, 9, 50), strips))
+    assert rows == [
+        10,
+        10,
+        10,
+    ]  # the strip, the one below that looks up to it, and the one met for the first time
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "JPEG"])

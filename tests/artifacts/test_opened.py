@@ -1,10 +1,16 @@
+import weakref
+
 import numpy as np
 import pytest
 
 from orchestrator.artifacts.encode import encode
 from orchestrator.artifacts.opened import Opened
 from orchestrator.artifacts.picture import Picture, decode
+from orchestrator.artifacts.png import Strip
 from tests.artifacts.files import noise
+
+# For a picture of 10 x 10: its levels, and as much for its strips.
+ROOM = 2 * 300
 
 
 def picture(side: int, alpha: bool = False) -> Picture:
@@ -13,7 +19,7 @@ def picture(side: int, alpha: bool = False) -> Picture:
 
 
 def test_what_was_asked_for_longest_ago_is_forgotten_first():
-    opened = Opened(3 * 300)
+    opened = Opened(3 * ROOM)
     pictures = {name: picture(10) for name in "abcd"}
     for name in "abc":
         opened.keep(name, pictures[name])
@@ -24,19 +30,32 @@ def test_what_was_asked_for_longest_ago_is_forgotten_first():
 
 
 def test_alpha_counts_and_what_is_too_large_is_not_kept():
-    opened = Opened(399)
+    opened = Opened(ROOM + 1)
     opened.keep("opaque", picture(10))
     opened.keep("clear", picture(10, alpha=True))
     assert opened.get("opaque") is not None and opened.get("clear") is None
 
 
 def test_one_large_picture_makes_room_for_itself():
-    opened = Opened(1300)
+    opened = Opened(4 * ROOM + ROOM // 3)
     for n in range(4):
         opened.keep(str(n), picture(10))
     opened.keep("large", picture(20))
     assert opened.get("large") is not None
     assert sum(opened.get(str(n)) is not None for n in range(4)) == 0
+
+
+def test_strips_go_with_their_picture():
+    opened = Opened(ROOM)
+    first, second = picture(10), picture(10)
+    opened.keep("first", first)
+    strip = Strip(b"", 1, 0)
+    opened.strips(first)[0] = strip
+    assert opened.strips(first) == {0: strip} and opened.strips(second) == {}
+    opened.keep("second", second)
+    gone = weakref.ref(first)
+    del first
+    assert gone() is None
 
 
 def test_a_picture_that_is_shared_cannot_be_written_to():

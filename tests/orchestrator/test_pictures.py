@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from intarsia.canvas.box import PixelBox
 from intarsia.canvas.collage import Row, Spacing
 from intarsia.errors import InternalError, NotFound
 from orchestrator.artifacts.disk import DiskStore
@@ -26,7 +27,7 @@ from tests.artifacts.files import SRGB, noise, saved, saved16
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Pictures:
-    return Pictures(DiskStore(tmp_path), Limits(), Opened(1_000_000))
+    return Pictures(DiskStore(tmp_path), Limits(), Opened(10_000_000))
 
 
 async def put(pictures: Pictures, data: bytes) -> str:
@@ -54,6 +55,17 @@ async def test_a_result_tells_its_parameters(pictures: Pictures) -> None:
     source = await pictures.load(await put(pictures, saved(noise(20, 30, 3), "PNG")))
     kept, _ = await pictures.keep(source, source.pixels, None, 95, parameters={"seed": 7})
     assert parameters_of(await pictures.store.load(kept.name)) == {"seed": 7}
+
+
+async def test_a_window_spares_work_and_alters_nothing(pictures: Pictures) -> None:
+    source = await pictures.load(await put(pictures, saved(noise(900, 700, 3), "PNG")))
+    pixels = source.pixels.copy()
+    pixels[100:120, 30:40] = 0
+    for _ in range(2):
+        kept, _ = await pictures.keep(source, pixels, None, 95, window=PixelBox(30, 100, 40, 120))
+        plain, _ = await pictures.keep(source, pixels, None, 95)
+        assert kept.name == plain.name
+    assert len(pictures.opened.strips(source)) == 1  # of two
 
 
 async def test_views_are_files_in_the_colours_of_the_picture(pictures: Pictures) -> None:
@@ -175,6 +187,7 @@ _GRID = """
 import asyncio, resource, sys, tempfile
 from pathlib import Path
 import numpy as np
+from intarsia.canvas.box import PixelBox
 from intarsia.canvas.collage import Row, Spacing
 from orchestrator.artifacts.disk import DiskStore
 from orchestrator.artifacts.opened import Opened
