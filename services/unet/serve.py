@@ -40,7 +40,7 @@ def serve_family(
     """
     family = kind(bundle, device, dtype)
     memory = memory_for_work(device)
+    wardrobe = Wardrobe(family.network, memory_for_work(device, _FOR_ADAPTERS))
     costs = measure(family, family.sides(), budget_bytes=memory)
     limits = Limits(memory=memory, running=running or Limits.running)
-    wardrobe = Wardrobe(family.network, memory_for_work(device, _FOR_ADAPTERS))
     return Served(family, Engine(family, costs, limits, meter, wardrobe))
