@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from services.denoising.family import Branch
 from services.unet.asked import Asked
 from services.unet.family import UNetFamily
+from services.weights.anatomy import hollow
+from services.weights.bundle import Bundle
 
 
 class InstructPix2Pix(UNetFamily):
@@ -20,6 +22,13 @@ class InstructPix2Pix(UNetFamily):
     usual_steps = 20
     usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 7.5, "picture_guidance": 1.5}
 
+    def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(bundle, device, dtype)
+        # Everyone else speaks scaled latents; this network was trained beside unscaled sources. Older configs
+        # leave the scale to the class they are for.
+        vae: Any = hollow("vae", bundle.config("vae"))
+        self._scale: float = vae.config.scaling_factor
+
     def branches(self, want: Asked, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
         """Up to three questions a step: words and source, source alone, neither.
 
@@ -27,7 +36,7 @@ class InstructPix2Pix(UNetFamily):
         as weights of the three answers: any guidance value works, and a weight of zero drops a question.
         """
         guidance, picture_guidance = want.guidance
-        source = want.source / self.scale  # everyone else speaks scaled latents; this UNet learned without
+        source = want.source / self._scale
         nothing = torch.zeros_like(source)
         return (
             Branch(guidance, want.text, source),

@@ -43,7 +43,6 @@ class UNetFamily(ABC):
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
         self._factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        self.scale: float = vae["scaling_factor"]  # of latents over what the VAE's network gives
         self._limits = Limits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],

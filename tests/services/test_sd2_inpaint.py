@@ -60,8 +60,6 @@ SETTINGS = [
 
 STRENGTHS = {"lora": 0.8, "weights": 1.0}
 
-Filler = Callable[..., torch.Tensor]
-
 
 @pytest.fixture(scope="module")
 def bundle(shelf: Path) -> Bundle:
@@ -99,7 +97,7 @@ def damaged(width: int, height: int, seed: int) -> tuple[Image.Image, Image.Imag
 
 
 def by_us(
-    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str = ""
 ) -> np.ndarray:
     """Through the three models, with no server around them."""
     _, _, steps, guidance, scheduler, prompt, negative, _ = setting
@@ -133,7 +131,7 @@ def by_us(
 
 
 def by_diffusers(
-    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str = ""
 ) -> np.ndarray:
     width, height, steps, guidance, scheduler, prompt, negative, _ = setting
     pipeline = diffusers.StableDiffusionInpaintPipeline(
@@ -325,3 +323,20 @@ def test_a_pass_can_be_measured(family):
 def test_a_wrong_tensor_is_named_with_the_remedy(family, change, complaint):
     with pytest.raises(Refusal, match=f"INVALID_FIELD: {complaint}"):
         family.request(asked(**change))
+
+
+def test_folders_of_older_days_are_bundles_too(bundle, tmp_path):
+    """They leave the scale of latents and the kind of prediction to the classes they are for."""
+    old = Path(shutil.copytree(bundle.folder, tmp_path / "sd2_inpaint"))
+    vae, scheduler = old / "vae" / "config.json", old / "scheduler" / "scheduler_config.json"
+    said = json.loads(vae.read_text())
+    del said["scaling_factor"]
+    vae.write_text(json.dumps(said))
+    said = {**json.loads(scheduler.read_text()), "_class_name": "PNDMScheduler", "skip_prk_steps": True}
+    del said["prediction_type"]
+    scheduler.write_text(json.dumps(said))
+    setting = (64, 64, 5, 4.0, "pndm", "the sky", "", {})
+    picture, hole = damaged(64, 64, 3)
+    ours = by_us(Bundle.open(old), picture, hole, setting, 3)
+    assert np.abs(ours - by_diffusers(Bundle.open(old), picture, hole, setting, 3)).max() <= 1
+    assert Inpaint(Bundle.open(old), CPU, torch.float32).facts()["defaults"]["scheduler"] == "pndm"
