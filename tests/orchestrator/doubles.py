@@ -137,6 +137,7 @@ class Denoiser:
         self.left = asyncio.Event()  # a request was cancelled while it was held
         self.refusals: list[Refused] = []  # answered first, one per request
         self.requests: list[Tensors] = []
+        self.passes: list[dict[str, object]] = []  # what they cost
         self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
@@ -146,6 +147,7 @@ class Denoiser:
         if "ask" in inputs:
             defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
+            facts["passes"] = self.passes
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
