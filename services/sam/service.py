@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,11 +21,6 @@ from services.sam.words import TextHead
 from services.weights.bundle import Bundle, BundleError
 
 KEPT_BYTES = 2 * 1024**3  # full-size SAM 2 takes 21 MB for a picture, SAM 3 another 113 MB
-# By the class of a bundle's text head.
-HEADS: dict[str, Callable[[Any, Any, Looks, Sam2], TextHead]] = {
-    "CLIPSegForImageSegmentation": ClipSegWords,
-    "Sam3Model": Sam3Words,
-}
 
 
 class Sam:
@@ -93,9 +88,10 @@ def _text_head(bundle: Bundle, sam: Sam2, device: torch.device) -> TextHead | No
     if "text_head" not in bundle.components:
         return None
     network = bundle.network("text_head", device=device)
-    head = HEADS.get(type(network).__name__)
-    if head is None:
-        raise BundleError(
-            f"bundle {bundle.name}: words are found by {' or '.join(HEADS)}, not by {type(network).__name__}"
-        )
-    return head(network, bundle.tokenizer("text_head"), Looks.of(bundle.preprocessor()), sam)
+    kind = type(network).__name__
+    if kind not in ("CLIPSegForImageSegmentation", "Sam3Model"):
+        raise BundleError(f"bundle {bundle.name}: a {kind} finds nothing by words; CLIPSeg and SAM 3 do")
+    tokenizer, looks = bundle.tokenizer("text_head"), Looks.of(bundle.preprocessor())
+    if kind == "Sam3Model":
+        return Sam3Words(network, tokenizer, looks)
+    return ClipSegWords(network, tokenizer, looks, sam)
