@@ -27,7 +27,7 @@ A line of the ledger:
     finished      in UTC
     seconds       it took
     files         what was written, relative to `out`
-    job, seed, notes    of the job that made it
+    job, seed, notes    of the job that made it; the seed is a string
     reason, message, field    why it was not made; the same words as in the server's errors
 """
 
@@ -47,7 +47,7 @@ from statistics import median
 from typing import Any
 
 from intarsia import errors
-from intarsia.folder.ledger import FAILED, SUCCEEDED, Ledger
+from intarsia.folder.ledger import CANCELLED, FAILED, SUCCEEDED, Ledger
 from intarsia.folder.pairs import Pairs
 
 FILE = "report.json"
@@ -95,7 +95,7 @@ class Report:
 
     def facts(self) -> dict[str, Any]:
         """The fields of `report.json`, but for the items."""
-        counts = {"items": len(self.pairs.items), **self.counts, LEFT: self.left}
+        states = {state: self.counts[state] for state in (SUCCEEDED, SKIPPED, FAILED, CANCELLED)}
         return {
             **self.asked,
             "started": self.started,
@@ -104,7 +104,7 @@ class Report:
             "median_seconds": self.median_seconds,
             "complete": self.ended_by is None,
             "ended_by": None if self.ended_by is None else explained(self.ended_by),
-            "counts": counts,
+            "counts": {"items": len(self.pairs.items), **states, LEFT: self.left},
             "reasons": dict(self.reasons),
             "orphans": self.pairs.orphans,
             "duplicates": self.pairs.duplicates,

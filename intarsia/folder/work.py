@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,11 +40,12 @@ from intarsia.v1.jobs_pb2 import Job
 
 T = TypeVar("T")
 
-VERSION = version("intarsia")
-PASSING = (
-    errors.Busy.reason,
-    errors.ModelDown.reason,
-)  # what a job may fail with through no fault of its own
+try:
+    VERSION = version("intarsia")
+except PackageNotFoundError:  # a checkout that is not installed
+    VERSION = "unknown"
+
+PASSING = (errors.Busy.reason, errors.ModelDown.reason)  # no fault of the job that fails with it
 SETBACKS = 3  # jobs of one item that may end so in one run
 LAST_WORDS = 3.0  # seconds that a cancel may take
 
@@ -112,7 +113,7 @@ class Work:
         return {
             "files": await self._files(item, result),
             "job": job.name,
-            "seed": result.manifest.seed,
+            "seed": str(result.manifest.seed),  # as in proto3 JSON: more than many readers' numbers can hold
             "notes": list(result.manifest.notes),
         }
 
@@ -197,6 +198,10 @@ class Work:
                 pause = self._patience.pause(failures)
                 self._listener.waits(item, error, pause)
                 await asyncio.sleep(pause)
+            except errors.InvalidRequest as error:
+                if error.field == "token":
+                    raise Hopeless(error) from error
+                raise
 
     def _mark(self, item: Item, digests: list[str]) -> str:
         facts = json.dumps([*self._asked, item.name, digests], sort_keys=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 import intarsia
@@ -122,6 +123,11 @@ def states(report: Report) -> dict[str, str]:
     return {line["item"]: line["state"] for line in told(report)["items"]}
 
 
+def counted(**some: int) -> dict[str, int]:
+    """The counts of a report, those that are not named being 0."""
+    return dict.fromkeys(("items", "succeeded", "skipped", "failed", "cancelled", "left"), 0) | some
+
+
 def ledger(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()[1:]]
 
@@ -147,10 +153,10 @@ def test_the_report_tells_about_every_item(run: Run, imgs: Path) -> None:
     assert [line["item"] for line in facts["items"]] == ["a", "sub/b", "sub/c"]
     line = facts["items"][1]
     assert (line["picture"], line["files"], line["state"]) == ("sub/b.jpg", ["sub/b.png"], "succeeded")
-    assert line["seed"] == 7 and line["job"].startswith("jobs/") and line["seconds"] >= 0
+    assert line["seed"] == "7" and line["job"].startswith("jobs/") and line["seconds"] >= 0
     assert facts["method"] == "EditRegion" and facts["request"]["instruction"] == "blue"
     assert facts["complete"] and facts["ended_by"] is None and facts["seconds"] > 0
-    assert facts["counts"] == {"items": 3, "succeeded": 3, "left": 0}
+    assert facts["counts"] == counted(items=3, succeeded=3)
     assert "picture" not in facts["request"] and "request_id" not in facts["request"]
 
 
@@ -291,9 +297,16 @@ def test_what_is_wrong_with_every_item_ends_the_batch_at_once(run: Run, imgs: Pa
         run(at_once=1)
     assert len(double.requests("EditRegion")) == 1
     facts = json.loads((imgs.parent / "out/report.json").read_text())
-    assert not facts["complete"] and facts["counts"] == {"items": 3, "left": 3}
+    assert not facts["complete"] and facts["counts"] == counted(items=3, left=3)
     assert facts["ended_by"]["reason"] == "INVALID_FIELD"
     assert {line["state"] for line in facts["items"]} == {"left"}
+
+
+def test_a_token_that_is_refused_is_refused_for_all(run: Run, double: Painter) -> None:
+    double.faults["GetArtifact"] += [Fault(grpc.StatusCode.UNAUTHENTICATED)] * 9
+    with pytest.raises(errors.InvalidRequest) as caught:
+        run(at_once=1)
+    assert caught.value.field == "token" and len(double.requests("GetArtifact")) == 1
 
 
 def test_a_server_that_is_full_for_a_while_is_waited_for(run: Run, double: Painter) -> None:
@@ -471,7 +484,7 @@ def test_ctrl_c_cancels_what_is_under_way_and_a_later_run_does_it(
     assert len(double.jobs) == 4
     assert [line["state"] for line in ledger(tmp_path / "out")] == ["cancelled"] * 4
     facts = json.loads((tmp_path / "out/report.json").read_text())
-    assert facts["counts"] == {"items": 9, "cancelled": 4, "left": 5} and not facts["complete"]
+    assert facts["counts"] == counted(items=9, cancelled=4, left=5) and not facts["complete"]
     assert facts["ended_by"]["reason"] == "CANCELLED"
     double.by_hand = False
     for history in double.jobs.values():

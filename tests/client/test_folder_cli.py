@@ -17,7 +17,7 @@ from intarsia import errors
 from intarsia.cli import main
 from intarsia.v1.jobs_pb2 import Job
 from tests.client.double import Fault
-from tests.client.test_folder import Painter, pictures, written
+from tests.client.test_folder import Painter, counted, pictures, written
 
 EDIT = ("edit-region", "--words", "yellow dress", "-i", "blue", "--seed", "7")
 Cli = Callable[..., tuple[int, str, str]]
@@ -70,7 +70,7 @@ def test_machines_get_an_object_for_every_item_and_one_for_the_batch(cli: Cli, t
     assert "d is the name of several files: d.png, d.webp" in warning["warning"]["message"]
     states = {line["item"]["item"]: line["item"]["state"] for line in items}
     assert states == {"a": "failed", "sub/b": "succeeded", "sub/c": "succeeded"}
-    assert batch["batch"]["counts"] == {"items": 3, "succeeded": 2, "failed": 1, "left": 0}
+    assert batch["batch"]["counts"] == counted(items=3, succeeded=2, failed=1)
     assert batch["batch"]["report"] == "out/report.json"
     code, out, _ = cli(*EDIT, "--pictures", "imgs", "--out", "out", "--json", "--progress")
     assert {tuple(line) for line in objects(out)} == {("warning",), ("item",), ("progress",), ("batch",)}

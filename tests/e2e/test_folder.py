@@ -99,5 +99,6 @@ def test_killed_in_the_middle_and_run_again_all_that_can_be_done_is_done_once(
     assert {file: file.read_bytes() for file in inputs} == inputs
 
     third = begin(stack, tmp_path)
-    assert end(third)["counts"] == {"items": COUNT, "skipped": whole, "failed": len(ways), "left": 0}
+    counts = {name: count for name, count in end(third)["counts"].items() if count}
+    assert counts == {"items": COUNT, "skipped": whole, "failed": len(ways)}
     assert succeeded(client) - before == whole
