@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from intarsia.canvas.box import PixelBox
 from intarsia.errors import InvalidRequest
+from orchestrator.artifacts.change import Change, no_change
 from orchestrator.artifacts.parameters import commented, described, text_chunk
 from orchestrator.artifacts.picture import Picture, eight_bits
-from orchestrator.artifacts.png import PngWriter, Strip, chunk, packed, strips_of
-from orchestrator.artifacts.strips import each
+from orchestrator.artifacts.png import PngWriter, chunk, strips_of
 from orchestrator.artifacts.tiff import write_tiff
 
 FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
@@ -34,22 +33,6 @@ class Encoded:
     data: bytes
     media_type: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """How a picture came from another: nothing differs outside of `window`.
-
-    `strips` are those of the other that were packed before, by their first row. They are not packed again,
-    and others that are met are added.
-    """
-
-    window: PixelBox
-    strips: MutableMapping[int, Strip]
-
-    def touches(self, rows: slice) -> bool:
-        """Whether a strip of rows is another than before. It is told by differences to the row above it."""
-        return self.window.top < rows.stop and self.window.bottom >= rows.start
 
 
 def target_format(picture: Picture, format: str | None) -> str:
@@ -80,9 +63,9 @@ def encode(
     parameters: Mapping[str, Any] | None = None,
     change: Change | None = None,
 ) -> Encoded:
-    """Writes a picture with its profile, its EXIF, and the parameters it was made with.
+    """Writes a picture, or a change of it, with its profile, its EXIF, and the parameters it was made with.
 
-    `quality`, 1 to 100, matters for JPEG alone. What is known of a `change` spares work and alters no byte.
+    `quality`, 1 to 100, matters for JPEG alone.
     """
     chosen = target_format(picture, format)
     notes = []
@@ -90,8 +73,10 @@ def encode(
         notes.append("written as PNG, since JPEG would change every pixel")
     if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
         notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
+    change = change or no_change()
     if chosen == "PNG":
         return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
+    picture = replace(picture, pixels=change.laid(picture.pixels, slice(0, picture.height)))
 
     exif, most = picture.exif, _EXIF_IN_JPEG if chosen == "JPEG" else None
     if exif is not None and most is not None and len(exif) > most:
@@ -119,30 +104,22 @@ def profile_chunk(icc: bytes | None) -> list[bytes]:
     return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
 
 
-def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change | None) -> bytes:
+def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> bytes:
     extra = profile_chunk(picture.icc)
     if picture.exif is not None:
         extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
     if parameters is not None:
         extra.append(text_chunk(parameters))
+
+    def levels_of(rows: slice) -> np.ndarray:
+        alpha = None if picture.alpha is None else picture.alpha[rows]
+        return _with_alpha(change.laid(picture.pixels, rows), alpha)
+
     channels, dtype = 3 if picture.alpha is None else 4, picture.pixels.dtype
     writer = PngWriter(picture.width, picture.height, channels, dtype.type)
-    strips = strips_of(picture.height, picture.width * channels * dtype.itemsize)
-    pieces = map(writer.add, each(strips, lambda rows: _strip(picture, rows, change)))
+    every = strips_of(picture.height, picture.width * channels * dtype.itemsize)
+    pieces = map(writer.add, change.packed(every, levels_of))
     return b"".join((writer.begin(*extra), *pieces, writer.end()))
-
-
-def _strip(picture: Picture, rows: slice, change: Change | None) -> Strip:
-    known = None if change is None or change.touches(rows) else change.strips
-    if known is not None and rows.start in known:
-        return known[rows.start]
-    with_above = slice(max(rows.start - 1, 0), rows.stop)
-    alpha = None if picture.alpha is None else picture.alpha[with_above]
-    levels = _with_alpha(picture.pixels[with_above], alpha)
-    strip = packed(levels[1:], levels[0]) if rows.start else packed(levels, None)
-    if known is not None:
-        known[rows.start] = strip
-    return strip
 
 
 def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:

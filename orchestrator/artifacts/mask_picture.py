@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
-from intarsia.canvas.mask import fitted, hardened, mask_from_picture
+from intarsia.canvas.box import PixelBox
+from intarsia.canvas.mask import extent, fitted, hardened, mask_from_picture
 from intarsia.canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
+from orchestrator.artifacts.change import Change
 from orchestrator.artifacts.picture import USUAL, Limits, Picture, decode
-from orchestrator.artifacts.png import write_png
+from orchestrator.artifacts.png import PngWriter, Strip, strips_of
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
     """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside."""
-    return write_png(cv2.convertScaleAbs(mask, alpha=255))
+    height, width = mask.shape
+    box = extent(mask) or PixelBox(0, 0, 1, 1)  # a window that shows nothing will do
+    change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
+    black = np.broadcast_to(np.uint8(0), mask.shape)
+    writer = PngWriter(width, height, 1, np.uint8)
+    pieces = map(writer.add, change.packed(strips_of(height, width), lambda rows: change.laid(black, rows)))
+    return b"".join((writer.begin(), *pieces, writer.end()))
+
+
+@lru_cache(maxsize=16)
+def _black_strips(height: int, width: int) -> dict[int, Strip]:
+    """What was packed of masks of this size where they are empty."""
+    return {}
 
 
 def decode_mask(

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from intarsia.canvas.box import PixelBox
+from intarsia.canvas.box import PixelBox, whole_of
 from intarsia.canvas.collage import Row, Spacing
 from intarsia.canvas.region import MaskPicture
 from intarsia.canvas.view import blank, layer, overlay, side_by_side
+from orchestrator.artifacts.change import Change
 from orchestrator.artifacts.collage import CollageWriter
-from orchestrator.artifacts.encode import Change, Encoded, encode, profile_chunk, target_format
+from orchestrator.artifacts.encode import Encoded, encode, profile_chunk, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
 from orchestrator.artifacts.opened import Opened
 from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
@@ -73,12 +74,11 @@ class Pictures:
     ) -> tuple[Artifact, tuple[str, ...]]:
         """Stores new pixels with all else that the picture has, and the parameters they were made with.
 
-        Tells what reading and writing changed. Where they differ from the picture's nowhere but in a
-        `window`, saying so spares packing the rest of the picture again.
+        The pixels are those of the whole picture, or of a `window` outside of which it stays as it is. Tells
+        what reading and writing changed.
         """
-        changed = replace(picture, pixels=pixels)
-        change = None if window is None else Change(window, self.opened.strips(picture))
-        encoded = await asyncio.to_thread(encode, changed, format, quality, parameters, change)
+        change = Change(window or whole_of(pixels), pixels, self.opened.strips(picture))
+        encoded = await asyncio.to_thread(encode, picture, format, quality, parameters, change)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 
     async def keep_mask(self, mask: np.ndarray) -> Artifact:

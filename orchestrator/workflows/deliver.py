@@ -71,16 +71,15 @@ async def deliver(
         }
         async with turn:
             with at.stage("inlay", of=of):
-                pixels = await asyncio.to_thread(_whole, patches, window)
                 kept, notes = await at.pictures.keep(
                     patches.picture,
-                    pixels,
+                    window,
                     output.format,
                     output.quality,
                     parameters=_parameters(patches, noise, made_with, weights),
                     window=patches.window,
                 )
-                views = await _own_views(patches, pixels, output, at)
+                views = await _own_views(patches, window, output, at)
         return Candidate(kept.name, noise.seed, views), used, notes
 
     made = await together(*(one(noise) for noise in noises))
@@ -154,8 +153,11 @@ async def _mask(patches: Patchwork, at: Stages) -> str:
     return (await keep(await asyncio.to_thread(_together, patches), 1.0, at)).mask
 
 
-async def _own_views(patches: Patchwork, pixels: np.ndarray, output: Output, at: Stages) -> tuple[View, ...]:
+async def _own_views(patches: Patchwork, window: np.ndarray, output: Output, at: Stages) -> tuple[View, ...]:
     asked = [kind for kind in OWN_VIEWS if kind in output.views]
+    if not asked:
+        return ()
+    pixels = await asyncio.to_thread(_whole, patches, window)
     return tuple(
         [
             View(kind, (await at.pictures.keep_view(kind, patches.picture, after=pixels)).name)

@@ -12,9 +12,10 @@ from intarsia.canvas.crop import crop_around
 from intarsia.canvas.feather import feather
 from intarsia.canvas.inlay import inlay
 from intarsia.errors import InvalidRequest
-from orchestrator.artifacts import encode as encode_module
+from orchestrator.artifacts import change as change_module
 from orchestrator.artifacts import strips as strips_module
-from orchestrator.artifacts.encode import Change, encode, target_format
+from orchestrator.artifacts.change import Change
+from orchestrator.artifacts.encode import encode, target_format
 from orchestrator.artifacts.picture import Picture, decode
 from orchestrator.artifacts.png import packed
 from tests.artifacts.files import SRGB, noise, saved, smooth
@@ -65,10 +66,13 @@ def test_what_is_known_of_a_change_alters_no_byte(height, width, dtype, alpha, d
             top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
             bottom, right = data.draw(st.integers(top + 1, height)), data.draw(st.integers(left + 1, width))
             window = PixelBox(left, top, right, bottom)
+            fresh = noise(window.height, window.width, 3, dtype=dtype, seed=turn)
             pixels = source.pixels.copy()
-            pixels[window.window] = noise(window.height, window.width, 3, dtype=dtype, seed=turn)
+            pixels[window.window] = fresh
             edited = replace(source, pixels=pixels)
-            assert encode(edited, change=Change(window, strips)).data == encode(edited).data
+            for format in ("PNG", "TIFF"):
+                changed = encode(source, format, change=Change(window, fresh, strips))
+                assert changed.data == encode(edited, format).data
 
 
 def test_a_change_packs_only_what_it_touches(monkeypatch):
@@ -79,13 +83,13 @@ def test_a_change_packs_only_what_it_touches(monkeypatch):
         rows.append(len(levels))
         return packed(levels, above)
 
-    monkeypatch.setattr(encode_module, "packed", watched)
+    monkeypatch.setattr(change_module, "packed", watched)
     for _ in range(2):
         rows.clear()
-        encode(source, change=Change(PixelBox(5, 33, 9, 38), strips))
+        encode(source, change=Change(PixelBox(5, 33, 9, 38), noise(5, 4, 3), strips))
     assert rows == [10]
     rows.clear()
-    encode(source, change=Change(PixelBox(5, 49, 9, 50), strips))
+    encode(source, change=Change(PixelBox(5, 49, 9, 50), noise(1, 4, 3), strips))
     assert rows == [
         10,
         10,

@@ -32,6 +32,18 @@ def test_a_mask_file_is_eight_bit_grey():
     assert encode_mask(mask.astype(np.uint8)) == encode_mask(mask)
 
 
+@pytest.mark.parametrize(
+    "box", [(0, 0, 1, 1), (700, 900, 1, 300), (1299, 1999, 1, 1), (0, 0, 1300, 2000), None]
+)
+def test_a_small_region_in_a_large_mask_comes_back(box):
+    mask = np.zeros((1300, 2000), np.float32)
+    if box is not None:
+        top, left, height, width = box
+        mask[top : top + height, left : left + width] = 0.4
+    for _ in range(2):  # with nothing known of empty strips, then with all
+        assert np.array_equal(np.asarray(Image.open(BytesIO(encode_mask(mask)))), np.rint(mask * 255))
+
+
 def test_alpha_masks_read_the_alpha_channel():
     levels = noise(20, 30, 4)
     opaque = read(saved(levels, "PNG"), Polarity.OPAQUE_INSIDE, 30, 20)

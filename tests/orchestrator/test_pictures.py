@@ -62,7 +62,8 @@ async def test_a_window_spares_work_and_alters_nothing(pictures: Pictures) -> No
     pixels = source.pixels.copy()
     pixels[100:120, 30:40] = 0
     for _ in range(2):
-        kept, _ = await pictures.keep(source, pixels, None, 95, window=PixelBox(30, 100, 40, 120))
+        window = PixelBox(30, 100, 40, 120)
+        kept, _ = await pictures.keep(source, pixels[window.window], None, 95, window=window)
         plain, _ = await pictures.keep(source, pixels, None, 95)
         assert kept.name == plain.name
     assert len(pictures.opened.strips(source)) == 1  # of two
