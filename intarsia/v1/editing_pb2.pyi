@@ -21,6 +21,7 @@ class Scheduler(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULER_DPM_SOLVER: _ClassVar[Scheduler]
     SCHEDULER_UNIPC: _ClassVar[Scheduler]
     SCHEDULER_DDPM: _ClassVar[Scheduler]
+    SCHEDULER_PNDM: _ClassVar[Scheduler]
 
 class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +45,7 @@ SCHEDULER_EULER_ANCESTRAL: Scheduler
 SCHEDULER_DPM_SOLVER: Scheduler
 SCHEDULER_UNIPC: Scheduler
 SCHEDULER_DDPM: Scheduler
+SCHEDULER_PNDM: Scheduler
 LAYOUT_UNSPECIFIED: Layout
 LAYOUT_FIT: Layout
 LAYOUT_KEEP: Layout

@@ -35,6 +35,7 @@ SCHEDULERS: Mapping[int, str | None] = {
     editing_pb2.SCHEDULER_DPM_SOLVER: "dpm_solver",
     editing_pb2.SCHEDULER_UNIPC: "unipc",
     editing_pb2.SCHEDULER_DDPM: "ddpm",
+    editing_pb2.SCHEDULER_PNDM: "pndm",
 }
 FORMATS: Mapping[int, str | None] = {
     editing_pb2.FORMAT_UNSPECIFIED: None,
