@@ -15,9 +15,8 @@ from torch import Tensor
 from services.sam.mask import as_logits, drawn
 from services.sam.picture import Looks, prepared
 
-# How sam2's prompt encoder marks the corners of a box among points, and a place with no point at all.
+# How sam2's prompt encoder marks the corners of a box among points.
 _BOX_LABELS = (2.0, 3.0)
-_NO_POINT = (0.0, 0.0, -1.0)
 _AT_ONCE = 16  # prompts on one picture; each takes its own copy of the features
 
 
@@ -55,7 +54,7 @@ class Prompt:
         rows = [] if self.points is None else [self.points]
         if self.box is not None:
             rows.insert(0, torch.cat([self.box.view(2, 2), torch.tensor(_BOX_LABELS).view(2, 1)], dim=1))
-        return torch.cat(rows) if rows else torch.tensor([_NO_POINT])
+        return torch.cat(rows)
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Sam2:
     def outlined(self, picture: Embedded, prompts: Sequence[Prompt]) -> Tensor:
         """One answer to each prompt, as logits (prompts, height, width) of the network's own size.
 
-        All prompts have as many points and corners as each other.
+        All prompts have as many points and corners as each other, and all of them a mask or none.
         """
         lots = [prompts[first : first + _AT_ONCE] for first in range(0, len(prompts), _AT_ONCE)]
         return torch.cat([self._decoded(picture, lot, several=False)[0][:, 0] for lot in lots])
