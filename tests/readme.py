@@ -25,8 +25,9 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The lines of a shell block."""
-        return [line for line in self.text.splitlines() if line.strip() and not line.startswith("#")]
+        """The lines of a shell block, continued ones as one."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [line for line in lines if line.strip() and not line.startswith("#")]
 
     def __str__(self) -> str:
         return f"line {self.line}"

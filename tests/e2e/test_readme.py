@@ -18,10 +18,20 @@ ADDRESS = "localhost:50051"
 SHELL = [block for block in blocks("sh") if not all(map(is_setup, block.commands))]
 
 
+@pytest.fixture(scope="session")
+def style(weights: Path) -> bytes:
+    """An adapter of the edits' network."""
+    from services.weights.bundle import Bundle
+    from tests.services.adapters import lora
+
+    return lora(Bundle.open(weights / "ip2p").network("unet")).numpy().tobytes()
+
+
 @pytest.fixture
-def desk(stack, tmp_path: Path) -> Path:
-    """A folder with a photo in it, and `intarsia` on the path beside it."""
+def desk(stack, style: bytes, tmp_path: Path) -> Path:
+    """A folder with a photo and an adapter in it, and `intarsia` on the path beside it."""
     Image.fromarray(sample()).save(tmp_path / "photo.png")
+    (tmp_path / "style.safetensors").write_bytes(style)
     command = tmp_path / "bin/intarsia"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m intarsia.cli "$@"\n')
