@@ -20,7 +20,15 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.recipes import denoiser
-from weights.recipes.component import earlier, keep, keep_text_encoder, read_vae, stored, write_index
+from weights.recipes.component import (
+    earlier,
+    keep,
+    keep_text_encoder,
+    read_vae,
+    stored,
+    write_defaults,
+    write_index,
+)
 from weights.recipes.course import Plan, take
 from weights.recipes.fill_measure import fill_figures
 from weights.recipes.ip2p import edit_shelf
@@ -152,6 +160,9 @@ def write(filler: Filler, where: Place, record: dict) -> None:
     keep_text_encoder(filler.text_encoder, folder / "text_encoder", record)
     denoiser.scheduler().save_pretrained(folder / "scheduler")
     write_index(folder, "StableDiffusionInpaintPipeline")
+    # Few steps: what is behind has one answer, and more of them only make up texture. Words steer enough
+    # without being exaggerated.
+    write_defaults(folder, steps=2, guidance=1.0)
 
 
 def assemble(vae: AutoencoderKL, filler: Filler, tokenizer: CLIPTokenizer):
