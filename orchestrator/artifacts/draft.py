@@ -14,6 +14,9 @@ from uuid import uuid4
 
 from intarsia.errors import Busy
 
+# A piece this large takes about as long to be digested as to reach the disk.
+_LARGE = 4 << 20
+
 
 class Draft:
     """A file under a name nobody knows, locked for as long as its writer lives.
@@ -39,10 +42,11 @@ class Draft:
         with self._guard:
             if self._ended:
                 return  # discarded while this call waited for a thread
-            with _room():
+            with self._digesting(chunk), _room():
                 _, file = self._file()
                 _write_all(file, chunk)
-            self._digest.update(chunk)
+                if len(chunk) >= _LARGE:
+                    os.fdatasync(file)
             self.size += len(chunk)
 
     def publish(self, target: Path) -> None:
@@ -66,6 +70,20 @@ class Draft:
             if self._open is not None:
                 self._open[0].unlink(missing_ok=True)
             self._end()
+
+    @contextmanager
+    def _digesting(self, chunk: bytes) -> Iterator[None]:
+        """Digests a chunk by the end of the block; beside it if that takes long."""
+        if len(chunk) < _LARGE:
+            yield
+            self._digest.update(chunk)
+            return
+        beside = threading.Thread(target=self._digest.update, args=(chunk,))
+        beside.start()
+        try:
+            yield
+        finally:
+            beside.join()
 
     def _file(self) -> tuple[Path, int]:
         if self._open is None:

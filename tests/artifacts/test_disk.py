@@ -231,14 +231,29 @@ async def test_a_source_that_fails_leaves_nothing_behind(store, tmp_path):
     assert files(tmp_path) == []
 
 
-async def test_a_full_disk_is_told_as_such(store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("data", [PNG, PNG * 100_000], ids=["small", "large"])
+async def test_a_full_disk_is_told_as_such(store, tmp_path, monkeypatch, data):
     def full(file, chunk):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(drafts, "_write_all", full)
     with pytest.raises(Busy, match="full"):
-        await store.put_bytes(PNG, "")
+        await store.put_bytes(data, "")
     assert files(tmp_path) == []
+
+
+async def test_pieces_of_every_size_have_their_part_in_the_name(store):
+    pieces = [PNG, PNG * 100_000, b"", PNG * 100_001, PNG]
+    assert len(pieces[1]) > drafts._LARGE
+
+    async def stream():
+        for piece in pieces:
+            yield piece
+
+    data = b"".join(pieces)
+    stored = await store.put(stream(), sha256=None, size=None, media_type="")
+    assert stored.name == f"artifacts/{hashlib.sha256(data).hexdigest()}" and stored.size == len(data)
+    assert await store.load(stored.name) == data
 
 
 def test_opening_sweeps_what_a_crash_left_and_nothing_else(tmp_path):
