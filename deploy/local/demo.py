@@ -1,4 +1,4 @@
-"""Shows what the platform does: selects a region by click, edits it by instruction, writes what it made.
+"""Shows what the platform does: finds a thing by words, edits it by instruction, makes another one go.
 
 python -m deploy.local.demo --out demo
 """
@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 import intarsia
 from deploy.local.probe import NotAlive
-from deploy.local.sample import CIRCLE, sample
+from deploy.local.sample import CIRCLE, STAR, Thing, sample
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import CannotStart
 from deploy.local.weights import default_weights
+from intarsia import errors
 from intarsia.v1 import jobs_pb2
+from intarsia.v1.region_pb2 import Instance
 
 INSTRUCTION = "make the circle blue"
 
@@ -51,38 +53,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with intarsia.Client(stack.address) as client:
             return show(client, options.out, options.seed)
+    except errors.IntarsiaError as fault:
+        print(fault, file=sys.stderr)
+        return 1
     finally:
         with said("stopping everything"):
             stack.stop()
 
 
 def show(client: intarsia.Client, out: Path, seed: int) -> int:
-    """One click, one instruction, four files."""
+    """Words, an instruction, a fill; a picture for every step, and all of them side by side."""
     out.mkdir(parents=True, exist_ok=True)
     before = sample()
     Image.fromarray(before).save(out / "before.png")
-    # A little beyond the outline that was found, so that none of the old colour is left along it.
-    where = intarsia.click(CIRCLE.x, CIRCLE.y).grown(3).feathered(3)
-    with said(f"selecting the region at ({CIRCLE.x:.0f}, {CIRCLE.y:.0f})"):
-        found = client.segment_region(out / "before.png", where).region
-    client.download(found.mask, to=out / "mask.png")
-    print(f"  {found.area} pixels, score {found.score:.2f}")
 
-    job = client.edit_region(out / "before.png", where, INSTRUCTION, seed=seed)
+    circle, found = find(client, out / "before.png", CIRCLE)
+    client.download(found.mask, to=out / "mask.png")
+    job = client.edit_region(out / "before.png", circle, INSTRUCTION, seed=seed)
     follow(job, INSTRUCTION)
-    result = job.result()
-    client.download(result.picture, to=out / "after.png")
-    for spent in result.manifest.stage_times:
+    edited = job.result()
+    client.download(edited.picture, to=out / "edited.png")
+    for spent in edited.manifest.stage_times:
         print(f"  {spent.stage:8} {spent.duration.ToMilliseconds():6} ms")
 
-    mask = np.asarray(Image.open(io.BytesIO(client.read(result.mask))))
+    star, hole = find(client, out / "before.png", STAR)
+    job = client.fill_region(edited.picture, star, seed=seed)
+    follow(job, f"fill in what is behind the {STAR.words}")
+    filled = job.result()
+    client.download(filled.picture, to=out / "after.png")
+
+    masks = [picture(client, each.mask) for each in (found, hole)]
     after = np.asarray(Image.open(out / "after.png"))
-    moved = int((before != after).any(axis=2)[mask == 0].sum())
-    sheet = [before, np.repeat(mask[..., None], 3, axis=2), after]
-    Image.fromarray(np.concatenate(sheet, axis=1)).save(out / "sheet.png")
-    print(f"pixels changed outside the region: {moved}")
-    print(f"look at {out}/before.png, mask.png, after.png, or all three in {out}/sheet.png")
+    # Both regions as they were worked on, a little larger than they were found.
+    inside = (picture(client, edited.mask) > 0) | (picture(client, filled.mask) > 0)
+    moved = int((before != after).any(axis=2)[~inside].sum())
+    shown = np.repeat(np.maximum(*masks)[..., None], 3, axis=2)
+    Image.fromarray(np.concatenate([before, shown, after], axis=1)).save(out / "sheet.png")
+    print(f"pixels changed outside the regions: {moved}")
+    print(f"look at {out}/before.png, mask.png, edited.png, after.png, or at {out}/sheet.png")
     return 0 if moved == 0 else 1
+
+
+def find(client: intarsia.Client, file: Path, thing: Thing) -> tuple[intarsia.Region, Instance]:
+    """A thing by its name, or where the weights do not know it by a click; as it was found, and a little
+    beyond its outline, so that none of it is left along the border."""
+    where = intarsia.words(f"the {thing.words}")
+    with said(f"looking for the {thing.words}"):
+        try:
+            found = client.segment_region(file, where).region
+        except errors.IntarsiaError as error:
+            print(f"  {error}")
+            where = intarsia.click(thing.x, thing.y)
+            found = client.segment_region(file, where).region
+    print(f"  {found.area} pixels, score {found.score:.2f}")
+    return where.grown(3).feathered(3), found
+
+
+def picture(client: intarsia.Client, name: str) -> np.ndarray:
+    """An artifact's pixels."""
+    return np.asarray(Image.open(io.BytesIO(client.read(name))))
 
 
 def follow(job: intarsia.Job, what: str) -> None:
