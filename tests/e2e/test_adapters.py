@@ -29,7 +29,7 @@ def family(request, weights):
 
 def files(network, seed: int) -> list[np.ndarray]:
     """A LoRA, and some of the network's own weights, not seen by the server before."""
-    from tests.services.adapters import file, lora, own_weights
+    from weights.tiny.adapters import file, lora, own_weights
 
     return [lora(network, seed, layout="kohya").numpy(), file(own_weights(network, seed=seed)).numpy()]
 

@@ -22,7 +22,7 @@ SHELL = [block for block in blocks("sh") if not all(map(is_setup, block.commands
 def style(weights: Path) -> bytes:
     """An adapter of the edits' network."""
     from services.weights.bundle import Bundle
-    from tests.services.adapters import lora
+    from weights.tiny.adapters import lora
 
     return lora(Bundle.open(weights / "ip2p").network("unet")).numpy().tobytes()
 

@@ -25,8 +25,8 @@ from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
 from services.weights.bundle import Bundle, BundleError
 from tests.denoising.doubles import Listener, engine, run_to_the_end
-from tests.services.adapters import file, keyed, matrices, own_weights
 from tests.services.asking import tensors
+from weights.tiny.adapters import file, keyed, matrices, own_weights
 
 CPU = torch.device("cpu")
 VELOCITY: dict = {}  # as the random bundle is

@@ -19,8 +19,8 @@ from services.sd2_inpaint.family import Inpaint
 from services.unet.worn import worn
 from services.weights.bundle import Bundle
 from tests.denoising.doubles import Listener, Notes, engine, run_to_the_end
-from tests.services.adapters import file, lora, own_weights
 from tests.services.asking import tensors
+from weights.tiny.adapters import file, lora, own_weights
 
 CPU = torch.device("cpu")
 A, B, C, D, E = (letter * 64 for letter in "abcde")

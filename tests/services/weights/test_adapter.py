@@ -17,8 +17,8 @@ from torch import Tensor
 from services.denoising.wardrobe import Wardrobe, Worn
 from services.weights.adapter import Adapter, AdapterError, digest_of
 from services.weights.adapter import read as read_for
-from tests.services.adapters import file, keyed, layers, lora, matrices, own_weights
 from weights.tiny import networks
+from weights.tiny.adapters import file, keyed, layers, lora, matrices, own_weights
 
 read = partial(read_for, weights="the digest of the base")
 # Linear layers, convolutions of 1 x 1 and 3 x 3, and one of stride 2.

@@ -1,4 +1,4 @@
-"""Adapters made for tests: random ones for a network, in every layout."""
+"""Random adapters for a network, in every layout."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from services.weights.delta import takes_deltas
-
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
 
-def layers(network: nn.Module, ends: tuple[str, ...] = ATTENTION) -> dict[str, nn.Module]:
+def layers(network: nn.Module, ends: tuple[str, ...] = ATTENTION) -> dict[str, nn.Linear | nn.Conv2d]:
     """The layers whose names end like this; () for all that can be adapted."""
     return {
         name: module
         for name, module in network.named_modules()
-        if takes_deltas(module) and (not ends or f".{name}".endswith(tuple(f".{end}" for end in ends)))
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        and (not ends or f".{name}".endswith(tuple(f".{end}" for end in ends)))
     }
 
 
@@ -39,7 +38,7 @@ def matrices(
 def keyed(made: Mapping[str, tuple[Tensor, Tensor]], layout: str) -> dict[str, Tensor]:
     """Matrices under the keys of a layout: `peft`, `named` (peft with an adapter's name), `diffusers`, `bare`
     (without `unet.`), `updown`, `old` (of attention layers only) or `kohya` (without alphas)."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, (down, up) in made.items():
         attention, _, last = name.removesuffix(".0").rpartition(".")
         found |= {
