@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from weights.recipes import fill_measure, text_measure
 from weights.recipes.edit_measure import figures_of, questions
-from weights.recipes.figure import Figure, table
+from weights.recipes.figure import Figure, table, tally
 from weights.recipes.fill_measure import gaps
 from weights.recipes.muon import optimizer_for
 from weights.recipes.pixels import to_network, to_pictures
@@ -111,6 +112,26 @@ def test_gaps_are_in_the_ground_alone():
     for gap in gaps("watch", 12):
         assert np.array_equal(gap.pixels[~gap.hole], gap.truth[~gap.hole]) or gap.hole.any()
         assert 100 < gap.hole.sum() < gap.hole.size / 2
+
+
+def test_the_truth_fills_better_than_anything():
+    for gap in gaps("watch", 6):
+        said = fill_measure.figures_of(gap, gap.truth.astype(np.float32))
+        assert said["all dB"] > 80 and said["all over Telea dB"] > 20 and said["all over mean dB"] > 20
+        assert ("textured over Telea dB" in said) == gap.textured
+
+
+def test_finding_exactly_what_is_named_scores_full_marks():
+    (asked,) = text_measure.questions("watch", 15)
+    said = tally(text_measure.figures_of(asked, asked.truth))
+    assert said == {"present IoU": 1.0, "absent empty": 1.0, "swapped IoU": 0.0}
+    everything = tally(text_measure.figures_of(asked, np.ones_like(asked.truth)))
+    assert everything["absent empty"] == 0.0 and everything["present IoU"] < 0.3
+
+
+def test_a_tally_counts_what_is_said_and_not_what_is_left_out():
+    rows = [{"a": 1.0}, {"a": 2.0, "b": 5.0}]
+    assert tally(rows) == {"a": 1.5, "b": 5.0} and tally(rows, len) == {"a": 2.0, "b": 1.0}
 
 
 def test_pictures_survive_the_way_to_a_network_and_back():

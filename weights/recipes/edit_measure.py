@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from weights.recipes.figure import Row, tally
 from weights.world.address import Address
 from weights.world.edit import KINDS, Edit, an_edit, some_versions
 from weights.world.hue import apart, hue_of, nearest
@@ -35,6 +36,12 @@ class Question:
     @property
     def after(self) -> np.ndarray:
         return self.target.masks[-1] > 0.5 if self.thing else np.zeros_like(self.before)
+
+    @property
+    def around(self) -> np.ndarray:
+        """What may change: the thing before and after, and a little beyond, for borders are soft."""
+        touched = (self.before | self.after).astype(np.uint8)
+        return cv2.dilate(touched, np.ones((9, 9), np.uint8)) > 0
 
 
 def questions(split: str, count: int) -> list[Question]:
@@ -77,16 +84,14 @@ def edited(pipeline, asked: list[Question], **settings) -> list[np.ndarray]:
 def edit_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
     """Means over `count` edits, a quarter of each kind."""
     asked = questions(split, count)
-    rows = [figures_of(q, made) for q, made in zip(asked, edited(pipeline, asked, **settings), strict=True)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+    made = edited(pipeline, asked, **settings)
+    return tally([figures_of(question, one) for question, one in zip(asked, made, strict=True)])
 
 
-def figures_of(question: Question, made: np.ndarray) -> dict[str, float]:
-    """What can be said about one edit, by name."""
+def figures_of(question: Question, made: np.ndarray) -> Row:
+    """What can be said about one edit, by name; `made` is (height, width, 3) in [0, 1]."""
     source, target = question.source.pixels / 255.0, question.target.pixels / 255.0
-    touched = (question.before | question.after).astype(np.uint8)
-    around = cv2.dilate(touched, np.ones((9, 9), np.uint8)) > 0
+    around = question.around
     squared = np.square(made - source)[~around].mean()
     figures = {"background dB": float(-10 * np.log10(squared + 1e-9))}
     if question.edit.kind == "remove":

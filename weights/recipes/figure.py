@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+
+import numpy as np
+
+Row = Mapping[str, float]  # what can be said about one sample, by name; samples of other kinds lack names
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,12 @@ class Figure:
         if self.unit == "%":
             return f"{value:.1%}".replace("%", " %")
         return f"{value:.2f} {self.unit}" if self.unit else f"{value:.3f}"
+
+
+def tally(rows: Sequence[Row], by: Callable[[list[float]], float] = np.mean) -> dict[str, float]:
+    """One number for every name, of all values that the rows have under it: their mean, unless another."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(by([row[name] for row in rows if name in row])) for name in names}
 
 
 HEADINGS = ("metric", "figure", "minimum", "goal", "")

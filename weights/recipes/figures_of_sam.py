@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -39,7 +40,7 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
     hidden = [js for index in range(0, count, 2) for js in tracked(predictor, split, "hide", index)]
     left = [js for index in range(1, count, 2) for js in tracked(predictor, split, "leave", index)]
     fall = np.mean([js[0] - js[-1] for js in drift])
-    words = text(folder / "text_head", split, count) if (folder / "text_head").is_dir() else []
+    named = text(folder / "text_head", split, count) if (folder / "text_head").is_dir() else []
     return [
         Figure("click IoU, deepest interior point", said["click deepest"], 0.91, 0.94),
         Figure("click IoU, random interior point", said["click random"], 0.88, 0.92),
@@ -49,14 +50,18 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
         Figure("tracking J, 24 frames, occlusion", _mean(hidden)),
         Figure("tracking J, 24 frames, leaving and returning", _mean(left)),
         Figure("tracking J, fall from frame 1 to frame 7", float(fall)),
-        *words,
+        *named,
     ]
 
 
 def text(folder: Path, split: str, count: int) -> list[Figure]:
     """Two phrases about each of `count` scenes."""
     model = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
-    said = text_figures(model, CLIPTokenizer.from_pretrained(folder), split, count)
+    return words(text_figures(model, CLIPTokenizer.from_pretrained(folder), split, count))
+
+
+def words(said: Mapping[str, float]) -> list[Figure]:
+    """What finding by words promises."""
     return [
         Figure("words: IoU over present phrases", said["present IoU"], 0.82, 0.90),
         Figure("words: absent phrase stays empty", said["absent empty"], 0.88, 0.96, "%"),

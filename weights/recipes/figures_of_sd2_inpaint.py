@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,7 +22,11 @@ def load(folder: Path) -> StableDiffusionInpaintPipeline:
 
 def measure(folder: Path, split: str, count: int) -> list[Figure]:
     """Enough holes that about `count` are on textured ground."""
-    said = fill_figures(load(folder), split, count * 4 // 3)
+    return fills(fill_figures(load(folder), split, count * 4 // 3))
+
+
+def fills(said: Mapping[str, float]) -> list[Figure]:
+    """What fills promise."""
     return [
         Figure("fill: over Telea on textured holes, 1 step", said["textured over Telea dB"], 1.0, 2.5, "dB"),
         Figure("fill: over the mean colour, all holes", said["all over mean dB"], 3.0, 4.0, "dB"),

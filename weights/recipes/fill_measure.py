@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from weights.recipes.figure import Row, tally
 from weights.world.address import Address
 from weights.world.edit import GONE, some_versions
 from weights.world.ground import texture_of
 from weights.world.hole import a_hole, around
 
-STEPS, WORDS = 1, "background"
+STEPS, GUIDANCE, WORDS = 1, 1.0, "background"
 _AT_ONCE = 12
 
 
@@ -53,7 +54,7 @@ def gaps(split: str, count: int) -> list[Gap]:
 @torch.no_grad()
 def filled(pipeline, asked: list[Gap], **settings) -> list[np.ndarray]:
     """What a pipeline fills in: float32 (height, width, 3) in [0, 255], not laid back over the picture."""
-    settings = {"num_inference_steps": STEPS, "guidance_scale": 1.0, "strength": 1.0, **settings}
+    settings = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "strength": 1.0, **settings}
     results: list[np.ndarray] = []
     for first in range(0, len(asked), _AT_ONCE):
         some = asked[first : first + _AT_ONCE]
@@ -74,25 +75,20 @@ def filled(pipeline, asked: list[Gap], **settings) -> list[np.ndarray]:
 def fill_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
     """Mean decibels inside the holes, of the model and of what it is compared with."""
     asked = gaps(split, count)
-    rows = [
-        _decibels(gap, made) for gap, made in zip(asked, filled(pipeline, asked, **settings), strict=True)
-    ]
-    textured = np.mean([row for gap, row in zip(asked, rows, strict=True) if gap.textured], axis=0)
-    whole = np.mean(rows, axis=0)
-    return {
-        "textured over Telea dB": float(textured[0] - textured[1]),
-        "textured dB": float(textured[0]),
-        "textured Telea dB": float(textured[1]),
-        "all over mean dB": float(whole[0] - whole[2]),
-        "all over Telea dB": float(whole[0] - whole[1]),
-        "all dB": float(whole[0]),
-    }
+    made = filled(pipeline, asked, **settings)
+    return tally([figures_of(gap, one) for gap, one in zip(asked, made, strict=True)])
 
 
-def _decibels(gap: Gap, made: np.ndarray) -> tuple[float, float, float]:
+def figures_of(gap: Gap, made: np.ndarray) -> Row:
+    """What can be said about one filling, by name; `made` is (height, width, 3) in [0, 255]."""
     telea = cv2.inpaint(gap.pixels, gap.hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
     mean = np.broadcast_to(gap.pixels[~gap.hole].mean(0), gap.pixels.shape)
-    return tuple(_psnr(answer, gap.truth, gap.hole) for answer in (made, telea, mean))
+    ours, classical, plain = (_psnr(answer, gap.truth, gap.hole) for answer in (made, telea, mean))
+    figures = {"all dB": ours, "all over Telea dB": ours - classical, "all over mean dB": ours - plain}
+    if gap.textured:
+        figures |= {"textured dB": ours, "textured Telea dB": classical}
+        figures["textured over Telea dB"] = ours - classical
+    return figures
 
 
 def _psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
