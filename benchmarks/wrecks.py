@@ -36,7 +36,7 @@ def write(root: Path, *, count: int, broken: int, side: int, seed: int) -> dict[
     for number in range(count):
         name = f"{number % 8}/{number:04}"
         picture = workload.png(workload.picture(side, side, seed + number))
-        mask = _mask(side, side, side // 3)
+        mask = _mask(side, side, min(side // 3, 64))
         if number in wrecked:
             ways[name] = list(WAYS)[wrecked[number] % len(WAYS)]
             picture, mask = WAYS[ways[name]](picture, mask)

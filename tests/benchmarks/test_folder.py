@@ -1,0 +1,50 @@
+"""What the folder benchmark concludes from what it sees."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import wrecks
+from benchmarks.folder import memory, slope, twice_and_missing
+
+
+def test_the_slope_is_that_of_the_settled_half() -> None:
+    assert slope([0] * 50 + [1000 + 3 * number for number in range(50)]) == pytest.approx(3.0)
+    assert slope([]) == slope([7]) == 0.0
+
+
+@pytest.mark.parametrize(("each", "flat"), [(0, True), (4000, True), (6000, False)])
+def test_memory_is_flat_if_a_folder_adds_less_than_a_tenth(each: int, flat: bool) -> None:
+    sizes = [9_000_000 + each * number for number in range(200)]
+    assert memory("client", sizes, 200)["client_flat"] is flat
+
+
+def test_what_was_done_twice_or_never_is_read_from_the_ledger(tmp_path: Path) -> None:
+    lines = [{"ledger": "x"}, {"item": "a", "state": "succeeded"}, {"item": "b", "state": "failed"}]
+    lines += [{"item": "b", "state": "succeeded"}, {"item": "a", "state": "succeeded"}]
+    (tmp_path / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert twice_and_missing(tmp_path, {"a", "b", "c"}) == (1, 1)
+
+
+def test_every_way_to_be_broken_comes_up_among_whole_pictures(tmp_path: Path) -> None:
+    ways = wrecks.write(tmp_path, count=40, broken=20, side=48, seed=1)
+    assert sorted(ways.values()) == sorted([*wrecks.WAYS] * 2)
+    files = {path.relative_to(tmp_path / "imgs").with_suffix("").as_posix(): path
+             for path in (tmp_path / "imgs").rglob("*.png")}  # fmt: skip
+    assert len(files) == 40
+    for name in files.keys() - ways.keys():
+        with Image.open(files[name]) as picture, Image.open(tmp_path / "masks" / f"{name}.png") as mask:
+            assert picture.size == mask.size == (48, 48)
+            assert mask.getextrema() == (0, 255)
+
+
+def test_a_picture_can_claim_any_size(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    huge, _ = wrecks.WAYS["more pixels than anybody would load"](file.getvalue(), b"")
+    assert wrecks._size(huge) == (60000, 60000) and len(huge) == len(file.getvalue())
