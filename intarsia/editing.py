@@ -134,6 +134,10 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
             value = _number(value, _WORDS[name], path)
         group, _, field = path.rpartition(".")
         put(getattr(request, group) if group else request, field, value, path)
+    if settings.get("candidates") == 0:
+        raise errors.InvalidRequest(
+            "no candidates make no picture; ask for 1 or more, or leave it out", field="candidates"
+        )
     request.output.views.extend(_number(view, VIEWS, "output.views") for view in settings.get("views") or ())
     captions, spacing = settings.get("captions") or (), settings.get("spacing")
     if settings.get("collage") or captions or spacing is not None:

@@ -11,6 +11,7 @@ from intarsia.cli import connection, folders, making, regions
 from intarsia.cli.usage import Spoken, Usage, whole
 from intarsia.cli.usage import picture as picture_type
 from intarsia.cli.voice import Voice
+from intarsia.presets import PRESETS, Preset
 
 # Masks of damage are black and white by intention: what lies between is their making's doing.
 THRESHOLD = 128 / 255
@@ -28,8 +29,11 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "picture", metavar="PICTURE", nargs="?", type=picture_type, help="a file, or artifacts/…"
     )
-    command.add_argument("-p", "--prompt", metavar="WORDS", default="", help="what shall be there")
-    command.add_argument("--negative-prompt", metavar="WORDS", default="", help="what must not appear")
+    command.add_argument("-p", "--prompt", metavar="WORDS", help="what shall be there")
+    command.add_argument("--negative-prompt", metavar="WORDS", help="what must not appear")
+    command.add_argument(
+        "--preset", choices=tuple(PRESETS), help="prompts for a usual case; those that are said come first"
+    )
     command.add_argument(
         "--margin", type=whole, metavar="PX", help="drawn anew around the region, not laid back (default: 4)"
     )
@@ -44,10 +48,12 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
     if folder is None and options.picture is None:
         raise Usage("PICTURE: name a picture to fill, or a folder of them with --pictures")
     where = regions.region(_hard(options.said), masked=folder is not None and folder.masks is not None)
+    preset = PRESETS[options.preset] if options.preset else Preset("", "")
+    prompt = preset.prompt if options.prompt is None else options.prompt
+    negative = preset.negative_prompt if options.negative_prompt is None else options.negative_prompt
 
     def ask(client: Any, settings: dict[str, Any]) -> Any:
-        own = {"margin": options.margin, "negative_prompt": options.negative_prompt}
-        return client.fill_request(where, options.prompt, **own, **settings)
+        return client.fill_request(where, prompt, negative_prompt=negative, margin=options.margin, **settings)
 
     if folder is not None:
         return folders.run(options, voice, folder, partial(ask, settings=making.settings(options)))

@@ -22,6 +22,8 @@ from grpc_status import rpc_status
 
 from intarsia import errors
 from intarsia.v1 import (
+    adapters_pb2,
+    adapters_pb2_grpc,
     artifacts_pb2,
     artifacts_pb2_grpc,
     editing_pb2,
@@ -31,7 +33,7 @@ from intarsia.v1 import (
     segmentation_pb2,
     segmentation_pb2_grpc,
 )
-from intarsia.v1.jobs_pb2 import Job
+from intarsia.v1.jobs_pb2 import Job, Sheet, View
 from intarsia.v1.region_pb2 import Instance, PixelBox
 
 CODES = {
@@ -76,6 +78,7 @@ def rich(error: errors.IntarsiaError) -> Status:
 
 
 class Double(
+    adapters_pb2_grpc.AdaptersServicer,
     artifacts_pb2_grpc.ArtifactsServicer,
     editing_pb2_grpc.EditingServicer,
     jobs_pb2_grpc.JobsServicer,
@@ -87,6 +90,7 @@ class Double(
         self.metadata: list[dict[str, str]] = []
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.jobs: dict[str, list[Job]] = {}
+        self.asked_for: dict[str, Any] = {}  # requests by their jobs
         self.watchers = 0
         self.by_hand = False
         self.candidates = 1  # how many a region has
@@ -117,14 +121,32 @@ class Double(
     def succeed(self, name: str) -> None:
         def made(job: Job) -> None:
             job.progress.fraction = 1.0
-            job.edit_region.picture = self.keep(b"an edited picture")
-            job.edit_region.mask = self.keep(b"a mask")
-            job.edit_region.manifest.seed = 7
-            job.edit_region.manifest.steps = 2
-            job.edit_region.manifest.scheduler = "ddim"
-            job.edit_region.manifest.notes.append("16-bit values were rounded to 8 bits")
+            fills = job.method == "FillRegion"
+            result = job.fill_region if fills else job.edit_region
+            result.picture = self.keep(b"a filled picture" if fills else b"an edited picture")
+            result.mask = self.keep(b"a mask")
+            result.manifest.seed = 7
+            result.manifest.steps = 2
+            result.manifest.scheduler = "ddim"
+            result.manifest.notes.append("16-bit values were rounded to 8 bits")
+            self._show(self.asked_for[name], result)
 
         self._move(name, made, Job.STATE_SUCCEEDED)
+
+    def _show(self, request: Any, result: Any) -> None:
+        """Candidates, views and collage, as they were asked for."""
+        shared = (View.KIND_OVERLAY, View.KIND_BLANK)
+        for n in range(request.candidates or 1):
+            picture = self.keep(b"candidate %d" % (n + 1)) if n else result.picture
+            one = result.candidates.add(picture=picture, seed=7 + n)
+            for kind in request.output.views:
+                if kind not in shared:
+                    one.views.add(kind=kind, picture=self.keep(b"view %d of %d" % (kind, n + 1)))
+        for kind in request.output.views:
+            if kind in shared:
+                result.views.add(kind=kind, picture=self.keep(b"view %d" % kind))
+        if request.output.HasField("collage"):
+            result.collage = self.keep(b"a collage")
 
     def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
         """Waits for something that a call brings about."""
@@ -164,13 +186,42 @@ class Double(
         return self._artifact(request.name)
 
     def EditRegion(self, request: editing_pb2.EditRegionRequest, context: Any) -> Job:
-        fault = self._arrived("EditRegion", request, context)
+        return self._begin("EditRegion", request, context)
+
+    def FillRegion(self, request: editing_pb2.FillRegionRequest, context: Any) -> Job:
+        return self._begin("FillRegion", request, context)
+
+    def PlanRegion(self, request: Any, context: Any) -> editing_pb2.PlanRegionResponse:
+        self._arrived("PlanRegion", request, context)
+        asked = getattr(request, request.WhichOneof("request"))
+        plan = editing_pb2.PlanRegionResponse(
+            steps=20, questions=3, candidates=asked.candidates or 1, notes=["the region is large"]
+        )
+        plan.denoising.FromMilliseconds(1500)
+        box = PixelBox(left=1, top=2, right=30, bottom=40)
+        sheet = Sheet(box=box, working_width=64, working_height=72)
+        instance = Instance(score=0.875, box=box, area=900)
+        plan.parts.add(region=instance, instruction="make it blue", crop=box, sheets=[sheet, sheet])
+        return plan
+
+    def InspectAdapter(self, request: Any, context: Any) -> adapters_pb2.InspectAdapterResponse:
+        self._arrived("InspectAdapter", request, context)
+        return adapters_pb2.InspectAdapterResponse(
+            kind="KIND_LORA",
+            layout="kohya",
+            rank=4,
+            matched=16,
+            parameters=1024,
+            metadata={"made": "by hand"},
+        )
+
+    def _begin(self, method: str, request: Any, context: Any) -> Job:
+        fault = self._arrived(method, request, context)
         name = f"jobs/{request.request_id}"
         with self._changed:
             if name not in self.jobs:
-                first = Job(
-                    name=name, method="EditRegion", state=Job.STATE_QUEUED, request_id=request.request_id
-                )
+                self.asked_for[name] = request
+                first = Job(name=name, method=method, state=Job.STATE_QUEUED, request_id=request.request_id)
                 self.jobs[name] = [first]
                 self._changed.notify_all()
         if self.pause is not None:
@@ -280,6 +331,7 @@ class Double(
 def serve(double: Double, credentials: grpc.ServerCredentials | None = None) -> tuple[grpc.Server, str]:
     """Serves a double on a free port; the server and its address."""
     server = grpc.server(ThreadPoolExecutor(16))
+    adapters_pb2_grpc.add_AdaptersServicer_to_server(double, server)
     artifacts_pb2_grpc.add_ArtifactsServicer_to_server(double, server)
     editing_pb2_grpc.add_EditingServicer_to_server(double, server)
     jobs_pb2_grpc.add_JobsServicer_to_server(double, server)
