@@ -20,10 +20,10 @@ Made = TypeVar("Made")
 # How hard isal tries. Beyond this, files shrink by a few percent and packing takes a fifth longer.
 EFFORT = 1
 
-# Small enough that every core gets several, large enough that a strip costs nothing beside its rows.
-_STRIP_BYTES = 1 << 20
+# Small enough that a small change touches little, large enough that a strip costs nothing beside its rows.
+_STRIP_BYTES = 1 << 18
 # How many strips of a picture are worked on, or wait for it, at a time.
-_AHEAD = 2 * len(os.sched_getaffinity(0))
+_AHEAD = 4 * len(os.sched_getaffinity(0))
 
 
 def strip_height(row_bytes: int) -> int:
