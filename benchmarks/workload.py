@@ -39,6 +39,12 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def pixels(file: bytes) -> np.ndarray:
+    """What a picture's file shows: uint8 (height, width, 3), of a mask (height, width)."""
+    with Image.open(io.BytesIO(file)) as opened:
+        return np.asarray(opened)
+
+
 def edits(width: int, height: int, sides: tuple[int, ...], seed: int) -> Iterator[Edit]:
     """Edits without end. No two have the same words and place, so that nothing can be remembered."""
     dice = np.random.default_rng((seed, 2))
