@@ -49,7 +49,8 @@ starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; go
 
 .PHONY: bench
 bench: $(VENV)/.serving ## Puts every question of benchmarks/ to this machine; tables in benchmarks/results/.
-	for question in step_sharing served_sharing service_cost cancel_latency region_cost open_loop; do \
+	for question in step_sharing served_sharing service_cost cancel_latency region_cost adapters served_figures \
+	  open_loop folder; do \
 	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
 	done
 

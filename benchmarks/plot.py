@@ -12,6 +12,7 @@ _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 150, 48, 64
 _COLOURS = ("#1f5fa8", "#c2571a", "#3a7d44", "#7b4ea3", "#8a8a8a")
 _MARKS = 6
+_LINE = 14  # from a line of words to the next
 
 
 def lines(
@@ -53,15 +54,20 @@ def lines(
         drawn.append(_text(x_of(x), _HEIGHT - _BOTTOM + 18, f"{x:g}", anchor="middle"))
     drawn.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - _BOTTOM + 38, across, anchor="middle"))
     drawn.append(_text(_LEFT, _TOP - 8, up))
+    names: list[tuple[float, float, str, str]] = []  # and where the line ends that each belongs to
     for name, level in limits.items():
         drawn.append(_line((_LEFT, y_of(level)), (_WIDTH - _RIGHT, y_of(level)), "#444444", dashes="5 4"))
-        drawn.append(_text(_WIDTH - _RIGHT + 8, y_of(level) + 4, name))
+        names.append((_WIDTH - _RIGHT, y_of(level), name, "#222222"))
     for (name, line), colour in zip(series.items(), _COLOURS, strict=False):
         places = [(x_of(x), y_of(y)) for x, y in sorted(line)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         drawn += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        drawn.append(_text(places[-1][0] + 8, places[-1][1] + 4, name, colour=colour))
+        names.append((*places[-1], name, colour))
+    lowest = -math.inf
+    for x, y, name, colour in sorted(names, key=lambda end: end[1]):
+        lowest = max(y, lowest + _LINE)  # beside its line's end, or right below the name above it
+        drawn.append(_text(x + 8, lowest + 4, name, colour=colour))
     drawn.append(_text(_LEFT, _HEIGHT - 8, below, size=10, colour="#666666"))
     size = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'

@@ -52,6 +52,15 @@ def test_limits_are_seen_even_above_all_points():
     assert float(dashed[0].get("y1")) > 40 and "bar" in [text.text for text in root.findall(f"{SVG}text")]
 
 
+def test_names_of_lines_that_end_together_can_be_read():
+    series = {"one": [(0, 9.0), (1, 5.0)], "two": [(0, 9.0), (1, 5.1)], "three": [(0, 9.0), (1, 0.0)]}
+    root = ElementTree.fromstring(lines("", series, across="", up="", limits={"bar": 5.0}))
+    heights = {text.text: float(text.get("y")) for text in root.findall(f"{SVG}text")}
+    first, second, third = sorted(heights[name] for name in ("one", "two", "bar"))
+    assert second - first >= 14 and third - second >= 14 and heights["three"] > third + 14
+    assert heights["two"] == first
+
+
 def test_words_are_escaped_and_one_point_will_do():
     root = ElementTree.fromstring(lines("a < b & c", {"<": [(5, 0.0)]}, across="", up="", doubling=True))
     assert "a < b & c" in [text.text for text in root.findall(f"{SVG}text")]
