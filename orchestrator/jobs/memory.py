@@ -234,6 +234,7 @@ class _Record:
         self._started: datetime | None = None
         self._failure: IntarsiaError | None = None
         self._result: Any = None
+        self._at_the_end: Progress | None = None
 
     def begin(self) -> float:
         """Tells how many seconds it has waited."""
@@ -244,6 +245,8 @@ class _Record:
     def end(self, state: State, *, result: Any = None, failure: IntarsiaError | None = None) -> None:
         self._state, self._result, self._failure = state, result, failure
         self.ended = datetime.now(timezone.utc)
+        self._at_the_end = self._progress()
+        del self.run  # a thousand jobs are remembered, and none of them needs how it got there
         self.over.set()
         self._wake()
 
@@ -263,6 +266,8 @@ class _Record:
         )
 
     def _progress(self) -> Progress:
+        if self._at_the_end is not None:
+            return self._at_the_end
         progress = self.run.progress
         if self._state is State.SUCCEEDED:
             return replace(progress, fraction=1.0, remaining=0.0)
