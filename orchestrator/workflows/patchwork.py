@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intarsia.canvas.box import PixelBox
+from intarsia.canvas.box import PixelBox, whole_of
 from intarsia.canvas.feather import feather
 from intarsia.canvas.inlay import inlay
 from intarsia.canvas.layout import Sheet, blend
@@ -73,39 +73,30 @@ class Patchwork:
         weights = ""
         made = np.array(self.picture.pixels[self.window.window])
         for number, found in enumerate(self.founds):
-            worked = made
+            worked = made.copy()
             remaining = found.mask[self.window.window] > 0
             for sheet in found.laid.sheets:
-                box = sheet.box.within(self.window)
+                box = sheet.box.within(self.window).window
                 hole = found.mask[sheet.box.window] > 0
-                piece = Piece(worked[box.window], hole, sheet, number, noise, first)
+                piece = Piece(worked[box], hole, sheet, number, noise, first)
                 drawn = await draw(piece)
                 weights = drawn.weights
                 with at.stage("inlay", of=of):
-                    worked = await asyncio.to_thread(
-                        self._laid, worked, drawn.patch, piece, box, remaining[box.window], found.laid.overlap
+                    worked[box] = await asyncio.to_thread(
+                        self._laid, drawn.patch, piece, remaining[box], found.laid.overlap
                     )
-                remaining[box.window] = False
+                remaining[box] = False
             crop = found.laid.crop.within(self.window)
             made = await asyncio.to_thread(inlay, made, worked[crop.window], crop, self.alphas[number])
         return made, weights
 
-    def _laid(
-        self,
-        worked: np.ndarray,
-        patch: np.ndarray,
-        piece: Piece,
-        box: PixelBox,
-        remaining: np.ndarray,
-        overlap: int,
-    ) -> np.ndarray:
-        """The window with a sheet's patch in it."""
-        laid = restore(patch, piece.sheet.box, piece.sheet.working, worked.dtype.type)
+    def _laid(self, patch: np.ndarray, piece: Piece, remaining: np.ndarray, overlap: int) -> np.ndarray:
+        """The piece with its patch in it."""
+        laid = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
         if self.match_colours:
             laid = match_colours(laid, piece.pixels, piece.hole)
-        alpha = np.zeros(worked.shape[:2], np.float32)
-        alpha[box.window] = blend(remaining, piece.hole, overlap)
-        return inlay(worked, laid, box, alpha)
+        alpha = blend(remaining, piece.hole, overlap)
+        return inlay(piece.pixels, laid, whole_of(piece.pixels), alpha)
 
 
 async def patchwork(picture: Picture, founds: Sequence[Found], *, match_colours: bool) -> Patchwork:
