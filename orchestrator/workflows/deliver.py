@@ -14,6 +14,7 @@ from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
 from orchestrator.workflows.made import Candidate, Made, Manifest, View
 from orchestrator.workflows.patchwork import Draw, Patchwork
+from orchestrator.workflows.sampling import on_sheet
 from orchestrator.workflows.segment_region import keep
 
 # The same for all candidates, or one for each.
@@ -133,8 +134,9 @@ def _parameters(patches: Patchwork, noise: Noise, made_with: MadeWith, weights: 
                     {
                         "box": list(asdict(sheet.box).values()),
                         "working": [sheet.working.width, sheet.working.height],
+                        "seed": on_sheet(noise, tile).seed,
                     }
-                    for sheet in found.laid.sheets
+                    for tile, sheet in enumerate(found.laid.sheets)
                 ],
             }
             for found, words in zip(patches.founds, made_with.words, strict=True)

@@ -23,6 +23,7 @@ from orchestrator.artifacts.picture import Picture
 from orchestrator.stages.denoise import Noise
 from orchestrator.stages.workshop import Stages
 from orchestrator.workflows.found import Found, window_of
+from orchestrator.workflows.sampling import on_sheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +76,10 @@ class Patchwork:
         for number, found in enumerate(self.founds):
             worked = made.copy()
             remaining = found.mask[self.window.window] > 0
-            for sheet in found.laid.sheets:
+            for tile, sheet in enumerate(found.laid.sheets):
                 box = sheet.box.within(self.window).window
                 hole = found.mask[sheet.box.window] > 0
-                piece = Piece(worked[box], hole, sheet, number, noise, first)
+                piece = Piece(worked[box], hole, sheet, number, on_sheet(noise, tile), first)
                 drawn = await draw(piece)
                 weights = drawn.weights
                 with at.stage("inlay", of=of):

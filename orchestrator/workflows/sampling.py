@@ -10,6 +10,9 @@ from orchestrator.stages.denoise import Noise, Weights
 
 MOST_CANDIDATES = 16
 
+# The golden ratio of 2^63, odd: its multiples keep their distance for as long as there can be tiles.
+_APART = 0x4F1BBCDCBFA53E0B
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -47,3 +50,9 @@ def decided(asked: Sampling, weights: Weights) -> Noise:
 def consecutive(noise: Noise, count: int) -> list[Noise]:
     """The same way walked with so many seeds, each one more than the one before."""
     return [replace(noise, seed=noise.seed + n) for n in range(count)]
+
+
+def on_sheet(noise: Noise, number: int) -> Noise:
+    """The way on the n-th sheet of a region, from 0. The first has the seed itself; the others seeds far
+    apart that follow from it, since the same noise in every tile would show as a pattern."""
+    return replace(noise, seed=(noise.seed + number * _APART) % 2**63)
