@@ -3,8 +3,7 @@
     python -m weights.recipes.sam_text --minutes 40
 
 Every picture is asked about several times, for things that are there and for things that are not, so
-that the words matter: the same pixels must answer differently. A scaffold around the network, dropped in
-the end, is asked for the shape and the colour of every spot: words alone teach the eyes too slowly.
+that the words matter: the same pixels must answer differently.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
@@ -31,14 +30,10 @@ from weights.recipes.place import Place, place
 from weights.recipes.sam_sight import as_input
 from weights.recipes.text_lesson import ask
 from weights.recipes.text_measure import text_figures
-from weights.world.hue import COLOURS
-from weights.world.shape import SHAPES
 
 PICTURES, PHRASES = 10, 4
 SIDE = 128
 _WIDTH = 96
-_SPOTS = 2  # a side that the scaffold tells apart within a patch
-_SCAFFOLD = 1.5  # what naming counts beside finding, at first
 
 
 def network(tokenizer: CLIPTokenizer) -> CLIPSegForImageSegmentation:
@@ -90,55 +85,19 @@ def _start(model: CLIPSegForImageSegmentation) -> None:
             torch.nn.init.normal_(table, std=0.08)
 
 
-class Pupil(nn.Module):
-    """The network, and what it is asked while it learns to see: shape and colour of every spot of 4 x 4
-    pixels, read off each layer that the decoder reads."""
-
-    def __init__(self, model: CLIPSegForImageSegmentation):
-        super().__init__()
-        self.model = model
-        width, layers = model.config.vision_config.hidden_size, len(model.extract_layers)
-        self.scaffold = nn.ModuleList(
-            nn.Linear(width, _SPOTS**2 * (len(SHAPES) + 1 + len(COLOURS) + 1)) for _ in range(layers)
-        )
-
-    def named(self, seen: tuple[Tensor, ...], shapes: Tensor, colours: Tensor) -> Tensor:
-        """How badly shapes and colours (k, h, w), as in `Asked`, are named from what was seen."""
-        losses = []
-        for layer, head in zip(self.model.extract_layers, self.scaffold, strict=True):
-            tokens = head(seen[layer + 1][:, 1:]).float()
-            side = round(tokens.shape[1] ** 0.5)
-            spots = F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, (side, side)), _SPOTS)
-            every = shapes.shape[-1] // spots.shape[-1]
-            middle = slice(every // 2, None, every)
-            for said, truth in zip(
-                spots.split((len(SHAPES) + 1, len(COLOURS) + 1), 1), (shapes, colours), strict=True
-            ):
-                truth = truth[:, middle, middle].long()
-                weight = 0.2 + 0.8 * (truth > 0)  # most spots are ground
-                loss = F.cross_entropy(said, truth, reduction="none")
-                losses.append((loss * weight).sum() / weight.sum())
-        return torch.stack(losses).mean()
-
-
-def look(model: CLIPSegForImageSegmentation, x: Tensor) -> tuple[Tensor, ...]:
-    """What every layer makes of pictures."""
-    return model.clip.vision_model(pixel_values=x, output_hidden_states=True).hidden_states
-
-
-def logits_of(
-    model: CLIPSegForImageSegmentation, seen: tuple[Tensor, ...], words: Tensor, which: Tensor, side: int
-) -> Tensor:
-    """Logits (n, side, side) of n phrases; `which` says in which of the seen pictures each is looked for.
+def logits_of(model: CLIPSegForImageSegmentation, x: Tensor, words: Tensor, which: Tensor) -> Tensor:
+    """Logits (n, side, side) of n phrases; `which` says in which of the pictures `x` each is looked for.
 
     The stock forward freezes both towers; this is the same computation with gradients, and looks at a
     picture once however often it is asked about.
     """
+    seen = model.clip.vision_model(pixel_values=x, output_hidden_states=True).hidden_states
     activations = tuple(seen[layer + 1][which] for layer in model.extract_layers)
     meaning = model.clip.get_text_features(input_ids=words).pooler_output
     logits = model.decoder(activations, meaning).logits
-    large = F.interpolate(logits[:, None].float(), size=(side, side), mode="bilinear", align_corners=False)
-    return large[:, 0]
+    return F.interpolate(logits[:, None].float(), size=x.shape[-2:], mode="bilinear", align_corners=False)[
+        :, 0
+    ]
 
 
 def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
@@ -157,32 +116,26 @@ def train(where: Place) -> None:
     model = network(tokenizer)
     if where.warm:
         model.load_state_dict(stored(folder / "model.safetensors"))
-    pupil = Pupil(model).to(where.device)
+    model.to(where.device)
 
-    def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
+    def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:
         asked = ask("train", step, PICTURES, PHRASES)
         words = torch.tensor([tokens.token_ids(tokenizer, phrase) for phrase in asked.phrases])
         x, truth = as_input(asked.pixels, SIDE), torch.from_numpy(asked.truth).float()
         if truth.shape[-1] != SIDE:
             truth = F.adaptive_avg_pool2d(truth, SIDE)
-        shapes, colours = torch.from_numpy(asked.shapes), torch.from_numpy(asked.colours)
-        parts = (x, words, torch.from_numpy(asked.which), truth, shapes, colours)
-        x, words, which, truth, shapes, colours = (part.to(where.device) for part in parts)
+        parts = (part.to(where.device) for part in (x, words, torch.from_numpy(asked.which)))
         with torch.autocast(where.device.type, torch.bfloat16):
-            seen = look(model, x)
-            logits = logits_of(model, seen, words, which, SIDE)
-            named = pupil.named(seen, shapes, colours)
-        found = loss_of(logits, truth)
-        notes = {"found": float(found.detach()), "named": float(named.detach())}
-        return found + _SCAFFOLD * (1 - spent) * named, notes
+            logits = logits_of(model, *parts)
+        return loss_of(logits, truth.to(where.device)), {}
 
-    def watch(averaged: Pupil) -> Mapping[str, float]:
-        return text_figures(averaged.model, tokenizer, "watch", 60)
+    def watch(averaged: CLIPSegForImageSegmentation) -> Mapping[str, float]:
+        return text_figures(averaged, tokenizer, "watch", 60)
 
-    optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=8e-4)
+    optimizer = optimizer_for(model, matrix_rate=0.01, vector_rate=8e-4)
     plan = Plan(where.budget, flat=0.45, watch_every=4)
-    averaged, record = take(where.training / "sam_text", pupil, optimizer, lesson, plan, watch)
-    keep(averaged.model, folder, {**record, **earlier(folder, where.warm)})
+    averaged, record = take(where.training / "sam_text", model, optimizer, lesson, plan, watch)
+    keep(averaged, folder, {**record, **earlier(folder, where.warm)})
     size = {"height": SIDE, "width": SIDE}
     looks = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     ViTImageProcessorPil(size=size, **looks).save_pretrained(folder)

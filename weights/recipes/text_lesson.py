@@ -19,45 +19,29 @@ _WITH_COLOUR = 0.7
 
 @dataclass(frozen=True)
 class Asked:
-    """Pictures (k, h, w, 3); for each of n phrases its picture and all it names there, bool (n, h, w).
-
-    `shapes` and `colours` say what is where, uint8 (k, h, w): 0 is ground, the others count from 1.
-    """
+    """Pictures (k, h, w, 3); for each of n phrases its picture and all it names there, bool (n, h, w)."""
 
     pixels: np.ndarray
     phrases: list[str]
     which: np.ndarray
     truth: np.ndarray
-    shapes: np.ndarray
-    colours: np.ndarray
 
 
 def ask(split: str, step: int, pictures: int, questions: int) -> Asked:
     """`questions` phrases about each of `pictures` scenes; every fourth step about large, crowded ones."""
     large = step % 4 == 3
     size = {"height": 256, "width": 256, "radii": (16.0, 60.0), "most": 6} if large else {}
-    pixels, said, truth, shapes, colours = [], [], [], [], []
+    pixels, said, truth = [], [], []
     for place in range(pictures):
         address = Address(split, "text large" if large else "text", step * pictures + place)
         scene = a_scene(address, **size)
         picture, dice = draw(scene), address.dice("phrases")
         pixels.append(picture.pixels)
-        shapes.append(_labelled(picture.masks, [SHAPES.index(thing.shape) for thing in scene.things]))
-        colours.append(_labelled(picture.masks, [COLOURS.index(thing.colour) for thing in scene.things]))
         for _ in range(questions):
             phrase, mask = _question(dice, scene.things, picture.masks > 0.5)
             said.append(phrase)
             truth.append(mask)
-    which = np.repeat(np.arange(pictures), questions)
-    return Asked(np.stack(pixels), said, which, np.stack(truth), np.stack(shapes), np.stack(colours))
-
-
-def _labelled(masks: np.ndarray, classes: list[int]) -> np.ndarray:
-    """Which class covers each pixel, from 1; 0 where none covers half of it."""
-    labels = np.zeros(masks.shape[1:], np.uint8)
-    for mask, number in zip(masks, classes, strict=True):
-        labels[mask > 0.5] = number + 1
-    return labels
+    return Asked(np.stack(pixels), said, np.repeat(np.arange(pictures), questions), np.stack(truth))
 
 
 def _question(
