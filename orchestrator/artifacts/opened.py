@@ -8,9 +8,12 @@ from weakref import WeakKeyDictionary
 from orchestrator.artifacts.picture import Picture
 from orchestrator.artifacts.png import Strip
 
+# Small pictures are decoded in no time: keeping many of them would only make memory grow.
+_MOST = 16
+
 
 class Opened:
-    """Decoded pictures by their artifact's name, and their packed strips, within a budget of bytes.
+    """Decoded pictures by their artifact's name, and their packed strips: a few, within a budget of bytes.
 
     Forgets the one asked for longest ago when another needs its room. What alone exceeds the budget is not
     kept. Nothing ever changes under an artifact's name, so what is kept stays true.
@@ -34,7 +37,7 @@ class Opened:
             return
         self._pictures[name] = picture
         self._bytes += _bytes(picture)
-        while self._bytes > self._budget:
+        while self._bytes > self._budget or len(self._pictures) > _MOST:
             _, oldest = self._pictures.popitem(last=False)
             self._bytes -= _bytes(oldest)
 

@@ -45,6 +45,13 @@ def test_one_large_picture_makes_room_for_itself():
     assert sum(opened.get(str(n)) is not None for n in range(4)) == 0
 
 
+def test_of_small_pictures_only_a_few_are_kept():
+    opened = Opened(10**9)
+    for n in range(100):
+        opened.keep(str(n), picture(4))
+    assert [n for n in range(100) if opened.get(str(n)) is not None] == list(range(84, 100))
+
+
 def test_strips_go_with_their_picture():
     opened = Opened(ROOM)
     first, second = picture(10), picture(10)
