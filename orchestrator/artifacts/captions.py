@@ -25,21 +25,23 @@ _UNKNOWN = "\ufffd"
 def draw_captions(captions: tuple[str, ...], grid: Grid, dtype: np.dtype) -> np.ndarray:
     """The strip below a row of panels, (strip, sheet width, 3), each caption centred under its panel.
 
-    What is wider than its panel is drawn smaller.
+    What is wider than its panel is drawn smaller, and cut off where even the smallest letters are too wide.
     """
     sheet = Image.new("RGB", (grid.sheet_width, grid.strip), "white")
-    pen = ImageDraw.Draw(sheet)
     for caption, left in zip(captions, grid.lefts, strict=True):
         runs = _runs(" ".join(caption.split()))
         size = grid.font_size
         while size > 1 and (length := _length(runs, size)) > grid.width:
-            size = min(size - 1, int(size * grid.width / length))
+            size = max(1, min(size - 1, int(size * grid.width / length)))
+        panel = Image.new("RGB", (grid.width, grid.strip), "white")
+        pen = ImageDraw.Draw(panel)
         above, below = _font(_FONTS[0], size).getmetrics()
         baseline = (grid.strip + above - below) / 2
-        across = left + (grid.width - _length(runs, size)) / 2
+        across = (grid.width - _length(runs, size)) / 2
         for font, text in runs:
             pen.text((across, baseline), text, _COLOUR, _font(font, size), anchor="ls")
             across += _font(font, size).getlength(text)
+        sheet.paste(panel, (left, 0))
     levels = np.asarray(sheet)
     return levels if dtype == np.uint8 else levels.astype(dtype) * 257
 

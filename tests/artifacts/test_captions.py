@@ -59,10 +59,12 @@ def test_a_caption_stands_in_the_middle_below_its_panel():
         assert abs((rows[0] + rows[-1]) / 2 - GRID.strip / 2) <= 5
 
 
-def test_nothing_is_drawn_between_panels():
-    sheet = draw_captions(("W" * 200, "修" * 200, "ש" * 200), GRID, np.dtype(np.uint8))
-    for left in GRID.lefts[1:]:
-        assert (sheet[:, left - GRID.spacing.horizontal : left] == 255).all()
+@pytest.mark.parametrize("width", [1, 20, 300])
+def test_nothing_is_drawn_between_panels(width):
+    grid = Grid(width, 400, 1, captioned=True)
+    sheet = draw_captions(("W" * 200, "修" * 200, "ש" * 200), grid, np.dtype(np.uint8))
+    for left in grid.lefts[1:]:
+        assert (sheet[:, left - grid.spacing.horizontal : left] == 255).all()
 
 
 def test_what_is_too_long_is_drawn_smaller_and_whole():
