@@ -27,9 +27,10 @@ class Spacing:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Pictures (height, width, 3) of the same type, a mask (height, width), and a caption for each panel.
+    """Pictures (height, width, 3), a mask (height, width), and a caption for each panel.
 
-    Captions are three or none; a collage's rows all have some, or none has.
+    The result may be of 8 bits where the original has 16. Captions are three or none; a collage's rows all
+    have some, or none has.
     """
 
     original: np.ndarray
@@ -84,7 +85,7 @@ def bands(row: Row, grid: Grid, captions: np.ndarray | None, *, first: bool) -> 
         yield _white(grid.spacing.vertical, grid, row.original.dtype)
     for top in range(0, grid.height, _LINES):
         lines = slice(top, min(top + _LINES, grid.height))
-        original, result = row.original[lines], row.result[lines]
+        original, result = row.original[lines], _deepened(row.result[lines], row.original.dtype)
         band = _white(len(original), grid, row.original.dtype)
         panels = (original, blank(original, row.mask[lines]), result)
         for left, panel in zip(grid.lefts, panels, strict=True):
@@ -92,6 +93,11 @@ def bands(row: Row, grid: Grid, captions: np.ndarray | None, *, first: bool) -> 
         yield band
     if captions is not None:
         yield captions
+
+
+def _deepened(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Levels as those of a type that has as many or more."""
+    return levels.astype(dtype, copy=False) * (white(dtype) // white(levels.dtype))
 
 
 def _white(lines: int, grid: Grid, dtype: np.dtype) -> np.ndarray:

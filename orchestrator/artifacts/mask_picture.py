@@ -16,15 +16,18 @@ from orchestrator.artifacts.picture import USUAL, Limits, Picture, decode
 from orchestrator.artifacts.png import PngWriter, Strip, strips_of
 
 
-def encode_mask(mask: np.ndarray) -> bytes:
-    """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside."""
+def encode_mask(mask: np.ndarray, *extra: bytes) -> bytes:
+    """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside.
+
+    `extra` chunks follow the file's header.
+    """
     height, width = mask.shape
     box = extent(mask) or PixelBox(0, 0, 1, 1)  # a window that shows nothing will do
     change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
     black = np.broadcast_to(np.uint8(0), mask.shape)
     writer = PngWriter(width, height, 1, np.uint8)
     pieces = map(writer.add, change.packed(strips_of(height, width), lambda rows: change.laid(black, rows)))
-    return b"".join((writer.begin(), *pieces, writer.end()))
+    return b"".join((writer.begin(*extra), *pieces, writer.end()))
 
 
 @lru_cache(maxsize=16)

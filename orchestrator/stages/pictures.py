@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from orchestrator.artifacts.collage import CollageWriter
 from orchestrator.artifacts.encode import Encoded, encode, profile_chunk, target_format
 from orchestrator.artifacts.mask_picture import decode_mask, encode_mask
 from orchestrator.artifacts.opened import Opened
+from orchestrator.artifacts.parameters import text_chunk
 from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
 from orchestrator.artifacts.png import write_png
 from orchestrator.artifacts.store import Artifact, ArtifactStore
@@ -81,9 +82,10 @@ class Pictures:
         encoded = await asyncio.to_thread(encode, picture, format, quality, parameters, change)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 
-    async def keep_mask(self, mask: np.ndarray) -> Artifact:
-        """Stores a mask as a PNG, white inside."""
-        return await self.store.put_bytes(await asyncio.to_thread(encode_mask, mask), "image/png")
+    async def keep_mask(self, mask: np.ndarray, parameters: Mapping[str, Any] | None = None) -> Artifact:
+        """Stores a mask as a PNG, white inside, and the parameters it was made with."""
+        data = await asyncio.to_thread(encode_mask, mask, *_texts(parameters))
+        return await self.store.put_bytes(data, "image/png")
 
     async def keep_preview(self, pixels: np.ndarray, of: Picture) -> Artifact:
         """Stores pixels (height, width, 3) of a picture as a small JPEG."""
@@ -97,20 +99,27 @@ class Pictures:
         *,
         mask: np.ndarray | None = None,
         after: np.ndarray | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Stores a view as a PNG: `overlay` or `blank` with a mask, `side_by_side` or `layer` with what came
         after. Transparency of the picture is not shown."""
         other = after if mask is None else mask
         assert other is not None
         sheet = await asyncio.to_thread(_VIEWS[kind], before.pixels, other)
-        data = await asyncio.to_thread(write_png, sheet, *profile_chunk(before.icc))
-        return await self.store.put_bytes(data, "image/png")
+        extra = (*profile_chunk(before.icc), *_texts(parameters))
+        return await self.store.put_bytes(await asyncio.to_thread(write_png, sheet, *extra), "image/png")
 
     async def keep_collage(
-        self, rows: AsyncIterator[Row], count: int, spacing: Spacing, icc: bytes | None = None
+        self,
+        rows: AsyncIterator[Row],
+        count: int,
+        spacing: Spacing,
+        icc: bytes | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Stores a collage of `count` rows as a PNG. Each row is asked for when those before are written."""
-        async with aclosing(_collage(rows, count, spacing, icc)) as chunks:
+        extra = (*profile_chunk(icc), *_texts(parameters))
+        async with aclosing(_collage(rows, count, spacing, extra)) as chunks:
             return await self.store.put(chunks, sha256=None, size=None, media_type="image/png")
 
     async def _read(self, name: str, field: str) -> bytes:
@@ -124,14 +133,18 @@ class Pictures:
         return await self.store.put_bytes(encoded.data, encoded.media_type)
 
 
+def _texts(parameters: Mapping[str, Any] | None) -> list[bytes]:
+    return [] if parameters is None else [text_chunk(parameters)]
+
+
 async def _collage(
-    rows: AsyncIterator[Row], count: int, spacing: Spacing, icc: bytes | None
+    rows: AsyncIterator[Row], count: int, spacing: Spacing, extra: Sequence[bytes]
 ) -> AsyncGenerator[bytes, None]:
     writer, loop = None, asyncio.get_running_loop()
     # One thread for all of it: several would each hold on to the room that a band of panels took.
     with ThreadPoolExecutor(1) as thread:
         async for row in rows:
-            writer = writer or CollageWriter(row, count, spacing, icc)
+            writer = writer or CollageWriter(row, count, spacing, *extra)
             pieces = writer.row(row)
             while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
                 yield piece

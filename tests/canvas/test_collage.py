@@ -57,6 +57,14 @@ def test_every_pixel_is_where_it_belongs(rows, height, width, spacing, depth):
     assert np.array_equal(sheet, expected)
 
 
+def test_a_result_of_fewer_bits_is_shown_as_bright():
+    original, result = random_picture(9, 7, np.uint16), random_picture(9, 7, seed=1)
+    row = Row(original, np.zeros((9, 7), np.float32), result)
+    (sheet,) = bands(row, Grid(7, 9, 1), None, first=True)
+    assert sheet.dtype == np.uint16 and np.array_equal(sheet[:, -7:], result.astype(np.uint16) * 257)
+    assert np.array_equal(sheet[:, :7], original)
+
+
 def test_bands_are_small():
     row = Row(
         np.zeros((2000, 30, 3), np.uint8), np.zeros((2000, 30), np.float32), np.zeros((2000, 30, 3), np.uint8)
