@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from intarsia.canvas.collage import Grid
+from orchestrator.artifacts.picture import in_depth
 
 _COLOUR = (31, 37, 41)
 _FONTS = ("wenquanyi-micro-hei.ttf", "unifont.otf")
@@ -42,8 +43,7 @@ def draw_captions(captions: tuple[str, ...], grid: Grid, dtype: np.dtype) -> np.
             pen.text((across, baseline), text, _COLOUR, _font(font, size), anchor="ls")
             across += _font(font, size).getlength(text)
         sheet.paste(panel, (left, 0))
-    levels = np.asarray(sheet)
-    return levels if dtype == np.uint8 else levels.astype(dtype) * 257
+    return in_depth(np.asarray(sheet), dtype)
 
 
 def _runs(caption: str) -> list[tuple[str, str]]:

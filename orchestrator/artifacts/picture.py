@@ -131,6 +131,13 @@ def eight_bits(levels: np.ndarray) -> np.ndarray:
     return levels if levels.dtype == np.uint8 else cv2.convertScaleAbs(levels, alpha=1 / 257)
 
 
+def in_depth(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Levels as uint8 or uint16, whichever is asked for; not a copy if they are that already."""
+    if levels.dtype == dtype:
+        return levels
+    return eight_bits(levels) if dtype == np.uint8 else levels.astype(np.uint16) * 257
+
+
 def _shared(levels: np.ndarray) -> np.ndarray:
     levels.setflags(write=False)
     return levels

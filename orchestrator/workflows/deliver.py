@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 
 import numpy as np
 
 from intarsia.canvas.collage import Row, Spacing
+from orchestrator.artifacts.picture import in_depth
 from orchestrator.stages.denoise import Adapter, Noise
 from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
@@ -41,12 +43,12 @@ class Output:
 
 @dataclass(frozen=True)
 class MadeWith:
-    """What candidates are made with, for the records. `words` are those of each region."""
+    """What candidates are made with, for the records. `asked` is what was asked for in each region."""
 
     model: str
     family: str
     adapters: Sequence[Adapter]
-    words: Sequence[Mapping[str, str]]
+    asked: Sequence[Mapping[str, object]]
     notes: Sequence[str]
 
 
@@ -59,7 +61,8 @@ async def deliver(
     *,
     made_with: MadeWith,
 ) -> Made:
-    """Make all candidates at once and store them one at a time: a large picture is not held twice."""
+    """Make all candidates at once and store them one at a time: of a large picture, only the window that is
+    worked on is held for each of them."""
     of = len(noises) * (patches.sheets + 1)
     turn = asyncio.Lock()
 
@@ -86,17 +89,17 @@ async def deliver(
     made = await together(*(one(noise) for noise in noises))
     candidates = tuple(candidate for candidate, _, _ in made)
     _, used, notes = made[0]
-    mask = await _mask(patches, at)
+    mask = await asyncio.to_thread(_together, patches)
     first = patches.founds[0]
     sheet = first.laid.sheets[0].working
     return Made(
         picture=candidates[0].picture,
-        mask=mask,
+        mask=(await keep(mask, 1.0, at)).mask if len(patches.founds) > 1 else first.part.region.mask,
         region=first.part.region,
         candidates=candidates,
         parts=tuple(found.part for found in patches.founds),
-        views=await _shared_views(patches, output, at),
-        collage=await _collage(patches, candidates, output.collage, at) if output.collage else "",
+        views=await _shared_views(patches, mask, output, at),
+        collage=await _collage(patches, mask, candidates, output.collage, at) if output.collage else "",
         manifest=Manifest(
             noise=noises[0],
             crop=first.laid.crop,
@@ -127,9 +130,10 @@ def _parameters(patches: Patchwork, noise: Noise, made_with: MadeWith, weights: 
         "match_colours": patches.match_colours,
         "regions": [
             {
-                **words,
+                **asked,
                 "mask": found.part.region.mask,
                 "feather": found.feather,
+                "overlap": found.laid.overlap,
                 "sheets": [
                     {
                         "box": list(asdict(sheet.box).values()),
@@ -139,20 +143,14 @@ def _parameters(patches: Patchwork, noise: Noise, made_with: MadeWith, weights: 
                     for tile, sheet in enumerate(found.laid.sheets)
                 ],
             }
-            for found, words in zip(patches.founds, made_with.words, strict=True)
+            for found, asked in zip(patches.founds, made_with.asked, strict=True)
         ],
     }
 
 
 def _together(patches: Patchwork) -> np.ndarray:
-    """The mask of all regions, float32 of the picture's size."""
-    return np.maximum.reduce([found.mask for found in patches.founds])
-
-
-async def _mask(patches: Patchwork, at: Stages) -> str:
-    if len(patches.founds) == 1:
-        return patches.founds[0].part.region.mask
-    return (await keep(await asyncio.to_thread(_together, patches), 1.0, at)).mask
+    """The mask of all regions, float32 of the picture's size; of a single one, its own."""
+    return reduce(np.maximum, (found.mask for found in patches.founds))
 
 
 async def _own_views(patches: Patchwork, window: np.ndarray, output: Output, at: Stages) -> tuple[View, ...]:
@@ -168,20 +166,23 @@ async def _own_views(patches: Patchwork, window: np.ndarray, output: Output, at:
     )
 
 
-async def _shared_views(patches: Patchwork, output: Output, at: Stages) -> tuple[View, ...]:
+async def _shared_views(patches: Patchwork, mask: np.ndarray, output: Output, at: Stages) -> tuple[View, ...]:
     asked = [kind for kind in SHARED_VIEWS if kind in output.views]
-    mask = _together(patches) if asked else None
     return tuple(
         [View(kind, (await at.pictures.keep_view(kind, patches.picture, mask=mask)).name) for kind in asked]
     )
 
 
-async def _collage(patches: Patchwork, candidates: Sequence[Candidate], collage: Collage, at: Stages) -> str:
-    picture, mask = patches.picture, await asyncio.to_thread(_together, patches)
+async def _collage(
+    patches: Patchwork, mask: np.ndarray, candidates: Sequence[Candidate], collage: Collage, at: Stages
+) -> str:
+    picture = patches.picture
 
     async def rows() -> AsyncIterator[Row]:
         for candidate in candidates:
-            result = (await at.pictures.load(candidate.picture)).pixels
+            made = await at.pictures.load(candidate.picture)
+            # Its file may hold less than the picture does.
+            result = await asyncio.to_thread(in_depth, made.pixels, picture.pixels.dtype)
             captions = tuple(text.replace("{seed}", str(candidate.seed)) for text in collage.captions)
             yield Row(picture.pixels, mask, result, captions)
 

@@ -95,7 +95,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
             model=MODEL,
             family=FAMILY,
             adapters=request.adapters,
-            words=[
+            asked=[
                 {"instruction": edit.instruction, "negative_instruction": edit.negative_instruction}
                 for edit in request.edits
             ],

@@ -90,7 +90,13 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
             model=MODEL,
             family=FAMILY,
             adapters=request.adapters,
-            words=[{"prompt": request.prompt, "negative_prompt": request.negative_prompt}],
+            asked=[
+                {
+                    "prompt": request.prompt,
+                    "negative_prompt": request.negative_prompt,
+                    "margin": request.margin,
+                }
+            ],
             notes=[*found.notes, *text.notes("prompt"), *no_text.notes("negative prompt")],
         ),
     )

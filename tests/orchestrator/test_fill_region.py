@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -102,7 +103,9 @@ async def test_candidates_have_consecutive_seeds_and_files_of_their_own(
     assert result.picture == result.candidates[0].picture
     told = [parameters_of(await client.download(one.picture)) for one in result.candidates]
     assert [each["seed"] for each in told if each] == [9, 10, 11]
-    assert told[0] is not None and told[0]["regions"][0]["prompt"] == "a star"
+    assert told[0] is not None
+    (region,) = told[0]["regions"]
+    assert (region["prompt"], region["margin"], region["overlap"]) == ("a star", 4, 0)
 
 
 async def test_views_and_the_collage_are_made_when_asked_for(client: Client, picture: np.ndarray) -> None:
@@ -126,6 +129,17 @@ async def test_views_and_the_collage_are_made_when_asked_for(client: Client, pic
     plain = hole(request.picture, 40, 30, 100, 80)
     result = await filled(client, plain)
     assert not result.collage and not result.views and not result.candidates[0].views
+
+
+async def test_a_collage_shows_files_of_fewer_bits_as_bright_as_the_picture(client: Client) -> None:
+    deep = np.full((96, 96, 3), 40_000, np.uint16)
+    name = await client.upload(cv2.imencode(".png", deep)[1].tobytes())
+    output = ed.Output(format=ed.FORMAT_WEBP, collage=ed.Collage())
+    result = await filled(client, hole(name, 40, 30, 60, 50, output=output))
+    data = np.frombuffer(await client.download(result.collage), np.uint8)
+    collage = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(collage[:20, :20], np.uint16(40_000))
+    np.testing.assert_array_equal(collage[:20, -20:], np.uint16(40_092))  # the nearest of 256 levels
 
 
 async def test_a_server_without_the_weights_says_so(
