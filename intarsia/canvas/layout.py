@@ -91,31 +91,33 @@ def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool
     return Laid(crop, (Sheet(crop, working),))
 
 
-def blend(remaining: np.ndarray, hole: np.ndarray, overlap: int) -> np.ndarray:
+def blend(remaining: np.ndarray, region: np.ndarray, overlap: int) -> np.ndarray:
     """How strongly a tile's patch covers what is there, float32 of the tile's size.
 
-    Wholly where nothing was made yet (`remaining`), not at all outside the `hole`, and in what earlier
-    tiles have made evenly less over `overlap` pixels, so that no seam is left. Both are bool.
+    Wholly where nothing was made yet (`remaining`), not at all outside the `region`, and in what earlier
+    tiles have made evenly less over half of the `overlap`, so that no seam is left. The rest of what they
+    have made is there to be seen. Both are bool.
     """
     if not remaining.any():
-        return np.zeros(hole.shape, np.float32)
+        return np.zeros(region.shape, np.float32)
     away = cv2.distanceTransform((~remaining).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    alpha = np.clip(1 - away / (overlap + 1), 0, 1).astype(np.float32)
-    alpha[~hole] = 0
+    alpha = np.clip(1 - away / (overlap // 2 + 1), 0, 1).astype(np.float32)
+    alpha[~region] = 0
     return alpha
 
 
 def _tiles(mask: np.ndarray, crop: PixelBox, side: int, overlap: int, multiple: int) -> tuple[Sheet, ...]:
-    """Tiles of `side` pixels over the crop, row by row, those without a pixel of the region left out.
+    """Tiles of `side` pixels over the crop, row by row, those left out that add no pixel of the region.
 
     They are spread evenly, and hang over the crop rather than shrink where the picture has room.
     """
     height, width = mask.shape
-    sheets = []
+    remaining, sheets = mask > 0, []
     for top, bottom in _spans(crop.top, crop.bottom, height, side, overlap):
         for left, right in _spans(crop.left, crop.right, width, side, overlap):
             box = PixelBox(left, top, right, bottom)
-            if mask[box.window].any():
+            if remaining[box.window].any():
+                remaining[box.window] = False
                 longer = max(box.width, box.height)
                 working = working_size(box, smallest=longer, largest=longer, multiple=multiple)
                 sheets.append(Sheet(box, working))

@@ -29,7 +29,7 @@ from orchestrator.workflows.sampling import on_sheet
 @dataclass(frozen=True, eq=False)
 class Piece:
     """What is drawn next: pixels (height, width, 3) of a sheet's box as they are by now, and the part of
-    them, bool (height, width), that is to be drawn anew."""
+    them, bool (height, width), that is to be drawn anew: the region, but for most of what is made of it."""
 
     pixels: np.ndarray
     hole: np.ndarray
@@ -78,25 +78,23 @@ class Patchwork:
             remaining = found.mask[self.window.window] > 0
             for tile, sheet in enumerate(found.laid.sheets):
                 box = sheet.box.within(self.window).window
-                hole = found.mask[sheet.box.window] > 0
-                piece = Piece(worked[box], hole, sheet, number, on_sheet(noise, tile), first)
+                region = found.mask[sheet.box.window] > 0
+                alpha = await asyncio.to_thread(blend, remaining[box], region, found.laid.overlap)
+                piece = Piece(worked[box], alpha > 0, sheet, number, on_sheet(noise, tile), first)
                 drawn = await draw(piece)
                 weights = drawn.weights
                 with at.stage("inlay", of=of):
-                    worked[box] = await asyncio.to_thread(
-                        self._laid, drawn.patch, piece, remaining[box], found.laid.overlap
-                    )
+                    worked[box] = await asyncio.to_thread(self._laid, drawn.patch, piece, alpha)
                 remaining[box] = False
             crop = found.laid.crop.within(self.window)
             made = await asyncio.to_thread(inlay, made, worked[crop.window], crop, self.alphas[number])
         return made, weights
 
-    def _laid(self, patch: np.ndarray, piece: Piece, remaining: np.ndarray, overlap: int) -> np.ndarray:
-        """The piece with its patch in it."""
+    def _laid(self, patch: np.ndarray, piece: Piece, alpha: np.ndarray) -> np.ndarray:
+        """The piece with its patch in it, as strongly as `alpha` says."""
         laid = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
         if self.match_colours:
             laid = match_colours(laid, piece.pixels, piece.hole)
-        alpha = blend(remaining, piece.hole, overlap)
         return inlay(piece.pixels, laid, whole_of(piece.pixels), alpha)
 
 

@@ -83,8 +83,20 @@ def test_a_tile_covers_what_is_new_and_fades_into_what_is_made() -> None:
     hole[2:6, :] = True
     remaining = hole.copy()
     remaining[:, :20] = False
-    alpha = blend(remaining, hole, overlap=9)
+    alpha = blend(remaining, hole, overlap=18)
     assert (alpha[remaining] == 1).all() and not alpha[~hole].any()
     row = alpha[3, :20]
     assert (np.diff(row) >= 0).all() and row[9] == 0 and 0 < row[15] < 1
-    assert not blend(np.zeros_like(hole), hole, 9).any()
+    assert not blend(np.zeros_like(hole), hole, 18).any()
+
+
+def test_a_tile_that_would_add_nothing_is_left_out() -> None:
+    mask = np.zeros((100, 160), np.float32)
+    mask[:, :60], mask[10, 60:70] = 1, 1
+    boxes = [
+        sheet.box
+        for sheet in lay_out(
+            mask, Cut(context=0, layout=Layout.TILES, overlap=32), size=80, multiple=8
+        ).sheets
+    ]
+    assert len(boxes) == 2 and {box.left for box in boxes} == {0}

@@ -83,12 +83,15 @@ async def test_damage_larger_than_the_weights_goes_in_tiles(client: Client, trit
     assert {(sheet.working_width, sheet.working_height) for sheet in sheets} == {(128, 128)}
     after, mask = await client.pixels(result.picture), await client.pixels(result.mask)
     np.testing.assert_array_equal(after[mask == 0], large[mask == 0])
-    assert after[40:260, 40:380].min() > 240
+    assert after[40:260, 40:380].min() > 220  # the double mixes white with grey where a hole cuts its cells
     seeds = [int(sent["seed"][0]) for sent in triton.sd2_inpaint.requests]
     assert seeds[0] == 9 and len(set(seeds)) == len(seeds)
     told = parameters_of(await client.download(result.picture))
     assert told is not None and [sheet["seed"] for sheet in told["regions"][0]["sheets"]] == seeds
     # Later tiles see what earlier ones have made: white, not the noise that was there.
+    later = triton.sd2_inpaint.requests[1]
+    assert not later["hole"][0, 5, :4].any() and later["hole"][0, 5, 6:].all()
+    np.testing.assert_allclose(later["source"][:3, 5, :4], 1, atol=0.02)
     fitted = await filled(client, hole(name, 20, 20, 400, 280, cut=ed.Cut(layout=ed.LAYOUT_FIT)))
     assert len(fitted.parts[0].sheets) == 1
 
