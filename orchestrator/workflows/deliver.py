@@ -22,6 +22,9 @@ from orchestrator.workflows.segment_region import keep
 # The same for all candidates, or one for each.
 SHARED_VIEWS, OWN_VIEWS = ("overlay", "blank"), ("side_by_side", "layer")
 
+# Candidates of a job hold no more bytes than this together, unless a single one does.
+_ROOM = 1 << 30
+
 
 @dataclass(frozen=True)
 class Collage:
@@ -61,10 +64,9 @@ async def deliver(
     *,
     made_with: MadeWith,
 ) -> Made:
-    """Make all candidates at once and store them one at a time: of a large picture, only the window that is
-    worked on is held for each of them."""
+    """Make all candidates at once, as far as there is room for them, and store them one at a time."""
     of = len(noises) * (patches.sheets + 1)
-    turn = asyncio.Lock()
+    room, turn = asyncio.Semaphore(max(1, _ROOM // patches.nbytes)), asyncio.Lock()
 
     async def one(noise: Noise) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
         window, weights = await patches.make(noise, draw, at, first=noise is noises[0], of=of)
@@ -86,7 +88,11 @@ async def deliver(
                 views = await _own_views(patches, window, output, at)
         return Candidate(kept.name, noise.seed, views), used, notes
 
-    made = await together(*(one(noise) for noise in noises))
+    async def in_room(noise: Noise) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
+        async with room:
+            return await one(noise)
+
+    made = await together(*(in_room(noise) for noise in noises))
     candidates = tuple(candidate for candidate, _, _ in made)
     _, used, notes = made[0]
     mask = await asyncio.to_thread(_together, patches)

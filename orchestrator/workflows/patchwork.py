@@ -66,16 +66,21 @@ class Patchwork:
         """How many sheets a candidate has."""
         return sum(len(found.laid.sheets) for found in self.founds)
 
+    @property
+    def nbytes(self) -> int:
+        """What a candidate holds while it is made: its window, and the window as it is being worked on."""
+        return 2 * self.picture.pixels[self.window.window].nbytes
+
     async def make(
         self, noise: Noise, draw: Draw, at: Stages, *, first: bool, of: int
     ) -> tuple[np.ndarray, str]:
         """A candidate's window, all its regions worked on one after the other, and the digest of the
         weights that made it. Its inlays are pieces of `of`."""
         weights = ""
-        made = np.array(self.picture.pixels[self.window.window])
+        made = await asyncio.to_thread(np.array, self.picture.pixels[self.window.window])
         for number, found in enumerate(self.founds):
-            worked = made.copy()
-            remaining = found.mask[self.window.window] > 0
+            worked = await asyncio.to_thread(made.copy)
+            remaining = await asyncio.to_thread(np.greater, found.mask[self.window.window], 0)
             for tile, sheet in enumerate(found.laid.sheets):
                 box = sheet.box.within(self.window).window
                 region = found.mask[sheet.box.window] > 0

@@ -111,6 +111,19 @@ async def test_candidates_have_consecutive_seeds_and_files_of_their_own(
     assert (region["prompt"], region["margin"], region["overlap"]) == ("a star", 4, 0)
 
 
+async def test_candidates_of_a_large_picture_wait_for_room(
+    client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.workflows.deliver._ROOM", 1)
+    request = hole(await client.upload(png(picture)), 40, 30, 100, 80, candidates=3)
+    job = await client.ask(client.editing.FillRegion(request))
+    under_way = [state.progress for state in await client.follow(job.name)]
+    assert [int(sent["seed"][0]) for sent in triton.sd2_inpaint.requests] == [9, 10, 11]
+    assert under_way[-1].fraction == 1
+    shares = [at.fraction for at in under_way]
+    assert shares == sorted(shares)
+
+
 async def test_views_and_the_collage_are_made_when_asked_for(client: Client, picture: np.ndarray) -> None:
     views = list(jb.View.Kind.values())[1:]
     output = ed.Output(views=views, collage=ed.Collage(captions=["before", "where", "seed {seed}"]))
