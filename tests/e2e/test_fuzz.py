@@ -13,20 +13,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from deploy.local.models import MODELS
+from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, segmentation_pb2
 from tests.e2e.triton import Door
 
 CASES_PER_MODEL = 200
 CASES_PER_METHOD = 40
 METHODS = {
-    "/intarsia.v1.Editing/EditRegion": "unary_unary",
-    "/intarsia.v1.Segmentation/SegmentRegion": "unary_unary",
-    "/intarsia.v1.Jobs/GetJob": "unary_unary",
-    "/intarsia.v1.Jobs/ListJobs": "unary_unary",
-    "/intarsia.v1.Jobs/CancelJob": "unary_unary",
-    "/intarsia.v1.Jobs/WatchJob": "unary_stream",
-    "/intarsia.v1.Artifacts/GetArtifact": "unary_unary",
-    "/intarsia.v1.Artifacts/DownloadArtifact": "unary_stream",
-    "/intarsia.v1.Artifacts/UploadArtifact": "stream_unary",
+    f"/{service.full_name}/{method.name}": "_".join(
+        "stream" if many else "unary" for many in (method.client_streaming, method.server_streaming)
+    )
+    for file in (adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, segmentation_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
 }
 # What a stranger may be told. INTERNAL and UNKNOWN would be faults of ours.
 SAYABLE = {
