@@ -46,10 +46,11 @@ PATIENCE = 300.0  # seconds
 
 @dataclass(frozen=True)
 class Service:
-    """The running platform, asked several things at once."""
+    """The running platform, asked several things at once. `seed` and a question's number choose its noise."""
 
     client: intarsia.Client
     at_once: int
+    seed: int
 
     def each(self, ask: Callable[..., Any], *of: Iterable[Any]) -> list[Any]:
         """The answers to a question asked about each, in their order."""
@@ -65,24 +66,24 @@ class Service:
             return np.zeros(picture.shape[:2], bool)
         return workload.pixels(self.client.read(found.region.mask)) > 127
 
-    def edited(self, seed: int, question: Question) -> np.ndarray:
+    def edited(self, number: int, question: Question) -> np.ndarray:
         """What becomes of a picture, uint8 (height, width, 3)."""
         job = self.client.edit_region(
             workload.png(question.source.pixels),
             _region(question.around),
             question.edit.instruction,
-            seed=seed,
+            seed=self.seed + number,
             layout="whole",
         )
         return self._made(job)
 
-    def filled(self, margin: int | None, seed: int, gap: Gap) -> np.ndarray:
+    def filled(self, margin: int | None, number: int, gap: Gap) -> np.ndarray:
         """A picture with its hole filled, uint8 (height, width, 3)."""
         job = self.client.fill_region(
             workload.png(gap.pixels),
             _region(gap.hole),
             fill_measure.WORDS,
-            seed=seed,
+            seed=self.seed + number,
             steps=fill_measure.STEPS,
             guidance=fill_measure.GUIDANCE,
             layout="whole",
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     asks = "Does the service keep what the cards of the starter weights promise?"
     report = Report("served_figures", asks, replace(origin, weights=told))
     with stack(options, "served_figures") as running, intarsia.Client(running.address) as client:
-        service = Service(client, options.clients)
+        service = Service(client, options.clients, options.seed)
         for part in PARTS:
             if part.bundle not in bundles:
                 print(f"{part.name}: left out, {options.weights} has no {part.bundle} with a card")
