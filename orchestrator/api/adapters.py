@@ -30,6 +30,8 @@ class Adapters(rpc.AdaptersServicer):
             )
         await self._store.describe(name)
         report = await self._counter.answer(
-            context, lambda at: at.denoiser(request.model).fit(name), what="the adapter was not looked at"
+            context,
+            lambda at: at.denoiser(request.model).fit(name, "adapter"),
+            what="the adapter was not looked at",
         )
         return wire.inspected(report)

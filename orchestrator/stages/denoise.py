@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from intarsia.errors import IntarsiaError, InternalError, ModelDown
-from orchestrator.artifacts.store import PREFIX
+from intarsia.errors import Busy, IntarsiaError, InternalError, InvalidRequest, ModelDown
+from orchestrator.artifacts.store import PREFIX, ArtifactStore
 from orchestrator.stages.run import Run, Work
-from orchestrator.stages.sam import Sent
+from orchestrator.stages.sent import Sent
 from orchestrator.stages.served import Served
 from orchestrator.triton.refusals import model_reason
 from orchestrator.triton.tensors import Tensors, from_text, text
@@ -26,7 +26,7 @@ _COMMON = {
     "scheduler": "sampling.scheduler",
     "preview_every": "preview_every",
     "adapters": "adapters",
-    "adapter": "adapters",
+    "adapter": "adapter",  # in a message of its own, which brings the field along
 }
 EDIT_FIELDS = {
     **_COMMON,
@@ -36,8 +36,10 @@ EDIT_FIELDS = {
 }
 FILL_FIELDS = {**_COMMON, "source": "cut.working_size", "text": "prompt", "no_text": "negative_prompt"}
 
-# A model forgets adapters that others need the room of: so often they are sent again.
+# A model forgets adapters that others need the room of: so often a request is tried with its own.
 _ATTEMPTS = 3
+# No message to a model may be longer than 2 GiB.
+_LARGEST_ADAPTER = (2 << 30) - (1 << 20)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Denoiser:
 
     served: Served
     run: Run
-    files: Callable[[str], Awaitable[bytes]]  # reads an artifact
+    store: ArtifactStore
     fitted: Sent  # adapters this process has held against the model lately
 
     async def weights(self) -> Weights:
@@ -131,19 +133,29 @@ class Denoiser:
 
     async def check(self, adapters: Sequence[Adapter]) -> None:
         """Finds out, before any other work is done, whether the model can take these adapters."""
-        for adapter in adapters:
+        for n, adapter in enumerate(adapters):
             if adapter.key.encode() not in self.fitted:
-                await self.fit(adapter.artifact)
+                await self.fit(adapter.artifact, _field(n))
 
-    async def fit(self, adapter: str) -> Mapping[str, Any]:
+    async def fit(self, adapter: str, field: str) -> Mapping[str, Any]:
         """Holds an adapter against the model, which keeps it; what the model says of it.
 
-        InvalidRequest if nothing in it fits.
+        InvalidRequest for the `field` that names it if nothing in it fits, or it is too large.
         """
-        data = np.frombuffer(await self.files(adapter), np.uint8)
+        size = (await self.store.describe(adapter)).size
+        most = min((await self.served.facts())["adapters"]["budget_bytes"], _LARGEST_ADAPTER)
+        if size > most:
+            raise InvalidRequest(
+                f"the adapter has {size} bytes, and at most {most} are read here; use a smaller one",
+                field=field,
+            )
+        data = np.frombuffer(await self.store.load(adapter), np.uint8)
         asked = {"ask": text("adapter"), "adapter": data}
-        async with aclosing(self.served.stream(asked, deadline=self.run.deadline)) as replies:
-            reply: Tensors = await anext(replies, {})
+        try:
+            async with aclosing(self.served.stream(asked, deadline=self.run.deadline)) as replies:
+                reply: Tensors = await anext(replies, {})
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, field=field, **error.facts) from None
         if "facts" not in reply:
             raise InternalError(f"{self.served.name} told nothing about an adapter")
         self.fitted.add(adapter.removeprefix(PREFIX).encode())
@@ -168,19 +180,23 @@ class Denoiser:
             "reproducible": np.array([noise.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),
         }
-        worn = [adapter for adapter in adapters if adapter.strength]
+        worn = {_field(n): adapter for n, adapter in enumerate(adapters) if adapter.strength}
         if worn:
-            told = [{"key": adapter.key, "strength": adapter.strength} for adapter in worn]
+            told = [{"key": adapter.key, "strength": adapter.strength} for adapter in worn.values()]
             inputs["adapters"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
         for attempt in range(_ATTEMPTS):
+            for field, adapter in worn.items() if attempt else ():
+                await self.fit(adapter.artifact, field)
             try:
                 return await self._listen(inputs, work, preview)
             except IntarsiaError as error:
-                if model_reason(error) != "UNKNOWN_ADAPTER" or attempt == _ATTEMPTS - 1:
+                if model_reason(error) != "UNKNOWN_ADAPTER":
                     raise
-            for adapter in worn:
-                await self.fit(adapter.artifact)
-        raise AssertionError("the last attempt returns or raises")
+        raise Busy(
+            f"{self.served.name} has no room to keep these adapters until they are worn; try again later, or "
+            "with fewer or smaller ones",
+            model=self.served.name,
+        )
 
     async def _listen(self, inputs: Tensors, work: Work, preview: Shown | None) -> Denoised:
         latents, made_by = None, ""
@@ -199,6 +215,11 @@ class Denoiser:
         if latents is None:
             raise ModelDown(f"{self.served.name} ended its stream before the last step; try again")
         return Denoised(latents, made_by)
+
+
+def _field(n: int) -> str:
+    """Where a request names its n-th adapter."""
+    return f"adapters[{n}].adapter"
 
 
 class InstructPix2Pix(Denoiser):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ import numpy as np
 from intarsia.canvas.region import Box, Candidate, Click, Clicks
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
 from orchestrator.stages.run import Run
+from orchestrator.stages.sent import Sent
 from orchestrator.stages.served import Served
 from orchestrator.triton.refusals import model_reason
 from orchestrator.triton.tensors import Tensors, text
@@ -33,26 +33,6 @@ def picture_key(picture: np.ndarray) -> bytes:
     return digest.digest()
 
 
-class Sent:
-    """Pictures this process has sent lately: the model may still know them by their keys."""
-
-    def __init__(self, most: int = 256) -> None:
-        self._keys: OrderedDict[bytes, None] = OrderedDict()
-        self._most = most
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._keys
-
-    def add(self, key: bytes) -> None:
-        self._keys[key] = None
-        self._keys.move_to_end(key)
-        if len(self._keys) > self._most:
-            self._keys.popitem(last=False)
-
-    def forget(self, key: bytes) -> None:
-        self._keys.pop(key, None)
-
-
 @dataclass(frozen=True)
 class Named:
     """What has a name: candidates by falling score, and the best score seen, also below the threshold."""
@@ -71,7 +51,7 @@ class Sam:
 
     served: Served
     run: Run
-    sent: Sent
+    sent: Sent  # pictures
     # Of many questions at once, one brings the picture along.
     bringing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

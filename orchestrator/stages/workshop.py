@@ -15,7 +15,8 @@ from orchestrator.stages.line import Door, Endurance
 from orchestrator.stages.pictures import Pictures
 from orchestrator.stages.previews import Previews
 from orchestrator.stages.run import Run, Work
-from orchestrator.stages.sam import Sam, Sent
+from orchestrator.stages.sam import Sam
+from orchestrator.stages.sent import Sent
 from orchestrator.stages.served import Served
 from orchestrator.stages.text_encoder import TextEncoder
 from orchestrator.stages.together import together
@@ -76,8 +77,8 @@ class Workshop:
             sam=Sam(self._sam, run, self._sent),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._store.load, self._fitted[0]),
-            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._store.load, self._fitted[1]),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._store, self._fitted[0]),
+            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._store, self._fitted[1]),
             run=run,
         )
 

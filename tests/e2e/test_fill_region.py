@@ -116,7 +116,7 @@ def test_an_adapter_of_another_network_is_refused_with_the_reason(client: intars
     wrong = {f"unet.{name}.lora_A.weight": torch.zeros(2, 7), f"unet.{name}.lora_B.weight": torch.zeros(7, 2)}
     with pytest.raises(errors.InvalidRequest) as refused:
         client.inspect_adapter(save(wrong), "sd2_inpaint")
-    assert refused.value.field == "adapters" and "to_q" in str(refused.value)
+    assert refused.value.field == "adapter" and "to_q" in str(refused.value)
     found = client.inspect_adapter(
         lora(Bundle.open(weights / "ip2p").network("unet")).numpy().tobytes(), "ip2p_unet"
     )

@@ -139,6 +139,7 @@ class Denoiser:
         self.requests: list[Tensors] = []
         self.passes: list[dict[str, object]] = []  # what they cost
         self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
+        self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "adapter" in inputs:
@@ -147,7 +148,7 @@ class Denoiser:
         if "ask" in inputs:
             defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
-            facts["passes"] = self.passes
+            facts |= {"passes": self.passes, "adapters": {"budget_bytes": self.room}}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
@@ -174,6 +175,8 @@ class Denoiser:
             raise Refused("INVALID_FIELD: adapter fits no layer of this network")
         key = hashlib.sha256(data).hexdigest()
         self.adapters[key] = data
+        while sum(map(len, self.adapters.values())) > self.room:
+            del self.adapters[next(iter(self.adapters))]
         counts = {"rank": 4, "matched": 16, "unexpected_count": 1, "parameters": 1024}
         told = {"unexpected": ["te.key"], "weights": self.weights, "metadata": {"made": "by hand"}}
         return {"key": key, "kind": "lora", "layout": "peft", **counts, **told}

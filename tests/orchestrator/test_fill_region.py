@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intarsia.errors import InvalidRequest, NotFound, NotReady
+from intarsia.errors import Busy, InvalidRequest, NotFound, NotReady
 from intarsia.v1 import adapters_pb2 as ad
 from intarsia.v1 import adapters_pb2_grpc
 from intarsia.v1 import editing_pb2 as ed
@@ -253,8 +253,30 @@ async def test_an_adapter_that_fits_nothing_ends_the_job_before_any_step(
     name, style = await client.upload(png(picture)), await client.upload(b"bad tensors")
     request = hole(name, 40, 30, 100, 80, adapters=[ed.AdapterUse(adapter=style)])
     job = await client.finished((await client.ask(client.editing.FillRegion(request))).name)
-    assert (job.state, job.failure.metadata["field"]) == (FAILED, "adapters")
+    assert (job.state, job.failure.metadata["field"]) == (FAILED, "adapters[0].adapter")
     assert not triton.sd2_inpaint.requests
+
+
+async def test_adapters_that_push_each_other_out_find_the_model_full(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.sd2_inpaint.room = 15
+    styles = [await client.upload(data) for data in (b"some tensors", b"more tensors")]
+    request = hole(await client.upload(png(picture)), 40, 30, 100, 80)
+    request.adapters.extend(ed.AdapterUse(adapter=style) for style in styles)
+    job = await client.finished((await client.ask(client.editing.FillRegion(request))).name)
+    assert (job.state, job.failure.reason) == (FAILED, Busy.reason)
+    assert "fewer or smaller" in job.failure.message
+
+
+async def test_an_adapter_larger_than_the_room_there_is_is_not_sent(start: Start, triton: Triton) -> None:
+    triton.ip2p_unet.room = 11
+    _, client = await start()
+    adapters = adapters_pb2_grpc.AdaptersStub(client.channel)
+    style = await client.upload(b"some tensors")
+    with pytest.raises(InvalidRequest, match="has 12 bytes, and at most 11 are read") as refused:
+        await client.ask(adapters.InspectAdapter(ad.InspectAdapterRequest(adapter=style, model="ip2p_unet")))
+    assert refused.value.field == "adapter" and not triton.ip2p_unet.adapters
 
 
 async def test_an_adapter_can_be_looked_at(client: Client) -> None:
@@ -270,6 +292,10 @@ async def test_an_adapter_can_be_looked_at(client: Client) -> None:
         16,
     )
     assert list(found.unexpected) == ["te.key"] and dict(found.metadata) == {"made": "by hand"}
+    bad = await client.upload(b"bad tensors")
+    with pytest.raises(InvalidRequest, match="fits no layer") as refused:
+        await client.ask(adapters.InspectAdapter(ad.InspectAdapterRequest(adapter=bad, model="ip2p_unet")))
+    assert refused.value.field == "adapter"
     with pytest.raises(InvalidRequest, match="ip2p_unet or sd2_inpaint"):
         await client.ask(adapters.InspectAdapter(ad.InspectAdapterRequest(adapter=style, model="sam")))
 
