@@ -49,6 +49,15 @@ class Work:
         return SHARES.get(self.name, 0.0) * part / self.of
 
 
+@dataclass
+class _Over:
+    """The pieces of a stage that are over, in sum: there may be thousands."""
+
+    of: int = 0  # pieces of the stage in all
+    step: int = 0
+    longest: int = 0  # steps of a piece
+
+
 class Run:
     """One execution of a recipe. Owned by whoever started it; stages report to it."""
 
@@ -58,7 +67,9 @@ class Run:
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed
         self._began: float | None = None  # with the first stage; before it a run waits for its turn
-        self._works: list[Work] = []
+        self._open: list[Work] = []
+        self._over: dict[str, _Over] = {}  # by stage
+        self._share = 0.0  # of all pieces that are over
         self._stage, self._fraction, self._preview = "", 0.0, ""
         # When each of the latest steps ended: enough of them to even out the odd slow one.
         self._ticks: deque[float] = deque(maxlen=9)
@@ -73,17 +84,19 @@ class Run:
         began = time.monotonic()
         self._began = began if self._began is None else self._began
         work = Work(name, of, self._stepped)
-        if all(earlier.name != name for earlier in self._works):
+        if name not in self._over:
             self._ticks.clear()
-        self._works.append(work)
+            self._over[name] = _Over(of)
+        self._open.append(work)
         self._advance(name)
         try:
             yield work
+            work.done = True
         finally:
             took = time.monotonic() - began
             self.times[name] = self.times.get(name, 0.0) + took
             metrics.STAGE_SECONDS.labels(name).observe(took)
-        work.done = True
+            self._close(work)
         self._advance(name)
 
     def show(self, preview: str) -> None:
@@ -101,16 +114,25 @@ class Run:
         self._ticks.append(time.monotonic())
         self._advance(work.name)
 
+    def _close(self, work: Work) -> None:
+        self._open.remove(work)
+        self._share += work.share
+        over = self._over[work.name]
+        over.step, over.longest = over.step + work.step, max(over.longest, work.steps)
+
     def _advance(self, stage: str) -> None:
         self._stage = stage
-        self._fraction = max(self._fraction, min(sum(work.share for work in self._works), 1.0))
+        share = self._share + sum(work.share for work in self._open)
+        self._fraction = max(self._fraction, min(share, 1.0))
         self._changed()
 
     def _steps(self) -> tuple[int, int]:
         """Steps that are over, and steps in all, of every piece of the stage being worked on."""
-        here = [work for work in self._works if work.name == self._stage]
+        here, over = [work for work in self._open if work.name == self._stage], self._over.get(self._stage)
+        if over is None:
+            return 0, 0
         longest = max((work.steps for work in here), default=0)
-        return sum(work.step for work in here), longest * max((work.of for work in here), default=0)
+        return over.step + sum(work.step for work in here), max(over.longest, longest) * over.of
 
     def _remaining(self) -> float | None:
         step, steps = self._steps()
