@@ -14,8 +14,8 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -42,9 +42,8 @@ class DiskStore:
         self, chunks: AsyncIterator[bytes], *, sha256: str | None, size: int | None, media_type: str
     ) -> Artifact:
         check_header(sha256, size, media_type, largest=self._largest)
-        draft = Draft(self._drafts)
         opening = b""
-        try:
+        async with self._draft() as draft:
             async for chunk in chunks:
                 if draft.size + len(chunk) > self._largest:
                     raise too_large(self._largest)
@@ -67,14 +66,14 @@ class DiskStore:
                     field="header.sha256",
                 )
             return await asyncio.to_thread(self._publish, draft, media_type or recognise(opening))
-        finally:
-            await asyncio.shield(asyncio.to_thread(draft.discard))
 
-    async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
-        async def chunks() -> AsyncIterator[bytes]:
-            yield data
-
-        return await self.put(chunks(), sha256=None, size=len(data), media_type=media_type)
+    async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
+        pieces = [data] if isinstance(data, bytes) else data
+        if sum(map(len, pieces)) > self._largest:
+            raise too_large(self._largest)
+        async with self._draft() as draft:
+            await asyncio.to_thread(draft.write, *pieces)
+            return await asyncio.to_thread(self._publish, draft, media_type or recognise(pieces[0][:OPENING]))
 
     async def describe(self, name: str) -> Artifact:
         return await asyncio.to_thread(self._describe, digest_of(name))
@@ -96,6 +95,15 @@ class DiskStore:
 
     async def load(self, name: str) -> bytes:
         return await asyncio.to_thread(self._load, digest_of(name))
+
+    @asynccontextmanager
+    async def _draft(self) -> AsyncIterator[Draft]:
+        """A draft that is gone afterwards, published or not."""
+        draft = Draft(self._drafts)
+        try:
+            yield draft
+        finally:
+            await asyncio.shield(asyncio.to_thread(draft.discard))
 
     def _publish(self, draft: Draft, media_type: str) -> Artifact:
         digest = draft.sha256

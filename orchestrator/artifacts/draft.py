@@ -7,14 +7,14 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from intarsia.errors import Busy
 
-# A piece this large takes about as long to be digested as to reach the disk.
+# Bytes this many take about as long to be digested as to reach the disk.
 _LARGE = 4 << 20
 
 
@@ -38,16 +38,19 @@ class Draft:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
+        """Adds pieces, one after the other."""
+        size = sum(map(len, pieces))
         with self._guard:
             if self._ended:
                 return  # discarded while this call waited for a thread
-            with self._digesting(chunk), _room():
+            with self._digesting(pieces, beside=size >= _LARGE), _room():
                 _, file = self._file()
-                _write_all(file, chunk)
-                if len(chunk) >= _LARGE:
+                for piece in pieces:
+                    _write_all(file, piece)
+                if size >= _LARGE:
                     os.fdatasync(file)
-            self.size += len(chunk)
+            self.size += size
 
     def publish(self, target: Path) -> None:
         """Makes the draft the file at `target`, surviving a crash from here on."""
@@ -72,18 +75,23 @@ class Draft:
             self._end()
 
     @contextmanager
-    def _digesting(self, chunk: bytes) -> Iterator[None]:
-        """Digests a chunk by the end of the block; beside it if that takes long."""
-        if len(chunk) < _LARGE:
+    def _digesting(self, pieces: Iterable[bytes], *, beside: bool) -> Iterator[None]:
+        """Digests pieces by the end of the block: beside it, or after it."""
+
+        def digest() -> None:
+            for piece in pieces:
+                self._digest.update(piece)
+
+        if not beside:
             yield
-            self._digest.update(chunk)
+            digest()
             return
-        beside = threading.Thread(target=self._digest.update, args=(chunk,))
-        beside.start()
+        thread = threading.Thread(target=digest)
+        thread.start()
         try:
             yield
         finally:
-            beside.join()
+            thread.join()
 
     def _file(self) -> tuple[Path, int]:
         if self._open is None:

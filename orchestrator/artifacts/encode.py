@@ -28,11 +28,16 @@ _FIELD = "output.format"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture file."""
+    """A picture file, in pieces: those of large files are not worth joining only to be stored."""
 
-    data: bytes
+    pieces: list[bytes]
     media_type: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The file as a whole."""
+        return b"".join(self.pieces)
 
 
 def target_format(picture: Picture, format: str | None) -> str:
@@ -92,11 +97,11 @@ def encode(
     if chosen == "JPEG":
         if picture.alpha is not None:
             notes.append("the alpha channel, wholly opaque, was left out")
-        return Encoded(_jpeg(picture, exif, quality), "image/jpeg", tuple(notes))
+        return Encoded([_jpeg(picture, exif, quality)], "image/jpeg", tuple(notes))
     if chosen == "WEBP":
-        return Encoded(_webp(picture, exif), "image/webp", tuple(notes))
+        return Encoded([_webp(picture, exif)], "image/webp", tuple(notes))
     data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=exif)
-    return Encoded(data, "image/tiff", tuple(notes))
+    return Encoded([data], "image/tiff", tuple(notes))
 
 
 def profile_chunk(icc: bytes | None) -> list[bytes]:
@@ -104,7 +109,7 @@ def profile_chunk(icc: bytes | None) -> list[bytes]:
     return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
 
 
-def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> bytes:
+def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> list[bytes]:
     extra = profile_chunk(picture.icc)
     if picture.exif is not None:
         extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
@@ -118,8 +123,7 @@ def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change)
     channels, dtype = 3 if picture.alpha is None else 4, picture.pixels.dtype
     writer = PngWriter(picture.width, picture.height, channels, dtype.type)
     every = strips_of(picture.height, picture.width * channels * dtype.itemsize)
-    pieces = map(writer.add, change.packed(every, levels_of))
-    return b"".join((writer.begin(*extra), *pieces, writer.end()))
+    return [writer.begin(*extra), *map(writer.add, change.packed(every, levels_of)), writer.end()]
 
 
 def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -44,8 +44,8 @@ class ArtifactStore(Protocol):
         more bytes than the store takes; `Busy` when there is no room.
         """
 
-    async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
-        """Stores bytes at hand."""
+    async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
+        """Stores bytes at hand, whole or in pieces that follow each other."""
 
     async def describe(self, name: str) -> Artifact:
         """What is known about an artifact, without reading it."""

@@ -130,7 +130,7 @@ class Pictures:
         return await self.store.load(name)
 
     async def _put(self, encoded: Encoded) -> Artifact:
-        return await self.store.put_bytes(encoded.data, encoded.media_type)
+        return await self.store.put_bytes(encoded.pieces, encoded.media_type)
 
 
 def _texts(parameters: Mapping[str, Any] | None) -> list[bytes]:

@@ -254,6 +254,15 @@ async def test_pieces_of_every_size_have_their_part_in_the_name(store):
     stored = await store.put(stream(), sha256=None, size=None, media_type="")
     assert stored.name == f"artifacts/{hashlib.sha256(data).hexdigest()}" and stored.size == len(data)
     assert await store.load(stored.name) == data
+    at_hand = await store.put_bytes(pieces, "")
+    assert (at_hand.name, at_hand.size, at_hand.media_type) == (stored.name, len(data), "image/png")
+
+
+async def test_too_much_at_hand_is_refused(tmp_path):
+    store = DiskStore(tmp_path, largest=10)
+    with pytest.raises(InvalidRequest, match="at most 10 bytes"):
+        await store.put_bytes([b"123456", b"78901"], "")
+    assert files(tmp_path) == []
 
 
 def test_opening_sweeps_what_a_crash_left_and_nothing_else(tmp_path):
