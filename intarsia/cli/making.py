@@ -17,7 +17,7 @@ from intarsia.cli.usage import Usage, numbers, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
 from intarsia.editing import FORMATS, LAYOUTS, SCHEDULERS, VIEWS, Request
-from intarsia.folder.products import products
+from intarsia.folder.products import endings, products
 from intarsia.v1 import jobs_pb2 as v1
 from intarsia.v1.editing_pb2 import PlanRegionResponse
 
@@ -122,6 +122,8 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
     """What the options say of how the picture is made."""
     every = options.preview_every if options.preview_every is not None else 5 if options.preview else 0
     spacing = options.spacing and tuple(int(pixels) for pixels in options.spacing)
+    if len(dict(options.adapter)) < len(options.adapter):
+        raise Usage("--adapter: a file is named twice; name it once, with the strength it should have")
     return {
         **{name: getattr(options, name) for name in _SAME},
         "adapters": dict(options.adapter),
@@ -144,6 +146,7 @@ def run(
     with connection.connect(options) as client:
         picture = options.picture if is_name(options.picture) else client.upload(options.picture).name
         request = ask(client, asked)
+        _check_beside(request, targets, inputs, force=options.force)
         if options.plan:
             plan = client.plan_region(picture, request)
             voice.tell("plan", plan, _told(plan))
@@ -193,9 +196,7 @@ def save(client: Client, job: v1.Job, voice: Voice, output: Path | None, mask: P
     written = []
     if output is not None:
         for ending, name in products(result, with_mask=False).items():
-            # Views and collages are PNG, whatever the picture is.
-            suffix = output.suffix if ending == "" or ending[1:].isdigit() else ".png"
-            target = output.with_name(f"{output.stem}{ending}{suffix}")
+            target = _beside(output, ending)
             client.download(name, to=target)
             written.append(str(target))
     facts = {
@@ -205,8 +206,7 @@ def save(client: Client, job: v1.Job, voice: Voice, output: Path | None, mask: P
         "outputs": written,
         "mask_output": None if mask is None else str(mask),
     }
-    made = result.manifest
-    spent = sum(stage.duration.ToTimedelta().total_seconds() for stage in made.stage_times)
+    made, spent = result.manifest, (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
     how = f"seed {made.seed}, {made.steps} steps of {made.scheduler}, {spent:.1f} s"
     lines = [f"{output or result.picture}: {how}", *written[1:], *(f"  {note}" for note in made.notes)]
     voice.tell("result", facts, "\n".join(lines))
@@ -251,6 +251,27 @@ def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, 
             if targets[name] in [other for key, other in targets.items() if key != name]:
                 raise Usage(f"{option}: {path!r} is named twice; name different files")
     return targets
+
+
+def _check_beside(
+    request: Request, targets: dict[str, Path], inputs: tuple[str, ...], *, force: bool
+) -> None:
+    """What is written beside the picture replaces neither an input nor anything else that is written."""
+    if "output" not in targets:
+        return
+    output, others = targets["output"], [targets.get("save_mask"), targets.get("preview")]
+    for ending in endings(request, with_mask=False):
+        if output == Path("-"):
+            raise Usage("-o/--output: several files are made, which do not fit through a pipe; name a file")
+        path = writable("--output", str(_beside(output, ending)), inputs=inputs, force=force)
+        if path in others:
+            raise Usage(f"-o/--output: {str(path)!r} is written beside it and named twice; name another file")
+
+
+def _beside(output: Path, ending: str) -> Path:
+    """What a product is called. Views and collages are PNG, whatever the picture is."""
+    suffix = output.suffix if ending == "" or ending[1:].isdigit() else ".png"
+    return output.with_name(f"{output.stem}{ending}{suffix}")
 
 
 def _told(plan: PlanRegionResponse) -> str:

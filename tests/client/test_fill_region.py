@@ -156,6 +156,27 @@ def test_a_fill_from_a_shell_writes_everything_beside_the_picture(
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--candidates 2 -o FOLDER/photo.png", "the input itself"),
+        ("--view layer -o FOLDER/photo.webp", "the input itself"),
+        ("--collage -o FOLDER/out.webp --save-mask FOLDER/out_collage.png", "named twice"),
+        ("--candidates 2 -o -", "several files"),
+    ],
+)
+def test_what_is_written_beside_the_picture_replaces_nothing(
+    told: Any, double: Double, tmp_path: Path, options: str, says: str
+) -> None:
+    for name in ("photo_2.png", "photo_layer.png"):
+        (tmp_path / name).write_bytes(b"a picture")
+    picture = tmp_path / ("photo_layer.png" if "layer" in options else "photo_2.png")
+    words = options.replace("FOLDER", str(tmp_path)).split()
+    code, _, err = told("fill-region", picture, "--rectangle", "1,2,30,40", *words)
+    assert code == 2 and says in err and not double.jobs
+    assert picture.read_bytes() == b"a picture"
+
+
 def test_masks_of_damage_are_read_as_black_and_white(told: Any, double: Double, photo: Path) -> None:
     (photo.parent / "mask.png").write_bytes(b"a mask")
     fill = ("fill-region", photo, "--mask", "mask.png", "--inside", "black", "-o", "out.png")
@@ -221,6 +242,7 @@ def test_adapters_are_shown_and_named_with_their_strength(
         ("fill-region PHOTO --rectangle 1,2,3,4", "--output"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --candidates 0", "--candidates"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --adapter nowhere:1", "nowhere"),
+        ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --adapter PHOTO --adapter PHOTO:2", "twice"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --captions one two", "--captions"),
         ("edit-region PHOTO --click 1,2 -o out.png", "--instruction"),
         ("edit-region PHOTO --click 1,2 -i x --then -i y -o out.png", "say where"),
@@ -228,7 +250,7 @@ def test_adapters_are_shown_and_named_with_their_strength(
     ],
 )
 def test_a_wrong_option_is_named(told: Any, double: Double, photo: Path, arguments: str, says: str) -> None:
-    code, out, err = told(*[word.replace("PHOTO", str(photo)) for word in arguments.split()])
+    code, out, err = told(*arguments.replace("PHOTO", str(photo)).split())
     assert code == 2 and says in err and not out
     assert not double.jobs
 
