@@ -46,6 +46,7 @@ except PackageNotFoundError:  # a checkout that is not installed
     VERSION = "unknown"
 
 PASSING = (errors.Busy.reason, errors.ModelDown.reason)  # no fault of the job that fails with it
+FOR_ALL = ("sampling.", "adapters")  # fields that no picture has a part in
 SETBACKS = 3  # jobs of one item that may end so in one run
 LAST_WORDS = 3.0  # seconds that a cancel may take
 
@@ -79,9 +80,10 @@ class Work:
         self._asked = [VERSION, type(request).__name__, MessageToDict(timeless)]
 
     async def do(self, item: Item) -> None:
-        """Works on an item unless it is done already. A failure is written down, not raised."""
+        """Works on an item unless it is done already. A failure is written down; raised is what would befall
+        every other item as well."""
         line = {"item": item.name, "state": FAILED, "mark": "", "picture": item.picture, "mask": item.mask}
-        began = time.monotonic()
+        began, hopeless = time.monotonic(), None
         self._listener.began(item)
         try:
             digests = [await asyncio.to_thread(_digest, path) for path in self._folder.paths(item)]
@@ -93,12 +95,15 @@ class Work:
             line |= {"state": SUCCEEDED, **await self._made(item, mark, digests)}
         except (errors.IntarsiaError, OSError) as error:
             line |= explained(error)
+            hopeless = _hopeless(error)
         except asyncio.CancelledError as stop:
             if line["mark"]:
                 line |= {"state": CANCELLED, **explained(stop)}
                 self._write(item, line, began)
             raise
         self._write(item, line, began)
+        if hopeless is not None:
+            raise hopeless
 
     async def _made(self, item: Item, mark: str, digests: list[str]) -> dict[str, Any]:
         """Has the picture made and fetches it; what the line says about that."""
@@ -218,6 +223,15 @@ class Work:
         line |= {"finished": now(), "seconds": round(time.monotonic() - began, 3)}
         self._ledger.add(line)
         self._ended(item, line)
+
+
+def _hopeless(error: Exception) -> Hopeless | None:
+    """What ends the batch because of an error that every other item would meet as well."""
+    if isinstance(error, errors.NotReady):
+        return Hopeless(error)
+    if isinstance(error, errors.InvalidRequest) and error.field.startswith(FOR_ALL):
+        return Hopeless(error)
+    return None
 
 
 async def _stop(starting: asyncio.Future[AsyncJob]) -> None:

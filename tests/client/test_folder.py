@@ -302,6 +302,29 @@ def test_what_is_wrong_with_every_item_ends_the_batch_at_once(run: Run, imgs: Pa
     assert {line["state"] for line in facts["items"]} == {"left"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "field", "kind"),
+    [
+        ("INVALID_FIELD", "adapters[0].adapter", errors.InvalidRequest),
+        ("NOT_READY", "", errors.NotReady),
+    ],
+)
+def test_a_job_that_fails_as_every_other_would_ends_the_batch(
+    reason: str, field: str, kind: type[errors.IntarsiaError], run: Run, imgs: Path, double: Painter
+) -> None:
+    def fail(name: str) -> None:
+        failure = Failure(reason=reason, message="nothing fits", metadata={"field": field} if field else {})
+        double.finish(name, Job.STATE_FAILED, failure)
+
+    double.succeed = fail  # type: ignore[method-assign]
+    with pytest.raises(kind, match="nothing fits"):
+        run(at_once=1)
+    facts = json.loads((imgs.parent / "out/report.json").read_text())
+    assert facts["counts"] == counted(items=3, failed=1, left=2) and facts["ended_by"]["reason"] == reason
+    del double.succeed
+    assert run().counts == {"succeeded": 3}
+
+
 def test_a_token_that_is_refused_is_refused_for_all(run: Run, double: Painter) -> None:
     double.faults["GetArtifact"] += [Fault(grpc.StatusCode.UNAUTHENTICATED)] * 9
     with pytest.raises(errors.InvalidRequest) as caught:
