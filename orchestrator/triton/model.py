@@ -18,14 +18,13 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2 as kserve
-from tritonclient.grpc import service_pb2_grpc as kserve_grpc
 
 from intarsia.errors import IntarsiaError, ModelDown
 from orchestrator import metrics
 from orchestrator.triton.deadline import Deadline
 from orchestrator.triton.pulse import Patience, Pulse
 from orchestrator.triton.refusals import explained
-from orchestrator.triton.tensors import Tensors, answer, from_bytes, is_last, request, to_bytes
+from orchestrator.triton.tensors import Tensors, answer, from_bytes, is_last, to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,13 @@ class Address:
     def __init__(self, url: str) -> None:
         self.url = url
         self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
-        self.stub = kserve_grpc.GRPCInferenceServiceStub(self._channel)
-        # As bytes: gRPC would read and write messages on the event loop, where a large one holds up all.
+        # As bytes: gRPC would read and write messages on the event loop, where a large one holds up all. What
+        # streams answer is small.
         self.infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self.stream = self._channel.stream_stream(
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            response_deserializer=kserve.ModelStreamInferResponse.FromString,
+        )
 
     async def close(self) -> None:
         await self._channel.close()
@@ -72,8 +75,7 @@ class Model:
         for address, no_other in self._in_turn():
             seconds, longest = deadline.remaining(), self._patience.answer
             hurried = seconds is not None and seconds <= longest
-            size = sum(tensor.nbytes for tensor in inputs.values())
-            message = await _aside(size, partial(to_bytes, self.name, inputs, seconds=seconds))
+            message = await self._packed(inputs, seconds)
             with _counted(self.name) as count:
                 try:
                     reply = await address.infer(message, timeout=seconds if hurried else longest)
@@ -122,9 +124,10 @@ class Model:
         Triton 2.51 dies of a cancel that meets a stream which is just completing.
         """
         seconds = deadline.remaining()
-        call = address.stub.ModelStreamInfer(timeout=seconds)
+        message = await self._packed(inputs, seconds)
+        call = address.stream(timeout=seconds)
         try:
-            await self._in_time(call, call.write(request(self.name, inputs, seconds=seconds)), pulse)
+            await self._in_time(call, call.write(message), pulse)
             while (reply := await self._next(call, pulse)) is not None:
                 pulse.beat()
                 if reply.error_message or is_last(reply.infer_response):
@@ -136,11 +139,16 @@ class Model:
                 if is_last(reply.infer_response):
                     return
         except grpc.aio.AioRpcError as error:
+            deadline.remaining()  # a write that meets the end of its time is an internal error to gRPC
             raise explained(self.name, error.details() or "", error.code()) from None
         except asyncio.InvalidStateError:  # writing to a stream that has already ended
             raise explained(self.name, await call.details() or "", await call.code()) from None
         finally:
             call.cancel()
+
+    async def _packed(self, inputs: Tensors, seconds: float | None) -> bytes:
+        size = sum(tensor.nbytes for tensor in inputs.values())
+        return await _aside(size, partial(to_bytes, self.name, inputs, seconds=seconds))
 
     async def _say_goodbye(self, call: Any, pulse: Pulse) -> None:
         """Closes the request side and hears the stream end. All is said: what breaks now spoils nothing."""

@@ -215,7 +215,7 @@ async def test_what_breaks_after_the_last_reply_spoils_nothing(triton: Triton, m
 async def test_a_stream_ends_with_its_deadline(triton: Triton, models: Models) -> None:
     triton.ip2p_unet.hold_at = 0
     with pytest.raises(TimeLimit):
-        async for _ in models["ip2p_unet"].stream(walk(5), deadline=Deadline.after(0.05)):
+        async for _ in models["ip2p_unet"].stream(walk(5), deadline=Deadline.after(0.4)):
             pass
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
