@@ -18,7 +18,7 @@ from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.jobs.job import Jobs
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
-from orchestrator.workflows.segment_region import Place
+from orchestrator.workflows.selection import Place
 
 # The methods of the servicer have the requests' names.
 _Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion

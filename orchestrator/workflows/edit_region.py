@@ -17,7 +17,7 @@ from orchestrator.workflows.found import Found, find
 from orchestrator.workflows.made import Made
 from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
-from orchestrator.workflows.segment_region import Place
+from orchestrator.workflows.selection import AT_ONCE, Place
 
 FAMILY, MODEL = "ip2p", "ip2p_unet"
 
@@ -112,10 +112,14 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
 
 
 async def find_edits(request: EditRegion, picture: Picture, weights: Weights, at: Stages) -> list[Found]:
-    """The regions of every edit."""
-    return await together(
-        *(find(picture, edit.place, edit.instruction, request.cut, weights, at) for edit in request.edits)
-    )
+    """The regions of every edit, a few at a time."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(edit: Edit) -> Found:
+        async with room:
+            return await find(picture, edit.place, edit.instruction, request.cut, weights, at)
+
+    return await together(*(one(edit) for edit in request.edits))
 
 
 def questions(request: EditRegion, noise: Noise) -> int:

@@ -17,7 +17,7 @@ from orchestrator.workflows.found import Found, find
 from orchestrator.workflows.made import Made
 from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
-from orchestrator.workflows.segment_region import Place
+from orchestrator.workflows.selection import Place
 
 FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
 

@@ -14,7 +14,8 @@ from orchestrator.artifacts.picture import Picture
 from orchestrator.stages.denoise import Weights
 from orchestrator.stages.workshop import Stages
 from orchestrator.workflows.made import Part
-from orchestrator.workflows.segment_region import Place, keep, select
+from orchestrator.workflows.segment_region import keep
+from orchestrator.workflows.selection import Place, select
 
 # A region that covers more of a picture than this may be the wrong side of its mask.
 _SUSPICIOUS = 0.5

@@ -33,8 +33,8 @@ from orchestrator.artifacts.picture import Picture, eight_bits
 from orchestrator.stages.together import together
 from orchestrator.stages.workshop import Stages
 
-# Regions of a combination that are looked for at once: each holds masks as large as the picture.
-_AT_ONCE = 4
+# Regions of a request that are looked for at once: each holds masks as large as the picture.
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _groups(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
     group: list[tuple[int, Term]] = []
     for n, term in enumerate(terms):
         alone = isinstance(term.region.selector, Combination)
-        if group and (alone or len(group) == _AT_ONCE):
+        if group and (alone or len(group) == AT_ONCE):
             yield group
             group = []
         group.append((n, term))
