@@ -143,7 +143,10 @@ class AsyncClient:
         return request
 
     async def start(self, request: EditRegionRequest | FillRegionRequest) -> AsyncJob:
-        """Sends a request as it stands: whatever it names has been uploaded."""
+        """Sends a request as it stands: whatever it names has been uploaded.
+
+        To ask the same of another picture, give it another `request_id`: one stands for one job.
+        """
         edits = isinstance(request, EditRegionRequest)
         method = self._calls.editing.EditRegion if edits else self._calls.editing.FillRegion
         return self.job((await self._calls.ask(method, request)).name)
