@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -59,6 +60,14 @@ def test_names_of_lines_that_end_together_can_be_read():
     first, second, third = sorted(heights[name] for name in ("one", "two", "bar"))
     assert second - first >= 14 and third - second >= 14 and heights["three"] > third + 14
     assert heights["two"] == first
+
+
+def test_no_name_is_written_over_another():
+    close = {name: [(1, 10.0), (2, 100.0 + n)] for n, name in enumerate("abcd")}
+    root = ElementTree.fromstring(lines("", close, across="", up="", limits={"bar": 101.0}))
+    names = [text for text in root.findall(f"{SVG}text") if text.text in {*"abcd", "bar"}]
+    heights = sorted(float(text.get("y")) for text in names)
+    assert len(heights) == 5 and min(b - a for a, b in pairwise(heights)) >= 13.9
 
 
 def test_words_are_escaped_and_one_point_will_do():
