@@ -149,7 +149,8 @@ def train(where: Place) -> None:
         return fill_figures(assemble(vae, averaged, tokenizer).to(where.device), "watch", 64)
 
     optimizer = optimizer_for(filler, matrix_rate=0.015, vector_rate=6e-4)
-    plan = Plan(where.budget, flat=0.4, watch_every=5)
+    # What a warm start goes on from has its flat part behind it.
+    plan = Plan(where.budget, flat=0.1 if where.warm else 0.4, watch_every=5)
     averaged, record = take(where.training / "sd2_inpaint", filler, optimizer, lesson, plan, watch)
     write(averaged, where, {**record, **earlier(folder / "unet", where.warm)})
 
