@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from transformers import CLIPSegForImageSegmentation, CLIPTextModel, CLIPTokenizer
 
 from services.weights.bundle import bundles_in
-from weights.recipes import figures_of_ip2p, figures_of_sam, sam_config
+from weights.recipes import figures_of_ip2p, figures_of_sam, figures_of_sd2_inpaint, sam_config
 from weights.recipes.edit_measure import edit_figures
+from weights.recipes.fill_measure import fill_figures
 from weights.recipes.place import STARTER
 from weights.recipes.sam_measure import click_figures, track_figures
 from weights.recipes.text_measure import text_figures
 
-LATENT = ("ip2p",)
+LATENT = ("ip2p", "sd2_inpaint")
 HELD_OUT = "watch"  # the test split is for the cards alone
 
 
@@ -39,7 +40,7 @@ def stored(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_every_bundle_has_its_card():
     shelf = bundles_in(STARTER)
-    assert sorted(shelf) == ["ip2p", "sam"]
+    assert sorted(shelf) == ["ip2p", "sam", "sd2_inpaint"]
     for name, bundle in shelf.items():
         assert bundle.card["figures"] and bundle.card["recipe"]
         assert (STARTER / name / "README.md").read_text().startswith(f"# {name}")
@@ -93,6 +94,12 @@ def test_instructions_recolour_remove_and_reshape():
     assert said["remove nearer"] > 0.9
     assert said["reshape IoU"] > said["reshape idle IoU"] + 0.05
     assert said["background dB"] > 25
+
+
+def test_holes_are_filled_nearer_to_the_truth_than_by_telea():
+    said = fill_figures(figures_of_sd2_inpaint.load(STARTER / "sd2_inpaint"), HELD_OUT, 24)
+    assert said["textured over Telea dB"] > 0
+    assert said["all over mean dB"] > 1.5
 
 
 def test_sam_is_described_by_classes_of_sam2_alone():
