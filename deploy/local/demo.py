@@ -77,7 +77,9 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
         print(f"  {spent.stage:8} {spent.duration.ToMilliseconds():6} ms")
 
     star, hole = find(client, out / "before.png", STAR)
-    job = client.fill_region(edited.picture, star, seed=seed)
+    # Broadly, and with much of the ground around it to go by.
+    around = star.grown(6).feathered(4)
+    job = client.fill_region(edited.picture, around, seed=seed, context=1.0, match_colours=True)
     follow(job, f"fill in what is behind the {STAR.words}")
     filled = job.result()
     client.download(filled.picture, to=out / "after.png")
