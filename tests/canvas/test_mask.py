@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from intarsia.canvas import outline
@@ -184,15 +184,24 @@ def test_candidates_of_models_have_the_same_degrees_as_drawn_ones():
     assert degrees(drawn) is drawn.mask
 
 
+def is_no_tie(away: np.ndarray, by: float) -> bool:
+    """Whether no distance is so near to a length that rounding decides."""
+    return not (np.abs(away - by) < 1e-3).any() or float(by).is_integer()
+
+
 @given(masks(soft=False), lengths)
 def test_growing_takes_in_exactly_what_is_near(mask, by):
-    expected = distances(mask > 0) <= by
+    away = distances(mask > 0)
+    assume(is_no_tie(away, by))
+    expected = away <= by
     assert np.array_equal(shape(mask, Shaping(grow=by)), expected.astype(np.float32))
 
 
 @given(masks(soft=False), lengths)
 def test_shrinking_drops_exactly_what_is_near_the_outside(mask, by):
-    expected = distances(mask == 0) > by
+    away = distances(mask == 0)
+    assume(is_no_tie(away, by))
+    expected = away > by
     assert np.array_equal(shape(mask, Shaping(shrink=by)), expected.astype(np.float32))
 
 
