@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
+
+# Threads of a pass wait for each other by spinning: two of them are no quicker with networks as small as
+# these, and on a busy machine fifty times as slow. Heard by whoever imports torch from here on, in programs
+# that tests start too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("intarsia", deadline=None, suppress_health_check=[HealthCheck.too_slow])
