@@ -155,12 +155,12 @@ def test_make_it_blue_makes_what_was_clicked_on_blue(client: intarsia.Client):
         if thing.colour != "blue"
     ]
     assert len(questions) >= 6
-    assert tally(edited(client, questions, grown=3))["recolour right"] > 0.8
+    assert tally(edited(client, questions, grown=3))["recolour right"] > 0.7
 
 
 def test_what_is_removed_leaves_the_ground(client: intarsia.Client):
     questions = [asked(four_things(index), place, None) for index in range(2) for place in range(4)]
-    assert tally(edited(client, questions, grown=5))["remove nearer"] > 0.85
+    assert tally(edited(client, questions, grown=5))["remove nearer"] > 0.75
 
 
 def test_two_regions_of_one_job_each_become_what_was_said(client: intarsia.Client):
