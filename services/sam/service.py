@@ -33,6 +33,7 @@ class Sam:
         self._network = Sam2(bundle.network("sam", device=device))
         self._head = _text_head(bundle, self._network, device)
         self._kept: Kept[Any] = Kept(kept_bytes, lambda known: known.bytes)
+        self._probed: Kept[Any] = Kept(kept_bytes, lambda known: known.bytes)
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and how the memory of pictures is doing. `words`: whether names are understood;
@@ -46,12 +47,17 @@ class Sam:
         }
 
     def probe(self) -> None:
-        """Embeds a black pixel, clicks on it, and looks for something in it; nothing is kept."""
-        picture = Shown(Kept(0, lambda known: known.bytes), pixels=torch.zeros(1, 1, 3, dtype=torch.uint8))
+        """Embeds a black pixel, clicks on it, and looks for something in it.
+
+        What a text head sees in it is kept between probes: its tower may take seconds on a processor, and
+        models are probed every few of them. Its words and its decoder are asked each time.
+        """
+        black = torch.zeros(1, 1, 3, dtype=torch.uint8)
+        picture = Shown(Kept(0, lambda known: known.bytes), pixels=black)
         click = Prompt(points=torch.tensor([[0.5, 0.5, 1.0]]))
         self._network.segment(picture.known_to(self._network), click)
         if self._head is not None:
-            self._head.find(picture, "a thing")
+            self._head.find(Shown(self._probed, pixels=black), "a thing")
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`masks` and `scores` by falling score, of candidates or of all that words name; with words also
