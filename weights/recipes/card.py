@@ -34,7 +34,7 @@ ABOUT = {
             "Learnt on pictures of 128 x 128 with holes of up to about a fifth of the picture.",
             "One or two steps give the likeliest filling, more steps a livelier and less exact one.",
             "On plain ground a classical method is as good: what is learnt here shows on textures.",
-            "Words are not exaggerated: with the default guidance of 1 negative words count nothing. Ask for 2.",
+            "With the default guidance of 1 negative words count nothing: ask for 2 where they matter.",
         ),
     ),
     "sam": (
