@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from intarsia.canvas.bounds import check_inside
 from intarsia.canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
+from intarsia.canvas.outline import without_specks
 from intarsia.canvas.region import (
     Box,
     Candidate,
@@ -103,6 +104,7 @@ class _Search:
         if region.corrections:
             clicks = region.corrections
             chosen = await self.at.sam.corrected(await self._pixels(), chosen, clicks, f"{field}.corrections")
+            chosen = await asyncio.to_thread(_clean, chosen)
         mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
         return _Found(tuple(candidates), mask, chosen.score)
 
@@ -215,7 +217,13 @@ def _groups(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
 
 def _ranked(found: list[Candidate]) -> list[Candidate]:
     """By falling score, without those that select nothing."""
-    return sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
+    ranked = sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
+    return [_clean(one) for one in ranked]
+
+
+def _clean(one: Candidate) -> Candidate:
+    """What a model gave, without its specks; what was drawn is meant as it is."""
+    return replace(one, mask=without_specks(one.mask)) if one.mask.dtype == np.uint8 else one
 
 
 def _is_drawn(selector: Selector) -> bool:

@@ -18,6 +18,7 @@ from intarsia.canvas.mask import (
     polygon_mask,
     shape,
 )
+from intarsia.canvas.outline import without_specks
 from intarsia.canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 from tests.canvas.drawing import distances, masks
@@ -399,3 +400,17 @@ def test_combining_leaves_both_masks_alone():
     for operation in Operation:
         combine(one, other, operation)
     assert np.array_equal(one, ring(3)) and other.sum() == 4
+
+
+def test_specks_are_dropped_and_parts_are_kept():
+    mask = np.zeros((60, 80), np.uint8)
+    mask[5:35, 5:35] = 1  # 900 pixels
+    mask[40:44, 40:44] = 1  # a part of its own: 16 pixels
+    mask[50, 70] = mask[2, 60] = mask[3, 61] = 1  # two specks, one of them two pixels that touch at a corner
+    clean = without_specks(mask)
+    assert clean.dtype == np.uint8 and clean.sum() == 900 + 16
+    assert np.array_equal(without_specks(clean), clean)
+    assert without_specks(np.zeros((3, 3), np.uint8)).sum() == 0
+    alone = np.zeros((9, 9), np.uint8)
+    alone[4, 4] = 1
+    assert np.array_equal(without_specks(alone), alone)
