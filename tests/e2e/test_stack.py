@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import intarsia
+from deploy.local.models import MODELS
 from tests.e2e.leftovers import Started
 from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping, until
 
@@ -57,7 +58,7 @@ def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: P
     (tmp_path / "photo.png").write_bytes(photo())
     with up(weights, tmp_path / "data") as stack:
         assert len(stack.started.processes) >= 1 + 2 + 5, "itself, Triton, the orchestrator, five models"
-        assert len(stack.started.ports) == 4 and len(stack.started.memory) == 4
+        assert len(stack.started.ports) == 4 and len(stack.started.memory) == len(MODELS)
         edited = _edit_by_command(stack.address, tmp_path)
         outside = np.ones(edited.shape[:2], bool)
         outside[WHERE[1] : WHERE[3], WHERE[0] : WHERE[2]] = False
@@ -79,7 +80,7 @@ def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: P
 
 def test_told_to_stop_while_it_starts_it_leaves_nothing(weights: Path, tmp_path: Path):
     with started(weights, tmp_path) as process:
-        until(lambda: len(Started.by(process.pid).memory) == 4, seconds=60)  # models are loading
+        until(lambda: len(Started.by(process.pid).memory) == len(MODELS), seconds=60)  # models are loading
         begun = Started.by(process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
