@@ -51,7 +51,7 @@ class CancelJobRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("name", "method", "state", "progress", "failure", "edit_region", "fill_region", "request_id", "create_time", "start_time", "end_time")
+    __slots__ = ("name", "method", "state", "progress", "failure", "edit_region", "fill_region", "track_region", "request_id", "create_time", "start_time", "end_time")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Job.State]
@@ -73,6 +73,7 @@ class Job(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     EDIT_REGION_FIELD_NUMBER: _ClassVar[int]
     FILL_REGION_FIELD_NUMBER: _ClassVar[int]
+    TRACK_REGION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -84,11 +85,12 @@ class Job(_message.Message):
     failure: Failure
     edit_region: EditRegionResult
     fill_region: FillRegionResult
+    track_region: TrackRegionResult
     request_id: str
     create_time: _timestamp_pb2.Timestamp
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., edit_region: _Optional[_Union[EditRegionResult, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionResult, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., edit_region: _Optional[_Union[EditRegionResult, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionResult, _Mapping]] = ..., track_region: _Optional[_Union[TrackRegionResult, _Mapping]] = ..., request_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("stage", "step", "steps", "fraction", "remaining", "preview")
@@ -164,6 +166,37 @@ class FillRegionResult(_message.Message):
     views: _containers.RepeatedCompositeFieldContainer[View]
     collage: str
     def __init__(self, picture: _Optional[str] = ..., mask: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., manifest: _Optional[_Union[Manifest, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., views: _Optional[_Iterable[_Union[View, _Mapping]]] = ..., collage: _Optional[str] = ...) -> None: ...
+
+class TrackRegionResult(_message.Message):
+    __slots__ = ("masks", "track", "overlay", "frames", "seen", "width", "height", "stage_times", "weights", "notes")
+    class WeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STAGE_TIMES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    masks: str
+    track: str
+    overlay: str
+    frames: int
+    seen: int
+    width: int
+    height: int
+    stage_times: _containers.RepeatedCompositeFieldContainer[StageTime]
+    weights: _containers.ScalarMap[str, str]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, masks: _Optional[str] = ..., track: _Optional[str] = ..., overlay: _Optional[str] = ..., frames: _Optional[int] = ..., seen: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("picture", "seed", "views")

@@ -1,3 +1,7 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from intarsia.v1 import jobs_pb2 as _jobs_pb2
 from intarsia.v1 import region_pb2 as _region_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -28,3 +32,29 @@ class SegmentRegionResponse(_message.Message):
     height: int
     notes: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, instances: _Optional[_Iterable[_Union[_region_pb2.Instance, _Mapping]]] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TrackRegionRequest(_message.Message):
+    __slots__ = ("clip", "sightings", "shaping", "frames", "overlay", "time_limit", "request_id")
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    SIGHTINGS_FIELD_NUMBER: _ClassVar[int]
+    SHAPING_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    clip: str
+    sightings: _containers.RepeatedCompositeFieldContainer[Sighting]
+    shaping: _region_pb2.Shaping
+    frames: int
+    overlay: bool
+    time_limit: _duration_pb2.Duration
+    request_id: str
+    def __init__(self, clip: _Optional[str] = ..., sightings: _Optional[_Iterable[_Union[Sighting, _Mapping]]] = ..., shaping: _Optional[_Union[_region_pb2.Shaping, _Mapping]] = ..., frames: _Optional[int] = ..., overlay: bool = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class Sighting(_message.Message):
+    __slots__ = ("frame", "region")
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    frame: int
+    region: _region_pb2.Region
+    def __init__(self, frame: _Optional[int] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ...) -> None: ...

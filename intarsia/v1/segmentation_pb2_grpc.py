@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from intarsia.v1 import jobs_pb2 as intarsia_dot_v1_dot_jobs__pb2
 from intarsia.v1 import segmentation_pb2 as intarsia_dot_v1_dot_segmentation__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -26,7 +27,8 @@ if _version_not_supported:
 
 
 class SegmentationStub(object):
-    """Finds regions in pictures, so that they can be looked at before anything is changed.
+    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
+    is changed.
     """
 
     def __init__(self, channel):
@@ -40,15 +42,28 @@ class SegmentationStub(object):
                 request_serializer=intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionRequest.SerializeToString,
                 response_deserializer=intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionResponse.FromString,
                 _registered_method=True)
+        self.TrackRegion = channel.unary_unary(
+                '/intarsia.v1.Segmentation/TrackRegion',
+                request_serializer=intarsia_dot_v1_dot_segmentation__pb2.TrackRegionRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
 
 
 class SegmentationServicer(object):
-    """Finds regions in pictures, so that they can be looked at before anything is changed.
+    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
+    is changed.
     """
 
     def SegmentRegion(self, request, context):
         """Finds a region and answers at once: every candidate, and the mask that an edit would use.
         `NOT_FOUND` (reason `EMPTY_REGION`) if nothing is selected, saying what was looked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TrackRegion(self, request, context):
+        """Starts following a region through a clip. Poll or watch the returned job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +77,11 @@ def add_SegmentationServicer_to_server(servicer, server):
                     request_deserializer=intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionRequest.FromString,
                     response_serializer=intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionResponse.SerializeToString,
             ),
+            'TrackRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.TrackRegion,
+                    request_deserializer=intarsia_dot_v1_dot_segmentation__pb2.TrackRegionRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'intarsia.v1.Segmentation', rpc_method_handlers)
@@ -71,7 +91,8 @@ def add_SegmentationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Segmentation(object):
-    """Finds regions in pictures, so that they can be looked at before anything is changed.
+    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
+    is changed.
     """
 
     @staticmethod
@@ -91,6 +112,33 @@ class Segmentation(object):
             '/intarsia.v1.Segmentation/SegmentRegion',
             intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionRequest.SerializeToString,
             intarsia_dot_v1_dot_segmentation__pb2.SegmentRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrackRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Segmentation/TrackRegion',
+            intarsia_dot_v1_dot_segmentation__pb2.TrackRegionRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,
