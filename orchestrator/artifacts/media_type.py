@@ -4,8 +4,8 @@ from __future__ import annotations
 
 UNKNOWN = "application/octet-stream"
 
-# How many bytes `recognise` wants to see.
-OPENING = 32
+# How many bytes `recognise` wants to see: three packets of a transport stream.
+OPENING = 3 * 188
 
 _OPENINGS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -22,7 +22,8 @@ _OPENINGS = (
     (b"\xff\x0a", "image/jxl"),
     (b"\x00\x00\x00\x0cJXL ", "image/jxl"),
     (b"%PDF-", "application/pdf"),
-    (b"\x1aE\xdf\xa3", "video/x-matroska"),
+    (b"\x00\x00\x00\x08wide", "video/quicktime"),
+    (b"\x00\x00\x01\xba", "video/mpeg"),
 )
 # ISO base media files say what they are in the brand after `ftyp`.
 _BRANDS = {
@@ -33,12 +34,23 @@ _BRANDS = {
     b"mif1": "image/heif",
     b"qt  ": "video/quicktime",
 }
+# RIFF files say it after their length.
+_FORMS = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
+# QuickTime files older than `ftyp` begin with one of these, or with `wide`.
+_ATOMS = (b"moov", b"mdat", b"pnot")
+_EBML, _DOCTYPE_WEBM = b"\x1aE\xdf\xa3", b"\x42\x82\x84webm"
 
 
 def recognise(opening: bytes) -> str:
     """The media type of a file that begins with these bytes, or `application/octet-stream`."""
-    if opening[:4] == b"RIFF" and opening[8:12] == b"WEBP":
-        return "image/webp"
+    if opening[:4] == b"RIFF":
+        return _FORMS.get(opening[8:12], UNKNOWN)
     if opening[4:8] == b"ftyp":
         return _BRANDS.get(opening[8:12], "video/mp4")
-    return next((kind for start, kind in _OPENINGS if opening.startswith(start)), UNKNOWN)
+    if opening[4:8] in _ATOMS:
+        return "video/quicktime"
+    if opening.startswith(_EBML):
+        return "video/webm" if _DOCTYPE_WEBM in opening[:64] else "video/x-matroska"
+    kind = next((kind for start, kind in _OPENINGS if opening.startswith(start)), UNKNOWN)
+    # A byte is little to go by, but it comes at the head of every packet.
+    return "video/mp2t" if kind == UNKNOWN and opening[:OPENING:188] == b"GGG" else kind

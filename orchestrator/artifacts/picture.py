@@ -79,7 +79,7 @@ def decode(data: bytes, limits: Limits = USUAL, *, field: str = "picture") -> Pi
     """
     check_kind(data, field)
     with _parsing(field), Image.open(BytesIO(data), formats=tuple(_FORMATS.values())) as image:
-        _check_size(image.width, image.height, limits, field)
+        check_size(image.width, image.height, limits, field)
         notes = ["only the first page of the file is used"] if getattr(image, "is_animated", False) else []
         image.load()
         found = levels_of(image, data)
@@ -105,6 +105,12 @@ def check_kind(data: bytes, field: str) -> None:
         raise InvalidRequest("the picture is a file of 0 bytes", field=field)
     if kind == UNKNOWN:
         raise InvalidRequest("this is not a picture; send PNG, JPEG, WebP or TIFF", field=field)
+    if kind.startswith("video/"):
+        raise InvalidRequest(
+            f"this is a clip ({kind}), not a picture; send PNG, JPEG, WebP or TIFF, or follow a region through "
+            "the clip with track_region",
+            field=field,
+        )
     if kind not in _FORMATS:
         raise InvalidRequest(
             f"pictures of type {kind} are not read; send PNG, JPEG, WebP or TIFF", field=field
@@ -114,6 +120,21 @@ def check_kind(data: bytes, field: str) -> None:
         width, height = struct.unpack(">II", data[16:24])
         if not (width and height):
             raise InvalidRequest(f"the picture has no pixels: it is {width} x {height}", field=field)
+
+
+def check_size(width: int, height: int, limits: Limits, field: str, *, what: str = "the picture") -> None:
+    """Refuses what has more pixels than the limits allow."""
+    if max(width, height) > limits.side:
+        raise InvalidRequest(
+            f"{what} is {width} x {height}, at most {limits.side} pixels a side are read; scale it down",
+            field=field,
+        )
+    if width * height > limits.megapixels * 1e6:
+        raise InvalidRequest(
+            f"{what} is {width} x {height}, {width * height / 1e6:.1f} megapixels; "
+            f"at most {limits.megapixels:g} are read here; scale it down, or let the server read more",
+            field=field,
+        )
 
 
 def check_length(length: int, limits: Limits, field: str) -> None:
@@ -165,17 +186,3 @@ def _parsing(field: str) -> Iterator[None]:
             f"the picture is damaged or cut off ({type(error).__name__}: {str(error)[:200]}); send it again",
             field=field,
         ) from error
-
-
-def _check_size(width: int, height: int, limits: Limits, field: str) -> None:
-    if max(width, height) > limits.side:
-        raise InvalidRequest(
-            f"the picture is {width} x {height}, at most {limits.side} pixels a side are read; scale it down",
-            field=field,
-        )
-    if width * height > limits.megapixels * 1e6:
-        raise InvalidRequest(
-            f"the picture is {width} x {height}, {width * height / 1e6:.1f} megapixels; "
-            f"at most {limits.megapixels:g} are read here; scale it down, or let the server read more",
-            field=field,
-        )

@@ -210,6 +210,8 @@ def test_only_the_first_page_is_read():
         (saved(RGB, "GIF"), "image/gif"),
         (saved(RGB, "BMP"), "image/bmp"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(50), "image/heic"),
+        (b"\x00\x00\x00\x18ftypisom" + bytes(50), r"a clip \(video/mp4\).*track_region"),
+        (b"\x1aE\xdf\xa3\xa3" + bytes(50), r"a clip \(video/x-matroska\)"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
     ],
 )
