@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +19,8 @@ from intarsia.blocking import blocking, blocking_as, iterating
 from intarsia.calls import Calls, Patience
 from intarsia.editing import Settings, edit_region_request, fill_region_request
 from intarsia.jobs import AsyncJob, Job
-from intarsia.region import Region
+from intarsia.region import Region, put
+from intarsia.tracking import track_region_request
 from intarsia.v1 import jobs_pb2, region_pb2
 from intarsia.v1.adapters_pb2 import InspectAdapterRequest, InspectAdapterResponse
 from intarsia.v1.artifacts_pb2 import Artifact
@@ -28,7 +30,7 @@ from intarsia.v1.editing_pb2 import (
     PlanRegionRequest,
     PlanRegionResponse,
 )
-from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse
+from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse, TrackRegionRequest
 from intarsia.wire import AsyncioWire, BlockingWire, credentials, metadata
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = Source | Artifact
 Where: TypeAlias = Region | region_pb2.Region
+Request: TypeAlias = EditRegionRequest | FillRegionRequest | TrackRegionRequest
 Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
 
 SERVER = "localhost:50051"
@@ -142,13 +145,16 @@ class AsyncClient:
         await self._add_adapters(request, settings)
         return request
 
-    async def start(self, request: EditRegionRequest | FillRegionRequest) -> AsyncJob:
+    async def start(self, request: Request) -> AsyncJob:
         """Sends a request as it stands: whatever it names has been uploaded.
 
         To ask the same of another picture, give it another `request_id`: one stands for one job.
         """
-        edits = isinstance(request, EditRegionRequest)
-        method = self._calls.editing.EditRegion if edits else self._calls.editing.FillRegion
+        method = {
+            EditRegionRequest: self._calls.editing.EditRegion,
+            FillRegionRequest: self._calls.editing.FillRegion,
+            TrackRegionRequest: self._calls.segmentation.TrackRegion,
+        }[type(request)]
         return self.job((await self._calls.ask(method, request)).name)
 
     async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
@@ -162,6 +168,37 @@ class AsyncClient:
             picture=await self._name_of(picture), region=await self._sendable(region)
         )
         return await self._calls.ask(self._calls.segmentation.SegmentRegion, request)
+
+    async def track_region(
+        self,
+        clip: Picture,
+        seen: Where | Mapping[int, Where],
+        *,
+        frames: int | None = None,
+        overlay: bool = False,
+        time_limit: float | timedelta | None = None,
+        request_id: str | None = None,
+    ) -> AsyncJob:
+        """Starts following a region through a clip, a file, its bytes, or an artifact's name.
+
+        `seen` is the region in the first frame, or regions by the number of the frame they are seen in. At
+        most `frames` are looked at, from the first sighting on. With `overlay` a clip to look at is made as
+        well.
+        """
+        request = await self.track_request(
+            seen, frames=frames, overlay=overlay, time_limit=time_limit, request_id=request_id
+        )
+        request.clip = await self._name_of(clip)
+        return await self.start(request)
+
+    async def track_request(self, seen: Where | Mapping[int, Where], **settings: Any) -> TrackRegionRequest:
+        """The request of `track_region`, for any clip. Masks are uploaded."""
+        request = track_region_request(**settings)
+        for frame, region in sorted((seen if isinstance(seen, Mapping) else {0: seen}).items()):
+            sighting = request.sightings.add()
+            put(sighting, "frame", frame, "sightings.frame")
+            sighting.region.CopyFrom(await self._sendable(region))
+        return request
 
     async def upload(
         self, source: Source, *, media_type: str = "", progress: Progress | None = None
@@ -277,6 +314,8 @@ class Client:
     plan_region = blocking(AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)
     segment_region = blocking(AsyncClient.segment_region)
+    track_region = blocking_as(Job, AsyncClient.track_region)
+    track_request = blocking(AsyncClient.track_request)
     upload = blocking(AsyncClient.upload)
     download = blocking(AsyncClient.download)
     read = blocking(AsyncClient.read)

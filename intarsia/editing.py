@@ -148,7 +148,7 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
             for field, value in zip(names, spacing, strict=True):
                 put(request.output.collage, field, value, f"output.collage.{field}")
     if settings.get("time_limit") is not None:
-        request.time_limit.CopyFrom(_duration(settings["time_limit"]))
+        request.time_limit.CopyFrom(duration(settings["time_limit"]))
     request.request_id = settings.get("request_id") or str(uuid.uuid4())
 
 
@@ -158,12 +158,13 @@ def _number(word: str, words: Mapping[str, int], field: str) -> int:
     return words[word]
 
 
-def _duration(limit: float | timedelta) -> Duration:
+def duration(limit: float | timedelta) -> Duration:
+    """A time limit as it goes over the wire."""
     seconds = limit.total_seconds() if isinstance(limit, timedelta) else float(limit)
     if not 0 < seconds < 1e9:
         raise errors.InvalidRequest(
             f"time_limit must be a positive number of seconds, not {limit!r}", field="time_limit"
         )
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration
+    length = Duration()
+    length.FromNanoseconds(round(seconds * 1e9))
+    return length

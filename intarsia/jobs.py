@@ -16,7 +16,8 @@ STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.S
 FINISHED = (v1.Job.STATE_SUCCEEDED, v1.Job.STATE_FAILED, v1.Job.STATE_CANCELLED)
 
 
-Result: TypeAlias = v1.EditRegionResult | v1.FillRegionResult
+Made: TypeAlias = v1.EditRegionResult | v1.FillRegionResult
+Result: TypeAlias = Made | v1.TrackRegionResult
 
 
 class AsyncJob:

@@ -13,7 +13,16 @@ import sys
 from collections.abc import Sequence
 
 from intarsia import errors
-from intarsia.cli import adapters, artifacts, edit_region, fill_region, jobs, segment_region, serving
+from intarsia.cli import (
+    adapters,
+    artifacts,
+    edit_region,
+    fill_region,
+    jobs,
+    segment_region,
+    serving,
+    track_region,
+)
 from intarsia.cli.usage import Parser, Usage
 from intarsia.cli.voice import Voice
 
@@ -30,12 +39,22 @@ EXIT_CODES = """exit codes:
 def parser() -> Parser:
     root = Parser(
         prog="intarsia",
-        description="Edits regions of pictures: only the region changes, every other pixel keeps its value.",
+        description="Edits regions of pictures and follows them through clips: only the region changes, "
+        "every other pixel keeps its value.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (edit_region, fill_region, segment_region, jobs, artifacts, adapters, serving):
+    for module in (
+        edit_region,
+        fill_region,
+        segment_region,
+        track_region,
+        jobs,
+        artifacts,
+        adapters,
+        serving,
+    ):
         module.add_to(commands)
     return root
 

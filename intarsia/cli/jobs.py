@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from intarsia import jobs
-from intarsia.cli import connection
-from intarsia.cli.making import follow, save
-from intarsia.cli.usage import job_name, whole, writable, writable_or_pipe
+from intarsia.cli import connection, making, track_region
+from intarsia.cli.carrying import follow
+from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1 import jobs_pb2 as v1
 
@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
         action.add_argument("job", metavar="JOB", type=job_name, help="jobs/…")
         if name == "watch":
             action.add_argument(
-                "-o", "--output", metavar="FILE", help="write the edited picture here; - for a pipe"
+                "-o", "--output", metavar="FILE", help="write the picture or the masks here; - for a pipe"
             )
             action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
             connection.add_progress_option(action)
@@ -66,7 +66,12 @@ def watch(options: argparse.Namespace, voice: Voice) -> int:
     mask = writable("--save-mask", options.save_mask) if options.save_mask else None
     with connection.connect(options) as client:
         finished = follow(client, options.job, voice, options.progress, None, tied=False)
-        save(client, finished, voice, output, mask)
+        if finished.method == "TrackRegion":
+            if mask is not None:
+                raise Usage("--save-mask: the masks of a clip are what -o writes; leave this out")
+            track_region.save(client, finished, voice, {"output": output} if output else {})
+        else:
+            making.save(client, finished, voice, output, mask)
     return 0
 
 

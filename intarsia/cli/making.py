@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from intarsia import errors, jobs
+from intarsia import jobs
 from intarsia.artifacts import is_name
-from intarsia.cli import connection
+from intarsia.cli import carrying, connection
 from intarsia.cli.artifacts import to_standard_output
-from intarsia.cli.interrupt import holding_interrupts
-from intarsia.cli.progress import Progress
 from intarsia.cli.usage import Usage, numbers, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
@@ -48,11 +46,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; - for a pipe")
     command.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
     command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
-    command.add_argument("--detach", action="store_true", help="start the job, print its name, and leave")
     command.add_argument(
         "--plan", action="store_true", help="print region, crop, working size and cost, and do nothing"
     )
-    connection.add_progress_option(command)
+    carrying.add_options(command)
     group = command.add_argument_group("how the picture is made")
     group.add_argument("--seed", type=whole, metavar="N", help="chooses the noise (default: drawn)")
     group.add_argument(
@@ -83,8 +80,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--preview-every", type=whole, metavar="N", help="make a preview after every N steps")
     group.add_argument("--preview", metavar="FILE", help="write the latest preview here, as JPEG")
-    group.add_argument("--time-limit", type=float, metavar="S", help="give up after so many seconds")
-    group.add_argument("--request-id", metavar="UUID", help="repeating one returns the first job")
     group = command.add_argument_group("what is written beside the picture: out_2.png, out_overlay.png, ...")
     group.add_argument("--format", choices=tuple(FORMATS), help="default: by the output's ending")
     group.add_argument("--quality", type=whole, metavar="Q", help="of lossy formats, 1 to 100 (default: 95)")
@@ -152,37 +147,10 @@ def run(
             voice.tell("plan", plan, _told(plan))
             return 0
         request.picture = picture
-        with holding_interrupts() as held:
-            job = client.start(request)
-        try:
-            if held.asked:
-                raise KeyboardInterrupt
-            if options.detach:
-                voice.tell("job", {"name": job.name}, job.name)
-                return 0
-            finished = follow(client, job.name, voice, options.progress, targets.get("preview"), tied=True)
-        except KeyboardInterrupt:
-            _stop(options, job.name)
-            raise
-        save(client, finished, voice, targets.get("output"), targets.get("save_mask"))
+        finished = carrying.carry(client, request, options, voice, targets.get("preview"))
+        if finished is not None:
+            save(client, finished, voice, targets.get("output"), targets.get("save_mask"))
     return 0
-
-
-def follow(
-    client: Client, name: str, voice: Voice, progress: bool | None, preview: Path | None, *, tied: bool
-) -> v1.Job:
-    """Shows a job's progress until it is finished; `tied` to this process, it is cancelled with it."""
-    shown, job = "", v1.Job(name=name)
-    with Progress(voice, progress) as bar:
-        for job in client.watch_job(name, cancel_on_disconnect=tied):
-            bar.show(job)
-            if preview is not None and job.progress.preview not in ("", shown):
-                shown = job.progress.preview
-                try:
-                    client.download(shown, to=preview)
-                except (errors.IntarsiaError, OSError) as error:  # the picture matters more
-                    bar.warn(f"a preview was not written: {error}")
-    return job
 
 
 def save(client: Client, job: v1.Job, voice: Voice, output: Path | None, mask: Path | None) -> None:
@@ -231,12 +199,7 @@ def format_of(options: argparse.Namespace) -> str | None:
 def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, Path]:
     """Files to be written, checked before any work is done."""
     if options.detach:
-        for name in ("output", "save_mask", "preview"):
-            if getattr(options, name) is not None:
-                raise Usage(
-                    f"--{name.replace('_', '-')}: a detached job leaves no file; "
-                    "fetch it later with `intarsia jobs watch JOB -o FILE`"
-                )
+        carrying.check_detached(options, "output", "save_mask", "preview")
         return {}
     if options.output is None:
         raise Usage("-o/--output: say where the picture goes, e.g. -o out.png, or add --detach or --plan")
@@ -293,13 +256,3 @@ def _told(plan: PlanRegionResponse) -> str:
         f"about {seconds:.1f} s of denoising"
     )
     return "\n".join([*lines, *(f"  {note}" for note in plan.notes)])
-
-
-def _stop(options: argparse.Namespace, name: str) -> None:
-    """Closing the watch has cancelled the job; this is for one that was not watched yet."""
-    options.timeout = 3.0
-    with connection.connect(options) as client:
-        try:
-            client.cancel_job(name)
-        except errors.IntarsiaError:
-            return  # out of reach: it is cancelled by the broken stream, or by nobody

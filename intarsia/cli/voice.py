@@ -16,6 +16,10 @@ from intarsia import errors
 # Where a field of a request comes from; the longest prefix counts.
 FIELD_OPTIONS = {
     "picture": "PICTURE",
+    "clip": "CLIP",
+    "frame": "--at",
+    "frames": "--frames",
+    "sightings": "the region",
     "region": "the region",
     "region.clicks": "--click",
     "region.box": "--box or --rectangle",
@@ -76,8 +80,9 @@ FIELD_OPTIONS = {
     "states": "--state",
 }
 
-# Where one option is said for several: the further edits of a request, the regions of a combination.
-_EDIT, _REGION = re.compile(r"^then\[(\d+)\]\."), re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
+# Where one option is said for several: further edits, sightings in a clip, regions of a combination.
+_EDIT, _SIGHTING = re.compile(r"^then\[(\d+)\]\."), re.compile(r"^sightings\[(\d+)\]\.")
+_REGION = re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
 
 
 def as_dict(message: Message) -> dict[str, Any]:
@@ -116,7 +121,7 @@ class Voice:
 
 def option_of(field: str) -> str:
     """The option that a field of a request was read from; empty if there is none."""
-    field = _REGION.sub("", _EDIT.sub("", field))
+    field = _REGION.sub("", _SIGHTING.sub("", _EDIT.sub("", field)))
     fits = [
         prefix
         for prefix in FIELD_OPTIONS
@@ -134,8 +139,10 @@ def _sentence(error: Exception) -> str:
 def _which(field: str) -> str:
     """Which of several edits and regions the field belongs to, counted from 1 as they are said."""
     edits = [f"edit {int(n) + 2}" for n in _EDIT.findall(field)]
+    seen = [f"sighting {int(n) + 1}" for n in _SIGHTING.findall(field)]
     regions = [f"region {int(n) + 1}" for n in _REGION.findall(field)]
-    return f" ({', '.join(edits + regions)})" if edits or regions else ""
+    which = edits + seen + regions
+    return f" ({', '.join(which)})" if which else ""
 
 
 def _facts(error: Exception) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import os
 
 from intarsia.editing import Request
 from intarsia.folder.scan import ENDINGS
-from intarsia.jobs import Result
+from intarsia.jobs import Made
 from intarsia.v1.jobs_pb2 import View
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif"}
@@ -33,7 +33,7 @@ def endings(request: Request, *, with_mask: bool) -> list[str]:
     return found
 
 
-def products(result: Result, *, with_mask: bool) -> dict[str, str]:
+def products(result: Made, *, with_mask: bool) -> dict[str, str]:
     """What was made: the artifact's name by the ending of its file."""
     found = {"": result.picture}
     for number, candidate in enumerate(result.candidates, start=1):

@@ -1,0 +1,121 @@
+"""`intarsia track-region`: where a thing is in every frame of a clip."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from intarsia import jobs
+from intarsia.artifacts import is_name
+from intarsia.cli import carrying, connection, regions
+from intarsia.cli.artifacts import to_standard_output
+from intarsia.cli.usage import Said, Spoken, Usage, picture, whole, writable
+from intarsia.cli.voice import Voice, as_dict
+from intarsia.client import Client
+from intarsia.region import Region
+from intarsia.v1 import jobs_pb2 as v1
+
+_FILES = {"output": "masks", "save_track": "track", "save_overlay": "overlay"}
+
+
+def add_to(commands: Any) -> None:
+    command = commands.add_parser(
+        "track-region",
+        help="follow a region through a clip",
+        description="Follows a region through a clip, from the frame in which it is pointed at. Ctrl-C, or "
+        "the end of this process, cancels the job.",
+    )
+    command.set_defaults(run=run)
+    command.add_argument("clip", metavar="CLIP", type=picture, help="a video file, or artifacts/…")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="write the masks here: Matroska, lossless, white inside"
+    )
+    command.add_argument(
+        "--save-track", metavar="FILE", help="write box, area and presence here, a JSON object for each frame"
+    )
+    command.add_argument("--save-overlay", metavar="FILE", help="write the clip, the region tinted, as MP4")
+    command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
+    command.add_argument("--frames", type=whole, metavar="N", help="follow through N frames (default: all)")
+    command.add_argument(
+        "--at",
+        action=Said,
+        type=whole,
+        metavar="FRAME",
+        help="the region said after this is seen in this frame, from 0 (default: 0; repeatable)",
+    )
+    carrying.add_options(command)
+    regions.add_options(command)
+    connection.add_options(command)
+
+
+def run(options: argparse.Namespace, voice: Voice) -> int:
+    seen = _sightings(options.said)
+    targets = _targets(options)
+    with connection.connect(options) as client:
+        clip = options.clip if is_name(options.clip) else client.upload(options.clip).name
+        request = client.track_request(
+            seen,
+            frames=options.frames,
+            overlay="save_overlay" in targets,
+            time_limit=options.time_limit,
+            request_id=options.request_id,
+        )
+        request.clip = clip
+        finished = carrying.carry(client, request, options, voice)
+        if finished is not None:
+            save(client, finished, voice, targets)
+    return 0
+
+
+def save(client: Client, job: v1.Job, voice: Voice, targets: dict[str, Path]) -> None:
+    """Writes what a finished job made and tells about it; a job without success raises its reason."""
+    result = jobs.result_of(job)
+    if targets.get("output") == Path("-"):
+        to_standard_output(client, result.masks)
+        return
+    for name, target in targets.items():
+        client.download(getattr(result, _FILES[name]), to=target)
+    written = {name: str(target) for name, target in targets.items()}
+    spent = (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
+    how = f"seen in {result.seen} of {result.frames} frames, {spent:.1f} s"
+    lines = [f"{written.get('output', result.masks)}: {how}"]
+    lines += [path for name, path in written.items() if name != "output"]
+    facts = {**as_dict(result), "job": job.name, **{name: written.get(name) for name in _FILES}}
+    voice.tell("result", facts, "\n".join([*lines, *(f"  {note}" for note in result.notes)]))
+
+
+def _sightings(said: Iterable[Spoken]) -> dict[int, Region]:
+    """The regions by the frames they are seen in. Fractions are meant by all or by none."""
+    seen: dict[int, list[Spoken]] = {}
+    frame, relative = 0, [each for each in said if each[0] == "relative"]
+    for name, value in said:
+        if name == "at":
+            frame = value
+            if frame in seen:
+                raise Usage(f"--at: frame {frame} is named twice; put --plus between regions of one frame")
+            seen[frame] = []
+        elif name != "relative":
+            seen.setdefault(frame, []).append((name, value))
+    return {frame: regions.region([*part, *relative]) for frame, part in (seen or {0: []}).items()}
+
+
+def _targets(options: argparse.Namespace) -> dict[str, Path]:
+    """Files to be written, checked before any work is done."""
+    if options.detach:
+        carrying.check_detached(options, *_FILES)
+        return {}
+    if options.output is None:
+        raise Usage("-o/--output: say where the masks go, e.g. -o masks.mkv, or add --detach")
+    targets: dict[str, Path] = {}
+    inputs = (options.clip, *regions.masks(options.said))
+    for name in _FILES:
+        path, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        if path is None:
+            continue
+        target = writable(option, path, inputs=inputs, force=options.force)
+        if target in targets.values():
+            raise Usage(f"{option}: {path!r} is named twice; name different files")
+        targets[name] = target
+    return targets
