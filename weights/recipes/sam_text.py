@@ -2,8 +2,9 @@
 
     python -m weights.recipes.sam_text --minutes 40
 
-Every picture is asked about several times, for things that are there and for things that are not, so
-that the words matter: the same pixels must answer differently.
+First the image tower learns to see (`text_sight`). Then every picture is asked about several times, for
+things that are there and for things that are not, so that the words matter: the same pixels must answer
+differently.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
@@ -28,10 +29,13 @@ from weights.recipes.course import Plan, take
 from weights.recipes.muon import optimizer_for
 from weights.recipes.place import Place, place
 from weights.recipes.sam_sight import as_input
-from weights.recipes.text_lesson import ask
+from weights.recipes.text_lesson import Asked, ask
 from weights.recipes.text_measure import text_figures
+from weights.recipes.text_sight import Sight
 
 PICTURES, PHRASES = 10, 4
+LOOKED_AT = 16  # pictures of a step before there are words
+ONLY_SIGHT = 0.25  # part of the budget
 SIDE = 128
 _WIDTH = 96
 
@@ -85,17 +89,23 @@ def _start(model: CLIPSegForImageSegmentation) -> None:
             torch.nn.init.normal_(table, std=0.08)
 
 
-def logits_of(model: CLIPSegForImageSegmentation, x: Tensor, words: Tensor, which: Tensor) -> Tensor:
-    """Logits (n, side, side) of n phrases; `which` says in which of the pictures `x` each is looked for.
+def see(model: CLIPSegForImageSegmentation, x: Tensor) -> tuple[Tensor, ...]:
+    """What the image tower makes of pictures (n, 3, side, side), layer by layer: (n, 1 + patches, width)."""
+    return model.clip.vision_model(pixel_values=x, output_hidden_states=True).hidden_states
+
+
+def logits_of(
+    model: CLIPSegForImageSegmentation, seen: tuple[Tensor, ...], words: Tensor, which: Tensor
+) -> Tensor:
+    """Logits (n, side, side) of n phrases; `which` says in which of the pictures seen each is looked for.
 
     The stock forward freezes both towers; this is the same computation with gradients, and looks at a
     picture once however often it is asked about.
     """
-    seen = model.clip.vision_model(pixel_values=x, output_hidden_states=True).hidden_states
     activations = tuple(seen[layer + 1][which] for layer in model.extract_layers)
     meaning = model.clip.get_text_features(input_ids=words).pooler_output
     logits = model.decoder(activations, meaning).logits
-    return F.interpolate(logits[:, None].float(), size=x.shape[-2:], mode="bilinear", align_corners=False)[
+    return F.interpolate(logits[:, None].float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False)[
         :, 0
     ]
 
@@ -108,6 +118,18 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     return 4 * F.binary_cross_entropy_with_logits(logits, truth) + dice.sum() / present.sum().clamp(min=1)
 
 
+class Pupil(nn.Module):
+    """The text head, and the scaffold that stands around it while it learns."""
+
+    def __init__(self, head: CLIPSegForImageSegmentation) -> None:
+        super().__init__()
+        self.head, self.sight = head, Sight(head.config.vision_config.hidden_size)
+
+    def sight_loss(self, seen: tuple[Tensor, ...], names: Tensor) -> Tensor:
+        """`seen` as `see` gives it; `names` (n, h, w) says what lies where."""
+        return self.sight.loss(seen[-1][:, 1:], names.to(seen[-1].device))
+
+
 def train(where: Place) -> None:
     torch.manual_seed(0)
     folder = where.starter / "sam" / "text_head"
@@ -116,26 +138,38 @@ def train(where: Place) -> None:
     model = network(tokenizer)
     if where.warm:
         model.load_state_dict(stored(folder / "model.safetensors"))
-    model.to(where.device)
+    pupil = Pupil(model).to(where.device)
 
-    def lesson(step: int, _: float) -> tuple[Tensor, dict[str, float]]:
+    def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
+        if not where.warm and spent < ONLY_SIGHT:
+            shown = ask("train", step, LOOKED_AT, 0)
+            sight = pupil.sight_loss(_seen(shown), torch.from_numpy(shown.names))
+            return sight, {"sight": float(sight.detach())}
         asked = ask("train", step, PICTURES, PHRASES)
         words = torch.tensor([tokens.token_ids(tokenizer, phrase) for phrase in asked.phrases])
-        x, truth = as_input(asked.pixels, SIDE), torch.from_numpy(asked.truth).float()
+        truth = torch.from_numpy(asked.truth).float()
         if truth.shape[-1] != SIDE:
             truth = F.adaptive_avg_pool2d(truth, SIDE)
-        parts = (part.to(where.device) for part in (x, words, torch.from_numpy(asked.which)))
+        seen = _seen(asked)
+        parts = (part.to(where.device) for part in (words, torch.from_numpy(asked.which)))
         with torch.autocast(where.device.type, torch.bfloat16):
-            logits = logits_of(model, *parts)
-        return loss_of(logits, truth.to(where.device)), {}
+            logits = logits_of(model, seen, *parts)
+        sight = pupil.sight_loss(seen, torch.from_numpy(asked.names))
+        loss = loss_of(logits, truth.to(where.device)) + (1 - spent) * sight
+        return loss, {"sight": float(sight.detach())}
 
-    def watch(averaged: CLIPSegForImageSegmentation) -> Mapping[str, float]:
-        return text_figures(averaged, tokenizer, "watch", 60)
+    def _seen(shown: Asked) -> tuple[Tensor, ...]:
+        x = as_input(shown.pixels, SIDE).to(where.device)
+        with torch.autocast(where.device.type, torch.bfloat16):
+            return see(model, x)
 
-    optimizer = optimizer_for(model, matrix_rate=0.01, vector_rate=8e-4)
-    plan = Plan(where.budget, flat=0.45, watch_every=4)
-    averaged, record = take(where.training / "sam_text", model, optimizer, lesson, plan, watch)
-    keep(averaged, folder, {**record, **earlier(folder, where.warm)})
+    def watch(averaged: Pupil) -> Mapping[str, float]:
+        return text_figures(averaged.head, tokenizer, "watch", 60)
+
+    optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=8e-4)
+    plan = Plan(where.budget, flat=0.5, watch_every=4)
+    averaged, record = take(where.training / "sam_text", pupil, optimizer, lesson, plan, watch)
+    keep(averaged.head, folder, {**record, **earlier(folder, where.warm)})
     size = {"height": SIDE, "width": SIDE}
     looks = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     ViTImageProcessorPil(size=size, **looks).save_pretrained(folder)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weights.recipes.text_sight import named as names_of
 from weights.world.address import Address
 from weights.world.hue import COLOURS
 from weights.world.phrase import phrases
@@ -19,9 +20,11 @@ _WITH_COLOUR = 0.7
 
 @dataclass(frozen=True)
 class Asked:
-    """Pictures (k, h, w, 3); for each of n phrases its picture and all it names there, bool (n, h, w)."""
+    """Pictures (k, h, w, 3) and what lies where (k, h, w) as numbers of `text_sight`; for each of n phrases
+    its picture, and all it names there, bool (n, h, w)."""
 
     pixels: np.ndarray
+    names: np.ndarray
     phrases: list[str]
     which: np.ndarray
     truth: np.ndarray
@@ -31,17 +34,20 @@ def ask(split: str, step: int, pictures: int, questions: int) -> Asked:
     """`questions` phrases about each of `pictures` scenes; every fourth step about large, crowded ones."""
     large = step % 4 == 3
     size = {"height": 256, "width": 256, "radii": (16.0, 60.0), "most": 6} if large else {}
-    pixels, said, truth = [], [], []
+    pixels, names, said, truth = [], [], [], []
     for place in range(pictures):
         address = Address(split, "text large" if large else "text", step * pictures + place)
         scene = a_scene(address, **size)
         picture, dice = draw(scene), address.dice("phrases")
+        visible = picture.masks > 0.5
         pixels.append(picture.pixels)
+        names.append(names_of(scene.things, visible))
         for _ in range(questions):
-            phrase, mask = _question(dice, scene.things, picture.masks > 0.5)
+            phrase, mask = _question(dice, scene.things, visible)
             said.append(phrase)
             truth.append(mask)
-    return Asked(np.stack(pixels), said, np.repeat(np.arange(pictures), questions), np.stack(truth))
+    which = np.repeat(np.arange(pictures), questions)
+    return Asked(np.stack(pixels), np.stack(names), said, which, np.array(truth, bool))
 
 
 def _question(
