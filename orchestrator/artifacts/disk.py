@@ -3,7 +3,7 @@
     <folder>/objects/9f/9f86d081…          the bytes
     <folder>/objects/9f/9f86d081….json     their media type and when they were first stored
     <folder>/objects/9f/9f86d081….damaged  bytes that were found damaged, out of the way
-    <folder>/drafts/                       what is being written
+    <folder>/drafts/                       what is being written, and scratch folders
 
 Several processes may share a folder. Whatever blocks runs in threads.
 """
@@ -15,13 +15,14 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest, NotFound
-from orchestrator.artifacts.draft import Draft, sweep
+from orchestrator.artifacts.draft import Draft, room
 from orchestrator.artifacts.media_type import OPENING, recognise
+from orchestrator.artifacts.scratch import Scratch, sweep
 from orchestrator.artifacts.store import CHUNK, PREFIX, Artifact, check_header, digest_of, too_large
 
 
@@ -75,6 +76,13 @@ class DiskStore:
             await asyncio.to_thread(draft.write, *pieces)
             return await asyncio.to_thread(self._publish, draft, media_type or recognise(pieces[0][:OPENING]))
 
+    async def put_file(self, path: Path, media_type: str) -> Artifact:
+        if (await asyncio.to_thread(path.stat)).st_size > self._largest:
+            raise too_large(self._largest)
+        async with self._draft() as draft:
+            await asyncio.to_thread(draft.adopt, path)
+            return await asyncio.to_thread(self._publish, draft, media_type)
+
     async def describe(self, name: str) -> Artifact:
         return await asyncio.to_thread(self._describe, digest_of(name))
 
@@ -95,6 +103,23 @@ class DiskStore:
 
     async def load(self, name: str) -> bytes:
         return await asyncio.to_thread(self._load, digest_of(name))
+
+    @asynccontextmanager
+    async def local(self, name: str) -> AsyncIterator[Path]:
+        async with aclosing(self.read(name)) as chunks:
+            async for _ in chunks:
+                pass  # read to the end, they are checked
+        yield self._bytes(digest_of(name))
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        scratch = Scratch(self._drafts)
+        try:
+            path = await asyncio.to_thread(scratch.make)
+            with room():
+                yield path
+        finally:
+            await asyncio.shield(asyncio.to_thread(scratch.discard))
 
     @asynccontextmanager
     async def _draft(self) -> AsyncIterator[Draft]:

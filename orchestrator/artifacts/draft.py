@@ -16,6 +16,7 @@ from intarsia.errors import Busy
 
 # Bytes this many take about as long to be digested as to reach the disk.
 _LARGE = 4 << 20
+_MODE = 0o640
 
 
 class Draft:
@@ -44,7 +45,7 @@ class Draft:
         with self._guard:
             if self._ended:
                 return  # discarded while this call waited for a thread
-            with self._digesting(pieces, beside=size >= _LARGE), _room():
+            with self._digesting(pieces, beside=size >= _LARGE), room():
                 _, file = self._file()
                 for piece in pieces:
                     _write_all(file, piece)
@@ -52,12 +53,23 @@ class Draft:
                     os.fdatasync(file)
             self.size += size
 
+    def adopt(self, path: Path) -> None:
+        """Makes a finished file on the same disk the draft. Nobody may write to it any more."""
+        with self._guard:
+            if self._ended:
+                return
+            file = os.open(path, os.O_RDONLY)
+            self._open = path, file
+            os.fchmod(file, _MODE)
+        while self._adopted(file):
+            pass
+
     def publish(self, target: Path) -> None:
         """Makes the draft the file at `target`, surviving a crash from here on."""
         with self._guard:
             if self._ended:
                 return
-            with _room():
+            with room():
                 path, file = self._file()
                 os.fsync(file)
                 if not target.parent.exists():
@@ -69,6 +81,7 @@ class Draft:
 
     def discard(self) -> None:
         """Leaves nothing behind; harmless after `publish`. Waits for a write that is under way."""
+        self._ended = True  # before the guard is free: what is done bit by bit stops at the next one
         with self._guard:
             if self._open is not None:
                 self._open[0].unlink(missing_ok=True)
@@ -93,9 +106,17 @@ class Draft:
         finally:
             thread.join()
 
+    def _adopted(self, file: int) -> bool:
+        """Digests the next bytes of an adopted file; whether there may be more."""
+        with self._guard:
+            piece = b"" if self._ended else os.read(file, _LARGE)
+            self._digest.update(piece)
+            self.size += len(piece)
+        return bool(piece)
+
     def _file(self) -> tuple[Path, int]:
         if self._open is None:
-            self._open = _locked(self._folder)
+            self._open = locked(self._folder)
         return self._open
 
     def _end(self) -> None:
@@ -105,29 +126,22 @@ class Draft:
             self._open = None
 
 
-def sweep(folder: Path) -> int:
-    """Removes drafts whose writers are gone; how many there were."""
-    swept = 0
-    for path in folder.iterdir():
-        try:
-            file = os.open(path, os.O_RDWR)
-        except FileNotFoundError:
-            continue  # published, discarded or swept by another process meanwhile
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-            swept += 1
-        except BlockingIOError:
-            continue  # its writer lives
-        finally:
-            os.close(file)
-    return swept
+@contextmanager
+def room() -> Iterator[None]:
+    """Whoever finds the disk full in this block is told to come back later."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Busy("the artifact store is full; try again when room has been made") from error
+        raise
 
 
-def _locked(folder: Path) -> tuple[Path, int]:
+def locked(folder: Path) -> tuple[Path, int]:
+    """A new file, open, which is locked for as long as it is."""
     while True:
         path = folder / uuid4().hex
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE)
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file).st_nlink:
             return path, file
@@ -147,13 +161,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Busy("the artifact store is full; try again when room has been made") from error
-        raise

@@ -107,8 +107,8 @@ def check_kind(data: bytes, field: str) -> None:
         raise InvalidRequest("this is not a picture; send PNG, JPEG, WebP or TIFF", field=field)
     if kind.startswith("video/"):
         raise InvalidRequest(
-            f"this is a clip ({kind}), not a picture; send PNG, JPEG, WebP or TIFF, or follow a region through "
-            "the clip with track_region",
+            f"this is a clip ({kind}), not a picture; send PNG, JPEG, WebP or TIFF, or follow a region "
+            "through the clip with track_region",
             field=field,
         )
     if kind not in _FORMATS:

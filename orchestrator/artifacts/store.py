@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from intarsia.errors import InvalidRequest
@@ -47,6 +49,12 @@ class ArtifactStore(Protocol):
     async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
         """Stores bytes at hand, whole or in pieces that follow each other."""
 
+    async def put_file(self, path: Path, media_type: str) -> Artifact:
+        """Takes a finished file out of a scratch folder into the store, without copying its bytes.
+
+        Nobody may write to it any more.
+        """
+
     async def describe(self, name: str) -> Artifact:
         """What is known about an artifact, without reading it."""
 
@@ -58,6 +66,19 @@ class ArtifactStore(Protocol):
 
     async def load(self, name: str) -> bytes:
         """All bytes at once, checked: damaged ones raise `DataLoss` and are not returned."""
+
+    def local(self, name: str) -> AbstractAsyncContextManager[Path]:
+        """The bytes as a file that may be read, not written, while the context is open.
+
+        They are checked before it is entered, as by `read`, and are never in memory as a whole.
+        """
+
+    def scratch(self) -> AbstractAsyncContextManager[Path]:
+        """A private folder, empty at first, for files that become artifacts by `put_file`.
+
+        It is removed afterwards with whatever is in it, by when nobody may write there any more. A full
+        disk met inside is `Busy`, as everywhere in the store.
+        """
 
 
 def digest_of(name: str, *, field: str = "name") -> str:

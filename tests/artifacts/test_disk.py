@@ -13,7 +13,8 @@ import pytest
 from intarsia.errors import Busy, DataLoss, DigestMismatch, InvalidRequest, NotFound
 from orchestrator.artifacts import draft as drafts
 from orchestrator.artifacts.disk import DiskStore
-from orchestrator.artifacts.draft import Draft, sweep
+from orchestrator.artifacts.draft import Draft
+from orchestrator.artifacts.scratch import sweep
 from orchestrator.artifacts.store import CHUNK, Artifact, ArtifactStore, digest_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
