@@ -121,6 +121,9 @@ class Double(
     def succeed(self, name: str) -> None:
         def made(job: Job) -> None:
             job.progress.fraction = 1.0
+            if job.method == "TrackRegion":
+                self._track(self.asked_for[name], job.track_region)
+                return
             fills = job.method == "FillRegion"
             result = job.fill_region if fills else job.edit_region
             result.picture = self.keep(b"a filled picture" if fills else b"an edited picture")
@@ -132,6 +135,13 @@ class Double(
             self._show(self.asked_for[name], result)
 
         self._move(name, made, Job.STATE_SUCCEEDED)
+
+    def _track(self, request: Any, result: jobs_pb2.TrackRegionResult) -> None:
+        """Masks and a track of ten frames, and an overlay if it was asked for."""
+        result.masks, result.track = self.keep(b"masks of a clip"), self.keep(b"{}")
+        result.overlay = self.keep(b"an overlay of a clip") if request.overlay else ""
+        result.frames, result.seen = 10, 8
+        result.notes.append("10-bit values were rounded to 8 bits")
 
     def _show(self, request: Any, result: Any) -> None:
         """Candidates, views and collage, as they were asked for."""
@@ -190,6 +200,9 @@ class Double(
 
     def FillRegion(self, request: editing_pb2.FillRegionRequest, context: Any) -> Job:
         return self._begin("FillRegion", request, context)
+
+    def TrackRegion(self, request: segmentation_pb2.TrackRegionRequest, context: Any) -> Job:
+        return self._begin("TrackRegion", request, context)
 
     def PlanRegion(self, request: Any, context: Any) -> editing_pb2.PlanRegionResponse:
         self._arrived("PlanRegion", request, context)
