@@ -4,9 +4,10 @@
 
 Asks the whole platform what `weights.recipes.evaluate` asks the bare networks: the same questions about the
 same pictures, which nothing was learnt from, judged by the same functions. Only the noise is another one.
-Regions are as large as what may change, not feathered, and the whole picture is shown to the model, so that
-it sees what it sees there. By words the service does more than the card's network, whose map it has outlined
-by SAM 2. A fill is also asked for with the margin that the service draws by default.
+Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are as
+large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
+it sees there. By words the service does more than the card's network, whose map it has outlined by SAM 2. A
+fill is also asked for with the margin that the service draws by default.
 
 A promise is kept if the mean is not worse than the card's by more than its own noise: two standard errors
 of the mean over the samples of this run. What the card sets no bar for is no promise.
@@ -23,9 +24,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 import intarsia
 from benchmarks import workload
+from benchmarks.clips import packed, unpacked
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, Value
 from benchmarks.running import stack
@@ -35,6 +38,8 @@ from weights.recipes.edit_measure import Question
 from weights.recipes.evaluate import SPLIT
 from weights.recipes.figure import Figure, Row, tally
 from weights.recipes.figures_of_ip2p import edits as promised_of_edits
+from weights.recipes.figures_of_sam import Walk, walk
+from weights.recipes.figures_of_sam import following as promised_of_tracks
 from weights.recipes.figures_of_sam import words as promised_of_words
 from weights.recipes.figures_of_sd2_inpaint import fills as promised_of_fills
 from weights.recipes.fill_measure import Gap
@@ -65,6 +70,14 @@ class Service:
         except intarsia.errors.EmptyRegion:
             return np.zeros(picture.shape[:2], bool)
         return workload.pixels(self.client.read(found.region.mask)) > 127
+
+    def followed(self, shown: Walk, thing: int) -> float:
+        """J of a thing that is clicked on in the first frame of a clip, over all frames after it."""
+        job = self.client.track_region(
+            packed(shown.film.pixels), intarsia.click(*map(float, shown.point(thing)))
+        )
+        masks = self.client.read(job.result(timeout=PATIENCE).masks)
+        return statistics.fmean(shown.overlaps(thing, torch.from_numpy(unpacked(masks) > 127)))
 
     def edited(self, number: int, question: Question) -> np.ndarray:
         """What becomes of a picture, uint8 (height, width, 3)."""
@@ -104,6 +117,15 @@ def words(service: Service, count: int) -> list[Row]:
     return rows
 
 
+def tracks(service: Service, count: int) -> list[Row]:
+    """About so many things through 8 frames, and so many stories of 24."""
+    walks = [walk(SPLIT, "drift", index) for index in range(count * 2 // 5)]
+    walks += [walk(SPLIT, ("hide", "leave")[index % 2], index) for index in range(count)]
+    asked = [(one, thing) for one in walks for thing in one.things]
+    found = service.each(service.followed, *zip(*asked, strict=True))
+    return [{f"track {len(one.film.pixels)}": j} for (one, _), j in zip(asked, found, strict=True)]
+
+
 def edits(service: Service, count: int) -> list[Row]:
     """So many edits of each kind."""
     asked = edit_measure.questions(SPLIT, count * len(edit_measure.KINDS))
@@ -130,6 +152,7 @@ class Part:
 
 PARTS = (
     Part("words", "sam", words, promised_of_words),
+    Part("tracks", "sam", tracks, promised_of_tracks),
     Part("edits", "ip2p", edits, promised_of_edits),
     Part("fills", "sd2_inpaint", partial(fills, margin=0), promised_of_fills),
     Part("fills, default margin", "sd2_inpaint", partial(fills, margin=None), promised_of_fills),

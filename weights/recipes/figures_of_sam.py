@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -45,8 +46,7 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
         Figure("click IoU, deepest interior point", said["click deepest"], 0.91, 0.94),
         Figure("click IoU, random interior point", said["click random"], 0.88, 0.92),
         Figure("box IoU", said["box"], 0.88, 0.92),
-        Figure("tracking J, 8 frames", _mean(drift), 0.87, 0.92),
-        Figure("tracking J, 24 frames, occlusion or return", _mean(hidden + left), 0.75, 0.85),
+        *following({"track 8": _mean(drift), "track 24": _mean(hidden + left)}),
         Figure("tracking J, 24 frames, occlusion", _mean(hidden)),
         Figure("tracking J, 24 frames, leaving and returning", _mean(left)),
         Figure("tracking J, fall from frame 1 to frame 7", float(fall)),
@@ -69,34 +69,61 @@ def words(said: Mapping[str, float]) -> list[Figure]:
     ]
 
 
-@torch.inference_mode()
-def tracked(predictor, split: str, plot: str, index: int) -> list[list[float]]:
-    """J per frame after the first: of every thing in a drift, of the hero in a story."""
+def following(said: Mapping[str, float]) -> list[Figure]:
+    """What following a thing promises."""
+    return [
+        Figure("tracking J, 8 frames", said["track 8"], 0.87, 0.92),
+        Figure("tracking J, 24 frames, occlusion or return", said["track 24"], 0.75, 0.85),
+    ]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A clip, and the things in it that are followed: all of a drift, the hero of a story."""
+
+    film: Film
+    things: tuple[int, ...]
+
+    def overlaps(self, thing: int, masks: torch.Tensor) -> list[float]:
+        """J of a thing's masks, bool (frames, height, width), in every frame after the first."""
+        return iou(masks, torch.from_numpy(self.film.masks[:, thing]))[1:].tolist()
+
+    def point(self, thing: int) -> np.ndarray:
+        """Where the thing is clicked on in the first frame: x, y."""
+        return deepest(self.film.masks[0, thing]).astype(np.float32)
+
+
+def walk(split: str, plot: str, index: int) -> Walk:
+    """One of the clips that tracking is measured on; things too hidden to be clicked on are left out."""
     drift = plot == "drift"
     stream = "sam drift" if drift else "sam story"
     shown = film(a_clip(Address(split, stream, index), frames=8 if drift else 24, plot=plot))
     asked = np.flatnonzero(shown.masks[0].sum((1, 2)) > SMALLEST)
-    asked = [int(thing) for thing in asked if drift or thing == 0]
-    if not asked:
+    return Walk(shown, tuple(int(thing) for thing in asked if drift or thing == 0))
+
+
+@torch.inference_mode()
+def tracked(predictor, split: str, plot: str, index: int) -> list[list[float]]:
+    """J per frame after the first, of every thing that is followed."""
+    shown = walk(split, plot, index)
+    if not shown.things:
         return []
-    masks = followed(predictor, shown, asked)
-    truth = torch.from_numpy(shown.masks)
-    return [iou(masks[thing], truth[:, thing])[1:].tolist() for thing in asked]
+    masks = followed(predictor, shown)
+    return [shown.overlaps(thing, masks[thing]) for thing in shown.things]
 
 
-def followed(predictor, shown: Film, things: list[int]) -> dict[int, torch.Tensor]:
+def followed(predictor, shown: Walk) -> dict[int, torch.Tensor]:
     """Masks bool (frames, height, width) of things clicked on in frame 0, through JPEG files."""
+    pictures, truth = shown.film.pixels, shown.film.masks
     with tempfile.TemporaryDirectory() as folder:
-        for frame, pixels in enumerate(shown.pixels):
+        for frame, pixels in enumerate(pictures):
             name = str(Path(folder) / f"{frame:05d}.jpg")
             cv2.imwrite(name, pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
         state = predictor.init_state(folder)
-    for thing in things:
-        point = deepest(shown.masks[0, thing]).astype(np.float32)[None]
+    for thing in shown.things:
+        point = shown.point(thing)[None]
         predictor.add_new_points_or_box(state, 0, thing, points=point, labels=np.array([1], np.int32))
-    masks = {
-        thing: torch.zeros(shown.masks.shape[0], *shown.masks.shape[2:], dtype=torch.bool) for thing in things
-    }
+    masks = {thing: torch.zeros(truth.shape[0], *truth.shape[2:], dtype=torch.bool) for thing in shown.things}
     for frame, ids, logits in predictor.propagate_in_video(state):
         for thing, mask in zip(ids, logits[:, 0] > 0, strict=True):
             masks[thing][frame] = mask
