@@ -12,8 +12,8 @@ import torch
 class Refusal(Exception):
     """A request that is not served, with a reason for machines and a message for people.
 
-    Reasons in use: INVALID_FIELD, NOT_READY, NOT_FOUND, UNKNOWN_PICTURE, UNKNOWN_ADAPTER, EMPTY_REGION,
-    BUSY, CANCELLED, TIME_LIMIT, MODEL_DOWN, INTERNAL.
+    Reasons in use: INVALID_FIELD, NOT_READY, NOT_FOUND, UNKNOWN_PICTURE, UNKNOWN_CLIP, UNKNOWN_ADAPTER,
+    EMPTY_REGION, BUSY, CANCELLED, TIME_LIMIT, MODEL_DOWN, INTERNAL.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -34,8 +34,17 @@ class Service(Protocol):
 class BatchDoor:
     """Answers requests in order, each on its own: whatever is wrong with one is no other's business."""
 
-    def __init__(self, service: Service, *, kept_bytes: int = 0, kept_for: str | None = None) -> None:
-        """`kept_bytes`: how much of past answers to keep for the same question; 0 for none. With `kept_for`,
+    def __init__(
+        self,
+        service: Service,
+        *,
+        kept_bytes: int = 0,
+        kept_for: str | None = None,
+        asks: Mapping[str, Callable[[Tensors], None]] | None = None,
+    ) -> None:
+        """`asks`: what else `ask` may hold, and what is then done before the facts are told.
+
+        `kept_bytes`: how much of past answers to keep for the same question; 0 for none. With `kept_for`,
         the name of an input, only answers to questions with that input are kept.
 
         Triton's own response cache will not do: it keeps a refusal as an answer without tensors, lets the
@@ -44,6 +53,7 @@ class BatchDoor:
         self._service = service
         self._kept: Kept[Tensors] | None = Kept(kept_bytes, _size) if kept_bytes else None
         self._kept_for = kept_for
+        self._asks = dict(asks or {})
         self._names = (*service.inputs, *housekeeping.INPUTS)
         orphan.end_with_the_server()
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
@@ -57,11 +67,13 @@ class BatchDoor:
             return refused(Refusal("CANCELLED", "the caller has gone"))
         try:
             tensors = received(request, self._names)
-            asked = housekeeping.question(tensors)
+            asked = housekeeping.question(tensors, *self._asks)
             if asked is None:
                 return response(self._answered(tensors))
             if asked == "probe":
                 self._service.probe()
+            elif asked in self._asks:
+                self._asks[asked](tensors)
             return response(housekeeping.answer(self._facts(), tensors))
         except Refusal as refusal:
             return refused(refusal)

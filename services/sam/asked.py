@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,16 @@ LONGEST_PHRASE = 200  # letters
 THRESHOLD = 0.5  # where none is given
 
 Request = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a clip that somebody follows something through, by the clip's name and its number.
+    `mask`, uint8 (height, width) of 0 and 1, is there in a sighting: it says where the thing is."""
+
+    clip: bytes
+    number: int
+    mask: Tensor | None
 
 
 def pixels(tensor: Tensor) -> Tensor:
@@ -47,7 +58,7 @@ def phrase(request: Request) -> str:
         raise invalid("words", "must name what to look for")
     if len(said) > LONGEST_PHRASE:
         raise invalid("words", f"has {len(said)} letters; at most {LONGEST_PHRASE} are read")
-    for name in ("points", "box", "mask"):
+    for name in ("points", "box", "mask", "frame"):
         if name in request:
             raise invalid(name, "does not go with words; ask by one of them, then by the other")
     return said
@@ -70,9 +81,36 @@ def pointed(request: Request) -> Prompt:
     """Clicks, a box, and a mask to correct, as far as they can be judged without the picture's size."""
     if "points" not in request and "box" not in request:
         raise invalid("points", "or a box must be given, to say what is meant")
-    if "threshold" in request:
-        raise invalid("threshold", "goes with words only; leave it out")
-    return Prompt(_shaped(request, "points"), _shaped(request, "box"), _mask(request))
+    for name, other in (("threshold", "words"), ("frame", "clip")):
+        if name in request:
+            raise invalid(name, f"goes with {other} only; leave it out")
+    return Prompt(
+        _shaped(request, "points"), _shaped(request, "box"), _mask(request, "correct; leave it out")
+    )
+
+
+def clip(request: Request) -> bytes:
+    """The name of a clip, chosen by whoever follows something through it."""
+    tensor = request["clip"]
+    if tensor.dtype != torch.uint8 or tensor.shape != (16,):
+        raise invalid("clip", f"must be 16 bytes drawn at random, not {tuple(tensor.shape)}")
+    return bytes(tensor.tolist())
+
+
+def frame(request: Request) -> Frame:
+    """Which frame of a clip to look at, and where the thing is in it, if that is said."""
+    name = clip(request)
+    if "frame" not in request:
+        raise invalid("frame", "must come with clip: the number of the frame, from 0")
+    for other in ("points", "box", "words", "threshold"):
+        if other in request:
+            raise invalid(other, "does not go with clip; find a mask by it first, and show that")
+    tensor = request["frame"]
+    if tensor.dtype != torch.int32 or tensor.shape != (1,):
+        raise invalid("frame", f"must be INT32 (1), not {tuple(tensor.shape)}")
+    if int(tensor) < 0:
+        raise invalid("frame", f"counts from 0, not {int(tensor)}")
+    return Frame(name, int(tensor), _mask(request, "follow; leave it out to have the thing found"))
 
 
 def check_within(prompt: Prompt, height: int, width: int) -> None:
@@ -101,7 +139,7 @@ def _shaped(request: Request, name: str) -> Tensor | None:
     return tensor
 
 
-def _mask(request: Request) -> Tensor | None:
+def _mask(request: Request, purpose: str) -> Tensor | None:
     if "mask" not in request:
         return None
     tensor = request["mask"]
@@ -110,7 +148,7 @@ def _mask(request: Request) -> Tensor | None:
     if tensor.numel() and int(tensor.max()) > 1:
         raise invalid("mask", f"must hold 1 inside and 0 outside, not {int(tensor.max())}")
     if not bool(tensor.any()):
-        raise invalid("mask", "has nothing inside, so there is nothing to correct; leave it out")
+        raise invalid("mask", f"has nothing inside, so there is nothing to {purpose}")
     return tensor
 
 

@@ -24,6 +24,15 @@ def drawn(maps: Tensor, height: int, width: int, *, level: float = 0.0) -> Tenso
     return masks
 
 
+def squared(mask: Tensor, size: int) -> Tensor:
+    """A mask of 0 and 1 (height, width) as sam2's tracker wants to be shown one: float32 (1, 1, size, size)
+    of 0 and 1, a pixel of which is inside when half of it is. Of a speck its best pixels are left."""
+    resized = functional.interpolate(
+        mask[None, None].float(), size=(size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return (resized >= resized.max().clamp(max=0.5)).float()
+
+
 def as_logits(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """A mask of 0 and 1 (height, width) as sam2's prompt encoder reads one, (1, 1, *size)."""
     return functional.interpolate(

@@ -22,7 +22,8 @@ _AT_ONCE = 16  # prompts on one picture; each takes its own copy of the features
 
 @dataclass(frozen=True)
 class Embedded:
-    """What the network knows of a picture. `details` are its finer feature maps, coarsest last."""
+    """What the network knows of a picture, be it a still or a frame. `details` are its finer feature maps,
+    coarsest last."""
 
     height: int
     width: int
@@ -81,12 +82,8 @@ class Sam2:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             features = self._network.forward_image(prepared(picture.to(device), Looks(self.size)))
         levels = [level.float() for level in features["backbone_fpn"][-self._network.num_feature_levels :]]
-        coarse = levels[-1]
-        if self._network.directly_add_no_mem_embed:
-            # A still is a clip's first frame: there is nothing to remember yet.
-            coarse = coarse + self._network.no_mem_embed.view(1, -1, 1, 1)
         height, width = picture.shape[:2]
-        return Embedded(height, width, coarse, tuple(levels[:-1]))
+        return Embedded(height, width, levels[-1], tuple(levels[:-1]))
 
     @torch.inference_mode()
     def segment(self, picture: Embedded, prompt: Prompt) -> Candidates:
@@ -119,8 +116,12 @@ class Sam2:
             boxes=None,
             masks=torch.cat(corrected).to(points.device) if corrected else None,
         )
+        coarse = picture.coarse
+        if self._network.directly_add_no_mem_embed:
+            # A still is a clip's first frame: there is nothing to remember yet.
+            coarse = coarse + self._network.no_mem_embed.view(1, -1, 1, 1)
         logits, scores, _, _ = self._network.sam_mask_decoder(
-            image_embeddings=picture.coarse,
+            image_embeddings=coarse,
             image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,

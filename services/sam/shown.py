@@ -36,12 +36,21 @@ class Network(Protocol[Made]):
 
 
 class Shown:
-    """A picture by its pixels, or by the key of one that was shown before."""
+    """A picture by its pixels, or by the key of one that was shown before. Nobody comes back to one that is
+    `passing`, so nothing is kept of it; its pixels must be there."""
 
-    def __init__(self, kept: Kept[Any], *, pixels: Tensor | None = None, key: bytes = b"") -> None:
+    def __init__(
+        self,
+        kept: Kept[Any],
+        *,
+        pixels: Tensor | None = None,
+        key: bytes = b"",
+        passing: bool = False,
+    ) -> None:
         self._kept = kept
         self._pixels = pixels
-        self._key = key_of(pixels) if pixels is not None else key
+        self._passing = passing
+        self._key = key_of(pixels) if pixels is not None and not passing else key
 
     def size(self, network: Network[Known]) -> tuple[int, int]:
         """Height and width; without pixels they are what `network` remembers."""
@@ -52,6 +61,8 @@ class Shown:
 
     def known_to(self, network: Network[Made]) -> Made:
         """What a network makes of the picture, remembered or made now."""
+        if self._passing and self._pixels is not None:
+            return network.embed(self._pixels)
         key = network.name.encode() + self._key
         found = self._kept.get(key)
         if found is None:

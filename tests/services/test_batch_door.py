@@ -109,6 +109,29 @@ def test_a_question_without_end_is_refused_in_short(door, told, words):
     assert words in answer.error.message and len(answer.error.message) < 300
 
 
+def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
+    from services.runtime.batch_door import BatchDoor
+
+    service = Halver()
+
+    def double(tensors):
+        if "number" not in tensors:
+            raise invalid("number", "must come with it")
+        service.probed += int(tensors["number"])
+
+    door = BatchDoor(service, asks={"double": double})
+    told, refused, unknown = door.answer(
+        [
+            number(3, ask=json_text.to_tensor("double")),
+            Request(ask=json_text.to_tensor("double")),
+            Request(ask=json_text.to_tensor("treble")),
+        ]
+    )
+    assert json_text.from_tensor("facts", told.tensors["facts"]) == {"probed": 4}
+    assert refused.error.message == "INVALID_FIELD: number must come with it"
+    assert 'ask must be "facts" or "probe" or "double", not' in unknown.error.message
+
+
 def test_facts_cost_no_work(door):
     (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
     assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 1}

@@ -39,3 +39,27 @@ def test_something_larger_than_the_whole_budget_is_not_kept_and_drives_nothing_o
     kept.keep(b"a", "large")
     assert kept.get(b"a") is None and kept.get(b"b") == "x"
     assert kept.facts() == {"count": 1, "bytes": 1, "budget_bytes": 2, "hits": 1, "misses": 1}
+
+
+def test_what_nobody_asks_for_is_forgotten_after_a_while():
+    now = [0.0]
+    kept: Kept[str] = Kept(10, len, idle=5, clock=lambda: now[0])
+    for key in (b"a", b"b", b"c"):
+        kept.keep(key, "xy")
+    now[0] = 4.0
+    assert kept.get(b"a") == "xy"
+    kept.keep(b"b", "x")
+    now[0] = 5.0
+    assert kept.facts()["count"] == 2 and kept.bytes == 3
+    assert (kept.get(b"c"), kept.get(b"b")) == (None, "x")
+    now[0] = 9.5
+    kept.keep(b"d", "x")
+    assert (kept.get(b"a"), kept.get(b"b"), kept.get(b"d")) == (None, "x", "x")
+
+
+def test_what_is_forgotten_makes_room():
+    kept: Kept[str] = Kept(10, len)
+    kept.keep(b"a", "xy")
+    kept.forget(b"a")
+    kept.forget(b"a")
+    assert (kept.get(b"a"), kept.bytes, len(kept)) == (None, 0, 0)

@@ -1,4 +1,4 @@
-"""SAM 2 behind Triton: regions of a picture from clicks, a box or words."""
+"""SAM 2 behind Triton: regions of a picture from clicks, a box or words, and followed through a clip."""
 
 from services.runtime.batch_door import BatchDoor
 from services.runtime.place import bundle_named, device_of
@@ -7,7 +7,8 @@ from services.sam.service import Sam
 
 class TritonPythonModel:
     def initialize(self, args):
-        self.door = BatchDoor(Sam(bundle_named("sam"), device_of(args)))
+        sam = Sam(bundle_named("sam"), device_of(args))
+        self.door = BatchDoor(sam, asks={"forget": sam.forget})
 
     def execute(self, requests):
         return self.door.answer(requests)
