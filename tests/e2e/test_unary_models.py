@@ -119,6 +119,33 @@ def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
     assert np.array_equal(sent.as_numpy("masks"), named.as_numpy("masks"))
 
 
+def test_a_thing_is_followed_there_as_it_is_here_until_that_is_forgotten(door: Door, weights):
+    import torch
+
+    from services.sam.service import Sam
+
+    here = Sam(Bundle.open(weights / "sam"), torch.device("cpu"))
+    name = np.random.default_rng().integers(0, 256, 16, np.uint8)
+    mask = np.zeros((90, 120), np.uint8)
+    mask[20:60, 30:80] = 1
+    for number in range(4):
+        asked = {
+            "clip": name,
+            "frame": np.array([number], np.int32),
+            "picture": photo(90, 120, seed=number),
+            **({"mask": mask} if number == 0 else {}),
+        }
+        wanted = here.answer({part: torch.from_numpy(value) for part, value in asked.items()})
+        for _ in range(2):
+            there = door.ask("sam", asked)
+            for part, value in wanted.items():
+                np.testing.assert_allclose(there.as_numpy(part), value.numpy(), rtol=0, atol=1e-3)
+    followed = door.facts("sam")["clips"]["count"]
+    told = door.ask("sam", {"ask": text("forget"), "clip": name}).as_numpy("facts").tobytes()
+    assert json.loads(told)["clips"]["count"] == followed - 1
+    assert refused(door, "sam", **asked).startswith("StatusCode.NOT_FOUND UNKNOWN_CLIP: ")
+
+
 def test_words_and_corrections_find_there_what_they_find_here(door: Door, weights):
     import torch
 
