@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ def packed(pictures: np.ndarray) -> bytes:
     """Frames uint8 (frames, height, width, RGB) as FFV1 in Matroska."""
     data = io.BytesIO()
     with av.open(data, "w", format="matroska") as container:
-        stream = container.add_stream("ffv1", rate=RATE)
+        stream: Any = container.add_stream("ffv1", rate=RATE)
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "bgr0"
         for number, picture in enumerate(pictures):
@@ -28,5 +29,5 @@ def packed(pictures: np.ndarray) -> bytes:
 
 def unpacked(data: bytes) -> np.ndarray:
     """Levels uint8 (frames, height, width) of a grey clip."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])

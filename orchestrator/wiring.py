@@ -13,6 +13,7 @@ from orchestrator.api.adapters import Adapters
 from orchestrator.api.answering import Counter
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
+from orchestrator.api.intake import Intake
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
@@ -29,6 +30,7 @@ from orchestrator.triton.models import Models
 from orchestrator.triton.pulse import Patience
 from orchestrator.workflows.edit_region import edit_region
 from orchestrator.workflows.fill_region import fill_region
+from orchestrator.workflows.track_region import track_region
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Orchestrator:
             {
                 "EditRegion": _in(self._workshop, edit_region),
                 "FillRegion": _in(self._workshop, fill_region),
+                "TrackRegion": _in(self._workshop, track_region),
             },
             Limits(
                 running=settings.jobs_running,
@@ -71,10 +74,11 @@ class Orchestrator:
         counter = Counter(
             self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
+        intake = Intake(self.jobs, store)
         self._server = Server(
             Artifacts(store),
-            Segmentation(counter),
-            Editing(self.jobs, counter, store),
+            Segmentation(intake, counter),
+            Editing(intake, counter),
             Adapters(counter, store),
             Jobs(self.jobs),
         )

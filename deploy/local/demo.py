@@ -1,4 +1,5 @@
-"""Shows what the platform does: finds a thing by words, edits it by instruction, makes another one go.
+"""Shows what the platform does: finds a thing by words, edits it by instruction, makes another one go, and
+follows a third through a clip.
 
 python -m deploy.local.demo --out demo
 """
@@ -7,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 import intarsia
 from deploy.local.probe import NotAlive
-from deploy.local.sample import CIRCLE, STAR, Thing, sample
+from deploy.local.sample import CIRCLE, FRAMES, HEART, STAR, Thing, sample, sample_clip
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import CannotStart
 from deploy.local.weights import default_weights
@@ -28,6 +31,8 @@ from intarsia.v1 import jobs_pb2
 from intarsia.v1.region_pb2 import Instance
 
 INSTRUCTION = "make the circle blue"
+# Of the clip, on the sheet: before the heart goes behind the square, and after.
+SHOWN = (0, 7, 12, 18, 24, 35)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         with intarsia.Client(stack.address) as client:
-            return show(client, options.out, options.seed)
+            return show(client, options.out, options.seed) or show_clip(client, options.out)
     except errors.IntarsiaError as fault:
         print(fault, file=sys.stderr)
         return 1
@@ -96,6 +101,25 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     return 0 if moved == 0 else 1
 
 
+def show_clip(client: intarsia.Client, out: Path) -> int:
+    """A thing is pointed at in the first frame of a clip and found in the others."""
+    sample_clip(out / "clip.mp4")
+    job = client.track_region(out / "clip.mp4", intarsia.click(HEART.x, HEART.y), overlay=True)
+    follow(job, f"follow the {HEART.words}", "frame")
+    tracked = job.result()
+    client.download(tracked.masks, to=out / "masks.mkv")
+    client.download(tracked.overlay, to=out / "followed.mp4")
+    rows = [json.loads(line) for line in client.read(tracked.track).splitlines()]
+    hidden = [row["frame"] for row in rows if row["box"] is None]
+    print(f"  seen in {tracked.seen} of {tracked.frames} frames; not in {hidden}")
+    with av.open(str(out / "followed.mp4"), "r") as clip:
+        frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    shown = [frames[number] for number in SHOWN]
+    Image.fromarray(np.vstack([np.hstack(shown[:3]), np.hstack(shown[3:])])).save(out / "followed.png")
+    print(f"look at {out}/followed.mp4, or at {out}/followed.png")
+    return 0 if tracked.frames == FRAMES else 1
+
+
 def find(client: intarsia.Client, file: Path, thing: Thing) -> tuple[intarsia.Region, Instance]:
     """A thing by its name, or where the weights do not know it by a click; as it was found, and a little
     beyond its outline, so that none of it is left along the border."""
@@ -116,9 +140,9 @@ def picture(client: intarsia.Client, name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(client.read(name))))
 
 
-def follow(job: intarsia.Job, what: str) -> None:
-    """A bar over the denoising steps."""
-    with tqdm(desc=what, unit="step", file=sys.stderr) as bar:
+def follow(job: intarsia.Job, what: str, unit: str = "step") -> None:
+    """A bar over the steps of a job."""
+    with tqdm(desc=what, unit=unit, file=sys.stderr) as bar:
         for state in job.watch(cancel_on_disconnect=True):
             progress = state.progress
             bar.set_postfix_str(progress.stage or jobs_pb2.Job.State.Name(state.state))

@@ -1,7 +1,13 @@
-"""A picture to try things on, drawn rather than shipped: shapes on a quiet ground."""
+"""A picture and a clip to try things on, drawn rather than shipped: shapes on a quiet ground."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
 import numpy as np
 
 from weights.world.address import Address
@@ -9,6 +15,7 @@ from weights.world.scene import Scene, draw
 from weights.world.thing import Thing
 
 WIDTH, HEIGHT = 480, 320
+FRAMES, RATE = 36, 12
 
 
 def _thing(shape: str, colour: str, x: float, y: float, radius: float, turn: float = 0.0) -> Thing:
@@ -41,3 +48,33 @@ def sample() -> np.ndarray:
     """The picture, uint8 (320, 480, 3)."""
     address = Address("test", "sample", 0)
     return draw(Scene(address, (*OTHERS, STAR, CIRCLE), HEIGHT, WIDTH)).pixels
+
+
+# In the clip a heart flies through the picture, behind the square that stands in its way.
+HEART = _thing("heart", "pink", 60, 150, 30)
+_STANDING = (
+    _thing("circle", "red", 86, 254, 34),
+    _thing("triangle", "blue", 400, 256, 38, turn=-0.2),
+    _thing("star", "yellow", 356, 66, 32, turn=0.2),
+)
+_SQUARE = _thing("square", "green", 236, 160, 46, turn=0.1)
+
+
+def sample_clip(file: Path) -> None:
+    """Writes the clip, 36 frames of 480 x 320, as MP4."""
+    address = Address("test", "sample clip", 0)
+    with av.open(str(file), "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=RATE, options={"crf": "12"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(FRAMES):
+            heart = _heart(number / (FRAMES - 1))
+            picture = draw(Scene(address, (heart, *_STANDING, _SQUARE), HEIGHT, WIDTH))
+            frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _heart(way: float) -> Thing:
+    """The heart after a part of its way."""
+    return replace(HEART, x=60 + 360 * way, y=150 + 26 * np.sin(2 * np.pi * way), turn=0.5 * np.sin(6 * way))

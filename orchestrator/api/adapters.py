@@ -7,7 +7,7 @@ import grpc
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import adapters_pb2 as pb
 from intarsia.v1 import adapters_pb2_grpc as rpc
-from orchestrator.api import fields, wire
+from orchestrator.api import answers, fields
 from orchestrator.api.answering import Counter
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.workflows.edit_region import MODEL as EDITS
@@ -34,4 +34,4 @@ class Adapters(rpc.AdaptersServicer):
             lambda at: at.denoiser(request.model).fit(name, "adapter"),
             what="the adapter was not looked at",
         )
-        return wire.inspected(report)
+        return answers.inspected(report)

@@ -2,78 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import grpc
 
-from intarsia.canvas.region import MaskPicture, every
 from intarsia.v1 import editing_pb2 as pb
 from intarsia.v1 import editing_pb2_grpc as rpc
 from intarsia.v1 import jobs_pb2
-from orchestrator import logs
-from orchestrator.api import fields, wire
+from orchestrator.api import answers, wire
 from orchestrator.api.answering import Counter
-from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.jobs.job import Jobs
+from orchestrator.api.intake import Intake, masks
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
-from orchestrator.workflows.selection import Place
 
 # The methods of the servicer have the requests' names.
 _Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
 
 
 class Editing(rpc.EditingServicer):
-    """Starts jobs. What a request names must be there: a job that could only fail is not begun."""
+    """Changes regions of pictures, or tells what that would cost."""
 
-    def __init__(self, jobs: Jobs, counter: Counter, store: ArtifactStore) -> None:
-        self._jobs, self._counter, self._store = jobs, counter, store
+    def __init__(self, intake: Intake, counter: Counter) -> None:
+        self._intake, self._counter = intake, counter
 
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        return await self._begin("EditRegion", wire.edit_region(request), request)
+        asked = wire.edit_region(request)
+        return await self._intake.begin(request, asked, _named(asked))
 
     async def FillRegion(
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        return await self._begin("FillRegion", wire.fill_region(request), request)
+        asked = wire.fill_region(request)
+        return await self._intake.begin(request, asked, _named(asked))
 
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.PlanRegionResponse:
         asked = wire.plan_region(request)
-        await self._there(asked)
+        await self._intake.check_there(_named(asked))
         plan = await self._counter.answer(
             context, lambda at: plan_region(asked, at), what="the plan was not made"
         )
-        return wire.planned(plan)
-
-    async def _begin(self, method: str, asked: _Asked, request: Any) -> jobs_pb2.Job:
-        await self._there(asked)
-        job = await self._jobs.submit(
-            method,
-            asked,
-            request_id=fields.request_id(request.request_id),
-            time_limit=fields.seconds(request, "time_limit"),
-        )
-        logs.job.set(job.name)
-        return wire.job(job)
-
-    async def _there(self, asked: _Asked) -> None:
-        """NotFound for the first artifact that is named and was never uploaded."""
-        places = (
-            [edit.place for edit in asked.edits]
-            if isinstance(asked, edit_region.EditRegion)
-            else [asked.place]
-        )
-        adapters = [adapter.artifact for adapter in asked.adapters]
-        for name in (asked.picture, *(name for place in places for name in _masks(place)), *adapters):
-            await self._store.describe(name)
+        return answers.planned(plan)
 
 
-def _masks(place: Place) -> Iterable[str]:
-    """The mask pictures a region is made of."""
-    selectors = (region.selector for region in every(place.region))
-    return [selector.artifact for selector in selectors if isinstance(selector, MaskPicture)]
+def _named(asked: _Asked) -> list[str]:
+    """The artifacts a request needs."""
+    if isinstance(asked, edit_region.EditRegion):
+        places = [edit.place for edit in asked.edits]
+    else:
+        places = [asked.place]
+    return [asked.picture, *masks(*places), *(adapter.artifact for adapter in asked.adapters)]

@@ -24,6 +24,12 @@ def given(message: Message, name: str) -> bool:
     return bool(message.HasField(name))
 
 
+def absent(message: Message, name: str, path: str, *, why: str) -> None:
+    """Refuses an optional field that would mean nothing."""
+    if given(message, name):
+        raise InvalidRequest(f"{path}.{name} must be left out: {why}", field=f"{path}.{name}")
+
+
 def artifact(name: str, field: str) -> str:
     """The full name of an artifact."""
     if not _ARTIFACT.fullmatch(name):

@@ -207,11 +207,12 @@ def _term(message: pb.Term, field: str, *, first: bool) -> Term:
             f"{field}.operation must be OPERATION_PLUS: there is nothing before the first region",
             field=f"{field}.operation",
         )
-    if fields.given(message.region.shaping, "feather"):
-        raise InvalidRequest(
-            "the regions of a combination have no feather of their own; feather the whole of them instead",
-            field=f"{field}.region.shaping.feather",
-        )
+    fields.absent(
+        message.region.shaping,
+        "feather",
+        f"{field}.region.shaping",
+        why="the regions of a combination have none of their own; feather the whole of them instead",
+    )
     return Term(operation, _region(message.region, f"{field}.region"))
 
 

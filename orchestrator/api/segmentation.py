@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import grpc
 
+from intarsia.v1 import jobs_pb2
 from intarsia.v1 import segmentation_pb2 as pb
 from intarsia.v1 import segmentation_pb2_grpc as rpc
-from orchestrator.api import wire
+from orchestrator.api import answers, wire
 from orchestrator.api.answering import Counter
+from orchestrator.api.intake import Intake, masks
 from orchestrator.workflows.segment_region import segment_region
 
 
 class Segmentation(rpc.SegmentationServicer):
-    """Finds regions."""
+    """Finds regions, and follows them."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+    def __init__(self, intake: Intake, counter: Counter) -> None:
+        self._intake, self._counter = intake, counter
 
     async def SegmentRegion(
         self, request: pb.SegmentRegionRequest, context: grpc.aio.ServicerContext
@@ -24,4 +26,11 @@ class Segmentation(rpc.SegmentationServicer):
         found = await self._counter.answer(
             context, lambda at: segment_region(asked, at), what="the region was not found"
         )
-        return wire.segmented(found)
+        return answers.segmented(found)
+
+    async def TrackRegion(
+        self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext
+    ) -> jobs_pb2.Job:
+        asked = wire.track_region(request)
+        places = [sighting.place for sighting in asked.sightings]
+        return await self._intake.begin(request, asked, [asked.clip, *masks(*places)])

@@ -1,31 +1,23 @@
-"""Messages to requests, and results to messages. Whatever is wrong with a request ends here."""
+"""Messages to requests. Whatever is wrong with a request ends here."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from intarsia.canvas.box import PixelBox
 from intarsia.canvas.collage import Spacing
 from intarsia.canvas.layout import LARGEST_SIDE, Cut, Layout
 from intarsia.errors import InvalidRequest
-from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
+from intarsia.v1 import editing_pb2, jobs_pb2, segmentation_pb2
 from orchestrator.api import fields, region
-from orchestrator.api.status import code_of, facts_of
-from orchestrator.artifacts.store import Artifact
-from orchestrator.jobs.job import Job, State
+from orchestrator.jobs.job import State
 from orchestrator.stages.denoise import Adapter
-from orchestrator.stages.run import Progress
 from orchestrator.workflows.deliver import Collage, Output
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
-from orchestrator.workflows.made import Candidate, Made, Manifest, Part, Plan, View
 from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
-from orchestrator.workflows.segment_region import Instance, Segmented, SegmentRegion
+from orchestrator.workflows.segment_region import SegmentRegion
+from orchestrator.workflows.track_region import Sighting, TrackRegion
 
 SCHEDULERS: Mapping[int, str | None] = {
     editing_pb2.SCHEDULER_UNSPECIFIED: None,
@@ -54,11 +46,7 @@ LAYOUTS: Mapping[int, Layout | None] = {
 VIEWS: Mapping[int, str] = {
     value: name.removeprefix("KIND_").lower() for name, value in jobs_pb2.View.Kind.items() if value
 }
-RESULTS: Mapping[str, tuple[str, Any]] = {
-    "EditRegion": ("edit_region", jobs_pb2.EditRegionResult),
-    "FillRegion": ("fill_region", jobs_pb2.FillRegionResult),
-}
-MOST_FURTHER, MOST_ADAPTERS = 32, 4
+MOST_FURTHER, MOST_ADAPTERS, MOST_SIGHTINGS = 32, 4, 32
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
     jobs_pb2.Job.STATE_RUNNING: State.RUNNING,
@@ -71,6 +59,37 @@ STATES: Mapping[int, State] = {
 def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
     """What to find."""
     return SegmentRegion(fields.artifact(message.picture, "picture"), region.place(message.region))
+
+
+def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
+    """What to follow, and where it is seen."""
+    seen = message.sightings
+    if not 1 <= len(seen) <= MOST_SIGHTINGS:
+        raise InvalidRequest(
+            f"sightings must be 1 to {MOST_SIGHTINGS}, not {len(seen)}: say in which frame the thing can be "
+            "seen, and where",
+            field="sightings",
+        )
+    for n, (earlier, later) in enumerate(itertools.pairwise(seen), 1):
+        if later.frame <= earlier.frame:
+            raise InvalidRequest(
+                f"sightings[{n}].frame must be greater than that of the sighting before, {earlier.frame}, "
+                f"not {later.frame}; sort them, and take those of one frame together in one region",
+                field=f"sightings[{n}].frame",
+            )
+    return TrackRegion(
+        clip=fields.artifact(message.clip, "clip"),
+        sightings=tuple(_sighting(one, f"sightings[{n}]") for n, one in enumerate(seen)),
+        frames=message.frames or None,
+        overlay=message.overlay,
+    )
+
+
+def _sighting(message: segmentation_pb2.Sighting, field: str) -> Sighting:
+    fields.absent(
+        message.region.shaping, "feather", f"{field}.region.shaping", why="masks of clips have hard outlines"
+    )
+    return Sighting(message.frame, region.place(message.region, f"{field}.region"))
 
 
 def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
@@ -240,169 +259,3 @@ def _collage(message: editing_pb2.Collage) -> Collage:
 def states(numbers: list[int]) -> tuple[State, ...]:
     """The states to list."""
     return tuple(fields.one_of(number, f"states[{n}]", STATES) for n, number in enumerate(numbers))
-
-
-def segmented(found: Segmented) -> segmentation_pb2.SegmentRegionResponse:
-    """What was found."""
-    return segmentation_pb2.SegmentRegionResponse(
-        instances=[_instance(one) for one in found.instances],
-        region=_instance(found.region),
-        width=found.width,
-        height=found.height,
-        notes=found.notes,
-    )
-
-
-def artifact(kept: Artifact) -> artifacts_pb2.Artifact:
-    """What is known about stored bytes."""
-    return artifacts_pb2.Artifact(
-        name=kept.name,
-        size_bytes=kept.size,
-        media_type=kept.media_type,
-        create_time=_timestamp(kept.created),
-    )
-
-
-def job(at: Job) -> jobs_pb2.Job:
-    """How a job stands."""
-    message = jobs_pb2.Job(
-        name=at.name,
-        method=at.method,
-        state=f"STATE_{at.state.name}",
-        progress=_progress(at.progress),
-        request_id=at.request_id,
-        create_time=_timestamp(at.created),
-        start_time=_timestamp(at.started),
-        end_time=_timestamp(at.ended),
-    )
-    if at.failure is not None:
-        message.failure.CopyFrom(
-            jobs_pb2.Failure(
-                status=code_of(at.failure).name,
-                reason=at.failure.reason,
-                message=at.failure.message,
-                metadata=facts_of(at.failure),
-            )
-        )
-    if isinstance(at.result, Made):
-        slot, kind = RESULTS[at.method]
-        getattr(message, slot).CopyFrom(_made(at.result, kind))
-    return message
-
-
-def planned(plan: Plan) -> editing_pb2.PlanRegionResponse:
-    """What a request would do and cost."""
-    return editing_pb2.PlanRegionResponse(
-        parts=[_part(part) for part in plan.parts],
-        steps=plan.steps,
-        questions=plan.questions,
-        candidates=plan.candidates,
-        denoising=_duration(plan.seconds),
-        notes=plan.notes,
-    )
-
-
-def inspected(report: Mapping[str, Any]) -> adapters_pb2.InspectAdapterResponse:
-    """What a model says of an adapter."""
-    return adapters_pb2.InspectAdapterResponse(
-        kind=f"KIND_{report['kind'].upper()}",
-        layout=report["layout"],
-        rank=report["rank"],
-        matched=report["matched"],
-        unexpected=report["unexpected"],
-        unexpected_count=report["unexpected_count"],
-        parameters=report["parameters"],
-        weights=report["weights"],
-        metadata=report["metadata"],
-    )
-
-
-def _progress(at: Progress) -> jobs_pb2.Progress:
-    return jobs_pb2.Progress(
-        stage=at.stage,
-        step=at.step,
-        steps=at.steps,
-        fraction=at.fraction,
-        remaining=None if at.remaining is None else _duration(at.remaining),
-        preview=at.preview,
-    )
-
-
-def _made(result: Made, kind: Any) -> Any:
-    return kind(
-        picture=result.picture,
-        mask=result.mask,
-        region=_instance(result.region),
-        manifest=_manifest(result.manifest),
-        candidates=[_candidate(one) for one in result.candidates],
-        parts=[_part(part) for part in result.parts],
-        views=_views(result.views),
-        collage=result.collage,
-    )
-
-
-def _candidate(one: Candidate) -> jobs_pb2.Candidate:
-    return jobs_pb2.Candidate(picture=one.picture, seed=one.seed, views=_views(one.views))
-
-
-def _views(views: Sequence[View]) -> list[jobs_pb2.View]:
-    return [jobs_pb2.View(kind=f"KIND_{view.kind.upper()}", picture=view.picture) for view in views]
-
-
-def _part(part: Part) -> jobs_pb2.Part:
-    return jobs_pb2.Part(
-        region=_instance(part.region),
-        instruction=part.words,
-        crop=_box(part.crop),
-        sheets=[
-            jobs_pb2.Sheet(
-                box=_box(sheet.box),
-                working_width=sheet.working.width,
-                working_height=sheet.working.height,
-            )
-            for sheet in part.sheets
-        ],
-    )
-
-
-def _manifest(of: Manifest) -> jobs_pb2.Manifest:
-    return jobs_pb2.Manifest(
-        seed=of.noise.seed,
-        steps=of.noise.steps,
-        guidance=of.noise.guidance,
-        picture_guidance=of.noise.picture_guidance,
-        scheduler=of.noise.scheduler,
-        reproducible=of.noise.reproducible,
-        crop=_box(of.crop),
-        working_width=of.working_width,
-        working_height=of.working_height,
-        stage_times=[
-            jobs_pb2.StageTime(stage=stage, duration=_duration(took))
-            for stage, took in of.stage_seconds.items()
-        ],
-        weights=of.weights,
-        adapters=of.adapters,
-        notes=of.notes,
-    )
-
-
-def _instance(found: Instance) -> region_pb2.Instance:
-    return region_pb2.Instance(mask=found.mask, score=found.score, box=_box(found.box), area=found.area)
-
-
-def _box(box: PixelBox) -> region_pb2.PixelBox:
-    return region_pb2.PixelBox(left=box.left, top=box.top, right=box.right, bottom=box.bottom)
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -1,21 +1,23 @@
 """A run: one execution of a recipe, how far it is, and how long it took.
 
-The share of each stage in the whole is a guess made once; within a stage the steps are counted. What is
-left is estimated from what the steps took.
+The share of each stage in the whole is a guess, made once for every kind of work; within a stage the steps
+are counted. What is left is estimated from what the steps took.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator import metrics
 from orchestrator.triton.deadline import Deadline
 
-SHARES = {"segment": 0.08, "encode": 0.06, "denoise": 0.76, "decode": 0.05, "inlay": 0.05}
+# By stage, in the order in which they come.
+DRAWING = {"segment": 0.08, "encode": 0.06, "denoise": 0.76, "decode": 0.05, "inlay": 0.05}
+TRACKING = {"segment": 0.03, "track": 0.95, "inlay": 0.02}
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,21 @@ class Progress:
 class Work:
     """A piece of a stage: the whole of it, or one of `of` equal ones, several of them open at once."""
 
-    def __init__(self, name: str, of: int, changed: Callable[[Work], None]) -> None:
+    def __init__(self, name: str, of: int, whole: float, changed: Callable[[Work], None]) -> None:
+        """`whole`: the share of the stage in the run."""
         self.name, self.of, self.step, self.steps, self.done = name, of, 0, 0, False
-        self._changed = changed
+        self._whole, self._changed = whole, changed
 
     def stepped(self, done: int, of: int) -> None:
-        """Of this piece, `done` steps of `of` are over."""
+        """Of this piece, `done` steps of `of` are over; 0 where nobody knows how many there are."""
         self.step, self.steps = done, of
         self._changed(self)
 
     @property
     def share(self) -> float:
         """What is done of it, as a share of the whole run."""
-        part = 1.0 if self.done else self.step / max(self.steps, 1)
-        return SHARES.get(self.name, 0.0) * part / self.of
+        part = 1.0 if self.done else self.step / self.steps if self.steps else 0.0
+        return self._whole * part / self.of
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Run:
     def __init__(self, deadline: Deadline, changed: Callable[[], None] = lambda: None) -> None:
         """`changed` is called after every change, and must return at once."""
         self.deadline = deadline
+        self._shares: Mapping[str, float] = DRAWING
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed
         self._began: float | None = None  # with the first stage; before it a run waits for its turn
@@ -74,6 +78,10 @@ class Run:
         # When each of the latest steps ended: enough of them to even out the odd slow one.
         self._ticks: deque[float] = deque(maxlen=9)
 
+    def expect(self, shares: Mapping[str, float]) -> None:
+        """Said before the first stage by a recipe whose stages are not those of drawing."""
+        self._shares = shares
+
     @contextmanager
     def stage(self, name: str, *, of: int = 1) -> Iterator[Work]:
         """Times what happens inside and shows it as the stage being worked on.
@@ -83,7 +91,7 @@ class Run:
         """
         began = time.monotonic()
         self._began = began if self._began is None else self._began
-        work = Work(name, of, self._stepped)
+        work = Work(name, of, self._shares.get(name, 0.0), self._stepped)
         if name not in self._over:
             self._ticks.clear()
             self._over[name] = _Over(of)
@@ -138,15 +146,14 @@ class Run:
         step, steps = self._steps()
         if len(self._ticks) >= 2 and steps > step:
             each = (self._ticks[-1] - self._ticks[0]) / (len(self._ticks) - 1)
-            after = 1.0 - sum(SHARES[name] for name in _up_to(self._stage))
-            return each * (steps - step) + each * steps * after / SHARES[self._stage]
+            after = 1.0 - sum(self._shares[name] for name in self._up_to(self._stage))
+            return each * (steps - step) + each * steps * after / self._shares[self._stage]
         if self._began is not None and self._stage in ("decode", "inlay") and self._fraction > 0:
             return (time.monotonic() - self._began) * (1.0 - self._fraction) / self._fraction
         return None
 
-
-def _up_to(stage: str) -> Iterator[str]:
-    for name in SHARES:
-        yield name
-        if name == stage:
-            return
+    def _up_to(self, stage: str) -> Iterator[str]:
+        for name in self._shares:
+            yield name
+            if name == stage:
+                return

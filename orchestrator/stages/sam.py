@@ -11,6 +11,7 @@ import numpy as np
 
 from intarsia.canvas.region import Box, Candidate, Click, Clicks
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
+from orchestrator.stages.following import Following
 from orchestrator.stages.run import Run
 from orchestrator.stages.sent import Sent
 from orchestrator.stages.served import Served
@@ -54,6 +55,10 @@ class Sam:
     sent: Sent  # pictures
     # Of many questions at once, one brings the picture along.
     bringing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def following(self) -> Following:
+        """Follows one thing through one clip. A context: at its end the model may forget the clip."""
+        return Following(self.served, self.run)
 
     async def weights(self) -> str:
         """The digest of the loaded weights."""

@@ -57,12 +57,17 @@ class Served:
             self._facts, self._facts_until = from_text(reply["facts"]), time.monotonic() + _FACTS_KEPT_SECONDS
         return self._facts
 
-    async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
-        """One question, one answer. Waits for a model that is full or away."""
+    async def infer(
+        self, inputs: Tensors, *, deadline: Deadline, home: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """One question, one answer. Waits for a model that is full or away.
+
+        Of a model that is served at several addresses, all questions with the same `home` go to one.
+        """
         line = Line(self._door, deadline)
         while True:
             try:
-                reply = await self._model.infer(inputs, deadline=deadline)
+                reply = await self._model.infer(inputs, deadline=deadline, home=home)
             except (Busy, ModelDown) as error:
                 self._note(error)
                 await line.wait(error)

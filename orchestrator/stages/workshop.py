@@ -10,6 +10,7 @@ from intarsia.canvas.crop import Working
 from intarsia.errors import NotReady
 from orchestrator.artifacts.picture import Picture
 from orchestrator.stages import denoise, sam, text_encoder, vae
+from orchestrator.stages.clips import Clips
 from orchestrator.stages.denoise import Denoiser, Inpaint, InstructPix2Pix
 from orchestrator.stages.line import Door, Endurance
 from orchestrator.stages.pictures import Pictures
@@ -31,6 +32,7 @@ class Stages:
     """All that a recipe may call, bound to its run."""
 
     pictures: Pictures
+    clips: Clips
     sam: Sam
     text_encoder: TextEncoder
     vae: Vae
@@ -74,6 +76,7 @@ class Workshop:
         """The stages bound to one run."""
         return Stages(
             pictures=self._pictures,
+            clips=Clips(self._store, self._pictures.limits),
             sam=Sam(self._sam, run, self._sent),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),

@@ -70,9 +70,14 @@ class Model:
         self._turn = itertools.cycle(range(len(self._addresses)))
         self._patience = patience
 
-    async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
-        """One question, one answer. Cancelling the caller cancels the request in Triton."""
-        for address, no_other in self._in_turn():
+    async def infer(
+        self, inputs: Tensors, *, deadline: Deadline, home: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """One question, one answer. Cancelling the caller cancels the request in Triton.
+
+        Questions with the same `home` are asked at the same address, for as long as it can be reached.
+        """
+        for address, no_other in self._in_turn(home):
             seconds, longest = deadline.remaining(), self._patience.answer
             hurried = seconds is not None and seconds <= longest
             message = await self._packed(inputs, seconds)
@@ -186,10 +191,10 @@ class Model:
             f"no sign of life from {self.name} for {seconds:.3g} s; try again in a moment", model=self.name
         )
 
-    def _in_turn(self) -> Iterator[tuple[Address, bool]]:
+    def _in_turn(self, home: int | None = None) -> Iterator[tuple[Address, bool]]:
         """Every address once, beginning with the one whose turn it is; and whether it is the last."""
         count = len(self._addresses)
-        first = next(self._turn)
+        first = next(self._turn) if home is None else home
         for step in range(count):
             yield self._addresses[(first + step) % count], step == count - 1
 

@@ -31,7 +31,8 @@ class Refused(Exception):
 class Sam:
     """Finds a disc round the first click, and a larger one; or an ellipse in a box; or what it knows by name.
 
-    Corrections add a disc of 10 pixels round every click on the thing, and take one away beside it.
+    Corrections add a disc of 10 pixels round every click on the thing, and take one away beside it. In clips
+    it follows a colour: the mean of what it was last shown.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,21 @@ class Sam:
         self.refuses = ""  # a phrase
         self.known: dict[bytes, np.ndarray] = {}
         self.pictures_received = 0
+        self.size = 64
+        self.followed: dict[bytes, tuple[int, np.ndarray]] = {}  # first frame and colour, by clip
+        self.frames: list[tuple[int, bool, tuple[int, ...]]] = []  # number, whether shown, and size
+        self.forgets_at: list[int] = []  # frames before which all clips are forgotten, once each
+        self.reached: dict[int, asyncio.Event] = {}  # set when a frame is asked about
+        self.hold_at: int | None = None  # a frame that is not answered
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            yield {"facts": text({"weights": "5a" * 32, "words": self.knows_words})}
+            if "clip" in inputs:
+                self.followed.pop(inputs["clip"].tobytes(), None)
+            yield {"facts": text({"weights": "5a" * 32, "words": self.knows_words, "size": self.size})}
+            return
+        if "clip" in inputs:
+            yield await self._followed(inputs)
             return
         if "picture" in inputs:
             self.pictures_received += 1
@@ -76,6 +88,27 @@ class Sam:
         away = np.hypot(x - middle[0], y - middle[1])
         masks = np.stack([away <= radius, away <= 1.5 * radius]).astype(np.uint8)
         yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32)}
+
+    async def _followed(self, inputs: Tensors) -> Tensors:
+        clip, frame, picture = inputs["clip"].tobytes(), int(inputs["frame"][0]), inputs["picture"]
+        self.frames.append((frame, "mask" in inputs, picture.shape))
+        if frame in self.forgets_at:
+            self.forgets_at.remove(frame)
+            self.followed.clear()
+        if frame in self.reached:
+            self.reached[frame].set()
+        if frame == self.hold_at:
+            await asyncio.Event().wait()
+        if "mask" in inputs:
+            begun, _ = self.followed.get(clip, (frame, None))
+            self.followed[clip] = (begun, picture[inputs["mask"] > 0].mean(axis=0))
+        if clip not in self.followed:
+            raise Refused("UNKNOWN_CLIP: begin again with a mask", grpc.StatusCode.NOT_FOUND)
+        begun, colour = self.followed[clip]
+        near = np.abs(picture - colour).max(axis=2) < 60
+        logits = np.where(near, np.float32(10), np.float32(-10))
+        presence = np.array([0.99 if near.any() else 0.02], np.float32)
+        return {"logits": logits, "presence": presence, "begun": np.array([begun], np.int32)}
 
     def _named(self, phrase: str, threshold: float, height: int, width: int) -> Tensors:
         if phrase == self.refuses:

@@ -1,0 +1,174 @@
+"""Following a region through a clip: pointed at in one frame or more, found in every other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from intarsia.canvas.mask import shape
+from intarsia.canvas.region import Shaping
+from intarsia.errors import EmptyRegion, InvalidRequest, ModelDown
+from orchestrator.artifacts.clip_reader import Frame
+from orchestrator.artifacts.picture import Picture
+from orchestrator.stages.following import Following, Forgotten, Sight
+from orchestrator.stages.run import TRACKING
+from orchestrator.stages.together import together
+from orchestrator.stages.trace import Trace
+from orchestrator.stages.workshop import Stages
+from orchestrator.workflows.selection import Place, select
+
+log = logging.getLogger(__name__)
+
+# A model that is started anew has forgotten every clip. More often than this it does not get well.
+_BEGINNINGS = 3
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where the thing is in one frame."""
+
+    frame: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class TrackRegion:
+    """What to follow. Sightings come by rising frame; `frames` counts from the first, None for all."""
+
+    clip: str
+    sightings: tuple[Sighting, ...]
+    frames: int | None = None
+    overlay: bool = False
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where the masks, the track and the overlay are kept, and what they tell in sum."""
+
+    masks: str
+    track: str
+    overlay: str
+    frames: int
+    seen: int
+    width: int
+    height: int
+    stage_seconds: Mapping[str, float]
+    weights: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+async def track_region(request: TrackRegion, at: Stages) -> Tracked:
+    """Follow the region; from the beginning again if the model has lost its memory, so that the masks are
+    the same as if it had not."""
+    at.run.expect(TRACKING)
+    for _ in range(_BEGINNINGS):
+        try:
+            return await _followed(request, at)
+        except Forgotten:
+            log.warning("sam has forgotten the clip; following it from the beginning")
+    raise ModelDown(
+        f"sam forgot the clip {_BEGINNINGS} times while it was followed; try again when it is less busy",
+        model="sam",
+    )
+
+
+async def _followed(request: TrackRegion, at: Stages) -> Tracked:
+    first, last = request.sightings[0].frame, request.sightings[-1].frame
+    sighted = {sighting.frame: sighting for sighting in request.sightings}
+    end = None if request.frames is None else first + request.frames
+    weights = {"sam": await at.sam.weights()}
+
+    async with (
+        at.clips.opened(request.clip) as clip,
+        at.clips.traced(clip, overlay=request.overlay) as trace,
+        at.sam.following() as following,
+    ):
+        expected = _fewer(clip.about.frames, end)
+
+        async def looked(frame: Frame) -> Sight | None:
+            if frame.number < first:
+                return None
+            if frame.number in sighted:
+                sight = await _pointed(frame, sighted[frame.number], following, at)
+            else:
+                sight = await following.found(frame.number, frame.pixels)
+            latest = max(number for number in sighted if number <= frame.number)
+            shaping = sighted[latest].place.region.shaping
+            return Sight(await asyncio.to_thread(_shaped, sight.mask, shaping), sight.presence)
+
+        with at.stage("track") as work:
+            before: tuple[Frame, Sight | None] | None = None
+            async with aclosing(clip.frames()) as frames:
+                async for frame in frames:
+                    # The frame before is written while this one is looked at.
+                    sight, _ = await together(looked(frame), _written(trace, before))
+                    before = (frame, sight)
+                    work.stepped(frame.number + 1, max(expected, frame.number + 1) if expected else 0)
+                    if frame.number + 1 == end:
+                        break
+            await _written(trace, before)
+        _check_seen(request, last, trace.frames)
+        with at.stage("inlay"):
+            kept = await trace.kept()
+        return Tracked(
+            masks=kept.masks,
+            track=kept.track,
+            overlay=kept.overlay,
+            frames=trace.frames,
+            seen=trace.seen,
+            width=clip.about.width,
+            height=clip.about.height,
+            stage_seconds=dict(at.run.times),
+            weights=weights,
+            notes=tuple(clip.about.notes),
+        )
+
+
+def _fewer(frames: int | None, end: int | None) -> int:
+    """How many frames there will be, as far as that is known; else 0."""
+    return min(frames or end or 0, end or frames or 0)
+
+
+async def _pointed(frame: Frame, sighting: Sighting, following: Following, at: Stages) -> Sight:
+    """What was pointed at, as it was found in the frame, before it is shaped."""
+    still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
+    meant = replace(sighting.place.region, shaping=Shaping())
+    with at.stage("segment"):
+        try:
+            found = await select(still, replace(sighting.place, region=meant), at)
+        except EmptyRegion as error:
+            raise EmptyRegion(
+                f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
+            ) from None
+    await following.shown(frame.number, frame.pixels, found.mask)
+    return Sight((found.mask >= 0.5).view(np.uint8), 1.0)
+
+
+def _shaped(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
+    """A mask of 0 and 1 with its outline as asked for, 0 and 1 again."""
+    if shaping == Shaping():
+        return mask
+    return (shape(mask.astype(np.float32), shaping) >= 0.5).view(np.uint8)
+
+
+async def _written(trace: Trace, before: tuple[Frame, Sight | None] | None) -> None:
+    if before is not None:
+        await trace.add(*before)
+
+
+def _check_seen(request: TrackRegion, last: int, frames: int) -> None:
+    if last < frames:
+        return
+    n = next(n for n, sighting in enumerate(request.sightings) if sighting.frame >= frames)
+    field = f"sightings[{n}].frame"
+    raise InvalidRequest(
+        f"{field} is {request.sightings[n].frame}, but only {frames} frames were looked at, counted from 0; "
+        "point at the thing in one of those",
+        field=field,
+        frames=frames,
+    )
