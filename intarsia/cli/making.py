@@ -203,7 +203,7 @@ def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, 
         return {}
     if options.output is None:
         raise Usage("-o/--output: say where the picture goes, e.g. -o out.png, or add --detach or --plan")
-    targets = {}
+    targets: dict[str, Path] = {}
     for name in ("output", "save_mask", "preview"):
         path = getattr(options, name)
         option = f"--{name.replace('_', '-')}"

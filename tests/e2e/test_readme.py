@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
-from deploy.local.sample import sample
+from deploy.local.sample import sample, sample_clip
 from tests.readme import ROOT, Block, blocks, is_setup
 
 ADDRESS = "localhost:50051"
@@ -29,8 +30,9 @@ def style(weights: Path) -> bytes:
 
 @pytest.fixture
 def desk(stack, style: bytes, tmp_path: Path) -> Path:
-    """A folder with a photo and an adapter in it, and `intarsia` on the path beside it."""
+    """A folder with a photo, a clip and an adapter in it, and `intarsia` on the path beside it."""
     Image.fromarray(sample()).save(tmp_path / "photo.png")
+    sample_clip(tmp_path / "walk.mp4")
     (tmp_path / "style.safetensors").write_bytes(style)
     command = tmp_path / "bin/intarsia"
     command.parent.mkdir()
@@ -52,9 +54,13 @@ def run(command: list[str], desk: Path, address: str) -> str:
 
 
 def pictures(desk: Path, names: list[str]) -> None:
-    """Every file a snippet says it writes is there, and a picture."""
+    """Every file a snippet says it writes is there, and a picture, or a clip."""
     assert names
     for name in names:
+        if Path(name).suffix in (".mkv", ".mp4"):
+            with av.open(str(desk / name)) as clip:
+                assert next(clip.decode(video=0)).width == 480
+            continue
         with Image.open(desk / name) as found:
             found.load()
 
@@ -72,7 +78,7 @@ def test_python_snippets_run(stack, desk: Path, block: Block) -> None:
 def test_shell_snippets_run(stack, desk: Path, block: Block) -> None:
     commands = [command for command in block.commands if not is_setup(command)]
     assert run(["bash", "-euo", "pipefail", "-c", "\n".join(commands)], desk, stack.address)
-    written = [name for command in commands for name in re.findall(r"(?:-o|--save-mask) (\S+)", command)]
+    written = [name for command in commands for name in re.findall(r"(?:-o|--save-mask|--save-overlay) (\S+)", command)]
     pictures(desk, written)
 
 
