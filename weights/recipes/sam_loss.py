@@ -29,7 +29,7 @@ def loss_of(answer: Answer, truth: Tensor) -> tuple[Tensor, Tensor]:
     presence = F.binary_cross_entropy_with_logits(answer.presence[:, 0].float(), seen)
     count = seen.sum().clamp(min=1)
     believed = overlap.gather(1, answer.quality.argmax(1, keepdim=True))[:, 0]
-    total = ((mask + 0.5 * quality) * seen).sum() / count + 0.2 * presence
+    total = ((mask + 0.5 * quality) * seen).sum() / count + presence
     return total, (believed * seen).sum() / count
 
 
