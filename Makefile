@@ -50,7 +50,7 @@ starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; go
 .PHONY: bench
 bench: $(VENV)/.serving ## Puts every question of benchmarks/ to this machine; tables in benchmarks/results/.
 	for question in step_sharing served_sharing service_cost cancel_latency region_cost adapters served_figures \
-	  open_loop folder; do \
+	  open_loop folder long_clip; do \
 	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
 	done
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 import intarsia
 from benchmarks import wrecks
+from benchmarks.memory import flatness
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, verdicts
 from benchmarks.running import stack
@@ -34,7 +34,6 @@ from deploy.local.stack import Stack
 from services.weights.bundle import Bundle
 
 KEPT = {"INTARSIA_PICTURE_MEMORY_MEGABYTES": "32"}
-WARMING = 0.5  # share of the items that memory may settle in
 
 
 @dataclass
@@ -74,22 +73,6 @@ def through(
                     process.kill()
     run.exit_code, run.seconds = process.returncode, time.perf_counter() - started
     return run
-
-
-def slope(sizes: list[int]) -> float:
-    """Bytes an item adds, once memory has settled."""
-    settled = sizes[int(len(sizes) * WARMING) :]
-    return float(np.polyfit(np.arange(len(settled)), settled, 1)[0]) if len(settled) > 1 else 0.0
-
-
-def memory(name: str, sizes: list[int], count: int) -> dict[str, float | bool]:
-    """Peak and slope as figures, and whether the bar was met."""
-    growth, peak = slope(sizes), max(sizes, default=0)
-    return {
-        f"{name}_peak_mb": round(peak / 1e6, 1),
-        f"{name}_kb_an_item": round(growth / 1e3, 2),
-        f"{name}_flat": growth * count < peak / 10,
-    }
 
 
 def succeeded(stack: Stack) -> int:
@@ -137,8 +120,8 @@ def main(argv: list[str] | None = None) -> int:
             explained = sum(bool(item["reason"] and item["message"]) for item in failed)
             figures: dict[str, float | bool] = {}
             if kill_after is None:
-                figures |= memory("client", last.client, options.pictures)
-                figures |= memory("orchestrator", last.orchestrator, options.pictures)
+                figures |= flatness("client", last.client, each="item")
+                figures |= flatness("orchestrator", last.orchestrator, each="item")
             flat = all(figures[name] for name in figures if name.endswith("_flat"))
             whole = (twice, missing, len(failed), explained) == (0, 0, options.broken, options.broken)
             report.add(

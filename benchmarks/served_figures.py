@@ -4,8 +4,8 @@
 
 Asks the whole platform what `weights.recipes.evaluate` asks the bare networks: the same questions about the
 same pictures, which nothing was learnt from, judged by the same functions. Only the noise is another one.
-Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are as
-large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
+Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are
+as large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
 it sees there. By words the service does more than the card's network, whose map it has outlined by SAM 2. A
 fill is also asked for with the margin that the service draws by default.
 

@@ -6,22 +6,10 @@ import io
 import json
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from benchmarks import wrecks
-from benchmarks.folder import memory, slope, twice_and_missing
-
-
-def test_the_slope_is_that_of_the_settled_half() -> None:
-    assert slope([0] * 50 + [1000 + 3 * number for number in range(50)]) == pytest.approx(3.0)
-    assert slope([]) == slope([7]) == 0.0
-
-
-@pytest.mark.parametrize(("each", "flat"), [(0, True), (4000, True), (6000, False)])
-def test_memory_is_flat_if_a_folder_adds_less_than_a_tenth(each: int, flat: bool) -> None:
-    sizes = [9_000_000 + each * number for number in range(200)]
-    assert memory("client", sizes, 200)["client_flat"] is flat
+from benchmarks.folder import twice_and_missing
 
 
 def test_what_was_done_twice_or_never_is_read_from_the_ledger(tmp_path: Path) -> None:
