@@ -90,6 +90,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "numpy": ("intarsia.canvas", "orchestrator", "deploy", "weights", *FREE),
     "cv2": ("intarsia.canvas", "orchestrator", "weights", *FREE),
     "PIL": ("orchestrator", "deploy", "weights", *FREE),
+    "av": ("orchestrator.artifacts", "deploy", *FREE),
 }
 
 
