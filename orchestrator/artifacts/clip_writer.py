@@ -22,6 +22,7 @@ _MILLISECOND = Fraction(1, 1000)
 _FFV1 = {"level": "3", "g": "1", "slicecrc": "1", "coder": "1", "context": "0"}
 # FFV1 cuts frames into slices, at least two beside each other, unless it is told not to.
 _NARROW = _FFV1 | {"slices": "1"}
+LARGEST_SIDE = 16384  # of what x264 takes
 _H264 = {"crf": "18", "preset": "veryfast"}
 # Without dates and random names, the same frames make the same bytes.
 _MATROSKA = {"fflags": "+bitexact"}

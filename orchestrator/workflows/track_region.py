@@ -14,6 +14,7 @@ from intarsia.canvas.mask import shape
 from intarsia.canvas.region import Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest, ModelDown
 from orchestrator.artifacts.clip_reader import Frame
+from orchestrator.artifacts.clip_writer import LARGEST_SIDE
 from orchestrator.artifacts.picture import Picture
 from orchestrator.stages.following import Following, Forgotten, Sight
 from orchestrator.stages.run import TRACKING
@@ -88,6 +89,7 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
         at.clips.traced(clip, overlay=request.overlay) as trace,
         at.sam.following() as following,
     ):
+        _check_shown(request, clip.about.width, clip.about.height)
         expected = _fewer(clip.about.frames, end)
 
         async def looked(frame: Frame) -> Sight | None:
@@ -159,6 +161,15 @@ def _shaped(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
 async def _written(trace: Trace, before: tuple[Frame, Sight | None] | None) -> None:
     if before is not None:
         await trace.add(*before)
+
+
+def _check_shown(request: TrackRegion, width: int, height: int) -> None:
+    if request.overlay and max(width, height) > LARGEST_SIDE:
+        raise InvalidRequest(
+            f"an overlay has at most {LARGEST_SIDE} pixels along a side, and the clip is {width} x {height}; "
+            "ask for the masks alone",
+            field="overlay",
+        )
 
 
 def _check_seen(request: TrackRegion, last: int, frames: int) -> None:

@@ -78,7 +78,11 @@ def test_python_snippets_run(stack, desk: Path, block: Block) -> None:
 def test_shell_snippets_run(stack, desk: Path, block: Block) -> None:
     commands = [command for command in block.commands if not is_setup(command)]
     assert run(["bash", "-euo", "pipefail", "-c", "\n".join(commands)], desk, stack.address)
-    written = [name for command in commands for name in re.findall(r"(?:-o|--save-mask|--save-overlay) (\S+)", command)]
+    written = [
+        name
+        for command in commands
+        for name in re.findall(r"(?:-o|--save-mask|--save-overlay) (\S+)", command)
+    ]
     pictures(desk, written)
 
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import intarsia
+from benchmarks.clips import packed
 from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
 from tests.e2e.leftovers import shared_memory
@@ -79,6 +80,26 @@ def test_a_codec_killed_while_others_work_is_waited_for(
         )
         assert np.array_equal(before[mask == 0], after[mask == 0])
     assert stub(stack, "vae").pid != killed.pid
+
+
+def test_a_model_killed_while_it_follows_gives_the_same_masks(
+    stack: Stack, client: intarsia.Client, picture: bytes
+):
+    """Its memory of the clip dies with it; the clip is followed from the beginning, once it is back."""
+    still = np.asarray(Image.open(io.BytesIO(picture)))
+    clip = packed(np.stack([np.roll(still, number, axis=1) for number in range(150)]))
+    where = intarsia.rectangle(*WHERE)
+    undisturbed = client.track_region(clip, where).result(timeout=PATIENCE)
+    job = client.track_region(clip, where)
+    for state in job.watch(timeout=PATIENCE):
+        if state.progress.stage == "track" and state.progress.step >= 8:
+            break
+    killed = stub(stack, "sam")
+    killed.kill()
+    assert job.get().state == job.get().STATE_RUNNING
+    result = job.result(timeout=PATIENCE)
+    assert (result.masks, result.track) == (undisturbed.masks, undisturbed.track)
+    assert stub(stack, "sam").pid != killed.pid
 
 
 def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):

@@ -13,9 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import intarsia
+from benchmarks.clips import packed, unpacked
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.weights import STARTER
 from intarsia.errors import EmptyRegion
@@ -23,6 +25,7 @@ from tests.e2e.conftest import THREADS
 from weights.recipes import fill_measure
 from weights.recipes.edit_measure import Question, figures_of
 from weights.recipes.figure import Row, tally
+from weights.recipes.figures_of_sam import walk
 from weights.recipes.sam_prompt import deepest
 from weights.world.address import Address
 from weights.world.edit import GONE, Edit
@@ -145,6 +148,22 @@ def test_a_colour_that_is_not_there_is_not_found(client: intarsia.Client):
             assert f"“{phrase}”" in empty.message and float(empty.facts["best_score"]) <= 0.5
             complaints.append(empty)
     assert len(complaints) >= 6
+
+
+@pytest.mark.parametrize("plot", ["hide", "leave"])
+def test_a_thing_that_is_clicked_on_is_followed_though_it_hides_or_leaves(client: intarsia.Client, plot: str):
+    walks = [walk(HELD_OUT, plot, index) for index in range(5)]
+    asked = [(one, thing) for one in walks for thing in one.things]
+    jobs = [
+        client.track_region(packed(one.film.pixels), intarsia.click(*one.point(thing).tolist()))
+        for one, thing in asked
+    ]
+    found = []
+    for (one, thing), job in zip(asked, jobs, strict=True):
+        masks = unpacked(client.read(job.result(timeout=180).masks)) > 127
+        assert masks.shape == one.film.masks[:, thing].shape
+        found.append(np.mean(one.overlaps(thing, torch.from_numpy(masks))))
+    assert len(found) >= 4 and np.mean(found) > 0.6
 
 
 def test_make_it_blue_makes_what_was_clicked_on_blue(client: intarsia.Client):
