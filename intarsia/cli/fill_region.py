@@ -35,7 +35,10 @@ def add_to(commands: Any) -> None:
         "--preset", choices=tuple(PRESETS), help="prompts for a usual case; those that are said come first"
     )
     command.add_argument(
-        "--margin", type=whole, metavar="PX", help="drawn anew around the region, not laid back (default: 4)"
+        "--margin",
+        type=whole,
+        metavar="PX",
+        help="drawn anew around the region, not laid back (default: the weights' own)",
     )
     making.add_options(command)
     regions.add_options(command)

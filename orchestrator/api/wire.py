@@ -128,13 +128,13 @@ def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
             "a fill does not start from the picture, so nothing holds it to it; leave picture_guidance out",
             field="sampling.picture_guidance",
         )
-    margin = message.margin if fields.given(message, "margin") else FillRegion.margin
+    margin = message.margin if fields.given(message, "margin") else None
     return FillRegion(
         picture=fields.artifact(message.picture, "picture"),
         place=region.place(message.region),
         prompt=fields.words(message.prompt, "prompt", at_most=2000),
         negative_prompt=fields.words(message.negative_prompt, "negative_prompt", at_most=2000),
-        margin=fields.between(margin, "margin", 0, 64),
+        margin=None if margin is None else fields.between(margin, "margin", 0, 64),
         candidates=_candidates(message.candidates),
         sampling=_sampling(message.sampling, message.candidates),
         adapters=_adapters(message.adapters),

@@ -55,6 +55,7 @@ class Weights:
     picture_guidance: float
     scheduler: str
     schedulers: tuple[str, ...]
+    margin: int = 0  # working pixels drawn anew around a hole
     passes: tuple[Mapping[str, Any], ...] = ()
 
     def seconds_for(self, rows: int, area: int) -> float:
@@ -128,6 +129,7 @@ class Denoiser:
             picture_guidance=float(own.get("picture_guidance", 1.0)),
             scheduler=own["scheduler"],
             schedulers=tuple(facts["schedulers"]),
+            margin=int(own.get("margin", 0)),
             passes=tuple(facts.get("passes", ())),
         )
 

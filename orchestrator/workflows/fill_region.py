@@ -25,13 +25,13 @@ FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
 @dataclass(frozen=True)
 class FillRegion:
     """What to fill, and with what. `margin`: working pixels around the region that are drawn anew too,
-    and not laid back."""
+    and not laid back; None for as many as the weights want."""
 
     picture: str
     place: Place
     prompt: str = ""
     negative_prompt: str = ""
-    margin: int = 4
+    margin: int | None = None
     candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
     adapters: tuple[Adapter, ...] = ()
@@ -45,6 +45,7 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
     """Cut the region out, blank it, fill it, lay the filling back."""
     weights = await at.sd2_inpaint.weights()
     noise = decided(request.sampling, weights)
+    margin = weights.margin if request.margin is None else request.margin
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
@@ -61,7 +62,7 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
         working = piece.sheet.working
         with at.stage("encode", of=of):
             sheet = await asyncio.to_thread(cut, piece.pixels, whole_of(piece.pixels), working)
-            hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=request.margin)
+            hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=margin)
             masked, spread = await at.vae.posterior(blanked(sheet, hole), family=FAMILY)
         with at.stage("denoise", of=of) as work:
             async with at.previews(picture, working, family=FAMILY) as previews:
@@ -94,7 +95,7 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
                 {
                     "prompt": request.prompt,
                     "negative_prompt": request.negative_prompt,
-                    "margin": request.margin,
+                    "margin": margin,
                 }
             ],
             notes=[*found.notes, *text.notes("prompt"), *no_text.notes("negative prompt")],

@@ -26,6 +26,8 @@ class UNetFamily(ABC):
     # Where neither request nor bundle says: how many steps, and the numbers of `guidance` in their order.
     usual_steps: ClassVar[int]
     usual_guidance: ClassVar[Mapping[str, float]]
+    # Numbers that whoever prepares a request wants to know, and the network does not.
+    usual_preparation: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
@@ -49,6 +51,9 @@ class UNetFamily(ABC):
             steps={name: most_steps(name, self.scheduler_config) for name in CLASSES},
         )
         own, values = name_of(self.scheduler_config), bundle.defaults
+        self._preparation = {
+            name: int(values.get(name, value)) for name, value in self.usual_preparation.items()
+        }
         self._defaults = Defaults(
             steps=min(int(values.get("steps", self.usual_steps)), self._limits.steps[own]),
             guidance={name: float(values.get(name, value)) for name, value in self.usual_guidance.items()},
@@ -117,6 +122,7 @@ class UNetFamily(ABC):
             "defaults": {
                 "steps": self._defaults.steps,
                 **self._defaults.guidance,
+                **self._preparation,
                 "scheduler": self._defaults.scheduler,
             },
             "schedulers": sorted(CLASSES),

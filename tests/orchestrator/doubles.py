@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import grpc
 import numpy as np
@@ -162,6 +163,13 @@ class Vae:
 class Denoiser:
     """Goes evenly from the source to its negative. Holds before any step that is not yet allowed."""
 
+    defaults: ClassVar[dict[str, object]] = {
+        "steps": 20,
+        "guidance": 7.5,
+        "picture_guidance": 1.5,
+        "scheduler": "euler",
+    }
+
     def __init__(self) -> None:
         self.size, self.weights = 128, "d0" * 32
         self.hold_at: int | None = None  # before this step, counted from 0
@@ -179,10 +187,9 @@ class Denoiser:
             yield {"facts": text(self._fitted(inputs["adapter"].tobytes()))}
             return
         if "ask" in inputs:
-            defaults = {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5, "scheduler": "euler"}
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
             facts |= {"passes": self.passes, "adapters": {"budget_bytes": self.room}}
-            yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
+            yield {"facts": text({**facts, "defaults": self.defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
         if self.refusals:
@@ -225,6 +232,8 @@ class Denoiser:
 
 class Filler(Denoiser):
     """Goes evenly from what is around the hole to white in it."""
+
+    defaults: ClassVar[dict[str, object]] = {**Denoiser.defaults, "margin": 4}
 
     def __init__(self) -> None:
         super().__init__()
