@@ -525,7 +525,7 @@ async def test_a_cancel_in_asyncio_reaches_a_job_whose_name_has_not_arrived(
         task = asyncio.create_task(folder.work_through(client, where, ask()))
         await asyncio.to_thread(double.until, lambda: len(double.jobs) == 3)
         task.cancel()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)  # the cancel is on its way before the name is
         double.pause.set()
         with pytest.raises(asyncio.CancelledError):
             await task
