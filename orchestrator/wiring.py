@@ -78,7 +78,7 @@ class Orchestrator:
         self._server = Server(
             Artifacts(store),
             Segmentation(intake, counter),
-            Editing(intake, counter),
+            Editing(intake, counter, self._workshop),
             Adapters(counter, store),
             Jobs(self.jobs),
         )

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.cores import usable_cores
 from deploy.local.loopback import OPTIONS, triton_client
-from deploy.local.models import models_for
+from deploy.local.models import memory_share, models_for
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
 from deploy.local.process import Child
@@ -67,6 +67,7 @@ class Stack:
             raise CannotStart(
                 f"{fault}; end the program that has it, or choose another (0 takes any)"
             ) from None
+        share = f"{memory_share(self.models):g}"
         self.address = f"127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self.triton = Triton(
@@ -78,7 +79,7 @@ class Stack:
                 weights=settings.weights,
                 profile=settings.profile,
                 threads=settings.threads,
-                environment=settings.environment,
+                environment={"INTARSIA_MEMORY_SHARE": share, **settings.environment},
             )
         )
         self.supervisor = Supervisor(self.triton.url, self.models, self._restart, settings.patience)

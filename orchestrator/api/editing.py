@@ -12,6 +12,7 @@ from intarsia.v1 import jobs_pb2
 from orchestrator.api import answers, wire
 from orchestrator.api.answering import Counter
 from orchestrator.api.intake import Intake, masks
+from orchestrator.stages.workshop import Workshop
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
 
@@ -22,8 +23,8 @@ _Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
 class Editing(rpc.EditingServicer):
     """Changes regions of pictures, or tells what that would cost."""
 
-    def __init__(self, intake: Intake, counter: Counter) -> None:
-        self._intake, self._counter = intake, counter
+    def __init__(self, intake: Intake, counter: Counter, workshop: Workshop) -> None:
+        self._intake, self._counter, self._workshop = intake, counter, workshop
 
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
@@ -35,6 +36,7 @@ class Editing(rpc.EditingServicer):
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         asked = wire.fill_region(request)
+        await self._workshop.check_fills()
         return await self._intake.begin(request, asked, _named(asked))
 
     async def PlanRegion(

@@ -71,6 +71,7 @@ class Workshop:
         )
         self._store, self._pictures = pictures.store, pictures
         self._sent, self._fitted = Sent(), (Sent(), Sent())
+        self._fills_missing = False
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
@@ -95,4 +96,11 @@ class Workshop:
         try:
             await self._sd2_inpaint.facts()
         except NotReady as missing:
+            self._fills_missing = True
             log.warning("regions cannot be filled: %s", missing)
+
+    async def check_fills(self) -> None:
+        """NotReady where there were no weights to fill with, and there still are none."""
+        if self._fills_missing:
+            await self._sd2_inpaint.facts()
+            self._fills_missing = False

@@ -15,11 +15,12 @@ from services.denoising.family import Request
 if TYPE_CHECKING:
     from services.denoising.family import Family
 
+SHARE = 0.6  # of what is free, where nobody else takes of it
 _HISTORY = 6  # latents a trajectory holds at most: its own, the noise, and what solvers remember
 _FLOOR = 1 << 20
 
 
-def memory_for_work(device: torch.device, share: float = 0.6) -> int:
+def memory_for_work(device: torch.device, share: float = SHARE) -> int:
     """Bytes the engine may plan with: a share of what is free once the weights are in."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

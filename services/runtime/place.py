@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from services.denoising import room
 from services.weights.bundle import Bundle, bundles_in
 
 WEIGHTS = "INTARSIA_WEIGHTS"
 RUNNING = "INTARSIA_ENGINE_RUNNING"
+SHARE = "INTARSIA_MEMORY_SHARE"
 
 
 def device_of(args: Mapping[str, Any]) -> torch.device:
@@ -53,3 +55,17 @@ def running_at_once() -> int | None:
     if not words.isdigit() or int(words) < 1:
         raise RuntimeError(f"{RUNNING}={words!r}: must be a whole number, at least 1")
     return int(words)
+
+
+def memory_share() -> float:
+    """The share of the memory that is free which a step loop may plan with."""
+    words = os.environ.get(SHARE, "").strip()
+    if not words:
+        return room.SHARE
+    try:
+        share = float(words)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise RuntimeError(f"{SHARE}={words!r}: must be a number above 0, at most 1")
+    return share

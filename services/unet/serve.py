@@ -9,12 +9,12 @@ import torch
 
 from services.denoising.costs import measure
 from services.denoising.engine import Engine, Limits, Meter
-from services.denoising.room import memory_for_work
+from services.denoising.room import SHARE, memory_for_work
 from services.denoising.wardrobe import Wardrobe
 from services.unet.family import UNetFamily
 from services.weights.bundle import Bundle
 
-_FOR_ADAPTERS = 0.15  # of what is free beside the weights
+_FOR_ADAPTERS = 0.25  # of what there is for work, and beside it
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,16 @@ def serve_family(
     meter: Meter,
     *,
     running: int | None = None,
+    share: float = SHARE,
 ) -> Served:
     """Loads the network and measures what sharing a pass costs on this machine.
 
-    At most `running` requests step in turn, the others wait; None for the engine's own limit.
+    At most `running` requests step in turn, the others wait; None for the engine's own limit. `share`: how
+    much of what is free beside the weights they may take together.
     """
     family = kind(bundle, device, dtype)
-    memory = memory_for_work(device)
-    wardrobe = Wardrobe(family.network, memory_for_work(device, _FOR_ADAPTERS))
+    memory = memory_for_work(device, share)
+    wardrobe = Wardrobe(family.network, memory_for_work(device, share * _FOR_ADAPTERS))
     costs = measure(family, family.sides(), budget_bytes=memory)
     limits = Limits(memory=memory, running=running or Limits.running)
     return Served(family, Engine(family, costs, limits, meter, wardrobe))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.models import MODELS, models_for
+from deploy.local.models import MODELS, memory_share, models_for
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import ROOT
+from services.denoising.room import SHARE
 from weights import tiny
 
 
@@ -22,6 +23,12 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_random_weights_serve_every_model_there_is(bundles: Path):
     assert models_for(bundles) == MODELS
     assert sorted(MODELS) == sorted(folder.name for folder in (ROOT / "model_repository").iterdir())
+
+
+def test_denoisers_share_the_memory_that_one_alone_may_plan_with(bundles: Path, tmp_path: Path):
+    told = Stack(StackSettings(data=tmp_path / "data", weights=bundles)).triton.settings.environment
+    both, alone = float(told["INTARSIA_MEMORY_SHARE"]), memory_share(("sam", "ip2p_unet"))
+    assert both == pytest.approx(alone / 2) and alone == SHARE
 
 
 @pytest.mark.parametrize("gone", ["sd2_inpaint", "sd2_inpaint/unet"])

@@ -170,6 +170,19 @@ async def test_a_server_without_the_weights_says_so(
     assert "sd2_inpaint" in job.failure.message
 
 
+async def test_a_server_that_never_had_the_weights_takes_no_fill_until_they_are_there(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.broken["sd2_inpaint"] = Refused("Request for unknown model: 'sd2_inpaint' is not found")
+    orchestrator, client = await start()
+    await orchestrator.meet()
+    asked = hole(await client.upload(png(picture)), 1, 1, 9, 9)
+    with pytest.raises(NotReady, match="sd2_inpaint"):
+        await client.ask(client.editing.FillRegion(asked))
+    del triton.broken["sd2_inpaint"]
+    await filled(client, asked)
+
+
 async def test_a_plan_tells_the_cost_and_does_nothing(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:

@@ -3,14 +3,16 @@
 from services.ip2p_unet.serve import serve
 from services.runtime.denoiser_door import DenoiserDoor
 from services.runtime.metrics import EngineMeter
-from services.runtime.place import bundle_named, device_of, precision_of, running_at_once
+from services.runtime.place import bundle_named, device_of, memory_share, precision_of, running_at_once
 
 
 class TritonPythonModel:
     def initialize(self, args):
         device = device_of(args)
         meter = EngineMeter(args["model_name"])
-        served = serve(bundle_named("ip2p"), device, precision_of(device), meter, running=running_at_once())
+        bundle = bundle_named("ip2p")
+        limits = {"running": running_at_once(), "share": memory_share()}
+        served = serve(bundle, device, precision_of(device), meter, **limits)
         self.door = DenoiserDoor(served.family, served.engine)
 
     def execute(self, requests):

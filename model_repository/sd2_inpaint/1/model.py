@@ -2,7 +2,7 @@
 
 from services.runtime.denoiser_door import DenoiserDoor
 from services.runtime.metrics import EngineMeter
-from services.runtime.place import bundle_named, device_of, precision_of, running_at_once
+from services.runtime.place import bundle_named, device_of, memory_share, precision_of, running_at_once
 from services.sd2_inpaint.serve import serve
 
 
@@ -11,7 +11,8 @@ class TritonPythonModel:
         device = device_of(args)
         meter = EngineMeter(args["model_name"])
         bundle = bundle_named("sd2_inpaint")
-        served = serve(bundle, device, precision_of(device), meter, running=running_at_once())
+        limits = {"running": running_at_once(), "share": memory_share()}
+        served = serve(bundle, device, precision_of(device), meter, **limits)
         self.door = DenoiserDoor(served.family, served.engine)
 
     def execute(self, requests):
