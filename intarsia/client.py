@@ -273,6 +273,8 @@ class AsyncClient:
 
     async def _add_adapters(self, request: Any, settings: Settings) -> None:
         adapters = settings.get("adapters") or ()
+        if isinstance(adapters, str | bytes | os.PathLike | Artifact):
+            adapters = (adapters,)  # one by itself, which is no list of letters
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
         for adapter, strength in named:
             request.adapters.add(adapter=await self._name_of(adapter), strength=strength)

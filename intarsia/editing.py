@@ -43,8 +43,8 @@ class Settings(TypedDict, total=False):
     """The same bytes for the same seed under any load."""
     candidates: int | None
     """How many pictures to make, with consecutive seeds."""
-    adapters: Mapping[str, float] | Sequence[Source | Artifact] | None
-    """Adapter files, or names of stored ones, at strength 1; or a mapping of these to strengths."""
+    adapters: Mapping[str, float] | Sequence[Source | Artifact] | Source | Artifact | None
+    """An adapter file, or the name of a stored one, or several, at strength 1; or a mapping to strengths."""
     context: float | None
     """Surroundings shown to the model, as a share of the region's size."""
     working_size: int | None

@@ -41,6 +41,15 @@ def told(
     return run
 
 
+@pytest.mark.parametrize("said", [str, Path, lambda path: [path]], ids=["str", "path", "list"])
+def test_an_adapter_is_said_by_itself_or_in_a_list(
+    client: intarsia.Client, double: Double, photo: Path, style: Path, said: Any
+) -> None:
+    client.fill_region(photo, HOLE, adapters=said(style))
+    (sent,) = double.requests("FillRegion")
+    assert [(one.adapter, one.strength) for one in sent.adapters] == [(double.keep(b"some tensors"), 1.0)]
+
+
 def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, photo: Path, style: Path) -> None:
     client.fill_region(
         photo,
