@@ -77,6 +77,14 @@ def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
                 f"not {later.frame}; sort them, and take those of one frame together in one region",
                 field=f"sightings[{n}].frame",
             )
+    end = seen[0].frame + message.frames
+    if message.frames and seen[-1].frame >= end:
+        n = next(n for n, one in enumerate(seen) if one.frame >= end)
+        raise InvalidRequest(
+            f"sightings[{n}].frame is {seen[n].frame}, but {message.frames} frames from the first sighting "
+            f"on end before frame {end}; follow through more frames, or leave this sighting out",
+            field=f"sightings[{n}].frame",
+        )
     return TrackRegion(
         clip=fields.artifact(message.clip, "clip"),
         sightings=tuple(_sighting(one, f"sightings[{n}]") for n, one in enumerate(seen)),

@@ -45,8 +45,8 @@ class Clips:
         """A trace to be written along a clip. What is not kept by the end is thrown away."""
         async with self.store.scratch() as folder, _Aside() as aside:
             trace = Trace(self.store, folder, clip.about, aside)
-            await aside(partial(trace.open, overlay=overlay))
             try:
+                await aside(partial(trace.open, overlay=overlay))
                 yield trace
             finally:
                 await aside(trace.close, *sys.exc_info())

@@ -79,8 +79,11 @@ class Run:
         self._ticks: deque[float] = deque(maxlen=9)
 
     def expect(self, shares: Mapping[str, float]) -> None:
-        """Said before the first stage by a recipe whose stages are not those of drawing."""
+        """Said before the first stage by a recipe whose stages are not those of drawing, and once more by one
+        that begins anew: stages are counted from nothing then, and what was shown is not taken back."""
         self._shares = shares
+        self._over.clear()
+        self._share = 0.0
 
     @contextmanager
     def stage(self, name: str, *, of: int = 1) -> Iterator[Work]:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # A model that is started anew has forgotten every clip. More often than this it does not get well.
 _BEGINNINGS = 3
+# More than anybody films. From a file that announces more, nothing is foretold.
+_MOST_FRAMES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Tracked:
 async def track_region(request: TrackRegion, at: Stages) -> Tracked:
     """Follow the region; from the beginning again if the model has lost its memory, so that the masks are
     the same as if it had not."""
-    at.run.expect(TRACKING)
     for _ in range(_BEGINNINGS):
+        at.run.expect(TRACKING)
         try:
             return await _followed(request, at)
         except Forgotten:
@@ -90,13 +92,14 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
         at.sam.following() as following,
     ):
         _check_shown(request, clip.about.width, clip.about.height)
-        expected = _fewer(clip.about.frames, end)
+        expected = _foretold(clip.about.frames, end)
 
         async def looked(frame: Frame) -> Sight | None:
             if frame.number < first:
                 return None
             if frame.number in sighted:
-                sight = await _pointed(frame, sighted[frame.number], following, at)
+                with at.stage("segment", of=len(sighted)):
+                    sight = await _pointed(frame, sighted[frame.number], following, at)
             else:
                 sight = await following.found(frame.number, frame.pixels)
             latest = max(number for number in sighted if number <= frame.number)
@@ -131,24 +134,28 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
         )
 
 
-def _fewer(frames: int | None, end: int | None) -> int:
+def _foretold(announced: int | None, end: int | None) -> int:
     """How many frames there will be, as far as that is known; else 0."""
-    return min(frames or end or 0, end or frames or 0)
+    return min((count for count in (announced, end) if count and 0 < count <= _MOST_FRAMES), default=0)
 
 
 async def _pointed(frame: Frame, sighting: Sighting, following: Following, at: Stages) -> Sight:
     """What was pointed at, as it was found in the frame, before it is shaped."""
     still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
     meant = replace(sighting.place.region, shaping=Shaping())
-    with at.stage("segment"):
-        try:
-            found = await select(still, replace(sighting.place, region=meant), at)
-        except EmptyRegion as error:
-            raise EmptyRegion(
-                f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
-            ) from None
+    try:
+        found = await select(still, replace(sighting.place, region=meant), at)
+    except EmptyRegion as error:
+        raise EmptyRegion(
+            f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
+        ) from None
     await following.shown(frame.number, frame.pixels, found.mask)
-    return Sight((found.mask >= 0.5).view(np.uint8), 1.0)
+    return Sight(await asyncio.to_thread(_hard, found.mask), 1.0)
+
+
+def _hard(mask: np.ndarray) -> np.ndarray:
+    """A mask of degrees as one of 0 and 1; of one that is faint all over the best pixels are left."""
+    return (mask >= min(0.5, float(mask.max()))).view(np.uint8)
 
 
 def _shaped(mask: np.ndarray, shaping: Shaping) -> np.ndarray:

@@ -7,6 +7,7 @@ import gc
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -432,6 +433,22 @@ def test_the_wait_for_its_turn_says_nothing_about_what_is_left(monkeypatch: pyte
         remaining = run.progress.remaining
     # Ninety seconds for the first 0.90 of it.
     assert remaining == pytest.approx(10)
+
+
+def test_a_recipe_that_begins_anew_counts_from_nothing_and_takes_nothing_back() -> None:
+    run = Run(Deadline())
+    run.expect({"segment": 0.1, "track": 0.9})
+    with suppress(ZeroDivisionError), run.stage("track") as work:
+        work.stepped(5, 10)
+        raise ZeroDivisionError
+    run.expect({"segment": 0.1, "track": 0.9})
+    assert run.progress.fraction == pytest.approx(0.45)
+    with run.stage("track") as work:
+        work.stepped(2, 10)
+        assert (run.progress.step, run.progress.steps) == (2, 10)
+        assert run.progress.fraction == pytest.approx(0.45)
+        work.stepped(8, 10)
+        assert run.progress.fraction == pytest.approx(0.72)
 
 
 def test_pieces_of_a_stage_add_up() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from intarsia.errors import InvalidRequest, NotFound
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
+from orchestrator.artifacts.clip_reader import Clip
+from orchestrator.artifacts.disk import DiskStore
+from orchestrator.artifacts.picture import Limits
+from orchestrator.stages.clips import Clips
 from tests.orchestrator.conftest import Client, Start, png
 from tests.orchestrator.doubles import Triton
 
@@ -67,6 +73,15 @@ def request(name: str, *frames: int, **said: Any) -> sg.TrackRegionRequest:
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def opened_files() -> list[str]:
+    """By path, also of those that were removed."""
+    paths = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # of the look round itself
+            paths.append(os.readlink(link))
+    return paths
 
 
 class Tracked:
@@ -206,6 +221,62 @@ async def test_progress_counts_frames(client: Client, triton: Triton) -> None:
     await client.ask(client.jobs.CancelJob(jb.CancelJobRequest(name=job.name)))
 
 
+async def test_progress_counts_anew_when_following_begins_anew(client: Client, triton: Triton) -> None:
+    name = await client.upload(clip(walk()))
+    triton.sam.forgets_at = [6]
+    triton.sam.hold_at, triton.sam.reached[8] = 8, asyncio.Event()
+    job = await client.ask(client.segmentation.TrackRegion(request(name, 0, 2, 4)))
+    await triton.sam.reached[8].wait()
+    at = (await client.ask(client.jobs.GetJob(jb.GetJobRequest(name=job.name)))).progress
+    assert (at.stage, at.step, at.steps) == ("track", 8, FRAMES)
+    assert at.fraction == pytest.approx(0.03 + 0.95 * 0.8)
+    await client.ask(client.jobs.CancelJob(jb.CancelJobRequest(name=job.name)))
+
+
+@pytest.mark.parametrize("announced", [4_294_967_280, -7])
+async def test_what_a_file_announces_spoils_no_progress(
+    client: Client, triton: Triton, monkeypatch: pytest.MonkeyPatch, announced: int
+) -> None:
+    monkeypatch.setattr(Clip, "_announced", lambda _: announced)
+    name = await client.upload(clip(walk()))
+    triton.sam.hold_at, triton.sam.reached[7] = 7, asyncio.Event()
+    job = await client.ask(client.segmentation.TrackRegion(request(name)))
+    await triton.sam.reached[7].wait()
+    at = (await client.ask(client.jobs.GetJob(jb.GetJobRequest(name=job.name)))).progress
+    assert (at.stage, at.step, at.steps) == ("track", 7, 0)
+    await client.ask(client.jobs.CancelJob(jb.CancelJobRequest(name=job.name)))
+
+
+async def test_the_best_of_a_faint_mask_is_what_is_seen(client: Client) -> None:
+    drawn = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    drawn[inside(0)] = 90
+    mask = rg.Mask(artifact=await client.upload(png(drawn)), polarity=rg.POLARITY_WHITE_INSIDE)
+    asked = request(await client.upload(clip(walk(frames=3))))
+    asked.sightings[0].region.CopyFrom(rg.Region(mask=mask))
+    found = await tracked(client, asked)
+    assert np.array_equal(found.masks[0], inside(0)) and found.result.seen == 3
+
+
+async def test_a_trace_that_cannot_be_begun_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise InvalidRequest("no such encoder", field="overlay")
+
+    monkeypatch.setattr("orchestrator.stages.trace.colour_clip", refused)
+    store = DiskStore(tmp_path)
+    name = (await store.put_bytes(clip(walk(frames=1)), "")).name
+    clips = Clips(store, Limits())
+    async with clips.opened(name) as footage:
+        with pytest.raises(InvalidRequest) as caught:
+            async with clips.traced(footage, overlay=True):
+                pass
+    # The traceback would still hold what was left open, be it removed.
+    assert caught.tb is not None
+    assert not [path for path in opened_files() if path.startswith(str(tmp_path))]
+    assert not list((tmp_path / "drafts").iterdir())
+
+
 async def test_a_sighting_beyond_the_end_is_refused_by_its_field(client: Client) -> None:
     failure = await failed(client, request(await client.upload(clip(walk())), 0, 40))
     assert (failure.status, failure.metadata["field"]) == ("INVALID_ARGUMENT", "sightings[1].frame")
@@ -238,6 +309,7 @@ BAD = [
         "sightings[0].region.shaping.feather",
         lambda asked: setattr(asked.sightings[0].region.shaping, "feather", 2),
     ),
+    ("sightings[1].frame", lambda asked: asked.MergeFrom(request("", 5, frames=5))),
     ("clip", lambda asked: setattr(asked, "clip", "clip.mp4")),
     ("request_id", lambda asked: setattr(asked, "request_id", "seven")),
 ]
