@@ -65,10 +65,11 @@ def watch(options: argparse.Namespace, voice: Voice) -> int:
     output = writable_or_pipe(options.output, machine=options.json) if options.output else None
     mask = writable("--save-mask", options.save_mask) if options.save_mask else None
     with connection.connect(options) as client:
+        tracked = client.get_job(options.job).method == "TrackRegion"
+        if tracked and mask is not None:
+            raise Usage("--save-mask: the masks of a clip are what -o writes; leave this out")
         finished = follow(client, options.job, voice, options.progress, None, tied=False)
-        if finished.method == "TrackRegion":
-            if mask is not None:
-                raise Usage("--save-mask: the masks of a clip are what -o writes; leave this out")
+        if tracked:
             track_region.save(client, finished, voice, {"output": output} if output else {})
         else:
             making.save(client, finished, voice, output, mask)

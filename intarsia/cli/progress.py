@@ -1,4 +1,4 @@
-"""Progress: a bar over the denoising steps, or over bytes; JSON lines for machines."""
+"""Progress: a bar over denoising steps, frames or bytes; JSON lines for machines."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ class Progress:
 
     def _draw(self, bar: tqdm, job: Job) -> None:
         at = job.progress
-        if at.steps:  # only denoising is divided into steps
-            bar.total, bar.n = at.steps, at.step
-        if bar.total and (job.state == Job.STATE_SUCCEEDED or not at.steps):
+        if at.step or at.steps:  # without a total where nobody knows how many there are
+            bar.total, bar.n = at.steps or None, at.step
+        # Before a clip is followed, and on the way, something is looked for; it is not yet at its end.
+        if bar.total and (job.state == Job.STATE_SUCCEEDED or not (at.steps or at.stage == "segment")):
             bar.n = bar.total
         stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
         bar.set_description_str(stage, refresh=False)

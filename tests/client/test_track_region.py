@@ -11,7 +11,9 @@ import pytest
 import intarsia
 from intarsia import errors
 from intarsia.cli import main
-from intarsia.v1 import region_pb2, segmentation_pb2
+from intarsia.cli.progress import Progress
+from intarsia.cli.voice import Voice
+from intarsia.v1 import jobs_pb2, region_pb2, segmentation_pb2
 from tests.client.double import Double, Fault
 
 HEART = intarsia.click(60, 150).grown(2)
@@ -118,13 +120,28 @@ def test_machines_get_the_result_as_an_object(told: Any, walk: Path) -> None:
     assert result["overlay"] == "" and result["save_overlay"] is None
 
 
-def test_a_detached_job_is_fetched_later(told: Any, walk: Path, tmp_path: Path) -> None:
+def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, tmp_path: Path) -> None:
     _, name, _ = told("track-region", walk, "--click", "1,1", "--detach")
     code, out, _ = told("jobs", "watch", name.strip(), "-o", "later.mkv")
     assert code == 0 and out.startswith("later.mkv: seen in 8 of 10 frames")
     assert (tmp_path / "later.mkv").read_bytes() == b"masks of a clip"
+    watched = len(double.requests("WatchJob"))
     code, _, err = told("jobs", "watch", name.strip(), "-o", "again.mkv", "--save-mask", "mask.png")
     assert code == 2 and "--save-mask" in err
+    assert len(double.requests("WatchJob")) == watched  # nobody waits for that
+
+
+def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
+    with Progress(Voice(machine=False), True) as shown:
+        for at, total, done in (
+            (jobs_pb2.Progress(stage="track", step=3, steps=10), 10, 3),
+            (jobs_pb2.Progress(stage="segment"), 10, 3),  # a further sighting is looked for
+            (jobs_pb2.Progress(stage="inlay"), 10, 10),
+            (jobs_pb2.Progress(stage="track", step=4), None, 4),  # nobody knows how many there are
+        ):
+            shown.show(jobs_pb2.Job(state=jobs_pb2.Job.STATE_RUNNING, progress=at))
+            assert shown._bar is not None
+            assert (shown._bar.total, shown._bar.n) == (total, done)
 
 
 @pytest.mark.parametrize(
