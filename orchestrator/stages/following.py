@@ -18,6 +18,7 @@ from intarsia.errors import IntarsiaError
 from orchestrator.stages.run import Run
 from orchestrator.stages.served import Served
 from orchestrator.triton.deadline import Deadline
+from orchestrator.triton.model import Home
 from orchestrator.triton.refusals import model_reason
 from orchestrator.triton.tensors import Tensors, text
 
@@ -44,6 +45,7 @@ class Following:
     def __init__(self, served: Served, run: Run) -> None:
         self._served, self._run = served, run
         self._clip = secrets.token_bytes(16)
+        self._home = Home()  # the memory is in one place, wherever else the model may be served
         self._begun: int | None = None  # the first frame that was shown
 
     async def shown(self, frame: int, pixels: np.ndarray, mask: np.ndarray) -> None:
@@ -71,12 +73,12 @@ class Following:
     async def __aexit__(self, *_: object) -> None:
         goodbye = {"ask": text("forget"), "clip": self._name()}
         with suppress(IntarsiaError):
-            await self._served.infer(goodbye, deadline=Deadline.after(_GOODBYE_SECONDS), home=self._home())
+            await self._served.infer(goodbye, deadline=Deadline.after(_GOODBYE_SECONDS), home=self._home)
 
     async def _ask(self, inputs: Tensors, frame: int) -> Tensors:
         asked = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
         try:
-            return await self._served.infer(asked, deadline=self._run.deadline, home=self._home())
+            return await self._served.infer(asked, deadline=self._run.deadline, home=self._home)
         except IntarsiaError as error:
             if model_reason(error) == "UNKNOWN_CLIP":
                 raise Forgotten from None
@@ -88,10 +90,6 @@ class Following:
 
     def _name(self) -> np.ndarray:
         return np.frombuffer(self._clip, np.uint8)
-
-    def _home(self) -> int:
-        """The memory is in one place, wherever else the model may be served."""
-        return int.from_bytes(self._clip[:4], "big")
 
 
 def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:

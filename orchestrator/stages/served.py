@@ -12,7 +12,7 @@ import numpy as np
 from intarsia.errors import Busy, InternalError, InvalidRequest, ModelDown, NotReady
 from orchestrator.stages.line import Door, Line
 from orchestrator.triton.deadline import Deadline
-from orchestrator.triton.model import Model
+from orchestrator.triton.model import Home, Model
 from orchestrator.triton.tensors import Tensors, from_text, text
 
 # A model tells its facts at once or not at all.
@@ -58,11 +58,11 @@ class Served:
         return self._facts
 
     async def infer(
-        self, inputs: Tensors, *, deadline: Deadline, home: int | None = None
+        self, inputs: Tensors, *, deadline: Deadline, home: Home | None = None
     ) -> dict[str, np.ndarray]:
         """One question, one answer. Waits for a model that is full or away.
 
-        Of a model that is served at several addresses, all questions with the same `home` go to one.
+        Of a model that is served at several addresses, questions with the same `home` go to one.
         """
         line = Line(self._door, deadline)
         while True:

@@ -1,7 +1,8 @@
 """One model in Triton: questions with one answer, and streams of many.
 
 A model may be served at several addresses. They take turns; where one is out of reach before it has
-answered anything, the next is asked: inference changes nothing, so asking twice is safe.
+answered anything, the next is asked: asking twice changes nothing, so it is safe. Questions that build on
+each other have a home.
 """
 
 from __future__ import annotations
@@ -61,6 +62,13 @@ class Address:
         await self._channel.close()
 
 
+class Home:
+    """Where questions that build on each other are asked first: at the address that answered the one before.
+    Nowhere yet while none was answered."""
+
+    address: Address | None = None
+
+
 class Model:
     """A model by its name, wherever it is served."""
 
@@ -71,11 +79,11 @@ class Model:
         self._patience = patience
 
     async def infer(
-        self, inputs: Tensors, *, deadline: Deadline, home: int | None = None
+        self, inputs: Tensors, *, deadline: Deadline, home: Home | None = None
     ) -> dict[str, np.ndarray]:
         """One question, one answer. Cancelling the caller cancels the request in Triton.
 
-        Questions with the same `home` are asked at the same address, for as long as it can be reached.
+        Questions with the same `home` are asked where it is, for as long as that can be reached.
         """
         for address, no_other in self._in_turn(home):
             seconds, longest = deadline.remaining(), self._patience.answer
@@ -93,6 +101,8 @@ class Model:
                     if not isinstance(refusal, ModelDown) or no_other:
                         raise refusal from None
                 else:
+                    if home is not None:
+                        home.address = address
                     return await _aside(len(reply), partial(from_bytes, reply))
             log.warning("%s at %s is out of reach, trying the next address", self.name, address.url)
         raise ModelDown(f"no address is configured for {self.name}", model=self.name)
@@ -191,10 +201,11 @@ class Model:
             f"no sign of life from {self.name} for {seconds:.3g} s; try again in a moment", model=self.name
         )
 
-    def _in_turn(self, home: int | None = None) -> Iterator[tuple[Address, bool]]:
-        """Every address once, beginning with the one whose turn it is; and whether it is the last."""
-        count = len(self._addresses)
-        first = next(self._turn) if home is None else home
+    def _in_turn(self, home: Home | None = None) -> Iterator[tuple[Address, bool]]:
+        """Every address once, beginning with the home, or with the one whose turn it is; and whether it is
+        the last."""
+        count, known = len(self._addresses), home.address if home is not None else None
+        first = next(self._turn) if known is None else self._addresses.index(known)
         for step in range(count):
             yield self._addresses[(first + step) % count], step == count - 1
 

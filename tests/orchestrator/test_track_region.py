@@ -197,6 +197,26 @@ async def test_a_model_that_lost_its_memory_gives_the_same_masks(client: Client,
     assert failure.reason == "MODEL_DOWN" and "forgot" in failure.message
 
 
+async def test_where_sam_is_served_twice_and_dies_once_the_masks_are_the_same(
+    start: Start, triton: Triton
+) -> None:
+    async with Triton() as other:
+        _, client = await start(INTARSIA_TRITON_SAM=f"{triton.url},{other.url}")
+        name = await client.upload(clip(walk()))
+        once = await tracked(client, request(name))
+        assert not (triton.sam.frames and other.sam.frames)  # all of it was asked at one of them
+        reached = asyncio.Event()
+        for server in (triton, other):
+            server.sam.hold_at, server.sam.reached[5] = 5, reached
+        job = await client.ask(client.segmentation.TrackRegion(request(name)))
+        await reached.wait()
+        (dying,) = [server for server in (triton, other) if server.sam.followed]
+        triton.sam.hold_at = other.sam.hold_at = None
+        await dying.stop()
+        finished = await client.finished(job.name)
+        assert finished.track_region.masks == once.result.masks, finished.failure
+
+
 async def test_a_cancelled_job_leaves_nothing_behind(start: Start, triton: Triton, tmp_path: Path) -> None:
     _, client = await start()
     name = await client.upload(clip(walk()))

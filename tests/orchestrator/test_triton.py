@@ -27,7 +27,7 @@ from intarsia.errors import (
 )
 from orchestrator.triton import tensors
 from orchestrator.triton.deadline import Deadline
-from orchestrator.triton.model import Address, Model
+from orchestrator.triton.model import Address, Home, Model
 from orchestrator.triton.models import Models
 from orchestrator.triton.pulse import Patience, Pulse
 from orchestrator.triton.refusals import explained, model_reason
@@ -239,6 +239,24 @@ async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call:
             else:
                 (reply,) = [reply async for reply in model.stream(ask, deadline=NO_LIMIT)]
             assert "facts" in reply
+        for address in addresses:
+            await address.close()
+
+
+async def test_questions_with_a_home_stay_where_they_were_answered(triton: Triton) -> None:
+    async with Triton() as other:
+        addresses = [Address(triton.url), Address(other.url)]
+        model, home = Model("vae", addresses, Patience()), Home()
+
+        async def answered() -> tuple[int, int]:
+            await model.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(50), home=home)
+            return len(triton.limits), len(other.limits)
+
+        assert [await answered() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
+        triton.broken["vae"] = Refused("MODEL_DOWN: it is being loaded anew", Code.UNAVAILABLE)
+        assert await answered() == (4, 1)
+        del triton.broken["vae"]
+        assert [await answered() for _ in range(2)] == [(4, 2), (4, 3)]
         for address in addresses:
             await address.close()
 
