@@ -82,7 +82,7 @@ class MemoryJobs:
             self._by_request_id[request_id] = record
         # A running job is told by its deadline; the alarm also reaches one that waits or computes.
         loop = asyncio.get_running_loop()
-        late = TimeLimit(f"the job was given up after {seconds:g} s; allow more time, or ask for fewer steps")
+        late = TimeLimit(f"the job was given up after {seconds:g} s; allow more time, or ask for less")
         record.alarm = loop.call_later(seconds, self._stop, record, late)
         self._waiting.append(record)
         self._start_next()

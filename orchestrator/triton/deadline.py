@@ -25,5 +25,5 @@ class Deadline:
             return None
         left = self.at - time.monotonic()
         if left <= 0:
-            raise TimeLimit("the time limit has passed; allow more time, or ask for fewer steps")
+            raise TimeLimit("the time limit has passed; allow more time, or ask for less")
         return left
