@@ -89,7 +89,7 @@ def picture(text: str) -> str:
     if is_name(text) or Path(text).is_file():
         return text
     raise argparse.ArgumentTypeError(
-        f"there is no file {text!r}; give a picture file, or an artifact's name with all 64 digits"
+        f"there is no file {text!r}; give one that is, or an artifact's name with all 64 digits"
     )
 
 

@@ -104,7 +104,13 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
                 sight = await following.found(frame.number, frame.pixels)
             latest = max(number for number in sighted if number <= frame.number)
             shaping = sighted[latest].place.region.shaping
-            return Sight(await asyncio.to_thread(_shaped, sight.mask, shaping), sight.presence)
+            mask = await asyncio.to_thread(_shaped, sight.mask, shaping)
+            if frame.number in sighted and not mask.any():
+                raise EmptyRegion(
+                    f"in frame {frame.number}, no pixel is left of the region after shaping; shrink it less",
+                    frame=frame.number,
+                )
+            return Sight(mask, sight.presence)
 
         with at.stage("track") as work:
             before: tuple[Frame, Sight | None] | None = None

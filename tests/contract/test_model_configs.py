@@ -8,7 +8,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from orchestrator.api import wire
 from services.ip2p_unet.family import InstructPix2Pix
+from services.sam.clips import MOST_SIGHTINGS
 from services.sam.service import Sam
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
@@ -85,3 +87,7 @@ def test_a_model_reads_the_inputs_its_config_lists(name, on_gpu):
 def test_no_model_uses_tritons_response_cache(on_gpu):
     """It repeats a refusal as an empty success; models keep answers themselves."""
     assert not on_gpu.response_cache.enable
+
+
+def test_a_clip_may_have_as_many_sightings_as_the_model_remembers() -> None:
+    assert wire.MOST_SIGHTINGS <= MOST_SIGHTINGS

@@ -317,6 +317,11 @@ async def test_a_sighting_of_nothing_says_what_was_looked_for_where(start: Start
     failure = await failed(client, asked)
     assert failure.reason == "EMPTY_REGION" and "a cat" in failure.message
     assert failure.message.startswith("in frame 4, ") and failure.metadata["frame"] == "4"
+    asked = request(asked.clip, 4)
+    asked.sightings[0].region.shaping.shrink = SIDE
+    failure = await failed(client, asked)
+    assert failure.reason == "EMPTY_REGION" and "shrink it less" in failure.message
+    assert failure.metadata["frame"] == "4"
 
 
 BAD = [
