@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from weights.recipes import fill_measure, text_measure
+from weights.recipes import fill_measure, text_measure, text_sight
 from weights.recipes.edit_measure import figures_of, questions
 from weights.recipes.figure import Figure, table, tally
 from weights.recipes.fill_measure import gaps
@@ -19,6 +19,9 @@ from weights.recipes.shelf import shelved
 from weights.recipes.text_lesson import ask
 from weights.world.address import Address
 from weights.world.edit import GONE, some_versions
+from weights.world.hue import COLOURS
+from weights.world.scene import a_scene, draw
+from weights.world.shape import SHAPES
 
 
 def disc(x: float, y: float, radius: float) -> np.ndarray:
@@ -90,6 +93,34 @@ def test_phrases_are_asked_about_present_and_absent_things():
     found = np.concatenate([part.truth.any((1, 2)) for part in asked])
     assert 0.6 < found.mean() < 0.9
     assert all(len(part.phrases) == 40 for part in asked)
+
+
+def test_every_pixel_is_named_by_the_thing_that_is_seen_there():
+    scene = a_scene(Address("watch", "names", 3), fewest=3)
+    visible = draw(scene).masks > 0.5
+    names = text_sight.named(scene.things, visible)
+    assert (names == 0)[~visible.any(0)].all()
+    for thing, mask in zip(scene.things, visible, strict=True):
+        shape, colour = divmod(int(names[mask][0]) - 1, len(COLOURS))
+        assert (SHAPES[shape], COLOURS[colour]) == (thing.shape, thing.colour)
+        assert len(set(names[mask])) == 1
+
+
+def test_sight_costs_least_where_it_is_right():
+    torch.manual_seed(0)
+    sight = text_sight.Sight(4)
+    shown = ask("watch", 0, 2, 0)
+    names = torch.from_numpy(shown.names)
+    features = torch.randn(2, 256, 4, requires_grad=True)
+    guessed = sight.loss(features, names)
+    for table, kinds in ((sight.shape, 8), (sight.colour, 9)):
+        assert table.out_features == kinds
+    optimizer = torch.optim.Adam([features, *sight.parameters()], lr=0.1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        sight.loss(features, names).backward()
+        optimizer.step()
+    assert sight.loss(features, names) < 0.3 * guessed
 
 
 def test_doing_exactly_what_was_asked_scores_full_marks():
