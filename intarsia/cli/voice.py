@@ -19,6 +19,7 @@ FIELD_OPTIONS = {
     "clip": "CLIP",
     "frame": "--at",
     "frames": "--frames",
+    "overlay": "--save-overlay",
     "sightings": "the region",
     "region": "the region",
     "region.clicks": "--click",

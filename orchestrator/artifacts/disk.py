@@ -23,7 +23,15 @@ from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest, NotFound
 from orchestrator.artifacts.draft import Draft, room
 from orchestrator.artifacts.media_type import OPENING, recognise
 from orchestrator.artifacts.scratch import Scratch, sweep
-from orchestrator.artifacts.store import CHUNK, PREFIX, Artifact, check_header, digest_of, too_large
+from orchestrator.artifacts.store import (
+    CHUNK,
+    PREFIX,
+    Artifact,
+    check_header,
+    digest_of,
+    outgrown,
+    too_large,
+)
 
 
 class DiskStore:
@@ -70,15 +78,15 @@ class DiskStore:
 
     async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
         pieces = [data] if isinstance(data, bytes) else data
-        if sum(map(len, pieces)) > self._largest:
-            raise too_large(self._largest)
+        if (size := sum(map(len, pieces))) > self._largest:
+            raise outgrown(size, self._largest)
         async with self._draft() as draft:
             await asyncio.to_thread(draft.write, *pieces)
             return await asyncio.to_thread(self._publish, draft, media_type or recognise(pieces[0][:OPENING]))
 
     async def put_file(self, path: Path, media_type: str) -> Artifact:
-        if (await asyncio.to_thread(path.stat)).st_size > self._largest:
-            raise too_large(self._largest)
+        if (size := (await asyncio.to_thread(path.stat)).st_size) > self._largest:
+            raise outgrown(size, self._largest)
         async with self._draft() as draft:
             await asyncio.to_thread(draft.adopt, path)
             return await asyncio.to_thread(self._publish, draft, media_type)

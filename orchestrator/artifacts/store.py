@@ -117,3 +117,13 @@ def too_large(largest: int) -> InvalidRequest:
         field="header.size_bytes",
         largest=largest,
     )
+
+
+def outgrown(size: int, largest: int) -> InvalidRequest:
+    """For what was made here: no field of its request is to blame alone."""
+    return InvalidRequest(
+        f"what was made has {size} bytes, and this server stores files of at most {largest} bytes; "
+        "ask for less",
+        size=size,
+        largest=largest,
+    )

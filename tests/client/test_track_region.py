@@ -170,6 +170,7 @@ def test_a_refused_field_is_named_by_its_option(told: Any, double: Double, walk:
         ("sightings[1].frame", "--at (sighting 2)"),
         ("sightings[0].region.box.right", "--box or --rectangle (sighting 1)"),
         ("frames", "--frames"),
+        ("overlay", "--save-overlay"),
         ("clip", "CLIP"),
     ):
         double.faults["TrackRegion"].append(Fault(errors.InvalidRequest("not so", field=field)))
