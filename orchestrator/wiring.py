@@ -65,6 +65,8 @@ class Orchestrator:
             },
             Limits(
                 running=settings.jobs_running,
+                # A clip takes as long as hundreds of pictures, whose users wait beside it.
+                at_once={"TrackRegion": max(1, settings.jobs_running // 2)},
                 waiting=settings.jobs_waiting,
                 time_limit=settings.time_limit,
                 kept=settings.jobs_kept,

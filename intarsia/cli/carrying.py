@@ -28,7 +28,7 @@ def check_detached(options: argparse.Namespace, *files: str) -> None:
         if getattr(options, name) is not None:
             raise Usage(
                 f"--{name.replace('_', '-')}: a detached job leaves no file; "
-                "fetch it later with `intarsia jobs watch JOB -o FILE`"
+                "fetch it later with `intarsia jobs watch JOB`, which takes such options too"
             )
 
 

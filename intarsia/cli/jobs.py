@@ -37,6 +37,7 @@ def add_to(commands: Any) -> None:
                 "-o", "--output", metavar="FILE", help="write the picture or the masks here; - for a pipe"
             )
             action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
+            track_region.add_files(action)
             connection.add_progress_option(action)
         connection.add_options(action)
 
@@ -68,9 +69,13 @@ def watch(options: argparse.Namespace, voice: Voice) -> int:
         tracked = client.get_job(options.job).method == "TrackRegion"
         if tracked and mask is not None:
             raise Usage("--save-mask: the masks of a clip are what -o writes; leave this out")
+        if not tracked and (options.save_track or options.save_overlay):
+            raise Usage(
+                "--save-track and --save-overlay: this job follows nothing through a clip; leave them out"
+            )
         finished = follow(client, options.job, voice, options.progress, None, tied=False)
         if tracked:
-            track_region.save(client, finished, voice, {"output": output} if output else {})
+            track_region.save(client, finished, voice, track_region.files(options))
         else:
             making.save(client, finished, voice, output, mask)
     return 0

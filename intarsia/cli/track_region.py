@@ -11,7 +11,7 @@ from intarsia import jobs
 from intarsia.artifacts import is_name
 from intarsia.cli import carrying, connection, regions
 from intarsia.cli.artifacts import to_standard_output
-from intarsia.cli.usage import Said, Spoken, Usage, picture, whole, writable
+from intarsia.cli.usage import Said, Spoken, Usage, picture, whole, writable, writable_or_pipe
 from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
 from intarsia.region import Region
@@ -30,12 +30,15 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run)
     command.add_argument("clip", metavar="CLIP", type=picture, help="a video file, or artifacts/…")
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="write the masks here: Matroska, lossless, white inside"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the masks here: Matroska, lossless, white inside; - for a pipe",
     )
+    add_files(command)
     command.add_argument(
-        "--save-track", metavar="FILE", help="write box, area and presence here, a JSON object for each frame"
+        "--overlay", action="store_true", help="have that made with --detach, to be fetched later"
     )
-    command.add_argument("--save-overlay", metavar="FILE", help="write the clip, the region tinted, as MP4")
     command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
     command.add_argument("--frames", type=whole, metavar="N", help="follow through N frames (default: all)")
     command.add_argument(
@@ -58,7 +61,7 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
         request = client.track_request(
             seen,
             frames=options.frames,
-            overlay="save_overlay" in targets,
+            overlay=options.overlay or "save_overlay" in targets,
             time_limit=options.time_limit,
             request_id=options.request_id,
         )
@@ -72,6 +75,8 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
 def save(client: Client, job: v1.Job, voice: Voice, targets: dict[str, Path]) -> None:
     """Writes what a finished job made and tells about it; a job without success raises its reason."""
     result = jobs.result_of(job)
+    if "save_overlay" in targets and not result.overlay:
+        raise Usage("--save-overlay: none was made; follow the region again with --overlay")
     if targets.get("output") == Path("-"):
         to_standard_output(client, result.masks)
         return
@@ -102,19 +107,34 @@ def _sightings(said: Iterable[Spoken]) -> dict[int, Region]:
 
 
 def _targets(options: argparse.Namespace) -> dict[str, Path]:
-    """Files to be written, checked before any work is done."""
     if options.detach:
         carrying.check_detached(options, *_FILES)
         return {}
     if options.output is None:
         raise Usage("-o/--output: say where the masks go, e.g. -o masks.mkv, or add --detach")
+    return files(options, options.clip, *regions.masks(options.said))
+
+
+def add_files(command: argparse.ArgumentParser) -> None:
+    """What can be written beside the masks."""
+    command.add_argument(
+        "--save-track", metavar="FILE", help="write box, area and presence here, a JSON object for each frame"
+    )
+    command.add_argument("--save-overlay", metavar="FILE", help="write the clip, the region tinted, as MP4")
+
+
+def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
+    """Files to be written, `-` for a pipe, checked before any work is done; none of them is an input."""
     targets: dict[str, Path] = {}
-    inputs = (options.clip, *regions.masks(options.said))
+    force = getattr(options, "force", False)
     for name in _FILES:
         path, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if path is None:
             continue
-        target = writable(option, path, inputs=inputs, force=options.force)
+        if name == "output":
+            target = writable_or_pipe(path, machine=options.json, inputs=inputs, force=force)
+        else:
+            target = writable(option, path, inputs=inputs, force=force)
         if target in targets.values():
             raise Usage(f"{option}: {path!r} is named twice; name different files")
         targets[name] = target

@@ -17,7 +17,8 @@ from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
 from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
 from orchestrator.workflows.segment_region import SegmentRegion
-from orchestrator.workflows.track_region import Sighting, TrackRegion
+from orchestrator.workflows.sighting import Sighting
+from orchestrator.workflows.track_region import TrackRegion
 
 SCHEDULERS: Mapping[int, str | None] = {
     editing_pb2.SCHEDULER_UNSPECIFIED: None,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
+from math import inf
 from typing import Any
 
 from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
@@ -34,9 +35,11 @@ _BETWEEN_MESSAGES = 0.1  # seconds; a watcher hears of a change at most ten time
 
 @dataclass(frozen=True)
 class Limits:
-    """How many jobs, and for how long."""
+    """How many jobs, and for how long. `at_once`: for methods whose jobs take long, how many of those that
+    run may be of them; the others' turn comes first then."""
 
     running: int = 4
+    at_once: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 256
     time_limit: float = 3600.0  # seconds
     kept: int = 1000  # finished jobs
@@ -45,7 +48,7 @@ class Limits:
 
 
 class MemoryJobs:
-    """Runs a bounded number of jobs at a time, in the order they came."""
+    """Runs a bounded number of jobs at a time, in the order they came, as far as their kinds have places."""
 
     def __init__(self, recipes: Mapping[str, Recipe], limits: Limits) -> None:
         self._recipes, self._limits = recipes, limits
@@ -133,8 +136,8 @@ class MemoryJobs:
         return any(record.job().state is State.SUCCEEDED for record in unfinished)
 
     def _start_next(self) -> None:
-        while self._waiting and len(self._running) < self._limits.running:
-            record = self._waiting.popleft()
+        while len(self._running) < self._limits.running and (record := self._next()) is not None:
+            self._waiting.remove(record)
             self._running.add(record)
             metrics.JOB_WAIT_SECONDS.observe(record.begin())
             # Task and callback both work in the job's name, as far as the log is concerned.
@@ -143,6 +146,14 @@ class MemoryJobs:
             record.task = context.run(asyncio.ensure_future, self._carry_out(record))
             record.task.add_done_callback(partial(self._ended, record), context=context)
         self._count()
+
+    def _next(self) -> _Record | None:
+        """Who waits longest among those whose kind has a place left."""
+        taken = Counter(record.asked[0] for record in self._running)
+        most = self._limits.at_once
+        return next(
+            (each for each in self._waiting if taken[each.asked[0]] < most.get(each.asked[0], inf)), None
+        )
 
     async def _carry_out(self, record: _Record) -> Any:
         log.info("started")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,7 +55,8 @@ class Trace:
         self._track = enter((self._folder / _TRACK).open("w", encoding="utf-8"))
         self._masks = enter(mask_clip(self._folder / _MASKS, *size, rate=rate))
         if overlay:
-            time_base = self._clip.time_base
+            # No player counts finer, and encoders do not either.
+            time_base = max(self._clip.time_base, Fraction(1, 90_000))
             path = self._folder / _OVERLAY
             self._overlay = enter(colour_clip(path, *size, rate=rate, time_base=time_base))
 

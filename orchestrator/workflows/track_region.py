@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from intarsia.canvas.mask import shape
-from intarsia.canvas.region import Shaping
-from intarsia.errors import EmptyRegion, InvalidRequest, ModelDown
+from intarsia.errors import InvalidRequest, ModelDown
 from orchestrator.artifacts.clip_reader import Frame
 from orchestrator.artifacts.clip_writer import LARGEST_SIDE
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.following import Following, Forgotten, Sight
+from orchestrator.stages.following import Forgotten, Sight
 from orchestrator.stages.run import TRACKING
 from orchestrator.stages.together import together
 from orchestrator.stages.trace import Trace
 from orchestrator.stages.workshop import Stages
-from orchestrator.workflows.selection import Place, select
+from orchestrator.workflows.sighting import Sighting, pointed, shaped
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +23,6 @@ log = logging.getLogger(__name__)
 _BEGINNINGS = 3
 # More than anybody films. From a file that announces more, nothing is foretold.
 _MOST_FRAMES = 100_000_000
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """Where the thing is in one frame."""
-
-    frame: int
-    place: Place
 
 
 @dataclass(frozen=True)
@@ -99,18 +85,10 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
                 return None
             if frame.number in sighted:
                 with at.stage("segment", of=len(sighted)):
-                    sight = await _pointed(frame, sighted[frame.number], following, at)
-            else:
-                sight = await following.found(frame.number, frame.pixels)
+                    return await pointed(frame, sighted[frame.number], following, at)
+            sight = await following.found(frame.number, frame.pixels)
             latest = max(number for number in sighted if number <= frame.number)
-            shaping = sighted[latest].place.region.shaping
-            mask = await asyncio.to_thread(_shaped, sight.mask, shaping)
-            if frame.number in sighted and not mask.any():
-                raise EmptyRegion(
-                    f"in frame {frame.number}, no pixel is left of the region after shaping; shrink it less",
-                    frame=frame.number,
-                )
-            return Sight(mask, sight.presence)
+            return await shaped(sight, sighted[latest])
 
         with at.stage("track") as work:
             before: tuple[Frame, Sight | None] | None = None
@@ -143,32 +121,6 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
 def _foretold(announced: int | None, end: int | None) -> int:
     """How many frames there will be, as far as that is known; else 0."""
     return min((count for count in (announced, end) if count and 0 < count <= _MOST_FRAMES), default=0)
-
-
-async def _pointed(frame: Frame, sighting: Sighting, following: Following, at: Stages) -> Sight:
-    """What was pointed at, as it was found in the frame, before it is shaped."""
-    still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
-    meant = replace(sighting.place.region, shaping=Shaping())
-    try:
-        found = await select(still, replace(sighting.place, region=meant), at)
-    except EmptyRegion as error:
-        raise EmptyRegion(
-            f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
-        ) from None
-    await following.shown(frame.number, frame.pixels, found.mask)
-    return Sight(await asyncio.to_thread(_hard, found.mask), 1.0)
-
-
-def _hard(mask: np.ndarray) -> np.ndarray:
-    """A mask of degrees as one of 0 and 1; of one that is faint all over the best pixels are left."""
-    return (mask >= min(0.5, float(mask.max()))).view(np.uint8)
-
-
-def _shaped(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
-    """A mask of 0 and 1 with its outline as asked for, 0 and 1 again."""
-    if shaping == Shaping():
-        return mask
-    return (shape(mask.astype(np.float32), shaping) >= 0.5).view(np.uint8)
 
 
 async def _written(trace: Trace, before: tuple[Frame, Sight | None] | None) -> None:

@@ -17,7 +17,7 @@ from services.sam.memory import Memory
 from services.sam.network import Prompt, Sam2
 from services.sam.shown import Shown
 
-IDLE = 300.0  # seconds after which nobody follows a clip any more
+IDLE = 900.0  # seconds after which nobody follows a clip any more
 MOST_SIGHTINGS = 32  # that the memory of a clip can hold
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from services.sam.memory import Memory, Reach, Trace
+from services.sam.memory import Impression, Memory, Reach
 from services.sam.network import Embedded
 
 _NO_END = 2**31  # frames of a clip: nobody knows yet how many there will be
@@ -74,8 +74,8 @@ class Follower:
                 is_mask_from_pts=mask is not None,
             )
         # sam2 keeps maps in half the bytes and attends to them as they are then.
-        trace = Trace(encoded.to(torch.bfloat16), found["obj_ptr"])
-        after = memory.and_then(frame, trace, sighting=mask is not None, reach=self.reach)
+        impression = Impression(encoded.to(torch.bfloat16), found["obj_ptr"])
+        after = memory.and_then(frame, impression, sighting=mask is not None, reach=self.reach)
         return Seen(logits[0, 0], score.sigmoid().view(1)), after
 
     def _recalled(self, memory: Memory) -> dict[str, dict[int, dict[str, Any]]]:
@@ -85,14 +85,14 @@ class Follower:
             "non_cond_frame_outputs": {number: self._laid(each) for number, each in memory.others.items()},
         }
 
-    def _laid(self, trace: Trace) -> dict[str, Any]:
-        if trace.map is None:
-            return {"obj_ptr": trace.pointer}
-        features = trace.map.float()
+    def _laid(self, impression: Impression) -> dict[str, Any]:
+        if impression.map is None:
+            return {"obj_ptr": impression.pointer}
+        features = impression.map.float()
         return {
             "maskmem_features": features,
             "maskmem_pos_enc": [self._network.memory_encoder.position_encoding(features)],
-            "obj_ptr": trace.pointer,
+            "obj_ptr": impression.pointer,
         }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Trace:
+class Impression:
     """What a frame left behind. `map` (1, channels, h, w) shows the thing where it was; None when only the
     `pointer` (1, channels), the thing by itself, can still be attended to."""
 
@@ -64,12 +64,12 @@ class Memory:
 
     begun: int = -1
     latest: int = -1
-    sightings: Mapping[int, Trace] = field(default_factory=dict)
-    others: Mapping[int, Trace] = field(default_factory=dict)
+    sightings: Mapping[int, Impression] = field(default_factory=dict)
+    others: Mapping[int, Impression] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
-        return sum(trace.bytes for trace in (*self.sightings.values(), *self.others.values()))
+        return sum(impression.bytes for impression in (*self.sightings.values(), *self.others.values()))
 
     def before(self, frame: int) -> Memory:
         """As it was when `frame` was asked about first: an answer depends on earlier frames alone, so that
@@ -77,12 +77,12 @@ class Memory:
         if frame <= self.begun:
             return Memory()
         sightings, others = (
-            {number: trace for number, trace in some.items() if number < frame}
+            {number: impression for number, impression in some.items() if number < frame}
             for some in (self.sightings, self.others)
         )
         return replace(self, sightings=sightings, others=others)
 
-    def and_then(self, frame: int, trace: Trace, *, sighting: bool, reach: Reach) -> Memory:
+    def and_then(self, frame: int, impression: Impression, *, sighting: bool, reach: Reach) -> Memory:
         """With one more frame, and without what can no more be attended to: neither from frames to come,
         nor from this one, if it is asked about again."""
         begun = frame if self.begun < 0 else self.begun
@@ -99,5 +99,5 @@ class Memory:
             for number, each in self.others.items()
             if reach.counts(number, frame)
         }
-        (sightings if sighting else others)[frame] = trace
+        (sightings if sighting else others)[frame] = impression
         return Memory(begun, frame, sightings, others)

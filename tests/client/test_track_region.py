@@ -125,10 +125,29 @@ def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, 
     code, out, _ = told("jobs", "watch", name.strip(), "-o", "later.mkv")
     assert code == 0 and out.startswith("later.mkv: seen in 8 of 10 frames")
     assert (tmp_path / "later.mkv").read_bytes() == b"masks of a clip"
+    code, _, err = told("jobs", "watch", name.strip(), "--save-overlay", "seen.mp4")
+    assert code == 2 and "--overlay" in err  # none was asked for
+    _, name, _ = told("track-region", walk, "--click", "1,1", "--detach", "--overlay")
+    code, out, _ = told(
+        *("jobs", "watch", name.strip(), "--save-overlay", "seen.mp4", "--save-track", "track.jsonl")
+    )
+    assert code == 0 and (tmp_path / "seen.mp4").read_bytes() == b"an overlay of a clip"
+    assert (tmp_path / "track.jsonl").read_bytes() == b"{}"
     watched = len(double.requests("WatchJob"))
     code, _, err = told("jobs", "watch", name.strip(), "-o", "again.mkv", "--save-mask", "mask.png")
     assert code == 2 and "--save-mask" in err
     assert len(double.requests("WatchJob")) == watched  # nobody waits for that
+
+
+def test_masks_go_through_a_pipe(told: Any, walk: Path) -> None:
+    code, out, _ = told("track-region", walk, "--click", "1,1", "-o", "-")
+    assert code == 0 and out == "masks of a clip"
+
+
+def test_a_picture_has_no_track(told: Any, photo: Path) -> None:
+    _, name, _ = told("edit-region", photo, "--click", "1,1", "-i", "x", "--detach")
+    code, _, err = told("jobs", "watch", name.strip(), "--save-track", "track.jsonl")
+    assert code == 2 and "--save-track" in err
 
 
 def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:

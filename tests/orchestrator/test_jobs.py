@@ -61,7 +61,7 @@ async def driver() -> AsyncIterator[Driver]:
     made = []
 
     def make(recipe: Recipe, **limits: Any) -> MemoryJobs:
-        made.append(MemoryJobs({"EditRegion": recipe}, replace(Limits(), **limits)))
+        made.append(MemoryJobs({"EditRegion": recipe, "TrackRegion": recipe}, replace(Limits(), **limits)))
         return made[-1]
 
     yield make
@@ -98,6 +98,20 @@ async def test_only_so_many_run_and_the_others_keep_their_order(driver: Driver) 
     for name in names:
         await last(jobs, name)
     assert [work.begun.get_nowait() for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+async def test_of_a_kind_that_takes_long_only_so_many_run_and_others_go_past_them(driver: Driver) -> None:
+    work = Work()
+    jobs = driver(work, running=3, at_once={"TrackRegion": 1})
+    names = []
+    for n, method in enumerate(("TrackRegion", "TrackRegion", "EditRegion", "TrackRegion", "EditRegion")):
+        names.append((await jobs.submit(method, n)).name)
+    running = [(await jobs.get(name)).state is State.RUNNING for name in names]
+    assert running == [True, False, True, False, True]
+    work.let_go.set()
+    for name in names:
+        await last(jobs, name)
+    assert [work.begun.get_nowait() for _ in range(5)] == [0, 2, 4, 1, 3]
 
 
 async def test_beyond_its_limit_the_server_is_busy(driver: Driver) -> None:

@@ -113,8 +113,8 @@ def test_sight_costs_least_where_it_is_right():
     names = torch.from_numpy(shown.names)
     features = torch.randn(2, 256, 4, requires_grad=True)
     guessed = sight.loss(features, names)
-    for table, kinds in ((sight.shape, 8), (sight.colour, 9)):
-        assert table.out_features == kinds
+    for head, kinds in ((sight.shape, 8), (sight.colour, 9)):
+        assert head.out_features == kinds
     optimizer = torch.optim.Adam([features, *sight.parameters()], lr=0.1)
     for _ in range(60):
         optimizer.zero_grad()

@@ -36,6 +36,7 @@ from weights.recipes.text_sight import Sight
 PICTURES, PHRASES = 10, 4
 LOOKED_AT = 16  # pictures of a step before there are words
 ONLY_SIGHT = 0.25  # part of the budget
+SUREST = 64  # pixels of a picture in which an absent thing is looked for
 SIDE = 128
 _WIDTH = 96
 
@@ -111,11 +112,14 @@ def logits_of(
 
 
 def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
-    """Pixel by pixel and as a whole; an absent thing counts by its pixels alone."""
+    """Pixel by pixel, and as a whole: of a thing that is there how much of it is found; of one that is not
+    how sure the surest pixels are, for a few of them are too many and hardly count among all."""
     chance, present = logits.sigmoid(), (truth.flatten(1).sum(1) > 0).float()
-    shared, whole = (chance * truth).sum((1, 2)), chance.sum((1, 2)) + truth.sum((1, 2))
-    dice = (1 - (2 * shared + 10) / (whole + 10)) * present
-    return 4 * F.binary_cross_entropy_with_logits(logits, truth) + dice.sum() / present.sum().clamp(min=1)
+    shared, both = (chance * truth).sum((1, 2)), chance.sum((1, 2)) + truth.sum((1, 2))
+    dice = (1 - (2 * shared + 10) / (both + 10)) * present
+    wrong = F.softplus(logits.flatten(1).topk(SUREST).values).mean(1) * (1 - present)
+    whole = dice.sum() / present.sum().clamp(min=1) + 0.5 * wrong.sum() / (1 - present).sum().clamp(min=1)
+    return 4 * F.binary_cross_entropy_with_logits(logits, truth) + whole
 
 
 class Pupil(nn.Module):
