@@ -35,7 +35,8 @@ class Settings:
     # INTARSIA_PICTURE_MEMORY_MEGABYTES: pictures worked on lately are kept, decoded and packed, up to this
     # size together.
     picture_memory: float
-    # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused.
+    # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused. At most
+    # half of those that run follow something through a clip.
     jobs_running: int
     jobs_waiting: int
     # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are remembered, and for how long.
