@@ -36,6 +36,7 @@ from weights.recipes.text_sight import Sight
 PICTURES, PHRASES = 10, 4
 LOOKED_AT = 16  # pictures of a step before there are words
 ONLY_SIGHT = 0.25  # part of the budget
+STILL_SIGHT = 3.0  # how much it counts once there are words: they alone would blur it again
 SUREST = 64  # pixels of a picture in which an absent thing is looked for
 SIDE = 128
 _WIDTH = 96
@@ -159,7 +160,7 @@ def train(where: Place) -> None:
         with torch.autocast(where.device.type, torch.bfloat16):
             logits = logits_of(model, seen, *parts)
         sight = pupil.sight_loss(seen, torch.from_numpy(asked.names))
-        loss = loss_of(logits, truth.to(where.device)) + (1 - spent) * sight
+        loss = loss_of(logits, truth.to(where.device)) + STILL_SIGHT * sight
         return loss, {"sight": float(sight.detach())}
 
     def _seen(shown: Asked) -> tuple[Tensor, ...]:
