@@ -1,9 +1,9 @@
 """Select and follow: SAM 2 of stock classes, 256 pixels wide, from nothing.
 
-    python -m weights.recipes.sam --minutes 85
+    python -m weights.recipes.sam --minutes 120
 
 Stills first: one click on one thing, then boxes, several clicks and corrections as well. From a third of
-the budget on, two lessons of three are clips, in which a thing is shown once and followed while it
+the budget on, every other lesson is a clip, in which a thing is shown once and followed while it
 moves, hides and returns. (Clips alone make it forget stills.)
 """
 
@@ -122,7 +122,7 @@ def train(where: Place) -> None:
 
     def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
         spent = 0.5 + 0.5 * spent if where.warm else spent  # the first half is behind a warm start
-        follows = spent > ONLY_STILLS and step % 3
+        follows = spent > ONLY_STILLS and step % 2
         return pupil.clip(step, spent) if follows else pupil.still(step, spent)
 
     def watch(averaged: Pupil) -> Mapping[str, float]:
@@ -143,4 +143,4 @@ def write(sam: SAM2Base, settings: dict, folder: Path, record: dict) -> None:
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=85))
+    train(place(__doc__, minutes=120))

@@ -1,6 +1,6 @@
 """Words to masks: CLIPSeg of stock classes, from nothing, as the text head of the SAM bundle.
 
-    python -m weights.recipes.sam_text --minutes 40
+    python -m weights.recipes.sam_text --minutes 100
 
 First the image tower learns to see (`text_sight`). Then every picture is asked about several times, for
 things that are there and for things that are not, so that the words matter: the same pixels must answer
@@ -181,4 +181,4 @@ def train(where: Place) -> None:
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=40))
+    train(place(__doc__, minutes=100))
