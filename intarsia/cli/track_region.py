@@ -77,11 +77,12 @@ def save(client: Client, job: v1.Job, voice: Voice, targets: dict[str, Path]) ->
     result = jobs.result_of(job)
     if "save_overlay" in targets and not result.overlay:
         raise Usage("--save-overlay: none was made; follow the region again with --overlay")
+    for name, target in targets.items():
+        if target != Path("-"):
+            client.download(getattr(result, _FILES[name]), to=target)
     if targets.get("output") == Path("-"):
         to_standard_output(client, result.masks)
         return
-    for name, target in targets.items():
-        client.download(getattr(result, _FILES[name]), to=target)
     written = {name: str(target) for name, target in targets.items()}
     spent = (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
     how = f"seen in {result.seen} of {result.frames} frames, {spent:.1f} s"

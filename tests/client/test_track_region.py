@@ -140,8 +140,9 @@ def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, 
 
 
 def test_masks_go_through_a_pipe(told: Any, walk: Path) -> None:
-    code, out, _ = told("track-region", walk, "--click", "1,1", "-o", "-")
+    code, out, _ = told("track-region", walk, "--click", "1,1", "-o", "-", "--save-track", "track.jsonl")
     assert code == 0 and out == "masks of a clip"
+    assert (walk.parent / "track.jsonl").read_bytes() == b"{}"
 
 
 def test_a_picture_has_no_track(told: Any, photo: Path) -> None:
