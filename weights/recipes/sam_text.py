@@ -119,7 +119,7 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     shared, both = (chance * truth).sum((1, 2)), chance.sum((1, 2)) + truth.sum((1, 2))
     dice = (1 - (2 * shared + 10) / (both + 10)) * present
     wrong = F.softplus(logits.flatten(1).topk(SUREST).values).mean(1) * (1 - present)
-    whole = dice.sum() / present.sum().clamp(min=1) + 0.5 * wrong.sum() / (1 - present).sum().clamp(min=1)
+    whole = dice.sum() / present.sum().clamp(min=1) + 0.25 * wrong.sum() / (1 - present).sum().clamp(min=1)
     return 4 * F.binary_cross_entropy_with_logits(logits, truth) + whole
 
 
