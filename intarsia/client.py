@@ -193,6 +193,8 @@ class AsyncClient:
 
     async def track_request(self, seen: Where | Mapping[int, Where], **settings: Any) -> TrackRegionRequest:
         """The request of `track_region`, for any clip. Masks are uploaded."""
+        if not isinstance(seen, Mapping | Region | region_pb2.Region):
+            raise TypeError(f"seen must be a region, or regions by frame numbers, not {seen!r}")
         request = track_region_request(**settings)
         for frame, region in sorted((seen if isinstance(seen, Mapping) else {0: seen}).items()):
             sighting = request.sightings.add()

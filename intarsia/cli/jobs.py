@@ -6,7 +6,7 @@ import argparse
 from itertools import islice
 from typing import Any
 
-from intarsia import jobs
+from intarsia import errors, jobs
 from intarsia.cli import connection, making, track_region
 from intarsia.cli.carrying import follow
 from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
@@ -73,7 +73,12 @@ def watch(options: argparse.Namespace, voice: Voice) -> int:
             raise Usage(
                 "--save-track and --save-overlay: this job follows nothing through a clip; leave them out"
             )
-        finished = follow(client, options.job, voice, options.progress, None, tied=False)
+        try:
+            finished = follow(client, options.job, voice, options.progress, None, tied=False)
+        except KeyboardInterrupt:
+            raise errors.Cancelled(
+                f"{options.job} is not watched any more, and runs on; `intarsia jobs cancel` stops it"
+            ) from None
         if tracked:
             track_region.save(client, finished, voice, track_region.files(options))
         else:

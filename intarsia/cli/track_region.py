@@ -18,6 +18,7 @@ from intarsia.region import Region
 from intarsia.v1 import jobs_pb2 as v1
 
 _FILES = {"output": "masks", "save_track": "track", "save_overlay": "overlay"}
+_ENDINGS = {"output": ".mkv", "save_overlay": ".mp4"}
 
 
 def add_to(commands: Any) -> None:
@@ -40,13 +41,18 @@ def add_to(commands: Any) -> None:
         "--overlay", action="store_true", help="have that made with --detach, to be fetched later"
     )
     command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
-    command.add_argument("--frames", type=whole, metavar="N", help="follow through N frames (default: all)")
+    command.add_argument(
+        "--frames",
+        type=whole,
+        metavar="N",
+        help="follow through N frames from the first sighting on (default: to the end)",
+    )
     command.add_argument(
         "--at",
         action=Said,
         type=whole,
         metavar="FRAME",
-        help="the region said after this is seen in this frame, from 0 (default: 0; repeatable)",
+        help="the region after this is where the thing is in this frame, from 0 (default: 0; repeatable)",
     )
     carrying.add_options(command)
     regions.add_options(command)
@@ -55,6 +61,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace, voice: Voice) -> int:
     seen = _sightings(options.said)
+    if options.frames == 0:
+        raise Usage("--frames: no frames hold nothing; name 1 or more, or leave it out")
     targets = _targets(options)
     with connection.connect(options) as client:
         clip = options.clip if is_name(options.clip) else client.upload(options.clip).name
@@ -132,6 +140,9 @@ def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
         path, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if path is None:
             continue
+        ending = _ENDINGS.get(name)
+        if ending and path != "-" and Path(path).suffix.lower() != ending:
+            raise Usage(f"{option}: what is written is {ending[1:].upper()}; end the name in {ending}")
         if name == "output":
             target = writable_or_pipe(path, machine=options.json, inputs=inputs, force=force)
         else:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from intarsia.errors import InvalidRequest, ModelDown
-from orchestrator.artifacts.clip_reader import Frame
+from orchestrator.artifacts.clip_reader import Clip, Frame
 from orchestrator.artifacts.clip_writer import LARGEST_SIDE
 from orchestrator.stages.following import Forgotten, Sight
 from orchestrator.stages.run import TRACKING
@@ -114,8 +114,14 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
             height=clip.about.height,
             stage_seconds=dict(at.run.times),
             weights=weights,
-            notes=tuple(clip.about.notes),
+            notes=_notes(request, clip.about),
         )
+
+
+def _notes(request: TrackRegion, clip: Clip) -> tuple[str, ...]:
+    """What was converted, and what is to be known of the overlay."""
+    odd = request.overlay and (clip.width % 2 or clip.height % 2)
+    return (*clip.notes, *(["not every player plays an overlay whose sides are odd"] if odd else []))
 
 
 def _foretold(announced: int | None, end: int | None) -> int:

@@ -27,12 +27,14 @@ class Impression:
 class Reach:
     """How far back SAM 2 attends: to the map of the frame just before and to `maps` - 2 others, of every
     `stride`-th frame; to the `pointers` of as many frames, the one it looks at included; and to the
-    `sightings` that are nearest, or to all of them (None)."""
+    `sightings` that are nearest, or to all of them (None). A sighting corrects what was found in as many
+    frames before it as are in `doubt`: later ones would learn the mistake again from their maps."""
 
     maps: int
     stride: int
     pointers: int
     sightings: int | None
+    doubt: int = 0
 
     @classmethod
     def of(cls, network: Any) -> Reach:
@@ -43,6 +45,7 @@ class Reach:
             stride=network.memory_temporal_stride_for_eval,
             pointers=network.max_obj_ptrs_in_encoder,
             sightings=None if most == -1 else most,
+            doubt=network.num_maskmem * network.memory_temporal_stride_for_eval,
         )
 
     def map_counts(self, earlier: int, frame: int) -> bool:
@@ -83,8 +86,8 @@ class Memory:
         return replace(self, sightings=sightings, others=others)
 
     def and_then(self, frame: int, impression: Impression, *, sighting: bool, reach: Reach) -> Memory:
-        """With one more frame, and without what can no more be attended to: neither from frames to come,
-        nor from this one, if it is asked about again."""
+        """With one more frame, and without what a sighting corrects, and what can no more be attended to:
+        neither from frames to come, nor from this one, if it is asked about again."""
         begun = frame if self.begun < 0 else self.begun
         numbers = list(self.sightings)
         # One more than are attended to, so that sam2 chooses among them in the order that it has for all.
@@ -97,7 +100,7 @@ class Memory:
         others = {
             number: each if reach.map_counts(number, frame) else replace(each, map=None)
             for number, each in self.others.items()
-            if reach.counts(number, frame)
+            if reach.counts(number, frame) and not (sighting and number >= frame - reach.doubt)
         }
         (sightings if sighting else others)[frame] = impression
         return Memory(begun, frame, sightings, others)

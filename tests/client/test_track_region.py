@@ -78,6 +78,12 @@ def test_a_region_by_itself_is_seen_in_the_first_frame(
     assert client.read(result.masks) == b"masks of a clip"
 
 
+def test_what_is_no_region_is_refused_at_once(client: intarsia.Client, walk: Path) -> None:
+    for seen in ([HEART], None):
+        with pytest.raises(TypeError, match="a region, or regions by frame numbers"):
+            client.track_region(walk, seen)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_sent_is_refused_by_its_field(client: intarsia.Client, walk: Path) -> None:
     for seen, settings, field in (({-1: HEART}, {}, "sightings.frame"), (HEART, {"frames": -1}, "frames")):
         with pytest.raises(errors.InvalidRequest) as caught:
@@ -139,6 +145,18 @@ def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, 
     assert len(double.requests("WatchJob")) == watched  # nobody waits for that
 
 
+def test_who_stops_watching_is_told_that_the_job_runs_on(
+    told: Any, walk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    _, name, _ = told("track-region", walk, "--click", "1,1", "--detach")
+    monkeypatch.setattr("intarsia.cli.jobs.follow", interrupted)
+    code, _, err = told("jobs", "watch", name.strip())
+    assert code == 130 and "runs on" in err
+
+
 def test_masks_go_through_a_pipe(told: Any, walk: Path) -> None:
     code, out, _ = told("track-region", walk, "--click", "1,1", "-o", "-", "--save-track", "track.jsonl")
     assert code == 0 and out == "masks of a clip"
@@ -172,7 +190,10 @@ def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
         ("--click 1,1 --at 4 --box 1,2,3,4 --at 4 --click 2,2 -o masks.mkv", "--at"),
         ("--click 1,1 --at 4 -o masks.mkv", "say where"),
         ("--click 1,1 -o masks.mkv --save-track masks.mkv", "--save-track"),
-        ("--click 1,1 -o walk.mp4", "--force"),
+        ("--click 1,1 -o masks.avi", ".mkv"),
+        ("--click 1,1 -o masks.mkv --save-overlay seen.webm", ".mp4"),
+        ("--click 1,1 -o masks.mkv --save-overlay walk.mp4", "--force"),
+        ("--click 1,1 -o masks.mkv --frames 0", "--frames"),
         ("--click 1,1 --detach -o masks.mkv", "jobs watch"),
         ("--click 1,1 --at x -o masks.mkv", "--at"),
     ],

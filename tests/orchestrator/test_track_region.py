@@ -183,6 +183,14 @@ async def test_an_overlay_tints_the_region_and_leaves_the_rest(client: Client) -
         assert np.abs(middle - RED).max() > 16
 
 
+async def test_of_odd_sides_an_overlay_is_made_and_it_is_said(client: Client) -> None:
+    odd = [picture[:, 1:] for picture in walk(frames=2)]
+    found = await tracked(client, request(await client.upload(clip(odd)), overlay=True))
+    assert any("odd" in note for note in found.result.notes)
+    plain = await tracked(client, request(await client.upload(clip(odd))))
+    assert not any("odd" in note for note in plain.result.notes)
+
+
 async def test_a_model_that_lost_its_memory_gives_the_same_masks(client: Client, triton: Triton) -> None:
     name = await client.upload(clip(walk()))
     once = await tracked(client, request(name))
