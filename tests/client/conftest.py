@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import intarsia
+from intarsia.cli import main
 from tests.client.double import Double, serve
 
 QUICK = intarsia.Patience(attempts=4, first=0.01, longest=0.05)
@@ -42,3 +44,19 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     path.write_bytes(b"a picture of something")
     return path
+
+
+@pytest.fixture
+def told(
+    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Any:
+    """Runs a command in this process; its exit code, and what it said on either side."""
+    monkeypatch.setenv("INTARSIA_SERVER", server)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(each) for each in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

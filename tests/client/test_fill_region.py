@@ -10,7 +10,6 @@ import pytest
 
 import intarsia
 from intarsia import errors
-from intarsia.cli import main
 from intarsia.presets import PRESETS
 from intarsia.v1 import editing_pb2, jobs_pb2, region_pb2
 from tests.client.double import Double
@@ -23,22 +22,6 @@ def style(tmp_path: Path) -> Path:
     path = tmp_path / "style.safetensors"
     path.write_bytes(b"some tensors")
     return path
-
-
-@pytest.fixture
-def told(
-    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Any:
-    """Runs a command in this process; its exit code, and what it said on either side."""
-    monkeypatch.setenv("INTARSIA_SERVER", server)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize("said", [str, Path, lambda path: [path]], ids=["str", "path", "list"])

@@ -10,7 +10,6 @@ import pytest
 
 import intarsia
 from intarsia import errors
-from intarsia.cli import main
 from intarsia.cli.progress import Progress
 from intarsia.cli.voice import Voice
 from intarsia.v1 import jobs_pb2, region_pb2, segmentation_pb2
@@ -24,22 +23,6 @@ def walk(tmp_path: Path) -> Path:
     path = tmp_path / "walk.mp4"
     path.write_bytes(b"some clip")
     return path
-
-
-@pytest.fixture
-def told(
-    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Any:
-    """Runs a command in this process; its exit code, and what it said on either side."""
-    monkeypatch.setenv("INTARSIA_SERVER", server)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, walk: Path) -> None:
