@@ -46,7 +46,7 @@ OTHERS = (
 
 def sample() -> np.ndarray:
     """The picture, uint8 (320, 480, 3)."""
-    address = Address("test", "sample", 0)
+    address = Address("test", "sample", 3)
     return draw(Scene(address, (*OTHERS, STAR, CIRCLE), HEIGHT, WIDTH)).pixels
 
 
