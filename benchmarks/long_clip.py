@@ -17,7 +17,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import psutil
 
@@ -27,6 +26,7 @@ from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, verdicts
 from benchmarks.running import stack
 from deploy.local.stack import Stack
+from orchestrator.artifacts.clip_writer import colour_clip
 from services.weights.bundle import Bundle
 from weights.world.address import Address
 from weights.world.ground import paint_ground
@@ -42,15 +42,10 @@ def film(file: Path, frames: int, width: int, height: int, seed: int) -> tuple[f
     ground, dice = paint_ground(address, height, width), address.dice("thing")
     radius = min(width, height) / 8
     thing = a_thing(dice, radius=radius, x=0.0, y=height / 2)
-    with av.open(str(file), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    time_base = Fraction(1, RATE)
+    with colour_clip(file, width, height, rate=Fraction(RATE), time_base=time_base) as clip:
         for number in range(frames):
-            picture = _drawn(_moved(thing, number, width), ground)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            clip.write(_drawn(_moved(thing, number, width), ground), number * time_base)
     return _moved(thing, 0, width).x, thing.y
 
 

@@ -6,8 +6,7 @@ Asks the whole platform what `weights.recipes.evaluate` asks the bare networks: 
 same pictures, which nothing was learnt from, judged by the same functions. Only the noise is another one.
 Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are
 as large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
-it sees there. By words the service does more than the card's network, whose map it has outlined by SAM 2. A
-fill is also asked for with the margin that the service draws by default.
+it sees there. By words the service does more than the card's network, whose map it has outlined by SAM 2.
 
 A promise is kept if the mean is not worse than the card's by more than its own noise: two standard errors
 of the mean over the samples of this run. What the card sets no bar for is no promise.
@@ -20,7 +19,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,7 +88,7 @@ class Service:
         )
         return self._made(job)
 
-    def filled(self, margin: int | None, number: int, gap: Gap) -> np.ndarray:
+    def filled(self, number: int, gap: Gap) -> np.ndarray:
         """A picture with its hole filled, uint8 (height, width, 3)."""
         job = self.client.fill_region(
             workload.png(gap.pixels),
@@ -100,7 +98,6 @@ class Service:
             steps=fill_measure.STEPS,
             guidance=fill_measure.GUIDANCE,
             layout="whole",
-            margin=margin,
         )
         return self._made(job)
 
@@ -133,10 +130,10 @@ def edits(service: Service, count: int) -> list[Row]:
     return [edit_measure.figures_of(question, one / 255) for question, one in zip(asked, made, strict=True)]
 
 
-def fills(service: Service, count: int, *, margin: int | None) -> list[Row]:
+def fills(service: Service, count: int) -> list[Row]:
     """About so many holes, three of four on textured ground."""
     asked = fill_measure.gaps(SPLIT, count)
-    made = service.each(partial(service.filled, margin), range(len(asked)), asked)
+    made = service.each(service.filled, range(len(asked)), asked)
     return [fill_measure.figures_of(gap, one) for gap, one in zip(asked, made, strict=True)]
 
 
@@ -154,8 +151,7 @@ PARTS = (
     Part("words", "sam", words, promised_of_words),
     Part("tracks", "sam", tracks, promised_of_tracks),
     Part("edits", "ip2p", edits, promised_of_edits),
-    Part("fills", "sd2_inpaint", partial(fills, margin=0), promised_of_fills),
-    Part("fills, default margin", "sd2_inpaint", partial(fills, margin=None), promised_of_fills),
+    Part("fills", "sd2_inpaint", fills, promised_of_fills),
 )
 
 

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
 
 from orchestrator.artifacts.clip_reader import Clip, Frame, open_clip
 from orchestrator.artifacts.picture import Limits
 from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.stages.aside import Aside
 from orchestrator.stages.trace import Trace
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Clips:
     @asynccontextmanager
     async def opened(self, name: str) -> AsyncIterator[Footage]:
         """A clip to be looked at frame by frame."""
-        async with self.store.local(name) as path, _Aside() as aside:
+        async with self.store.local(name) as path, Aside() as aside:
             context = open_clip(path, self.limits)
             clip = await aside(context.__enter__)
             try:
@@ -43,7 +40,7 @@ class Clips:
     @asynccontextmanager
     async def traced(self, clip: Footage, *, overlay: bool) -> AsyncIterator[Trace]:
         """A trace to be written along a clip. What is not kept by the end is thrown away."""
-        async with self.store.scratch() as folder, _Aside() as aside:
+        async with self.store.scratch() as folder, Aside() as aside:
             trace = Trace(self.store, folder, clip.about, aside)
             try:
                 await aside(partial(trace.open, overlay=overlay))
@@ -55,7 +52,7 @@ class Clips:
 class Footage:
     """A clip that is open, with all that is known `about` it."""
 
-    def __init__(self, clip: Clip, aside: _Aside) -> None:
+    def __init__(self, clip: Clip, aside: Aside) -> None:
         self.about, self._aside = clip, aside
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
@@ -69,19 +66,3 @@ class Footage:
         finally:
             if not upcoming.cancel() and not upcoming.cancelled():
                 upcoming.exception()  # of a frame that nobody wants any more
-
-
-class _Aside:
-    """One thread, for what two must not touch at a time. A context: at its end all is done."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)
-
-    async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    async def __aenter__(self) -> _Aside:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._pool.shutdown)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from orchestrator.artifacts.parameters import text_chunk
 from orchestrator.artifacts.picture import Limits, Picture, check_kind, check_length, decode, eight_bits
 from orchestrator.artifacts.png import write_png
 from orchestrator.artifacts.store import Artifact, ArtifactStore
+from orchestrator.stages.aside import Aside
 
 # Previews are looked at for a moment; what counts is that they are small.
 _PREVIEW_QUALITY = 80
@@ -140,13 +140,13 @@ def _texts(parameters: Mapping[str, Any] | None) -> list[bytes]:
 async def _collage(
     rows: AsyncIterator[Row], count: int, spacing: Spacing, extra: Sequence[bytes]
 ) -> AsyncGenerator[bytes, None]:
-    writer, loop = None, asyncio.get_running_loop()
+    writer = None
     # One thread for all of it: several would each hold on to the room that a band of panels took.
-    with ThreadPoolExecutor(1) as thread:
+    async with Aside() as aside:
         async for row in rows:
             writer = writer or CollageWriter(row, count, spacing, *extra)
             pieces = writer.row(row)
-            while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
+            while (piece := await aside(next, pieces, None)) is not None:
                 yield piece
         assert writer is not None
         yield writer.end()

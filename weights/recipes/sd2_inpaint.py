@@ -163,7 +163,7 @@ def write(filler: Filler, where: Place, record: dict) -> None:
     write_index(folder, "StableDiffusionInpaintPipeline")
     # Few steps: what is behind has one answer, and more of them only make up texture. Words steer enough
     # without being exaggerated.
-    # Measured on `watch`: a margin of 4 pixels costs 0.8 dB of clean holes, and makes thin ones no better.
+    # Clean holes are filled best as they are: a margin takes away ground that is known.
     write_defaults(folder, steps=2, guidance=1.0, margin=0)
 
 
