@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PACKAGES := intarsia orchestrator services weights deploy benchmarks tests
+PACKAGES := canvas store intarsia orchestrator services training deploy benchmarks tests
 
 .PHONY: help
 help: ## Lists the targets.
@@ -45,7 +45,7 @@ protos: $(VENV)/.dev ## Generates intarsia/v1 from protos/.
 
 .PHONY: starter-weights
 starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; goes on where it was stopped.
-	$(BIN)/python -m weights.recipes $(ARGS)
+	$(BIN)/python -m training.recipes $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.serving ## Puts every question of benchmarks/ to this machine; tables in benchmarks/results/.

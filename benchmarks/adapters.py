@@ -27,8 +27,8 @@ from benchmarks.options import parsed, parser
 from benchmarks.plot import lines
 from benchmarks.report import Origin, Report, Value, median, verdicts
 from benchmarks.running import stack
-from services.weights.bundle import Bundle
-from weights.tiny.adapters import lora
+from services.bundles.bundle import Bundle
+from training.tiny.adapters import lora
 
 WIDTH, HEIGHT = 480, 320
 EDITS = 3  # different ones, each made with every adapter

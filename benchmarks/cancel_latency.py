@@ -26,7 +26,7 @@ from benchmarks.report import Origin, Report, milliseconds, verdicts
 from benchmarks.running import Figures, stack
 from benchmarks.stranger import Stranger, edit_tensors, text_width
 from deploy.local.stack import Stack
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 ALLOWANCE = 0.050
 ENDLESS = 1000  # steps: as many as a request may have, far more than a trial lasts

@@ -31,7 +31,7 @@ from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, verdicts
 from benchmarks.running import stack
 from deploy.local.stack import Stack
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 KEPT = {"INTARSIA_PICTURE_MEMORY_MEGABYTES": "32"}
 

@@ -26,11 +26,11 @@ from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, verdicts
 from benchmarks.running import stack
 from deploy.local.stack import Stack
-from orchestrator.artifacts.clip_writer import colour_clip
-from services.weights.bundle import Bundle
-from weights.world.address import Address
-from weights.world.ground import paint_ground
-from weights.world.thing import Thing, a_thing, cover, paint_thing
+from orchestrator.media.clip.writer import colour_clip
+from services.bundles.bundle import Bundle
+from training.world.address import Address
+from training.world.ground import paint_ground
+from training.world.thing import Thing, a_thing, cover, paint_thing
 
 RATE = 25
 LAP = 100  # frames from one side to the other

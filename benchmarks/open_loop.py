@@ -33,7 +33,7 @@ from benchmarks.running import stack
 from intarsia.editing import edit_region_request
 from intarsia.jobs import FINISHED
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 WIDTH, HEIGHT = 480, 320
 CANCELLED, OK = "CANCELLED", "OK"

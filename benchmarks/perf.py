@@ -21,7 +21,7 @@ from benchmarks.perf_analyzer import NoAnalyzer
 from benchmarks.report import Origin, Report
 from benchmarks.running import stack
 from benchmarks.stranger import edit_tensors, text, text_width
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 LIBC = Path("var/libc")
 LATENT_SIDE = 16

@@ -20,7 +20,7 @@ from benchmarks.options import parsed, parser
 from benchmarks.plot import Points, lines
 from benchmarks.report import Origin, Report, median, milliseconds, verdicts
 from benchmarks.running import stack
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 WIDTH, HEIGHT = 4000, 3000
 BAR, SMALL = 1.3, 0.01  # for regions of at most a hundredth of the picture

@@ -2,7 +2,7 @@
 
     python -m benchmarks.served_figures --n 200
 
-Asks the whole platform what `weights.recipes.evaluate` asks the bare networks: the same questions about the
+Asks the whole platform what `training.recipes.evaluate` asks the bare networks: the same questions about the
 same pictures, which nothing was learnt from, judged by the same functions. Only the noise is another one.
 Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are
 as large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
@@ -30,17 +30,17 @@ from benchmarks.clips import packed, unpacked
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, Value
 from benchmarks.running import stack
-from services.weights.bundle import bundles_in
-from weights.recipes import edit_measure, fill_measure, text_measure
-from weights.recipes.edit_measure import Question
-from weights.recipes.evaluate import SPLIT
-from weights.recipes.figure import Figure, Row, tally
-from weights.recipes.figures_of_ip2p import edits as promised_of_edits
-from weights.recipes.figures_of_sam import Walk, walk
-from weights.recipes.figures_of_sam import following as promised_of_tracks
-from weights.recipes.figures_of_sam import words as promised_of_words
-from weights.recipes.figures_of_sd2_inpaint import fills as promised_of_fills
-from weights.recipes.fill_measure import Gap
+from services.bundles.bundle import bundles_in
+from training.recipes import edit_measure, fill_measure, text_measure
+from training.recipes.edit_measure import Question
+from training.recipes.evaluate import SPLIT
+from training.recipes.figure import Figure, Row, tally
+from training.recipes.figures_of_ip2p import edits as promised_of_edits
+from training.recipes.figures_of_sam import Walk, walk
+from training.recipes.figures_of_sam import following as promised_of_tracks
+from training.recipes.figures_of_sam import words as promised_of_words
+from training.recipes.figures_of_sd2_inpaint import fills as promised_of_fills
+from training.recipes.fill_measure import Gap
 
 FEWEST = 10  # samples of a kind below which there is nothing to say
 ERRORS = 2.0  # standard errors that count as noise

@@ -22,7 +22,7 @@ from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, verdicts
 from benchmarks.running import stack
 from benchmarks.step_sharing import COSTS_NOTHING, MANY, PAYS, SMALL, compared
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 
 WIDTH, HEIGHT = 720, 560
 FACTOR = 8  # pixels to a latent

@@ -23,8 +23,8 @@ from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
 from benchmarks.running import stack
 from intarsia.v1 import jobs_pb2
-from services.denoising.scheduler import CLASSES, name_of
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
+from services.denoising.schedule import CLASSES, name_of
 
 BAR = 1.25
 WIDTH, HEIGHT = 480, 320

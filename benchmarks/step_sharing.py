@@ -19,15 +19,15 @@ from torch import Tensor
 
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, Value, median, percentile, verdicts
+from services.adapters.cache import Wardrobe
+from services.bundles.bundle import Bundle
 from services.denoising.costs import Costs, measure
 from services.denoising.engine import Engine, Limits
 from services.denoising.family import Request
-from services.denoising.room import memory_for_work
+from services.denoising.memory_budget import memory_for_work
 from services.denoising.stopwatch import timed
-from services.denoising.wardrobe import Wardrobe
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
-from services.weights.bundle import Bundle
 
 SMALL = 16  # latent side up to which sharing must pay; beyond it, it must only cost nothing
 PAYS, COSTS_NOTHING = 1.5, 0.97

@@ -7,7 +7,7 @@
         client.download(job.result().picture, to="out.png")
 
 `AsyncClient` has the same methods for asyncio. Names are loaded when they are first used, so that
-importing a part of the package (`intarsia.errors`, `intarsia.canvas`) costs no more than that part.
+importing a part of the package (`intarsia.errors`, `canvas`) costs no more than that part.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intarsia.calls import Patience
     from intarsia.client import AsyncClient, Client
     from intarsia.jobs import AsyncJob, Job
     from intarsia.region import Region, box, click, clicks, mask, polygon, rectangle, words
+    from intarsia.retry import Patience
 
 __all__ = [
     "AsyncClient",
@@ -42,7 +42,7 @@ _HOMES = {
     "AsyncJob": "jobs",
     "Client": "client",
     "Job": "jobs",
-    "Patience": "calls",
+    "Patience": "retry",
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from intarsia import errors
-from intarsia.calls import Calls
+from intarsia.retry import Calls
 from intarsia.v1.artifacts_pb2 import (
     Artifact,
     DownloadArtifactRequest,

@@ -1,4 +1,4 @@
-"""The blocking face of coroutines that never suspend (see `intarsia.wire`).
+"""The blocking face of coroutines that never suspend (see `intarsia.transport`).
 
     class Client:
         get_job = blocking(AsyncClient.get_job)

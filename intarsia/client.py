@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from intarsia import artifacts, jobs
 from intarsia.artifacts import Progress, Source, is_name
 from intarsia.blocking import blocking, blocking_as, iterating
-from intarsia.calls import Calls, Patience
 from intarsia.editing import Settings, edit_region_request, fill_region_request
 from intarsia.jobs import AsyncJob, Job
 from intarsia.region import Region, put
+from intarsia.retry import Calls, Patience
 from intarsia.tracking import track_region_request
+from intarsia.transport import AsyncioWire, BlockingWire, credentials, metadata
 from intarsia.v1 import jobs_pb2, region_pb2
 from intarsia.v1.adapters_pb2 import InspectAdapterRequest, InspectAdapterResponse
 from intarsia.v1.artifacts_pb2 import Artifact
@@ -31,7 +32,6 @@ from intarsia.v1.editing_pb2 import (
     PlanRegionResponse,
 )
 from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse, TrackRegionRequest
-from intarsia.wire import AsyncioWire, BlockingWire, credentials, metadata
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

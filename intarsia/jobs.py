@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from intarsia import errors, status
 from intarsia.blocking import blocking, iterating
-from intarsia.calls import Calls
+from intarsia.retry import Calls
 from intarsia.v1 import jobs_pb2 as v1
 
 STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from orchestrator import logs
+from orchestrator.app import Orchestrator
 from orchestrator.settings import BadSetting, Settings
-from orchestrator.wiring import Orchestrator
 
 log = logging.getLogger(__name__)
 

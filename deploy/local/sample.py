@@ -10,9 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
-from weights.world.address import Address
-from weights.world.scene import Scene, draw
-from weights.world.thing import Thing
+from training.world.address import Address
+from training.world.scene import Scene, draw
+from training.world.thing import Thing
 
 WIDTH, HEIGHT = 480, 320
 FRAMES, RATE = 36, 12

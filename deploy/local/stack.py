@@ -57,7 +57,7 @@ class Stack:
         if not settings.weights.is_dir():
             raise CannotStart(
                 f"there are no weights at {settings.weights}; name a folder of bundles, or make random ones "
-                "with `python -m weights.tiny FOLDER`"
+                "with `python -m training.tiny FOLDER`"
             )
         self.models = models_for(settings.weights)
         wished = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)

@@ -30,12 +30,12 @@ def default_weights(data: Path) -> Path:
         log.warning("no starter weights in this checkout: serving random ones, which make noise")
         unfinished = folder.with_name(folder.name + ".new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "weights.tiny", str(unfinished)], check=True)
+        subprocess.run([sys.executable, "-m", "training.tiny", str(unfinished)], check=True)
         unfinished.rename(folder)
     return folder
 
 
 def _recipe() -> int:
     """Tells the makers of random weights apart: what an older one made may not load any more."""
-    sources = sorted((ROOT / "weights/tiny").glob("*.py"))
+    sources = sorted((ROOT / "training/tiny").glob("*.py"))
     return zlib.crc32(b"".join(source.read_bytes() for source in sources))

@@ -23,8 +23,8 @@ from intarsia.cli import (
     serving,
     track_region,
 )
+from intarsia.cli.output import Voice
 from intarsia.cli.usage import Parser, Usage
-from intarsia.cli.voice import Voice
 
 EXIT_CODES = """exit codes:
   0    done

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from intarsia.cli import connection
+from intarsia.cli.output import Voice
 from intarsia.cli.usage import picture
-from intarsia.cli.voice import Voice
 from intarsia.v1.adapters_pb2 import InspectAdapterResponse
 
 MODELS = ("ip2p_unet", "sd2_inpaint")

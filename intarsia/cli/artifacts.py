@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection
+from intarsia.cli.output import Voice
 from intarsia.cli.progress import Bytes
 from intarsia.cli.usage import artifact_name, readable, writable_or_pipe
-from intarsia.cli.voice import Voice
 from intarsia.client import Client
 from intarsia.v1.artifacts_pb2 import Artifact
 

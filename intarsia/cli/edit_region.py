@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from intarsia.cli import connection, folders, making, regions
+from intarsia.cli import connection, folders, picture_job, regions
+from intarsia.cli.output import Voice
 from intarsia.cli.usage import Said, Spoken, Usage
 from intarsia.cli.usage import picture as picture_type
-from intarsia.cli.voice import Voice
 from intarsia.region import Region
 
 
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
         "--then", action=Said, nargs=0, help="begins a further edit, with a region and an instruction"
     )
     command.add_argument("--picture-guidance", type=float, metavar="G", help="how strongly the source holds")
-    making.add_options(command)
+    picture_job.add_options(command)
     regions.add_options(command)
     folders.add_options(command)
     connection.add_options(command)
@@ -52,8 +52,8 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
         return client.edit_request(*first[:2], **own, **settings)
 
     if folder is not None:
-        return folders.run(options, voice, folder, partial(ask, settings=making.settings(options)))
-    return making.run(options, voice, ask, (options.picture, *regions.masks(options.said)))
+        return folders.run(options, voice, folder, partial(ask, settings=picture_job.settings(options)))
+    return picture_job.run(options, voice, ask, (options.picture, *regions.masks(options.said)))
 
 
 def _edit(said: Sequence[Spoken], masked: bool) -> tuple[Region, str, str]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from intarsia.cli import connection, folders, making, regions
+from intarsia.cli import connection, folders, picture_job, regions
+from intarsia.cli.output import Voice
 from intarsia.cli.usage import Spoken, Usage, whole
 from intarsia.cli.usage import picture as picture_type
-from intarsia.cli.voice import Voice
 from intarsia.presets import PRESETS, Preset
 
 # Masks of damage are black and white by intention: what lies between is their making's doing.
@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         metavar="PX",
         help="drawn anew around the region, not laid back (default: the weights' own)",
     )
-    making.add_options(command)
+    picture_job.add_options(command)
     regions.add_options(command)
     folders.add_options(command)
     connection.add_options(command)
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
         return client.fill_request(where, prompt, negative_prompt=negative, margin=options.margin, **settings)
 
     if folder is not None:
-        return folders.run(options, voice, folder, partial(ask, settings=making.settings(options)))
-    return making.run(options, voice, ask, (options.picture, *regions.masks(options.said)))
+        return folders.run(options, voice, folder, partial(ask, settings=picture_job.settings(options)))
+    return picture_job.run(options, voice, ask, (options.picture, *regions.masks(options.said)))
 
 
 def _hard(said: Sequence[Spoken]) -> list[Spoken]:

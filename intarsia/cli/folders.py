@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from intarsia import folder
 from intarsia.cli import connection
+from intarsia.cli.output import Voice, as_dict, option_of
 from intarsia.cli.progress import wanted
 from intarsia.cli.usage import Usage, whole
-from intarsia.cli.voice import Voice, as_dict, option_of
 from intarsia.folder import Ask, Folder, Item, Listener, Pairs, Report
 from intarsia.folder.pairs import POLICIES, RELATIVE
 from intarsia.jobs import FINISHED, word_of

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 
 from intarsia import errors, jobs
-from intarsia.cli import connection, making, track_region
-from intarsia.cli.carrying import follow
+from intarsia.cli import connection, picture_job, track_region
+from intarsia.cli.follow_job import follow
+from intarsia.cli.output import Voice, as_dict
 from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
-from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1 import jobs_pb2 as v1
 
 
@@ -82,7 +82,7 @@ def watch(options: argparse.Namespace, voice: Voice) -> int:
         if tracked:
             track_region.save(client, finished, voice, track_region.files(options))
         else:
-            making.save(client, finished, voice, output, mask)
+            picture_job.save(client, finished, voice, output, mask)
     return 0
 
 

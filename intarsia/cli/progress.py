@@ -7,7 +7,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from intarsia.cli.voice import Voice, as_dict
+from intarsia.cli.output import Voice, as_dict
 from intarsia.jobs import FINISHED, word_of
 from intarsia.v1.jobs_pb2 import Job
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection, regions
+from intarsia.cli.output import Voice, as_dict
 from intarsia.cli.usage import Usage, picture, writable
-from intarsia.cli.voice import Voice, as_dict
 from intarsia.v1.region_pb2 import Instance
 
 

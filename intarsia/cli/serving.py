@@ -9,7 +9,7 @@ from typing import Any
 # Command: where its `main(argv)` lives, and what it does.
 COMMANDS = {
     "up": ("deploy.local.__main__", "start the whole stack on this machine, until Ctrl-C"),
-    "weights": ("services.weights.cli", "list, verify or convert weights"),
+    "weights": ("services.bundles.cli", "list, verify or convert weights"),
 }
 
 

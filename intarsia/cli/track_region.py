@@ -9,10 +9,10 @@ from typing import Any
 
 from intarsia import jobs
 from intarsia.artifacts import is_name
-from intarsia.cli import carrying, connection, regions
+from intarsia.cli import connection, follow_job, regions
 from intarsia.cli.artifacts import to_standard_output
+from intarsia.cli.output import Voice, as_dict
 from intarsia.cli.usage import Said, Spoken, Usage, picture, whole, writable, writable_or_pipe
-from intarsia.cli.voice import Voice, as_dict
 from intarsia.client import Client
 from intarsia.region import Region
 from intarsia.v1 import jobs_pb2 as v1
@@ -54,7 +54,7 @@ def add_to(commands: Any) -> None:
         metavar="FRAME",
         help="the region after this is where the thing is in this frame, from 0 (default: 0; repeatable)",
     )
-    carrying.add_options(command)
+    follow_job.add_options(command)
     regions.add_options(command)
     connection.add_options(command)
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
             request_id=options.request_id,
         )
         request.clip = clip
-        finished = carrying.carry(client, request, options, voice)
+        finished = follow_job.carry(client, request, options, voice)
         if finished is not None:
             save(client, finished, voice, targets)
     return 0
@@ -117,7 +117,7 @@ def _sightings(said: Iterable[Spoken]) -> dict[int, Region]:
 
 def _targets(options: argparse.Namespace) -> dict[str, Path]:
     if options.detach:
-        carrying.check_detached(options, *_FILES)
+        follow_job.check_detached(options, *_FILES)
         return {}
     if options.output is None:
         raise Usage("-o/--output: say where the masks go, e.g. -o masks.mkv, or add --detach")

@@ -13,16 +13,16 @@ from typing import Any, TypeAlias
 
 from google.protobuf.json_format import MessageToDict
 
-from intarsia.calls import Patience
 from intarsia.client import SERVER, AsyncClient
 from intarsia.editing import Request
 from intarsia.folder.folder import Folder
-from intarsia.folder.ledger import Ledger
+from intarsia.folder.journal import Ledger
 from intarsia.folder.listener import Listener
 from intarsia.folder.pairs import Item
 from intarsia.folder.report import FILE, Report
 from intarsia.folder.template import template
 from intarsia.folder.work import VERSION, Hopeless, Work
+from intarsia.retry import Patience
 
 # Makes the request for all pictures, and uploads for it what is the same for all.
 Ask: TypeAlias = Callable[[AsyncClient], Awaitable[Request]]

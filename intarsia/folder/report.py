@@ -47,7 +47,7 @@ from statistics import median
 from typing import Any
 
 from intarsia import errors
-from intarsia.folder.ledger import CANCELLED, FAILED, SUCCEEDED, Ledger
+from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Ledger
 from intarsia.folder.pairs import Pairs
 
 FILE = "report.json"

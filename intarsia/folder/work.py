@@ -24,11 +24,10 @@ from google.protobuf.json_format import MessageToDict
 
 from intarsia import errors
 from intarsia.artifacts import measure
-from intarsia.calls import Patience
 from intarsia.client import AsyncClient
 from intarsia.editing import Request
 from intarsia.folder.folder import Folder
-from intarsia.folder.ledger import CANCELLED, FAILED, SUCCEEDED, Ledger
+from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Ledger
 from intarsia.folder.listener import Listener
 from intarsia.folder.pairs import Item
 from intarsia.folder.products import products, suffix
@@ -36,6 +35,7 @@ from intarsia.folder.report import SKIPPED, explained, now
 from intarsia.folder.scan import within
 from intarsia.folder.template import copied, filled_in
 from intarsia.jobs import AsyncJob, Result, result_of
+from intarsia.retry import Patience
 from intarsia.v1.jobs_pb2 import Job
 
 T = TypeVar("T")

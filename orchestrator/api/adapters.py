@@ -7,11 +7,11 @@ import grpc
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import adapters_pb2 as pb
 from intarsia.v1 import adapters_pb2_grpc as rpc
-from orchestrator.api import answers, fields
-from orchestrator.api.answering import Counter
-from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.api import fields, to_proto
+from orchestrator.api.immediate import Counter
 from orchestrator.workflows.edit_region import MODEL as EDITS
 from orchestrator.workflows.fill_region import MODEL as FILLS
+from store.artifact import ArtifactStore
 
 
 class Adapters(rpc.AdaptersServicer):
@@ -34,4 +34,4 @@ class Adapters(rpc.AdaptersServicer):
             lambda at: at.denoiser(request.model).fit(name, "adapter"),
             what="the adapter was not looked at",
         )
-        return answers.inspected(report)
+        return to_proto.inspected(report)

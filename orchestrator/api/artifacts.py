@@ -10,8 +10,8 @@ import grpc
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import artifacts_pb2 as pb
 from intarsia.v1 import artifacts_pb2_grpc as rpc
-from orchestrator.api import answers, fields
-from orchestrator.artifacts.store import CHUNK, ArtifactStore
+from orchestrator.api import fields, to_proto
+from store.artifact import CHUNK, ArtifactStore
 
 
 class Artifacts(rpc.ArtifactsServicer):
@@ -31,7 +31,7 @@ class Artifacts(rpc.ArtifactsServicer):
         kept = await self._store.put(
             _chunks(pieces), sha256=header.sha256, size=header.size_bytes, media_type=header.media_type
         )
-        return answers.artifact(kept)
+        return to_proto.artifact(kept)
 
     async def DownloadArtifact(
         self, request: pb.DownloadArtifactRequest, context: grpc.aio.ServicerContext
@@ -39,7 +39,7 @@ class Artifacts(rpc.ArtifactsServicer):
         name = fields.artifact(request.name, "name")
         kept = await self._store.describe(name)
         offset = fields.between(request.offset, "offset", 0, kept.size)
-        yield pb.DownloadArtifactResponse(artifact=answers.artifact(kept))
+        yield pb.DownloadArtifactResponse(artifact=to_proto.artifact(kept))
         async with aclosing(self._store.read(name, offset)) as chunks:
             async for chunk in chunks:
                 yield pb.DownloadArtifactResponse(chunk=chunk)
@@ -47,7 +47,7 @@ class Artifacts(rpc.ArtifactsServicer):
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext
     ) -> pb.Artifact:
-        return answers.artifact(await self._store.describe(fields.artifact(request.name, "name")))
+        return to_proto.artifact(await self._store.describe(fields.artifact(request.name, "name")))
 
 
 async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncIterator[bytes]:

@@ -9,10 +9,10 @@ import grpc
 from intarsia.v1 import editing_pb2 as pb
 from intarsia.v1 import editing_pb2_grpc as rpc
 from intarsia.v1 import jobs_pb2
-from orchestrator.api import answers, wire
-from orchestrator.api.answering import Counter
+from orchestrator.api import from_proto, to_proto
+from orchestrator.api.immediate import Counter
 from orchestrator.api.intake import Intake, masks
-from orchestrator.stages.workshop import Workshop
+from orchestrator.stages.factory import Workshop
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
 
@@ -29,25 +29,25 @@ class Editing(rpc.EditingServicer):
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = wire.edit_region(request)
+        asked = from_proto.edit_region(request)
         return await self._intake.begin(request, asked, _named(asked))
 
     async def FillRegion(
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = wire.fill_region(request)
+        asked = from_proto.fill_region(request)
         await self._workshop.check_fills()
         return await self._intake.begin(request, asked, _named(asked))
 
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.PlanRegionResponse:
-        asked = wire.plan_region(request)
+        asked = from_proto.plan_region(request)
         await self._intake.check_there(_named(asked))
         plan = await self._counter.answer(
             context, lambda at: plan_region(asked, at), what="the plan was not made"
         )
-        return answers.planned(plan)
+        return to_proto.planned(plan)
 
 
 def _named(asked: _Asked) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from intarsia.canvas.region import MaskPicture, every
+from canvas.region import MaskPicture, every
 from intarsia.v1 import jobs_pb2
 from orchestrator import logs
-from orchestrator.api import answers, fields
-from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.api import fields, to_proto
 from orchestrator.jobs.job import Jobs
 from orchestrator.workflows.selection import Place
+from store.artifact import ArtifactStore
 
 
 class Intake:
@@ -30,7 +30,7 @@ class Intake:
             time_limit=fields.seconds(message, "time_limit"),
         )
         logs.job.set(job.name)
-        return answers.job(job)
+        return to_proto.job(job)
 
     async def check_there(self, named: Iterable[str]) -> None:
         """NotFound for the first artifact that is named and was never uploaded."""

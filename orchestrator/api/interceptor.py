@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import grpc
 
 from orchestrator import logs, metrics
+from orchestrator.aio import wait_event
+from orchestrator.api.malformed import forgiving, readable
 from orchestrator.api.status import code_of, status_of
-from orchestrator.api.unreadable import forgiving, readable
-from orchestrator.waiting import happened
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Calls(grpc.aio.ServerInterceptor):
         until = time.monotonic() + within
         while (left := until - time.monotonic()) > 0:
             self._came.clear()
-            if not await happened(self._came, within=min(seconds, left)):
+            if not await wait_event(self._came, within=min(seconds, left)):
                 return
 
     async def intercept_service(

@@ -11,7 +11,7 @@ import grpc
 from intarsia.v1 import jobs_pb2 as pb
 from intarsia.v1 import jobs_pb2_grpc as rpc
 from orchestrator import logs
-from orchestrator.api import answers, fields, wire
+from orchestrator.api import fields, from_proto, to_proto
 from orchestrator.jobs import job as jobs
 
 _PAGE = 50
@@ -25,7 +25,7 @@ class Jobs(rpc.JobsServicer):
         self._ending: set[asyncio.Future[jobs.Job]] = set()
 
     async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return answers.job(await self._jobs.get(_named(request)))
+        return to_proto.job(await self._jobs.get(_named(request)))
 
     async def ListJobs(
         self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
@@ -33,10 +33,10 @@ class Jobs(rpc.JobsServicer):
         page = await self._jobs.list(
             size=fields.between(request.page_size or _PAGE, "page_size", 1, 1000),
             token=request.page_token,
-            states=wire.states(list(request.states)),
+            states=from_proto.states(list(request.states)),
         )
         return pb.ListJobsResponse(
-            jobs=[answers.job(job) for job in page.jobs], next_page_token=page.next_token
+            jobs=[to_proto.job(job) for job in page.jobs], next_page_token=page.next_token
         )
 
     async def WatchJob(
@@ -49,10 +49,10 @@ class Jobs(rpc.JobsServicer):
             context.add_done_callback(lambda _: self._cancel(name))
         async with aclosing(self._jobs.watch(name)) as states:
             async for state in states:
-                yield answers.job(state)
+                yield to_proto.job(state)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return answers.job(await self._jobs.cancel(_named(request)))
+        return to_proto.job(await self._jobs.cancel(_named(request)))
 
     def _cancel(self, name: str) -> None:
         ending = asyncio.ensure_future(self._jobs.cancel(name))

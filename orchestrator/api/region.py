@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from intarsia.canvas.region import (
+from canvas.region import (
     All,
     Best,
     Box,

@@ -7,8 +7,8 @@ import grpc
 from intarsia.v1 import jobs_pb2
 from intarsia.v1 import segmentation_pb2 as pb
 from intarsia.v1 import segmentation_pb2_grpc as rpc
-from orchestrator.api import answers, wire
-from orchestrator.api.answering import Counter
+from orchestrator.api import from_proto, to_proto
+from orchestrator.api.immediate import Counter
 from orchestrator.api.intake import Intake, masks
 from orchestrator.workflows.segment_region import segment_region
 
@@ -22,15 +22,15 @@ class Segmentation(rpc.SegmentationServicer):
     async def SegmentRegion(
         self, request: pb.SegmentRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SegmentRegionResponse:
-        asked = wire.segment_region(request)
+        asked = from_proto.segment_region(request)
         found = await self._counter.answer(
             context, lambda at: segment_region(asked, at), what="the region was not found"
         )
-        return answers.segmented(found)
+        return to_proto.segmented(found)
 
     async def TrackRegion(
         self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = wire.track_region(request)
+        asked = from_proto.track_region(request)
         places = [sighting.place for sighting in asked.sightings]
         return await self._intake.begin(request, asked, [asked.clip, *masks(*places)])

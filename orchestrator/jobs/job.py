@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from intarsia.errors import IntarsiaError
-from orchestrator.stages.run import Progress
+from orchestrator.runs.run import Progress
 
 PREFIX = "jobs/"
 

@@ -19,11 +19,11 @@ from typing import Any
 
 from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
 from orchestrator import logs, metrics
+from orchestrator.aio import wait_event
+from orchestrator.deadline import Deadline
 from orchestrator.jobs.job import Job, Names, Page, State
 from orchestrator.jobs.pages import page
-from orchestrator.stages.run import Progress, Run
-from orchestrator.triton.deadline import Deadline
-from orchestrator.waiting import happened
+from orchestrator.runs.run import Progress, Run
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class MemoryJobs:
                 return
             await changed.wait()
             # What changes in the meantime is told together; only the end is told at once.
-            await happened(record.over, within=said + _BETWEEN_MESSAGES - time.monotonic())
+            await wait_event(record.over, within=said + _BETWEEN_MESSAGES - time.monotonic())
 
     async def cancel(self, name: str) -> Job:
         record = self._record(name)
@@ -122,7 +122,7 @@ class MemoryJobs:
         until = time.monotonic() + grace
         unfinished = [record for record in self._records.values() if not record.over.is_set()]
         for record in unfinished:
-            await happened(record.over, within=until - time.monotonic())
+            await wait_event(record.over, within=until - time.monotonic())
         left = [record for record in unfinished if not record.over.is_set()]
         for record in left:
             self._stop(

@@ -1,4 +1,1 @@
-"""One stage per model: typed calls to tensors, and tensors to typed answers.
-
-Only stages know what tensors are called.
-"""
+"""All that a recipe may call, bound to one run."""

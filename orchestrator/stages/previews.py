@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from intarsia.canvas.box import PixelBox
-from intarsia.canvas.crop import Working
-from intarsia.canvas.patch import restore
+from canvas.box import PixelBox
+from canvas.crop import Working
+from canvas.patch import restore
 from intarsia.errors import IntarsiaError
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.pictures import Pictures
-from orchestrator.stages.run import Run
-from orchestrator.stages.vae import Vae
+from orchestrator.media.picture.picture import Picture
+from orchestrator.media.pictures import Pictures
+from orchestrator.models.vae import Vae
+from orchestrator.runs.run import Run
 
 log = logging.getLogger(__name__)
 

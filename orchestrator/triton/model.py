@@ -22,9 +22,9 @@ from tritonclient.grpc import service_pb2 as kserve
 
 from intarsia.errors import IntarsiaError, ModelDown
 from orchestrator import metrics
-from orchestrator.triton.deadline import Deadline
-from orchestrator.triton.pulse import Patience, Pulse
-from orchestrator.triton.refusals import explained
+from orchestrator.deadline import Deadline
+from orchestrator.triton.errors import explained
+from orchestrator.triton.stall import Patience, Pulse
 from orchestrator.triton.tensors import Tensors, answer, from_bytes, is_last, to_bytes
 
 log = logging.getLogger(__name__)

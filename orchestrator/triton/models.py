@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.triton.model import Address, Model
-from orchestrator.triton.pulse import Patience
+from orchestrator.triton.stall import Patience
 
 
 class Models:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from intarsia.canvas.box import whole_of
-from intarsia.canvas.layout import Cut
-from intarsia.canvas.patch import cut
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.denoise import Adapter, Noise, Weights
-from orchestrator.stages.together import together
-from orchestrator.stages.workshop import Stages
-from orchestrator.workflows.deliver import MadeWith, Output, deliver
-from orchestrator.workflows.found import Found, find
-from orchestrator.workflows.made import Made
-from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
+from canvas.box import whole_of
+from canvas.layout import Cut
+from canvas.patch import cut
+from orchestrator.aio import gather_or_cancel
+from orchestrator.media.picture.picture import Picture
+from orchestrator.models.denoiser import Adapter, Noise, Weights
+from orchestrator.stages.factory import Stages
+from orchestrator.workflows.candidates import MadeWith, Output, deliver
+from orchestrator.workflows.compose import Drawn, Piece, patchwork
+from orchestrator.workflows.region_plan import Found, find
+from orchestrator.workflows.results import Made
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
 from orchestrator.workflows.selection import AT_ONCE, Place
 
@@ -55,7 +55,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
 
     with at.stage("segment"):
         # All regions are found in the picture as it was; neither words nor adapters depend on them.
-        founds, texts, _ = await together(
+        founds, texts, _ = await gather_or_cancel(
             find_edits(request, picture, weights, at),
             at.text_encoder.encode_each(_words(request), family=FAMILY),
             at.ip2p_unet.check(request.adapters),
@@ -119,7 +119,7 @@ async def find_edits(request: EditRegion, picture: Picture, weights: Weights, at
         async with room:
             return await find(picture, edit.place, edit.instruction, request.cut, weights, at)
 
-    return await together(*(one(edit) for edit in request.edits))
+    return await gather_or_cancel(*(one(edit) for edit in request.edits))
 
 
 def questions(request: EditRegion, noise: Noise) -> int:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from intarsia.canvas.box import whole_of
-from intarsia.canvas.layout import Cut
-from intarsia.canvas.patch import blanked, cut, cut_hole, latent_hole
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.denoise import Adapter, Noise, Weights
-from orchestrator.stages.together import together
-from orchestrator.stages.workshop import Stages
-from orchestrator.workflows.deliver import MadeWith, Output, deliver
-from orchestrator.workflows.found import Found, find
-from orchestrator.workflows.made import Made
-from orchestrator.workflows.patchwork import Drawn, Piece, patchwork
+from canvas.box import whole_of
+from canvas.layout import Cut
+from canvas.patch import blanked, cut, cut_hole, latent_hole
+from orchestrator.aio import gather_or_cancel
+from orchestrator.media.picture.picture import Picture
+from orchestrator.models.denoiser import Adapter, Noise, Weights
+from orchestrator.stages.factory import Stages
+from orchestrator.workflows.candidates import MadeWith, Output, deliver
+from orchestrator.workflows.compose import Drawn, Piece, patchwork
+from orchestrator.workflows.region_plan import Found, find
+from orchestrator.workflows.results import Made
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
 from orchestrator.workflows.selection import Place
 
@@ -50,7 +50,7 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
-        found, (text, no_text), _ = await together(
+        found, (text, no_text), _ = await gather_or_cancel(
             find_hole(request, picture, weights, at),
             at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
             at.sd2_inpaint.check(request.adapters),

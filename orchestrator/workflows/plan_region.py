@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.denoise import Weights
-from orchestrator.stages.workshop import Stages
+from orchestrator.media.picture.picture import Picture
+from orchestrator.models.denoiser import Weights
+from orchestrator.stages.factory import Stages
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.edit_region import EditRegion, find_edits
 from orchestrator.workflows.fill_region import FillRegion, find_hole
-from orchestrator.workflows.found import Found
-from orchestrator.workflows.made import Plan
+from orchestrator.workflows.region_plan import Found
+from orchestrator.workflows.results import Plan
 from orchestrator.workflows.sampling import decided
 
 

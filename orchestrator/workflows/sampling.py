@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, replace
 
 from intarsia.errors import InvalidRequest
-from orchestrator.stages.denoise import Noise, Weights
+from orchestrator.models.denoiser import Noise, Weights
 
 MOST_CANDIDATES = 16
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intarsia.canvas.box import PixelBox
-from intarsia.canvas.mask import area, bounding_box
-from orchestrator.stages.together import together
-from orchestrator.stages.workshop import Stages
+from canvas.box import PixelBox
+from canvas.mask import area, bounding_box
+from orchestrator.aio import gather_or_cancel
+from orchestrator.stages.factory import Stages
 from orchestrator.workflows.selection import Place, select
 
 
@@ -49,7 +49,7 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
     with at.stage("segment"):
         selection = await select(picture, request.place, at)
     with at.stage("inlay"):
-        region, *instances = await together(
+        region, *instances = await gather_or_cancel(
             keep(selection.mask, selection.score, at),
             *(keep(found.mask, found.score, at) for found in selection.candidates),
         )
@@ -58,7 +58,7 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
 
 async def keep(mask: np.ndarray, score: float, at: Stages) -> Instance:
     """Store a mask, and tell what it covers."""
-    kept, box, pixels = await together(
+    kept, box, pixels = await gather_or_cancel(
         at.pictures.keep_mask(mask),
         asyncio.to_thread(bounding_box, mask),
         asyncio.to_thread(area, mask),

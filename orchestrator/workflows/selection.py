@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intarsia.canvas.bounds import check_inside
-from intarsia.canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
-from intarsia.canvas.outline import without_specks
-from intarsia.canvas.region import (
+from canvas.describe import told
+from canvas.exclude import clear_of, without
+from canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
+from canvas.outline import without_specks
+from canvas.region import (
     Box,
     Candidate,
     Clicks,
@@ -27,12 +28,11 @@ from intarsia.canvas.region import (
     in_pixels,
     term_field,
 )
-from intarsia.canvas.told import told
-from intarsia.canvas.unwanted import clear_of, without
+from canvas.validate import check_inside
 from intarsia.errors import EmptyRegion
-from orchestrator.artifacts.picture import Picture, eight_bits
-from orchestrator.stages.together import together
-from orchestrator.stages.workshop import Stages
+from orchestrator.aio import gather_or_cancel
+from orchestrator.media.picture.picture import Picture, eight_bits
+from orchestrator.stages.factory import Stages
 
 # Regions of a request that are looked for at once: each holds masks as large as the picture.
 AT_ONCE = 4
@@ -130,7 +130,7 @@ class _Search:
     async def _named(self, words: Words, field: str) -> list[Candidate]:
         """Every thing of that name that is none of those it must not be."""
         pixels, threshold = await self._pixels(), words.threshold
-        wanted, *unwanted = await together(
+        wanted, *unwanted = await gather_or_cancel(
             self.at.sam.named(pixels, words.phrase, threshold, f"{field}.phrase"),
             *(
                 self.at.sam.named(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
@@ -163,7 +163,7 @@ class _Search:
         """
         mask, scores = np.zeros((self.picture.height, self.picture.width), np.float32), []
         for group in _groups(combination.terms):
-            found = await together(*(self._term(term, n, term_field(field, n)) for n, term in group))
+            found = await gather_or_cancel(*(self._term(term, n, term_field(field, n)) for n, term in group))
             for (_, term), (other, score) in zip(group, found, strict=True):
                 mask = await asyncio.to_thread(combine, mask, other, term.operation)
                 if term.operation is Operation.PLUS:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intarsia.canvas.mask import shape
-from intarsia.canvas.region import Shaping
+from canvas.mask import shape
+from canvas.region import Shaping
+from canvas.sight import Sight
 from intarsia.errors import EmptyRegion
-from orchestrator.artifacts.clip_reader import Frame
-from orchestrator.artifacts.picture import Picture
-from orchestrator.stages.following import Following, Sight
-from orchestrator.stages.workshop import Stages
+from orchestrator.media.clip.reader import Frame
+from orchestrator.media.picture.picture import Picture
+from orchestrator.models.tracking import Following
+from orchestrator.stages.factory import Stages
 from orchestrator.workflows.selection import Place, select
 
 

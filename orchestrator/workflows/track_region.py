@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from canvas.sight import Sight
 from intarsia.errors import InvalidRequest, ModelDown
-from orchestrator.artifacts.clip_reader import Clip, Frame
-from orchestrator.artifacts.clip_writer import LARGEST_SIDE
-from orchestrator.stages.following import Forgotten, Sight
-from orchestrator.stages.run import TRACKING
-from orchestrator.stages.together import together
-from orchestrator.stages.trace import Trace
-from orchestrator.stages.workshop import Stages
+from orchestrator.aio import gather_or_cancel
+from orchestrator.media.clip.reader import Clip, Frame
+from orchestrator.media.clip.track_writer import Trace
+from orchestrator.media.clip.writer import LARGEST_SIDE
+from orchestrator.models.tracking import Forgotten
+from orchestrator.runs.run import TRACKING
+from orchestrator.stages.factory import Stages
 from orchestrator.workflows.sighting import Sighting, pointed, shaped
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
             async with aclosing(clip.frames()) as frames:
                 async for frame in frames:
                     # The frame before is written while this one is looked at.
-                    sight, _ = await together(looked(frame), _written(trace, before))
+                    sight, _ = await gather_or_cancel(looked(frame), _written(trace, before))
                     before = (frame, sight)
                     work.stepped(frame.number + 1, max(expected, frame.number + 1) if expected else 0)
                     if frame.number + 1 == end:

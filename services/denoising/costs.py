@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from services.denoising.family import Family
-from services.denoising.room import pass_bytes
+from services.denoising.memory_budget import pass_bytes
 from services.denoising.stopwatch import timed
 
 LADDER = (1, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48)

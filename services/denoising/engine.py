@@ -17,12 +17,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from services.adapters.cache import Wardrobe, Worn
 from services.denoising.batch import next_batch
 from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
-from services.denoising.room import state_bytes
+from services.denoising.memory_budget import state_bytes
 from services.denoising.trajectory import Trajectory, joined
-from services.denoising.wardrobe import Wardrobe, Worn
 from services.refusal import Refusal, refusal_for
 
 log = logging.getLogger(__name__)

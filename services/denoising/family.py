@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from services.denoising.wardrobe import Worn
+from services.adapters.cache import Worn
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from services.denoising.dice import rolled
 from services.denoising.family import Request, Rows
-from services.denoising.scheduler import Walk
+from services.denoising.noise import rolled
+from services.denoising.schedule import Walk
 
 _turns = itertools.count()
 

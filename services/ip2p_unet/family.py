@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from services.bundles.architectures import hollow
+from services.bundles.bundle import Bundle
 from services.denoising.family import Branch
-from services.unet.asked import Asked
 from services.unet.family import UNetFamily
-from services.weights.anatomy import hollow
-from services.weights.bundle import Bundle
+from services.unet.request import Asked
 
 
 class InstructPix2Pix(UNetFamily):

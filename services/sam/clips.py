@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.kept import Kept
+from services.cache import Kept
 from services.refusal import Refusal, invalid
-from services.sam import asked
-from services.sam.following import Follower
+from services.sam import fields
 from services.sam.mask import squared
 from services.sam.memory import Memory
-from services.sam.network import Prompt, Sam2
-from services.sam.shown import Shown
+from services.sam.picture_ref import Shown
+from services.sam.sam2 import Prompt, Sam2
+from services.sam.tracking import Follower
 
 IDLE = 900.0  # seconds after which nobody follows a clip any more
 MOST_SIGHTINGS = 32  # that the memory of a clip can hold
 
 
 class Clips:
-    """Many may be followed at a time, without a clip knowing of another. The one asked about longest ago
+    """Many may be followed at a time, without a clip knowing of another. The one fields about longest ago
     is forgotten first when memory is short."""
 
     def __init__(
@@ -31,12 +31,12 @@ class Clips:
         self._network, self._follower = network, follower
         self._kept: Kept[Memory] = Kept(budget_bytes, lambda memory: memory.bytes, idle=IDLE, clock=clock)
 
-    def look(self, frame: asked.Frame, picture: Shown) -> dict[str, Tensor]:
+    def look(self, frame: fields.Frame, picture: Shown) -> dict[str, Tensor]:
         """The thing in a frame, as `logits` and `presence`; `begun` is the frame that memory begins with."""
         memory = self._before(frame)
         mask = None
         if frame.mask is not None:
-            asked.check_within(Prompt(mask=frame.mask), *picture.size(self._network))
+            fields.check_within(Prompt(mask=frame.mask), *picture.size(self._network))
             mask = squared(frame.mask, self._network.size)
         known = picture.known_to(self._network)
         thing, memory = self._follower.look(known, frame.number, memory, mask=mask)
@@ -53,13 +53,13 @@ class Clips:
         sightings it may have."""
         return {**self._kept.facts(), "idle_seconds": IDLE, "most_sightings": MOST_SIGHTINGS}
 
-    def _before(self, frame: asked.Frame) -> Memory:
+    def _before(self, frame: fields.Frame) -> Memory:
         """What is remembered from earlier frames, if it is enough for this one."""
         memory = self._kept.get(frame.clip) or Memory()
         if frame.number < memory.latest:
             raise invalid(
                 "frame",
-                f"must not be before {memory.latest}, which was asked about last; it is {frame.number}. "
+                f"must not be before {memory.latest}, which was fields about last; it is {frame.number}. "
                 "To go back, begin another clip",
             )
         memory = memory.before(frame.number)

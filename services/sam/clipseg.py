@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from services.sam.network import Prompt, Sam2
-from services.sam.parts import Part, parts_of
-from services.sam.picture import Looks, prepared
-from services.sam.shown import Shown
+from services.sam.components import Part, parts_of
+from services.sam.picture_ref import Shown
+from services.sam.preprocessing import Looks, prepared
+from services.sam.sam2 import Prompt, Sam2
 from services.sam.words import Instances
 
 MOST_PARTS = 64

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from services.sam.network import Prompt
-from services.sam.parts import depth_of, numbered
+from services.sam.components import depth_of, numbered
+from services.sam.sam2 import Prompt
 
 _ACROSS = 256  # cells in which the middle of a mask is looked for, each way
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.sam.picture import Looks, prepared
-from services.sam.shown import Shown
+from services.sam.picture_ref import Shown
+from services.sam.preprocessing import Looks, prepared
 from services.sam.words import Instances
 
 

@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.kept import Kept
+from services.bundles.bundle import Bundle, BundleError
+from services.cache import Kept
 from services.refusal import Refusal, invalid
-from services.sam import asked
+from services.sam import fields
 from services.sam.clips import Clips
 from services.sam.clipseg import ClipSegWords
 from services.sam.correction import completed
-from services.sam.following import Follower
 from services.sam.memory import Memory
-from services.sam.network import Prompt, Sam2
-from services.sam.picture import Looks
+from services.sam.picture_ref import Shown
+from services.sam.preprocessing import Looks
+from services.sam.sam2 import Prompt, Sam2
 from services.sam.sam3 import Sam3Words
-from services.sam.shown import Shown
+from services.sam.tracking import Follower
 from services.sam.words import TextHead
-from services.weights.bundle import Bundle, BundleError
 
 KEPT_BYTES = 2 * 1024**3  # full-size SAM 2 takes 21 MB for a picture, SAM 3 another 113 MB
 CLIPS_BYTES = 512 * 1024**2  # full-size SAM 2 takes 4 MB for a clip with one sighting, 20 MB with 32
@@ -68,7 +68,7 @@ class Sam:
         """Embeds a black pixel, clicks on it, follows it into a second frame, and looks for something in it.
 
         What a text head sees in it is kept between probes: its tower may take seconds on a processor, and
-        models are probed every few of them. Its words and its decoder are asked each time.
+        models are probed every few of them. Its words and its decoder are fields each time.
         """
         black = torch.zeros(1, 1, 3, dtype=torch.uint8)
         click = Prompt(points=torch.tensor([[0.5, 0.5, 1.0]]))
@@ -85,7 +85,7 @@ class Sam:
         `best`, the best score there was, whether it was enough or not. Of a clip's frame `logits` and
         `presence`, and `begun`, the number of the frame that the memory of the clip begins with."""
         if "clip" in request:
-            frame = asked.frame(request)
+            frame = fields.frame(request)
             # To keep all the frames of a clip would only drive others' pictures out. In a sighting somebody
             # found the thing just now, so that it may well be known as a still.
             return self._clips.look(frame, self._shown(request, passing=frame.mask is None))
@@ -95,10 +95,10 @@ class Sam:
         """Remembers a clip no longer, if it did."""
         if "clip" not in request:
             raise invalid("clip", 'must come with ask = "forget": the name of the clip to forget')
-        self._clips.forget(asked.clip(request))
+        self._clips.forget(fields.clip(request))
 
     def _found(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        phrase, threshold = asked.phrase(request), asked.threshold(request)
+        phrase, threshold = fields.phrase(request), fields.threshold(request)
         if self._head is None:
             raise Refusal(
                 "NOT_READY",
@@ -109,8 +109,8 @@ class Sam:
         return {"masks": found.masks, "scores": found.scores, "best": torch.tensor([instances.best])}
 
     def _selected(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        picture, prompt = self._shown(request), asked.pointed(request)
-        asked.check_within(prompt, *picture.size(self._network))
+        picture, prompt = self._shown(request), fields.pointed(request)
+        fields.check_within(prompt, *picture.size(self._network))
         found = self._network.segment(picture.known_to(self._network), completed(prompt))
         return {"masks": found.masks, "scores": found.scores}
 
@@ -118,8 +118,8 @@ class Sam:
         if ("picture" in request) == ("picture_key" in request):
             raise invalid("picture", "or picture_key must be given, and not both")
         if "picture" in request:
-            return Shown(self._kept, pixels=asked.pixels(request["picture"]), passing=passing)
-        return Shown(self._kept, key=asked.key(request["picture_key"]))
+            return Shown(self._kept, pixels=fields.pixels(request["picture"]), passing=passing)
+        return Shown(self._kept, key=fields.key(request["picture_key"]))
 
 
 def _text_head(bundle: Bundle, sam: Sam2, device: torch.device) -> TextHead | None:

@@ -8,8 +8,8 @@ from typing import Protocol
 from torch import Tensor
 
 from services.sam.mask import drawn
-from services.sam.network import Candidates
-from services.sam.shown import Shown
+from services.sam.picture_ref import Shown
+from services.sam.sam2 import Candidates
 
 MOST_BYTES = 1024**3  # of masks in one answer
 

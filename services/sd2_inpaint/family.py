@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from services.denoising.dice import rolled
 from services.denoising.family import Branch
+from services.denoising.noise import rolled
 from services.refusal import invalid
-from services.unet.asked import INPUTS, Asked, finite, required
 from services.unet.family import UNetFamily
+from services.unet.request import INPUTS, Asked, finite, required
 
 
 class Inpaint(UNetFamily):

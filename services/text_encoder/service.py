@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from services import json_text
+from services.bundles.bundle import Bundle
+from services.bundles.shared import shelve
 from services.refusal import Refusal, invalid
 from services.text_encoder.words import Words
-from services.weights.bundle import Bundle
-from services.weights.shelf import shelve
 
 LONGEST = 10_000  # characters; a tokenizer's time grows with them
 

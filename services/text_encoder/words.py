@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from services.weights.bundle import BundleError
+from services.bundles.bundle import BundleError
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from services.adapters.file import Adapter, AdapterError, read
+from services.bundles.bundle import Bundle, BundleError
 from services.denoising.family import Branch, Request, Rows, worth_asking
-from services.denoising.scheduler import CLASSES, most_steps, name_of
+from services.denoising.schedule import CLASSES, most_steps, name_of
 from services.refusal import invalid
-from services.unet.asked import INPUTS, Asked, Defaults, Limits, asked
-from services.weights.adapter import Adapter, AdapterError, read
-from services.weights.bundle import Bundle, BundleError
+from services.unet.request import INPUTS, Asked, Defaults, Limits, asked
 
 
 class UNetFamily(ABC):

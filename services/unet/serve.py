@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from services.adapters.cache import Wardrobe
+from services.bundles.bundle import Bundle
 from services.denoising.costs import measure
 from services.denoising.engine import Engine, Limits, Meter
-from services.denoising.room import SHARE, memory_for_work
-from services.denoising.wardrobe import Wardrobe
+from services.denoising.memory_budget import SHARE, memory_for_work
 from services.unet.family import UNetFamily
-from services.weights.bundle import Bundle
 
 _FOR_ADAPTERS = 0.25  # of what there is for work, and beside it
 

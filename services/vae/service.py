@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from services import json_text
+from services.bundles.bundle import Bundle
+from services.bundles.shared import shelve
 from services.refusal import Refusal, invalid
 from services.vae.codec import Codec
 from services.vae.tiles import Tiling
-from services.weights.bundle import Bundle
-from services.weights.shelf import shelve
 
 LARGEST = 2048 * 2048  # pixels; others wait while a picture is worked on, and denoisers make none so large
 WHITE = 1.001  # what rounding may add to a picture in [-1, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.served_figures import Part, compared, main, promises
-from weights.recipes.figure import Figure
+from training.recipes.figure import Figure
 
 
 def figures(said):

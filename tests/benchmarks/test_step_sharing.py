@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.step_sharing import RowsMeter, compared, pictures_per_second
-from tests.denoising.doubles import Sketch, engine, request
+from tests.services.denoising.doubles import Sketch, engine, request
 
 
 def test_every_client_asks_again_until_all_is_made():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intarsia.canvas.collage import Grid, Row, Spacing, bands
+from canvas.collage import Grid, Row, Spacing, bands
 from tests.canvas.drawing import random_picture
 
 

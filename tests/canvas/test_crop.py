@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.canvas.crop import PixelBox, Working, crop_around, working_size
-from intarsia.canvas.mask import bounding_box
+from canvas.crop import PixelBox, Working, crop_around, working_size
+from canvas.mask import bounding_box
 from intarsia.errors import EmptyRegion
 from tests.canvas.drawing import masks
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.canvas.feather import feather
+from canvas.feather import feather
 from intarsia.errors import EmptyRegion
 from tests.canvas.drawing import distances, masks
 
@@ -82,7 +82,7 @@ def test_tiles_leave_no_trace(monkeypatch, pixels):
         centre = tuple(int(n) for n in generator.integers(0, 400, 2))
         cv2.circle(mask, centre, int(generator.integers(2, 70)), 1, -1)
     whole = feather(mask, pixels)
-    monkeypatch.setattr("intarsia.canvas.feather._TILE", 64)
+    monkeypatch.setattr("canvas.feather._TILE", 64)
     np.testing.assert_allclose(feather(mask, pixels), whole, atol=1e-6)
 
 

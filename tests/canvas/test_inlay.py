@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.canvas.crop import crop_around, working_size
-from intarsia.canvas.feather import feather
-from intarsia.canvas.inlay import inlay
-from intarsia.canvas.patch import cut, restore
+from canvas.crop import crop_around, working_size
+from canvas.feather import feather
+from canvas.inlay import inlay
+from canvas.patch import cut, restore
 from tests.canvas.drawing import masks, random_picture
 
 depths = st.sampled_from([np.uint8, np.uint16])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intarsia.canvas.box import PixelBox
-from intarsia.canvas.layout import Cut, Layout, blend, lay_out
+from canvas.box import PixelBox
+from canvas.layout import Cut, Layout, blend, lay_out
 from intarsia.errors import EmptyRegion, InvalidRequest
 
 

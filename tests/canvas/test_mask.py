@@ -4,9 +4,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from intarsia.canvas import outline
-from intarsia.canvas.box import PixelBox
-from intarsia.canvas.mask import (
+from canvas import outline
+from canvas.box import PixelBox
+from canvas.mask import (
     bounding_box,
     box_mask,
     choose,
@@ -18,8 +18,8 @@ from intarsia.canvas.mask import (
     polygon_mask,
     shape,
 )
-from intarsia.canvas.outline import without_specks
-from intarsia.canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
+from canvas.outline import without_specks
+from canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 from tests.canvas.drawing import distances, masks
 

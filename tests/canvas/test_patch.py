@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.canvas.crop import PixelBox, Working, working_size
-from intarsia.canvas.patch import cut, restore
+from canvas.crop import PixelBox, Working, working_size
+from canvas.patch import cut, restore
 from intarsia.errors import InternalError
 from tests.canvas.drawing import random_picture
 

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
-from intarsia.canvas.bounds import check_inside
-from intarsia.canvas.region import (
+from canvas.region import (
     Box,
     Click,
     Clicks,
@@ -16,6 +15,7 @@ from intarsia.canvas.region import (
     every,
     in_pixels,
 )
+from canvas.validate import check_inside
 
 
 def test_fractions_become_pixels_and_lengths_stay():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intarsia.canvas.seam import match_colours
+from canvas.seam import match_colours
 
 depths = pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.canvas.view import GAP, blank, layer, overlay, side_by_side
+from canvas.view import GAP, blank, layer, overlay, side_by_side
 from tests.canvas.drawing import masks, random_picture
 
 depths = st.sampled_from([np.uint8, np.uint16])

@@ -20,8 +20,8 @@ from PIL import Image
 import intarsia
 from intarsia import errors
 from orchestrator.api.status import status_of
+from orchestrator.app import Orchestrator
 from orchestrator.settings import Settings
-from orchestrator.wiring import Orchestrator
 from tests.orchestrator.conftest import picture, triton  # noqa: F401 - fixtures
 from tests.orchestrator.doubles import Triton
 

@@ -10,69 +10,90 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TREES = (
+    "canvas",
+    "store",
     "intarsia",
     "orchestrator",
     "services",
     "model_repository",
     "deploy",
-    "weights",
+    "training",
     "benchmarks",
     "tests",
 )
 
-SAYINGS = {"intarsia.errors"}
-BASE = {"services.refusal", "services.json_text", "services.kept"}
-BELOW_STAGES = {"orchestrator.triton", "orchestrator.artifacts", "orchestrator.metrics", "orchestrator.logs"}
-BELOW_STAGES |= {"orchestrator.waiting", "intarsia.canvas", *SAYINGS}
+ERRORS = {"intarsia.errors"}
+BASE = {"services.refusal", "services.json_text", "services.cache"}
+# What the orchestrator's packages stand on, from below upward.
+BELOW_MEDIA = {"canvas", "store", "orchestrator.aio", *ERRORS}
+BELOW_TRITON = {
+    "orchestrator.metrics",
+    "orchestrator.logs",
+    "orchestrator.deadline",
+    "orchestrator.aio",
+    *ERRORS,
+}
+BELOW_MODELS = {"orchestrator.triton", "orchestrator.runs", *BELOW_TRITON, *BELOW_MEDIA}
+BELOW_STAGES = {"orchestrator.models", "orchestrator.media", *BELOW_MODELS}
 BELOW_JOBS = {"orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
-FAMILY = {"services.denoising", "services.weights", "intarsia.canvas", *BASE}
-ENCODER = {"services.weights", "intarsia.canvas", *BASE}
+NETWORKS = {"services.bundles", *BASE}
 
 # A module belongs to the longest name here that it starts with, and may import from its own layer and
 # from those beside it. A module that belongs to none is a fault of this table.
 MAY: dict[str, set[str]] = {
     "intarsia.errors": set(),
     "intarsia.v1": set(),
-    "intarsia.canvas": SAYINGS,
-    "intarsia": {"intarsia.v1", *SAYINGS},
-    "intarsia.cli": {"intarsia", "intarsia.v1", *SAYINGS},
+    "intarsia": {"intarsia.v1", *ERRORS},
+    "intarsia.cli": {"intarsia", "intarsia.v1", *ERRORS},
+    "canvas": ERRORS,
+    "store": ERRORS,
     "orchestrator.settings": set(),
-    "orchestrator.waiting": set(),
+    "orchestrator.aio": set(),
     "orchestrator.metrics": set(),
-    "orchestrator.logs": SAYINGS,
-    "orchestrator.artifacts": {"intarsia.canvas", *SAYINGS},
-    "orchestrator.triton": {"orchestrator.metrics", "orchestrator.logs", "orchestrator.waiting", *SAYINGS},
+    "orchestrator.deadline": ERRORS,
+    "orchestrator.logs": ERRORS,
+    "orchestrator.media": BELOW_MEDIA,
+    "orchestrator.triton": BELOW_TRITON,
+    "orchestrator.runs": {"orchestrator.metrics", "orchestrator.deadline"},
+    "orchestrator.models": BELOW_MODELS,
     "orchestrator.stages": BELOW_STAGES,
-    "orchestrator.workflows": {"orchestrator.stages", "orchestrator.artifacts", "intarsia.canvas", *SAYINGS},
+    "orchestrator.workflows": {
+        "orchestrator.stages",
+        "orchestrator.models",
+        "orchestrator.media",
+        "orchestrator.runs",
+        *BELOW_MEDIA,
+    },
     "orchestrator.jobs": BELOW_JOBS,  # recipes are handed to it, so it knows none of them
     "orchestrator.api": BELOW_API,
     # The two places where everything meets.
-    "orchestrator.wiring": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
-    "orchestrator.__main__": {"orchestrator.wiring", "orchestrator.settings", "orchestrator.logs"},
+    "orchestrator.app": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
+    "orchestrator.__main__": {"orchestrator.app", "orchestrator.settings", "orchestrator.logs"},
     "orchestrator": set(),
     "services.refusal": set(),
-    "services.kept": set(),
+    "services.cache": set(),
     "services.json_text": {"services.refusal"},
-    "services.weights": set(),
-    "services.denoising": {"services.refusal"},
-    "services.unet": FAMILY,
-    "services.ip2p_unet": {"services.unet", *FAMILY},
-    "services.sd2_inpaint": {"services.unet", *FAMILY},
-    "services.sam": ENCODER,
-    "services.text_encoder": ENCODER,
-    "services.vae": ENCODER,
-    "services.runtime": {"services.denoising", "services.weights", *BASE},
+    "services.bundles": set(),
+    "services.adapters": {"services.bundles", *BASE},
+    "services.denoising": {"services.adapters", "services.refusal"},
+    "services.unet": {"services.denoising", "services.adapters", *NETWORKS},
+    "services.ip2p_unet": {"services.unet", "services.denoising", *NETWORKS},
+    "services.sd2_inpaint": {"services.unet", "services.denoising", *NETWORKS},
+    "services.sam": NETWORKS,
+    "services.text_encoder": NETWORKS,
+    "services.vae": NETWORKS,
+    "services.runtime": {"services.denoising", "services.adapters", *NETWORKS},
     "services": set(),
     "model_repository.ip2p_unet": {"services.ip2p_unet", "services.runtime"},
     "model_repository.sam": {"services.sam", "services.runtime"},
     "model_repository.sd2_inpaint": {"services.sd2_inpaint", "services.runtime"},
     "model_repository.text_encoder": {"services.text_encoder", "services.runtime"},
     "model_repository.vae": {"services.vae", "services.runtime"},
-    "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *SAYINGS},
-    "deploy.local.sample": {"weights"},  # a picture drawn in the world the starter weights know
-    "deploy.local.weights": {"deploy", "weights"},
-    "weights": set(),
+    "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *ERRORS},
+    "deploy.local.sample": {"training"},  # a picture drawn in the world the starter weights know
+    "deploy.local.weights": {"deploy", "training"},
+    "training": set(),
 }
 # These look at everything, as a stranger or as an insider.
 FREE = ("tests", "benchmarks")
@@ -83,14 +104,14 @@ ONLY: dict[str, tuple[str, ...]] = {
     "triton_python_backend_utils": ("services.runtime",),
     "tritonclient": ("orchestrator.triton", "deploy.local", *FREE),
     "prometheus_client": ("orchestrator.metrics", *FREE),
-    "torch": ("services", "weights", *FREE),
-    "diffusers": ("services", "weights", *FREE),
-    "transformers": ("services", "weights", *FREE),
-    "sam2": ("services", "weights", *FREE),
-    "numpy": ("intarsia.canvas", "orchestrator", "deploy", "weights", *FREE),
-    "cv2": ("intarsia.canvas", "orchestrator", "weights", *FREE),
-    "PIL": ("orchestrator", "deploy", "weights", *FREE),
-    "av": ("orchestrator.artifacts", "deploy", *FREE),
+    "torch": ("services", "training", *FREE),
+    "diffusers": ("services", "training", *FREE),
+    "transformers": ("services", "training", *FREE),
+    "sam2": ("services", "training", *FREE),
+    "numpy": ("canvas", "orchestrator", "deploy", "training", *FREE),
+    "cv2": ("canvas", "orchestrator", "training", *FREE),
+    "PIL": ("orchestrator", "deploy", "training", *FREE),
+    "av": ("orchestrator.media", "deploy", *FREE),
 }
 
 
@@ -169,26 +190,26 @@ def test_no_layer_is_about_nothing() -> None:
     ("module", "source"),
     [
         ("intarsia.client", "import numpy"),
-        ("intarsia.client", "from intarsia.canvas import crop"),
+        ("intarsia.client", "from canvas import crop"),
         ("intarsia.cli.usage", "def late():\n    from orchestrator import settings"),
-        ("intarsia.canvas.crop", "from intarsia import client"),
+        ("canvas.crop", "from intarsia import client"),
         ("orchestrator.api.jobs", "import services.refusal"),
-        ("orchestrator.stages.sam", "from orchestrator.workflows.edit_region import EditRegion"),
-        ("orchestrator.stages.sam", "from intarsia.v1 import region_pb2"),
+        ("orchestrator.models.sam", "from orchestrator.workflows.edit_region import EditRegion"),
+        ("orchestrator.models.sam", "from intarsia.v1 import region_pb2"),
         ("orchestrator.workflows.edit_region", "from orchestrator.triton.model import Model"),
-        ("orchestrator.stages.vae", "import tritonclient.grpc"),
-        ("orchestrator.stages.vae", "import torch"),
-        ("services.vae.service", "from orchestrator.artifacts import picture"),
+        ("orchestrator.models.vae", "import tritonclient.grpc"),
+        ("orchestrator.models.vae", "import torch"),
+        ("services.vae.service", "from orchestrator.media.picture import picture"),
         ("services.vae.service", "from intarsia import client"),
         ("services.vae.service", "import triton_python_backend_utils as pb"),
         ("services.denoising.engine", "from services.ip2p_unet import family"),
-        ("services.sam.network", "from torchvision import transforms"),
-        ("services.weights.bundle", "from weights.tiny import write"),
+        ("services.sam.sam2", "from torchvision import transforms"),
+        ("services.bundles.bundle", "from training.tiny import write"),
         ("model_repository.sam.1.model", "import torch"),
         ("model_repository.sam.1.model", "from services.vae.service import Vae"),
         ("deploy.local.stack", "from orchestrator.settings import Settings"),
-        ("tests.services.test_sam", "import torchvision"),
-        ("orchestrator.waiting", "from . import metrics"),
+        ("tests.services.sam.test_sam", "import torchvision"),
+        ("orchestrator.aio", "from . import metrics"),
     ],
 )
 def test_the_walk_notices(module: str, source: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from orchestrator.api import wire
+from orchestrator.api import from_proto
 from services.ip2p_unet.family import InstructPix2Pix
 from services.sam.clips import MOST_SIGHTINGS
 from services.sam.service import Sam
@@ -90,4 +90,4 @@ def test_no_model_uses_tritons_response_cache(on_gpu):
 
 
 def test_a_clip_may_have_as_many_sightings_as_the_model_remembers() -> None:
-    assert wire.MOST_SIGHTINGS <= MOST_SIGHTINGS
+    assert from_proto.MOST_SIGHTINGS <= MOST_SIGHTINGS

@@ -13,7 +13,7 @@ from deploy.local import __main__ as up
 from intarsia import cli, errors
 from orchestrator.api.status import code_of
 from orchestrator.settings import MODELS
-from services.weights import cli as weights
+from services.bundles import cli as weights
 from tests.readme import README, ROOT, blocks, is_setup
 
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,8 +11,8 @@ import pytest
 from deploy.local.models import MODELS, memory_share, models_for
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import ROOT
-from services.denoising.room import SHARE
-from weights import tiny
+from services.denoising.memory_budget import SHARE
+from training import tiny
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_missing_weights_are_named(main, tmp_path: Path, capsys: pytest.CaptureF
     options = ["--data", str(tmp_path), "--weights", str(tmp_path / "nowhere")]
     assert main(options + (["--port", "0"] if main is up.main else [])) == 1
     said = capsys.readouterr().err
-    assert f"there are no weights at {tmp_path / 'nowhere'}" in said and "python -m weights.tiny" in said
+    assert f"there are no weights at {tmp_path / 'nowhere'}" in said and "python -m training.tiny" in said
 
 
 def test_a_stack_takes_the_cores_it_may_use_and_no_others(tmp_path: Path):

@@ -19,7 +19,7 @@ THREADS = 1
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random bundles of every component."""
-    from weights.tiny import write
+    from training.tiny import write
 
     return write(tmp_path_factory.mktemp("weights"), seed=0)
 

@@ -19,7 +19,7 @@ FAMILIES = [("ip2p_unet", "ip2p", edit_tensors), ("sd2_inpaint", "sd2_inpaint", 
 @pytest.fixture(scope="module", params=FAMILIES, ids=["edit", "fill"])
 def family(request, weights):
     """A model, how it is asked, and its network."""
-    from services.weights.bundle import Bundle
+    from services.bundles.bundle import Bundle
 
     model, bundle, tensors = request.param
     opened = Bundle.open(weights / bundle)
@@ -29,7 +29,7 @@ def family(request, weights):
 
 def files(network, seed: int) -> list[np.ndarray]:
     """A LoRA, and some of the network's own weights, not seen by the server before."""
-    from weights.tiny.adapters import file, lora, own_weights
+    from training.tiny.adapters import file, lora, own_weights
 
     return [lora(network, seed, layout="kohya").numpy(), file(own_weights(network, seed=seed)).numpy()]
 

@@ -15,8 +15,8 @@ import pytest
 
 import intarsia
 from deploy.local.stack import Stack
-from intarsia.calls import Patience
 from intarsia.errors import ModelDown
+from intarsia.retry import Patience
 from tests.e2e.waiting import LONG, PATIENCE, edit, photo, running, stepping, until
 
 Orchestrator = Callable[..., tuple[subprocess.Popen[bytes], intarsia.Client]]

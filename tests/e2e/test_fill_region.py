@@ -13,10 +13,10 @@ from PIL import Image
 
 import intarsia
 from intarsia import errors
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 from tests.e2e.conftest import THREADS
 from tests.services.test_sd2_inpaint import SETTINGS, VELOCITY, adapted, by_diffusers, damaged
-from weights.tiny.adapters import file, lora
+from training.tiny.adapters import file, lora
 
 # As the random weights are scheduled.
 SERVED = [setting for setting in SETTINGS if setting[-1] is VELOCITY]

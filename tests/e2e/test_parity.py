@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import intarsia
-from services.denoising.scheduler import CLASSES
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
+from services.denoising.schedule import CLASSES
 from tests.e2e.conftest import THREADS
 
 WORDS = "make the circle blue"

@@ -22,8 +22,8 @@ SHELL = [block for block in blocks("sh") if not all(map(is_setup, block.commands
 @pytest.fixture(scope="session")
 def style(weights: Path) -> bytes:
     """An adapter of the edits' network."""
-    from services.weights.bundle import Bundle
-    from weights.tiny.adapters import lora
+    from services.bundles.bundle import Bundle
+    from training.tiny.adapters import lora
 
     return lora(Bundle.open(weights / "ip2p").network("unet")).numpy().tobytes()
 

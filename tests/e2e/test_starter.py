@@ -22,17 +22,17 @@ from deploy.local.stack import Stack, StackSettings
 from deploy.local.weights import STARTER
 from intarsia.errors import EmptyRegion
 from tests.e2e.conftest import THREADS
-from weights.recipes import fill_measure
-from weights.recipes.edit_measure import Question, figures_of
-from weights.recipes.figure import Row, tally
-from weights.recipes.figures_of_sam import walk
-from weights.recipes.sam_prompt import deepest
-from weights.world.address import Address
-from weights.world.edit import GONE, Edit
-from weights.world.hue import COLOURS
-from weights.world.scene import Scene, draw
-from weights.world.shape import SHAPES
-from weights.world.thing import a_thing
+from training.recipes import fill_measure
+from training.recipes.edit_measure import Question, figures_of
+from training.recipes.figure import Row, tally
+from training.recipes.figures_of_sam import walk
+from training.recipes.sam_prompt import deepest
+from training.world.address import Address
+from training.world.edit import GONE, Edit
+from training.world.hue import COLOURS
+from training.world.scene import Scene, draw
+from training.world.shape import SHAPES
+from training.world.thing import a_thing
 
 HELD_OUT = "watch"  # the test split is for the cards alone
 SIDE = 256

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerException
 
-from services.weights.bundle import Bundle
+from services.bundles.bundle import Bundle
 from tests.e2e.triton import Door, text
 
 FAMILY = text("ip2p")

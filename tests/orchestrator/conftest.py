@@ -25,8 +25,8 @@ from intarsia.v1 import (
     region_pb2,
     segmentation_pb2_grpc,
 )
+from orchestrator.app import Orchestrator
 from orchestrator.settings import Settings
-from orchestrator.wiring import Orchestrator
 from tests.orchestrator.doubles import Triton
 
 

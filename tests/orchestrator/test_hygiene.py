@@ -41,6 +41,6 @@ def test_only_one_package_knows_triton_and_only_one_the_wire() -> None:
 
 
 def test_models_are_met_at_tensors_only() -> None:
-    code = "import sys, orchestrator.wiring; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, orchestrator.app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "services", "diffusers", "transformers"} & set(loaded.stdout.split())

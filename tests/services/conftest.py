@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.weights.bundle import Bundle
-from weights import tiny
+from services.bundles.bundle import Bundle
+from training import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,16 +17,16 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from services import json_text
-from services.denoising.scheduler import CLASSES
-from services.denoising.wardrobe import Wardrobe
+from services.adapters.cache import Wardrobe
+from services.bundles.bundle import Bundle, BundleError
+from services.denoising.schedule import CLASSES
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
-from services.weights.bundle import Bundle, BundleError
-from tests.denoising.doubles import Listener, engine, run_to_the_end
 from tests.services.asking import tensors
-from weights.tiny.adapters import file, keyed, matrices, own_weights
+from tests.services.denoising.doubles import Listener, engine, run_to_the_end
+from training.tiny.adapters import file, keyed, matrices, own_weights
 
 CPU = torch.device("cpu")
 VELOCITY: dict = {}  # as the random bundle is

@@ -7,8 +7,8 @@ import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 
 from services import json_text
+from services.bundles.bundle import Bundle, BundleError
 from services.text_encoder.service import LONGEST, TextEncoder
-from services.weights.bundle import Bundle, BundleError
 from tests.services.asking import refusal, tensors
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_a_tokenizer_of_other_weights_is_found_out_at_the_start(ip2p, tmp_path):
 
 
 def test_a_server_without_any_text_encoder_does_not_start(sam_bundle):
-    with pytest.raises(BundleError, match=r"no bundle has a text_encoder; .*weights\.tiny"):
+    with pytest.raises(BundleError, match=r"no bundle has a text_encoder; .*training\.tiny"):
         TextEncoder([sam_bundle], CPU, torch.float32)
 
 

@@ -11,9 +11,9 @@ from diffusers.image_processor import VaeImageProcessor
 from hypothesis import given
 from hypothesis import strategies as some
 
+from services.bundles.bundle import Bundle
 from services.vae.service import Vae
 from services.vae.tiles import Tiling, by_tiles, windows
-from services.weights.bundle import Bundle
 from tests.services.asking import refusal, tensors
 
 CPU = torch.device("cpu")

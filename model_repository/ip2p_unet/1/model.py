@@ -1,9 +1,9 @@
 """InstructPix2Pix behind Triton: edits latents by instruction, a beat per step."""
 
 from services.ip2p_unet.serve import serve
-from services.runtime.denoiser_door import DenoiserDoor
+from services.runtime.stream_server import DenoiserDoor
 from services.runtime.metrics import EngineMeter
-from services.runtime.place import bundle_named, device_of, memory_share, precision_of, running_at_once
+from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
 
 
 class TritonPythonModel:

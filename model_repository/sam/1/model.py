@@ -1,7 +1,7 @@
 """SAM 2 behind Triton: regions of a picture from clicks, a box or words, and followed through a clip."""
 
-from services.runtime.batch_door import BatchDoor
-from services.runtime.place import bundle_named, device_of
+from services.runtime.unary_server import BatchDoor
+from services.runtime.environment import bundle_named, device_of
 from services.sam.service import Sam
 
 

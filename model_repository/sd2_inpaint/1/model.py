@@ -1,8 +1,8 @@
 """Inpainting behind Triton: fills a hole in latents, a beat per step."""
 
-from services.runtime.denoiser_door import DenoiserDoor
+from services.runtime.stream_server import DenoiserDoor
 from services.runtime.metrics import EngineMeter
-from services.runtime.place import bundle_named, device_of, memory_share, precision_of, running_at_once
+from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
 from services.sd2_inpaint.serve import serve
 
 

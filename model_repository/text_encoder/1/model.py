@@ -1,7 +1,7 @@
 """Text encoders behind Triton: words to embeddings, for every family of this server."""
 
-from services.runtime.batch_door import BatchDoor
-from services.runtime.place import bundles, device_of, precision_of
+from services.runtime.unary_server import BatchDoor
+from services.runtime.environment import bundles, device_of, precision_of
 from services.text_encoder.service import TextEncoder
 
 

@@ -1,7 +1,7 @@
 """VAEs behind Triton: pictures to latents and back, for every family of this server."""
 
-from services.runtime.batch_door import BatchDoor
-from services.runtime.place import bundles, device_of, precision_of
+from services.runtime.unary_server import BatchDoor
+from services.runtime.environment import bundles, device_of, precision_of
 from services.vae.service import Vae
 
 

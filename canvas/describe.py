@@ -1,0 +1,65 @@
+"""Regions told in plain words, for whoever is to be told that nothing was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from canvas.region import Box, Clicks, Combination, Polygon, Selector, Words
+
+# What is told goes into errors, which have to stay short: so many things are named, with so many letters.
+_MOST, _LETTERS = 4, 60
+
+
+def told(selector: Selector) -> str:
+    """The selector in plain words."""
+    if isinstance(selector, Words):
+        return f"the words {_quoted(selector.phrase)} ({'; '.join(_conditions(selector))})"
+    if isinstance(selector, Combination):
+        return _together(selector)
+    return _brief(selector)
+
+
+def _conditions(words: Words) -> list[str]:
+    conditions = [f"threshold {words.threshold:g}"]
+    if words.not_phrases:
+        conditions.append(f"not {_some([_quoted(phrase) for phrase in words.not_phrases])}")
+    if words.not_at:
+        conditions.append(f"not at {_some([_point(x, y) for x, y in words.not_at])}")
+    return conditions
+
+
+def _together(combination: Combination) -> str:
+    first, *others = combination.terms[:_MOST]
+    said = [_brief(first.region.selector)]
+    said += [f"{term.operation.value} {_brief(term.region.selector)}" for term in others]
+    if len(combination.terms) > _MOST:
+        said.append(f"and {len(combination.terms) - _MOST} more")
+    return " ".join(said)
+
+
+def _brief(selector: Selector) -> str:
+    """The selector in a few words."""
+    if isinstance(selector, Words):
+        return f"the words {_quoted(selector.phrase)}"
+    if isinstance(selector, Combination):
+        return f"{len(selector.terms)} regions combined"
+    if isinstance(selector, Clicks):
+        where = _some([_point(click.x, click.y) for click in selector.clicks if not click.outside])
+        return f"the click at {where}" if len(selector.clicks) == 1 else f"clicks at {where}"
+    if isinstance(selector, Box):
+        return f"the box {_point(selector.left, selector.top)} to {_point(selector.right, selector.bottom)}"
+    return "the polygon" if isinstance(selector, Polygon) else "the mask picture"
+
+
+def _some(things: Sequence[str]) -> str:
+    """The first few of the things."""
+    more = [f"{len(things) - _MOST} more"] if len(things) > _MOST else []
+    return ", ".join([*things[:_MOST], *more])
+
+
+def _quoted(phrase: str) -> str:
+    return f"“{phrase}”" if len(phrase) <= _LETTERS else f"“{phrase[:_LETTERS]}…”"
+
+
+def _point(x: float, y: float) -> str:
+    return f"({x:g}, {y:g})"

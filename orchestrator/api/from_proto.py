@@ -1,0 +1,270 @@
+"""Messages to requests. Whatever is wrong with a request ends here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from canvas.collage import Spacing
+from canvas.layout import LARGEST_SIDE, Cut, Layout
+from intarsia.errors import InvalidRequest
+from intarsia.v1 import editing_pb2, jobs_pb2, segmentation_pb2
+from orchestrator.api import fields, region
+from orchestrator.jobs.job import State
+from orchestrator.models.denoiser import Adapter
+from orchestrator.workflows.candidates import Collage, Output
+from orchestrator.workflows.edit_region import Edit, EditRegion
+from orchestrator.workflows.fill_region import FillRegion
+from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
+from orchestrator.workflows.segment_region import SegmentRegion
+from orchestrator.workflows.sighting import Sighting
+from orchestrator.workflows.track_region import TrackRegion
+
+SCHEDULERS: Mapping[int, str | None] = {
+    editing_pb2.SCHEDULER_UNSPECIFIED: None,
+    editing_pb2.SCHEDULER_DDIM: "ddim",
+    editing_pb2.SCHEDULER_EULER: "euler",
+    editing_pb2.SCHEDULER_EULER_ANCESTRAL: "euler_ancestral",
+    editing_pb2.SCHEDULER_DPM_SOLVER: "dpm_solver",
+    editing_pb2.SCHEDULER_UNIPC: "unipc",
+    editing_pb2.SCHEDULER_DDPM: "ddpm",
+    editing_pb2.SCHEDULER_PNDM: "pndm",
+}
+FORMATS: Mapping[int, str | None] = {
+    editing_pb2.FORMAT_UNSPECIFIED: None,
+    editing_pb2.FORMAT_PNG: "PNG",
+    editing_pb2.FORMAT_TIFF: "TIFF",
+    editing_pb2.FORMAT_WEBP: "WEBP",
+    editing_pb2.FORMAT_JPEG: "JPEG",
+}
+LAYOUTS: Mapping[int, Layout | None] = {
+    editing_pb2.LAYOUT_UNSPECIFIED: None,
+    editing_pb2.LAYOUT_FIT: Layout.FIT,
+    editing_pb2.LAYOUT_KEEP: Layout.KEEP,
+    editing_pb2.LAYOUT_TILES: Layout.TILES,
+    editing_pb2.LAYOUT_WHOLE: Layout.WHOLE,
+}
+VIEWS: Mapping[int, str] = {
+    value: name.removeprefix("KIND_").lower() for name, value in jobs_pb2.View.Kind.items() if value
+}
+MOST_FURTHER, MOST_ADAPTERS, MOST_SIGHTINGS = 32, 4, 32
+STATES: Mapping[int, State] = {
+    jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
+    jobs_pb2.Job.STATE_RUNNING: State.RUNNING,
+    jobs_pb2.Job.STATE_SUCCEEDED: State.SUCCEEDED,
+    jobs_pb2.Job.STATE_FAILED: State.FAILED,
+    jobs_pb2.Job.STATE_CANCELLED: State.CANCELLED,
+}
+
+
+def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
+    """What to find."""
+    return SegmentRegion(fields.artifact(message.picture, "picture"), region.place(message.region))
+
+
+def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
+    """What to follow, and where it is seen."""
+    seen = message.sightings
+    if not 1 <= len(seen) <= MOST_SIGHTINGS:
+        raise InvalidRequest(
+            f"sightings must be 1 to {MOST_SIGHTINGS}, not {len(seen)}: say in which frame the thing can be "
+            "seen, and where",
+            field="sightings",
+        )
+    for n, (earlier, later) in enumerate(itertools.pairwise(seen), 1):
+        if later.frame <= earlier.frame:
+            raise InvalidRequest(
+                f"sightings[{n}].frame must be greater than that of the sighting before, {earlier.frame}, "
+                f"not {later.frame}; sort them, and take those of one frame together in one region",
+                field=f"sightings[{n}].frame",
+            )
+    end = seen[0].frame + message.frames
+    if message.frames and seen[-1].frame >= end:
+        n = next(n for n, one in enumerate(seen) if one.frame >= end)
+        raise InvalidRequest(
+            f"sightings[{n}].frame is {seen[n].frame}, but {message.frames} frames from the first sighting "
+            f"on end before frame {end}; follow through more frames, or leave this sighting out",
+            field=f"sightings[{n}].frame",
+        )
+    return TrackRegion(
+        clip=fields.artifact(message.clip, "clip"),
+        sightings=tuple(_sighting(one, f"sightings[{n}]") for n, one in enumerate(seen)),
+        frames=message.frames or None,
+        overlay=message.overlay,
+    )
+
+
+def _sighting(message: segmentation_pb2.Sighting, field: str) -> Sighting:
+    fields.absent(
+        message.region.shaping, "feather", f"{field}.region.shaping", why="masks of clips have hard outlines"
+    )
+    return Sighting(message.frame, region.place(message.region, f"{field}.region"))
+
+
+def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
+    """What to change, where."""
+    if len(message.then) > MOST_FURTHER:
+        raise InvalidRequest(
+            f"then may hold {MOST_FURTHER} further edits and has {len(message.then)}; send several requests",
+            field="then",
+        )
+    cut = _cut(message.cut)
+    if cut.layout is Layout.TILES:
+        raise InvalidRequest(
+            "an edit looks at its region as a whole and is not worked in tiles; choose another layout",
+            field="cut.layout",
+        )
+    return EditRegion(
+        picture=fields.artifact(message.picture, "picture"),
+        edits=(
+            _edit(message, ""),
+            *(_edit(further, f"then[{n}].") for n, further in enumerate(message.then)),
+        ),
+        candidates=_candidates(message.candidates),
+        sampling=_sampling(message.sampling, message.candidates),
+        adapters=_adapters(message.adapters),
+        cut=cut,
+        match_colours=message.match_colours,
+        output=_output(message.output),
+        preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
+    )
+
+
+def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
+    """What to fill, where."""
+    if fields.given(message.sampling, "picture_guidance"):
+        raise InvalidRequest(
+            "a fill does not start from the picture, so nothing holds it to it; leave picture_guidance out",
+            field="sampling.picture_guidance",
+        )
+    margin = message.margin if fields.given(message, "margin") else None
+    return FillRegion(
+        picture=fields.artifact(message.picture, "picture"),
+        place=region.place(message.region),
+        prompt=fields.words(message.prompt, "prompt", at_most=2000),
+        negative_prompt=fields.words(message.negative_prompt, "negative_prompt", at_most=2000),
+        margin=None if margin is None else fields.between(margin, "margin", 0, 64),
+        candidates=_candidates(message.candidates),
+        sampling=_sampling(message.sampling, message.candidates),
+        adapters=_adapters(message.adapters),
+        cut=_cut(message.cut),
+        match_colours=message.match_colours,
+        output=_output(message.output),
+        preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
+    )
+
+
+def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegion:
+    """What would be asked for."""
+    asked = message.WhichOneof("request")
+    if asked is None:
+        raise InvalidRequest(
+            "say what is planned: set edit_region or fill_region to the request itself", field="request"
+        )
+    return edit_region(message.edit_region) if asked == "edit_region" else fill_region(message.fill_region)
+
+
+def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path: str) -> Edit:
+    def words(name: str, *, required: bool = False) -> str:
+        return fields.words(getattr(message, name), f"{path}{name}", at_most=2000, required=required)
+
+    return Edit(
+        place=region.place(message.region, f"{path}region"),
+        instruction=words("instruction", required=True),
+        negative_instruction=words("negative_instruction"),
+    )
+
+
+def _candidates(count: int) -> int:
+    return fields.between(count or 1, "candidates", 1, MOST_CANDIDATES)
+
+
+def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[Adapter, ...]:
+    if len(messages) > MOST_ADAPTERS:
+        raise InvalidRequest(
+            f"at most {MOST_ADAPTERS} adapters act at once, not {len(messages)}", field="adapters"
+        )
+    found: list[Adapter] = []
+    for n, message in enumerate(messages):
+        name = fields.artifact(message.adapter, f"adapters[{n}].adapter")
+        if any(name == earlier.artifact for earlier in found):
+            raise InvalidRequest(
+                f"adapters[{n}] names the same file as an earlier one; add their strengths up instead",
+                field=f"adapters[{n}].adapter",
+            )
+        strength = message.strength if fields.given(message, "strength") else 1.0
+        found.append(Adapter(name, fields.between(strength, f"adapters[{n}].strength", -4, 4)))
+    return tuple(found)
+
+
+def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
+    def optional(name: str, least: float, most: float) -> float | None:
+        if not fields.given(message, name):
+            return None
+        return fields.between(getattr(message, name), f"sampling.{name}", least, most)
+
+    seed = message.seed if fields.given(message, "seed") else None
+    if seed is not None and seed + max(candidates, 1) > 2**63:
+        raise InvalidRequest(
+            f"sampling.seed must be below 2^63, that of the last candidate too, not {seed}",
+            field="sampling.seed",
+        )
+    steps = message.steps if fields.given(message, "steps") else None
+    return Sampling(
+        seed=seed,
+        steps=None if steps is None else fields.between(steps, "sampling.steps", 1, 1000),
+        guidance=optional("guidance", 0, 100),
+        picture_guidance=optional("picture_guidance", 0, 100),
+        scheduler=fields.one_of(message.scheduler, "sampling.scheduler", SCHEDULERS),
+        reproducible=message.reproducible,
+    )
+
+
+def _cut(message: editing_pb2.Cut) -> Cut:
+    context = message.context if fields.given(message, "context") else Cut().context
+    size = message.working_size if fields.given(message, "working_size") else None
+    overlap = message.overlap if fields.given(message, "overlap") else None
+    return Cut(
+        context=fields.between(context, "cut.context", 0, 8),
+        working_size=None if size is None else fields.between(size, "cut.working_size", 64, LARGEST_SIDE),
+        layout=fields.one_of(message.layout, "cut.layout", LAYOUTS),
+        overlap=None if overlap is None else fields.between(overlap, "cut.overlap", 0, 512),
+    )
+
+
+def _output(message: editing_pb2.Output) -> Output:
+    quality = message.quality if fields.given(message, "quality") else Output().quality
+    return Output(
+        format=fields.one_of(message.format, "output.format", FORMATS),
+        quality=fields.between(quality, "output.quality", 1, 100),
+        views=tuple(fields.one_of(kind, f"output.views[{n}]", VIEWS) for n, kind in enumerate(message.views)),
+        collage=_collage(message.collage) if message.HasField("collage") else None,
+    )
+
+
+def _collage(message: editing_pb2.Collage) -> Collage:
+    def spacing(name: str, usual: int) -> int:
+        value = getattr(message, name) if fields.given(message, name) else usual
+        return fields.between(value, f"output.collage.{name}", 0, 512)
+
+    field = "output.collage.captions"
+    if len(message.captions) not in (0, 3):
+        raise InvalidRequest(
+            f"{field} must be three, for the original, the region and the result, or none, "
+            f"not {len(message.captions)}",
+            field=field,
+        )
+    usual = Spacing()
+    return Collage(
+        spacing=Spacing(
+            spacing("spacing_horizontal", usual.horizontal), spacing("spacing_vertical", usual.vertical)
+        ),
+        captions=tuple(
+            fields.words(text, f"{field}[{n}]", at_most=200) for n, text in enumerate(message.captions)
+        ),
+    )
+
+
+def states(numbers: list[int]) -> tuple[State, ...]:
+    """The states to list."""
+    return tuple(fields.one_of(number, f"states[{n}]", STATES) for n, number in enumerate(numbers))

@@ -1,0 +1,41 @@
+"""Questions that are answered at once: only so many at a time, each within its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+
+from intarsia.errors import Busy, TimeLimit
+from orchestrator.deadline import Deadline
+from orchestrator.runs.run import Run
+from orchestrator.stages.factory import Stages, Workshop
+
+T = TypeVar("T")
+
+
+class Counter:
+    """Where such questions are handed in."""
+
+    def __init__(self, workshop: Workshop, *, at_once: int, time_limit: float) -> None:
+        self._workshop, self._at_once, self._time_limit = workshop, at_once, time_limit
+        self._open = 0
+
+    async def answer(
+        self, context: grpc.aio.ServicerContext, work: Callable[[Stages], Awaitable[T]], *, what: str
+    ) -> T:
+        """The answer, as worked out with stages of its own; `what` says what was not done in time."""
+        if self._open >= self._at_once:
+            raise Busy(f"{self._open} questions are being answered already; try again in a moment")
+        client = context.time_remaining()
+        seconds = self._time_limit if client is None else min(client, self._time_limit)
+        at = self._workshop.at(Run(Deadline.after(seconds)))
+        self._open += 1
+        try:
+            return await asyncio.wait_for(work(at), seconds)
+        except asyncio.TimeoutError:
+            raise TimeLimit(f"{what} within {seconds:.3g} s; allow more time") from None
+        finally:
+            self._open -= 1

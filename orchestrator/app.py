@@ -1,0 +1,140 @@
+"""An orchestrator put together from its settings: the one place where everything meets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from intarsia.errors import IntarsiaError
+from orchestrator import metrics
+from orchestrator.api.adapters import Adapters
+from orchestrator.api.artifacts import Artifacts
+from orchestrator.api.editing import Editing
+from orchestrator.api.immediate import Counter
+from orchestrator.api.intake import Intake
+from orchestrator.api.jobs import Jobs
+from orchestrator.api.segmentation import Segmentation
+from orchestrator.api.server import Server
+from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
+from orchestrator.media.picture.picture import Limits as PictureLimits
+from orchestrator.media.picture.picture_cache import Opened
+from orchestrator.media.pictures import Pictures
+from orchestrator.models.admission import Endurance
+from orchestrator.runs.run import Run
+from orchestrator.settings import BadSetting, Settings
+from orchestrator.stages.factory import Workshop
+from orchestrator.triton.models import Models
+from orchestrator.triton.stall import Patience
+from orchestrator.workflows.edit_region import edit_region
+from orchestrator.workflows.fill_region import fill_region
+from orchestrator.workflows.track_region import track_region
+from store.disk import DiskStore
+
+log = logging.getLogger(__name__)
+
+# Watchers of the last jobs get their last message, and downloads under way a moment.
+_GOODBYE_SECONDS = 5.0
+# Who waited for one of the last jobs asks for its result next; when nobody has for so long, nobody will.
+_SILENCE_SECONDS = 2.0
+
+
+class Orchestrator:
+    """Serves from `start` to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        patience = Patience(
+            steps=settings.stall_steps,
+            floor=settings.stall_floor,
+            first=settings.stall_first,
+            answer=settings.stall_answer,
+        )
+        endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
+        self._models = Models(settings.triton, patience)
+        store = _opened(settings.artifacts)
+        opened = Opened(int(settings.picture_memory * 1e6))
+        pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
+        self._workshop = Workshop(self._models, pictures, endurance)
+        self.jobs = MemoryJobs(
+            {
+                "EditRegion": _in(self._workshop, edit_region),
+                "FillRegion": _in(self._workshop, fill_region),
+                "TrackRegion": _in(self._workshop, track_region),
+            },
+            Limits(
+                running=settings.jobs_running,
+                # A clip takes as long as hundreds of pictures, whose users wait beside it.
+                at_once={"TrackRegion": max(1, settings.jobs_running // 2)},
+                waiting=settings.jobs_waiting,
+                time_limit=settings.time_limit,
+                kept=settings.jobs_kept,
+                kept_seconds=settings.jobs_kept_seconds,
+            ),
+        )
+        counter = Counter(
+            self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
+        )
+        intake = Intake(self.jobs, store)
+        self._server = Server(
+            Artifacts(store),
+            Segmentation(intake, counter),
+            Editing(intake, counter, self._workshop),
+            Adapters(counter, store),
+            Jobs(self.jobs),
+        )
+
+    async def start(self) -> int:
+        """Listens, and tells the port. What needs no model is served from now on."""
+        try:
+            return await self._server.start(self._settings.listen)
+        except RuntimeError as error:
+            raise BadSetting(f"INTARSIA_LISTEN={self._settings.listen}: {error}") from None
+
+    def measure(self) -> int:
+        """Answers Prometheus, and tells the port."""
+        host, _, port = self._settings.metrics.rpartition(":")
+        try:
+            return metrics.serve(host.strip("[]"), int(port))
+        except OSError as error:
+            raise BadSetting(f"INTARSIA_METRICS_LISTEN={self._settings.metrics}: {error}") from None
+
+    async def meet(self) -> None:
+        """Returns when every model has told what it is; asks again for as long as one is away."""
+        pause = 0.25
+        while True:
+            try:
+                await self._workshop.meet()
+            except IntarsiaError as error:
+                log.warning("the models are not all there yet: %s", error)
+            else:
+                await self._server.ready()
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 4.0)
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new jobs, lets those there are finish for `grace` seconds, and ends.
+
+        A job that is not finished by then fails with a reason. May be called again with less grace.
+        """
+        await self._server.retire()
+        if await self.jobs.drain(grace):
+            await self._server.silence(_SILENCE_SECONDS, within=_GOODBYE_SECONDS)
+        await self._server.stop(_GOODBYE_SECONDS)
+        await self._models.close()
+
+
+def _opened(folder: Path) -> DiskStore:
+    try:
+        return DiskStore(folder)
+    except OSError as error:
+        raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
+
+
+def _in(workshop: Workshop, recipe: Any) -> Recipe:
+    async def carried_out(request: Any, run: Run) -> Any:
+        return await recipe(request, workshop.at(run))
+
+    return carried_out

@@ -1,0 +1,1 @@
+"""Picture and clip files: reading and writing them, in the store and in memory."""

@@ -1,0 +1,1 @@
+"""Clip files: video, read and written frame by frame."""

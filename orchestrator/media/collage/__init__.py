@@ -1,0 +1,1 @@
+"""Collages: pictures side by side with captions, written row by row."""

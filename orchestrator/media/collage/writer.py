@@ -1,0 +1,43 @@
+"""Writing collages as PNG, row by row: however many rows there are, one is there at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from canvas.collage import Grid, Row, Spacing, bands
+from intarsia.errors import InternalError
+from orchestrator.media.collage.captions import draw_captions
+from orchestrator.media.picture.png import PngWriter
+
+
+class CollageWriter:
+    """Takes the rows of a collage as they come; its methods answer the next bytes of the file."""
+
+    def __init__(self, first: Row, rows: int, spacing: Spacing, *extra: bytes) -> None:
+        """`first` shows what all rows are like: how large, of which type, and whether with captions.
+
+        `extra` chunks follow the file's header.
+        """
+        height, width = first.original.shape[:2]
+        self._grid = Grid(width, height, rows, spacing, captioned=bool(first.captions))
+        self._dtype = first.original.dtype
+        self._png = PngWriter(self._grid.sheet_width, self._grid.sheet_height, 3, self._dtype.type)
+        self._extra = extra
+        self._written = 0
+
+    def row(self, row: Row) -> Iterator[bytes]:
+        """The next row, with what comes before it."""
+        if self._written == 0:
+            yield self._png.begin(*self._extra)
+        grid, captions = self._grid, None
+        if grid.captioned:
+            captions = draw_captions(row.captions, grid, self._dtype)
+        for band in bands(row, grid, captions, first=self._written == 0):
+            yield from self._png.write(band)
+        self._written += 1
+
+    def end(self) -> bytes:
+        """What comes after the last row."""
+        if self._written != self._grid.rows:
+            raise InternalError(f"the collage has {self._written} rows, {self._grid.rows} were announced")
+        return self._png.end()

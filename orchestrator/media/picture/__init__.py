@@ -1,0 +1,1 @@
+"""Picture files: PNG, JPEG, WebP and TIFF."""

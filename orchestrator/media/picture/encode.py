@@ -1,0 +1,162 @@
+"""Writing pictures. Lossless formats keep every value; what a format cannot keep is said in a note."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from intarsia.errors import InvalidRequest
+from orchestrator.media.picture.change import Change, no_change
+from orchestrator.media.picture.parameters import commented, described, text_chunk
+from orchestrator.media.picture.picture import Picture, eight_bits
+from orchestrator.media.picture.png import PngWriter, chunk, strips_of
+from orchestrator.media.picture.tiff import write_tiff
+
+FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
+
+_WEBP_SIDE = 16383
+_EXIF_IN_JPEG = 65533
+_FIELD = "output.format"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture file, in pieces: those of large files are not worth joining only to be stored."""
+
+    pieces: list[bytes]
+    media_type: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The file as a whole."""
+        return b"".join(self.pieces)
+
+
+def target_format(picture: Picture, format: str | None) -> str:
+    """The format a picture will be written in: as asked, else its own if that loses nothing, else PNG.
+
+    Raises `InvalidRequest` if the picture cannot be written so: worth asking before the work is done.
+    """
+    chosen = format or ("PNG" if picture.format == "JPEG" else picture.format)
+    if chosen not in FORMATS:
+        raise InvalidRequest(f"{chosen!r} is not written; choose one of {', '.join(FORMATS)}", field=_FIELD)
+    if chosen == "JPEG" and picture.alpha is not None and not _opaque(picture.alpha):
+        raise InvalidRequest(
+            "JPEG cannot keep the picture's transparency; choose PNG, TIFF or WebP", field=_FIELD
+        )
+    if chosen == "WEBP" and max(picture.width, picture.height) > _WEBP_SIDE:
+        raise InvalidRequest(
+            f"WebP holds at most {_WEBP_SIDE} pixels a side, the picture is {picture.width} x "
+            f"{picture.height}; choose PNG or TIFF",
+            field=_FIELD,
+        )
+    return chosen
+
+
+def encode(
+    picture: Picture,
+    format: str | None = None,
+    quality: int = 95,
+    parameters: Mapping[str, Any] | None = None,
+    change: Change | None = None,
+) -> Encoded:
+    """Writes a picture, or a change of it, with its profile, its EXIF, and the parameters it was made with.
+
+    `quality`, 1 to 100, matters for JPEG alone.
+    """
+    chosen = target_format(picture, format)
+    notes = []
+    if format is None and picture.format == "JPEG":
+        notes.append("written as PNG, since JPEG would change every pixel")
+    if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
+        notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
+    change = change or no_change()
+    if chosen == "PNG":
+        return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
+    picture = replace(picture, pixels=change.laid(picture.pixels, slice(0, picture.height)))
+
+    exif, most = picture.exif, _EXIF_IN_JPEG if chosen == "JPEG" else None
+    if exif is not None and most is not None and len(exif) > most:
+        exif = None
+        notes.append("EXIF data are too long for JPEG and were left out")
+    if parameters is not None:
+        tell = described if chosen == "TIFF" else commented
+        told = tell(exif, parameters)
+        if told is None or (most is not None and len(told) > most):
+            notes.append(f"the file does not tell its parameters: {chosen} has no room beside its EXIF data")
+        else:
+            exif = told
+    if chosen == "JPEG":
+        if picture.alpha is not None:
+            notes.append("the alpha channel, wholly opaque, was left out")
+        return Encoded([_jpeg(picture, exif, quality)], "image/jpeg", tuple(notes))
+    if chosen == "WEBP":
+        return Encoded([_webp(picture, exif)], "image/webp", tuple(notes))
+    data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=exif)
+    return Encoded([data], "image/tiff", tuple(notes))
+
+
+def profile_chunk(icc: bytes | None) -> list[bytes]:
+    """The chunk of a PNG file that says which profile its values are meant in; none for sRGB."""
+    return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
+
+
+def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> list[bytes]:
+    extra = profile_chunk(picture.icc)
+    if picture.exif is not None:
+        extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
+    if parameters is not None:
+        extra.append(text_chunk(parameters))
+
+    def levels_of(rows: slice) -> np.ndarray:
+        alpha = None if picture.alpha is None else picture.alpha[rows]
+        return _with_alpha(change.laid(picture.pixels, rows), alpha)
+
+    channels, dtype = 3 if picture.alpha is None else 4, picture.pixels.dtype
+    writer = PngWriter(picture.width, picture.height, channels, dtype.type)
+    every = strips_of(picture.height, picture.width * channels * dtype.itemsize)
+    return [writer.begin(*extra), *map(writer.add, change.packed(every, levels_of)), writer.end()]
+
+
+def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
+    file = BytesIO()
+    # At high quality colours get the full resolution too.
+    Image.fromarray(picture.rgb8).save(
+        file,
+        "JPEG",
+        quality=quality,
+        subsampling=0 if quality >= 90 else 2,
+        icc_profile=picture.icc,
+        exif=exif or b"",
+    )
+    return file.getvalue()
+
+
+def _webp(picture: Picture, exif: bytes | None) -> bytes:
+    alpha = None if picture.alpha is None else eight_bits(picture.alpha)
+    file = BytesIO()
+    # `exact` keeps colours below transparent pixels; without it they become black.
+    Image.fromarray(_with_alpha(picture.rgb8, alpha)).save(
+        file, "WEBP", lossless=True, exact=True, icc_profile=picture.icc or b"", exif=exif or b""
+    )
+    return file.getvalue()
+
+
+def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    if alpha is None:
+        return pixels
+    sheet = np.empty((*alpha.shape, 4), pixels.dtype)
+    cv2.mixChannels([np.ascontiguousarray(pixels), alpha], [sheet], [0, 0, 1, 1, 2, 2, 3, 3])
+    return sheet
+
+
+def _opaque(alpha: np.ndarray) -> bool:
+    return bool((alpha == np.iinfo(alpha.dtype).max).all())

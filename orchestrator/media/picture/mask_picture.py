@@ -1,0 +1,76 @@
+"""Mask pictures: masks as PNG files, and masks read from any picture."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from canvas.box import PixelBox
+from canvas.mask import extent, fitted, hardened, mask_from_picture
+from canvas.region import MaskPicture, Polarity
+from intarsia.errors import InvalidRequest
+from orchestrator.media.picture.change import Change
+from orchestrator.media.picture.picture import USUAL, Limits, Picture, decode
+from orchestrator.media.picture.png import PngWriter, Strip, strips_of
+
+
+def encode_mask(mask: np.ndarray, *extra: bytes) -> bytes:
+    """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside.
+
+    `extra` chunks follow the file's header.
+    """
+    height, width = mask.shape
+    box = extent(mask) or PixelBox(0, 0, 1, 1)  # a window that shows nothing will do
+    change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
+    black = np.broadcast_to(np.uint8(0), mask.shape)
+    writer = PngWriter(width, height, 1, np.uint8)
+    pieces = map(writer.add, change.packed(strips_of(height, width), lambda rows: change.laid(black, rows)))
+    return b"".join((writer.begin(*extra), *pieces, writer.end()))
+
+
+@lru_cache(maxsize=16)
+def _black_strips(height: int, width: int) -> dict[int, Strip]:
+    """What was packed of masks of this size where they are empty."""
+    return {}
+
+
+def decode_mask(
+    data: bytes,
+    drawn: MaskPicture,
+    width: int,
+    height: int,
+    limits: Limits = USUAL,
+    *,
+    field: str = "region",
+) -> np.ndarray:
+    """A mask for a picture of that size, float32 (height, width) in [0, 1], from a picture file.
+
+    Raises `InvalidRequest` for a mask of another size that is not to be fitted, and for a polarity that
+    needs an alpha channel where there is none; `field` is the path of the region.
+    """
+    picture = decode(data, limits, field=f"{field}.mask.artifact")
+    alike = (picture.width, picture.height) == (width, height)
+    if not (alike or drawn.fit):
+        raise InvalidRequest(
+            f"the mask is {picture.width} x {picture.height}, the picture {width} x {height}; both must be "
+            "of the same size once upright, or `fit` must be set to bring the mask to the picture's size",
+            field=f"{field}.mask.artifact",
+        )
+    mask = _read(picture, drawn.polarity, field)
+    if not alike:
+        mask = fitted(mask, height, width)
+    return mask if drawn.threshold is None else hardened(mask, drawn.threshold)
+
+
+def _read(picture: Picture, polarity: Polarity, field: str) -> np.ndarray:
+    if polarity in (Polarity.WHITE_INSIDE, Polarity.BLACK_INSIDE):
+        return mask_from_picture(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), polarity)
+    if picture.alpha is None:
+        raise InvalidRequest(
+            "the mask has no alpha channel, so it cannot say what is opaque; "
+            "choose white or black as the inside, or send a mask with alpha",
+            field=f"{field}.mask.polarity",
+        )
+    return mask_from_picture(picture.alpha, polarity)

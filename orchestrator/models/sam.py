@@ -1,0 +1,133 @@
+"""Regions of a picture from clicks, a box or words, and their correction."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canvas.region import Box, Candidate, Click, Clicks
+from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
+from orchestrator.models.client import Served
+from orchestrator.models.known_keys import Sent
+from orchestrator.models.tracking import Following
+from orchestrator.runs.run import Run
+from orchestrator.triton.errors import model_reason
+from orchestrator.triton.tensors import Tensors, text
+
+# What is asked comes from many fields, here all called the region: each question brings its own along.
+_ASKED = "region"
+FIELDS = {
+    "picture": "picture",
+    **dict.fromkeys(("points", "box", "words", "threshold", "mask"), _ASKED),
+}
+
+
+def picture_key(picture: np.ndarray) -> bytes:
+    """The name under which the model keeps a picture (height, width, RGB) it has embedded."""
+    height, width, _ = picture.shape
+    digest = hashlib.sha256(f"{height}x{width}:".encode())
+    digest.update(np.ascontiguousarray(picture).data)
+    return digest.digest()
+
+
+@dataclass(frozen=True)
+class Named:
+    """What has a name: candidates by falling score, and the best score seen, also below the threshold."""
+
+    candidates: list[Candidate]
+    best: float
+
+
+@dataclass(frozen=True)
+class Sam:
+    """Bound to one run.
+
+    Pictures are uint8 (height, width, RGB), coordinates pixels. What a question asks for is refused under
+    the `field` it was read from.
+    """
+
+    served: Served
+    run: Run
+    sent: Sent  # pictures
+    # Of many questions at once, one brings the picture along.
+    bringing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def following(self) -> Following:
+        """Follows one thing through one clip. A context: at its end the model may forget the clip."""
+        return Following(self.served, self.run)
+
+    async def weights(self) -> str:
+        """The digest of the loaded weights."""
+        return (await self.served.facts())["weights"]
+
+    async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[Candidate]:
+        """Candidates by falling score for what was pointed at. There may be none."""
+        if isinstance(selector, Clicks):
+            prompt = {"points": _points(selector.clicks)}
+        else:
+            # A box may hang over the picture's edge; the model wants the part that does not.
+            height, width, _ = picture.shape
+            edges = np.array((selector.left, selector.top, selector.right, selector.bottom), np.float32)
+            prompt = {"box": edges.clip(0, np.array((width, height, width, height), np.float32))}
+        return _candidates(await self._ask(picture, prompt, field))
+
+    async def named(self, picture: np.ndarray, phrase: str, threshold: float, field: str) -> Named:
+        """Every thing of that name with a score of at least `threshold`."""
+        if not (await self.served.facts())["words"]:
+            raise NotReady(
+                "the segmentation weights this server has loaded do not understand words; "
+                "select by clicks, a box, a polygon or a mask instead",
+                model=self.served.name,
+            )
+        prompt = {"words": text(phrase), "threshold": np.array([threshold], np.float32)}
+        reply = await self._ask(picture, prompt, field)
+        return Named(_candidates(reply), float(reply["best"][0]))
+
+    async def corrected(
+        self, picture: np.ndarray, found: Candidate, clicks: Sequence[Click], field: str
+    ) -> Candidate:
+        """What was found, with what was clicked on and without what was clicked beside."""
+        inside = await asyncio.to_thread(np.greater_equal, found.mask, 0.5)
+        prompt = {"mask": inside.view(np.uint8), "points": _points(clicks)}
+        (corrected,) = _candidates(await self._ask(picture, prompt, field))
+        return corrected
+
+    async def _ask(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
+        """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
+        key = await asyncio.to_thread(picture_key, picture)
+        while True:
+            if key in self.sent:
+                try:
+                    return await self._infer({"picture_key": np.frombuffer(key, np.uint8), **prompt}, field)
+                except IntarsiaError as error:
+                    if model_reason(error) != "UNKNOWN_PICTURE":
+                        raise
+                    self.sent.forget(key)
+            async with self.bringing:
+                if key not in self.sent:
+                    reply = await self._infer({"picture": picture, **prompt}, field)
+                    self.sent.add(key)
+                    return reply
+
+    async def _infer(self, inputs: Tensors, field: str) -> Tensors:
+        try:
+            return await self.served.infer(inputs, deadline=self.run.deadline)
+        except InvalidRequest as error:
+            if error.field != _ASKED:
+                raise
+            raise InvalidRequest(error.message, field=field, **error.facts) from None
+
+
+def _candidates(reply: Tensors) -> list[Candidate]:
+    """The masks stay where the reply has them."""
+    found = zip(reply["masks"], reply["scores"], strict=True)
+    return [Candidate(mask, float(score)) for mask, score in found]
+
+
+def _points(clicks: Sequence[Click]) -> np.ndarray:
+    points = [(click.x, click.y, 0.0 if click.outside else 1.0) for click in clicks]
+    return np.array(points, np.float32)

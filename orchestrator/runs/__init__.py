@@ -1,0 +1,1 @@
+"""One execution of a recipe: how far it is, and how long it took."""

@@ -1,0 +1,215 @@
+"""A bundle: a folder that holds every network of one model family, in diffusers/transformers layout.
+
+    ip2p/  model_index.json  intarsia.json
+           unet/ vae/ text_encoder/   config.json and safetensors, whole or in shards
+           tokenizer/ scheduler/
+    sam/   config.yaml (sam2's model config) and model.safetensors
+           text_head/   to find things by words: config.json, safetensors, tokenizer files and
+                        preprocessor_config.json
+
+Networks are built from their config and loaded strictly by name. Nothing is unpickled, nothing is fetched,
+and no class is built that `anatomy` does not know. Sizes are data: a bundle of any size loads the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from services.bundles import digest
+from services.bundles.architectures import hollow
+from services.bundles.errors import BundleError
+from services.bundles.inventory import Inventory, take
+from services.bundles.tensor_files import entries, read, weight_files
+
+__all__ = ["Bundle", "BundleError", "bundles_in"]
+
+NETWORKS = ("unet", "vae", "text_encoder", "text_head", "sam")
+PREPROCESSOR = "preprocessor_config.json"
+REMEDY = (
+    "make random ones with `python -m training.tiny FOLDER`, or published ones with "
+    "`intarsia weights convert`"
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One bundle. `name` is its folder's name, and the name of its family to the services."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Bundle:
+        """The bundle in a folder; fails if there is none. Reads no weights."""
+        bundle = cls(Path(folder).resolve())
+        if not bundle.folder.is_dir():
+            raise BundleError(f"no bundle at {folder}: there is no such folder; {REMEDY}")
+        if not bundle.components:
+            raise BundleError(
+                f"{folder} is not a bundle: it has neither a config.yaml nor one of the folders "
+                f"{', '.join(NETWORKS[:-1])} with a config.json; {REMEDY}"
+            )
+        return bundle
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def components(self) -> tuple[str, ...]:
+        """The networks this bundle holds, for example ("unet", "vae", "text_encoder")."""
+        return tuple(name for name in NETWORKS if self._config_file(name).is_file())
+
+    def config(self, component: str) -> dict[str, Any]:
+        """The config of a network as it was written."""
+        file = self._config_file(component)
+        if not file.is_file():
+            raise BundleError(f"bundle {self.name} has no {component}: {file} is missing; {REMEDY}")
+        return _yaml(file) if file.suffix == ".yaml" else read_json(file)
+
+    def network(
+        self, component: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> nn.Module:
+        """A network in eval mode, without gradients, every tensor of it loaded from this bundle.
+
+        Whatever floating type the numbers are stored in, they arrive in `dtype`. Tensors that are missing,
+        unexpected or of a wrong shape are all named in one BundleError.
+        """
+        network = hollow(component, self.config(component))
+        stored = entries(self._weights(component))
+        inventory = take(component, network, stored)
+        if not inventory.sound:
+            raise BundleError(f"bundle {self.name}: {inventory}")
+        tensors = read(stored, dict(inventory.pairs), lambda tensor: tensor.to(device, dtype))
+        network.load_state_dict(tensors, strict=True, assign=True)
+        nn.Module.to(network, device=device, dtype=dtype)  # what was computed and not stored follows
+        return network.requires_grad_(False)
+
+    def inventory(self, component: str) -> Inventory:
+        """What the weights hold against what the config wants; no weights are read."""
+        return take(component, hollow(component, self.config(component)), entries(self._weights(component)))
+
+    def tokenizer(self, component: str = "text_encoder") -> Any:
+        """The tokenizer of the text encoder, or of the text head."""
+        from transformers import CLIPTokenizer
+
+        folder = self.folder / ("tokenizer" if component == "text_encoder" else component)
+        if not folder.is_dir():
+            raise BundleError(f"bundle {self.name} has no tokenizer: {folder} is missing; {REMEDY}")
+        try:
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, TypeError) as problem:
+            raise BundleError(
+                f"bundle {self.name}: no tokenizer can be read from {folder}: {problem}"
+            ) from problem
+
+    def preprocessor(self) -> dict[str, Any]:
+        """How the text head wants to be shown pictures, as it was written; `size` and colours among it."""
+        file = self._home("text_head") / PREPROCESSOR
+        if not file.is_file():
+            raise BundleError(f"bundle {self.name}: how its text_head sees is not said; {file} is missing")
+        return read_json(file)
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler's config as it was written; `_class_name` says which."""
+        file = self.folder / "scheduler" / "scheduler_config.json"
+        if not file.is_file():
+            raise BundleError(f"bundle {self.name} has no scheduler: {file} is missing; {REMEDY}")
+        return read_json(file)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """How these weights want to be used, for example {"steps": 10, "guidance": 2.5}; may be empty."""
+        return dict(self._notes("intarsia.json").get("defaults", {}))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Where the weights come from and what they can do, as their maker wrote it; may be empty."""
+        return self._notes("card.json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the configs and weights of every network, in hexadecimal."""
+        files = [file for name in self.components for file in self._files(name)]
+        return digest.of_files(files, root=self.folder)
+
+    def digest_of(self, component: str) -> str:
+        """SHA-256 over one network's config and weights; equal for equal networks of two bundles."""
+        return digest.of_files(self._files(component), root=self._home(component))
+
+    def size_bytes(self, component: str) -> int:
+        """What a network's weights take on disk."""
+        return sum(file.stat().st_size for file in self._weights(component))
+
+    def _home(self, component: str) -> Path:
+        return self.folder if component == "sam" else self.folder / component
+
+    def _config_file(self, component: str) -> Path:
+        return self._home(component) / ("config.yaml" if component == "sam" else "config.json")
+
+    def _files(self, component: str) -> list[Path]:
+        looks = self._home(component) / PREPROCESSOR
+        return [
+            self._config_file(component),
+            *([looks] if looks.is_file() else []),
+            *self._weights(component),
+        ]
+
+    def _weights(self, component: str) -> list[Path]:
+        files = weight_files(self._home(component))
+        if not files:
+            raise BundleError(
+                f"bundle {self.name} has no {component}: no safetensors weights in {self._home(component)} "
+                f"(.bin, .ckpt and .pt files are not read); {REMEDY}"
+            )
+        return files
+
+    def _notes(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
+        return read_json(file) if file.is_file() else {}
+
+
+def bundles_in(folder: str | Path) -> dict[str, Bundle]:
+    """Every bundle of a folder by name; fails if there is no folder or nothing in it."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BundleError(f"no weights at {folder}: there is no such folder; {REMEDY}")
+    # A name with a dot in front is a bundle that is still being written.
+    children = (child for child in sorted(folder.iterdir()) if child.is_dir() and child.name[0] != ".")
+    candidates = (Bundle(child.resolve()) for child in children)
+    found = {bundle.name: bundle for bundle in candidates if bundle.components}
+    if not found:
+        raise BundleError(f"no bundle in {folder}: it should hold folders such as ip2p and sam; {REMEDY}")
+    return found
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise BundleError(f"{file} is not JSON: {problem}") from problem
+    if not isinstance(content, dict):
+        raise BundleError(f"{file} must hold a JSON object")
+    return content
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    """Read as sam2 itself reads it: plain YAML would take 1e-6 for a word."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except (OmegaConfBaseException, YAMLError, ValueError) as problem:
+        raise BundleError(f"{file} is not a model config: {problem}") from problem
+    if not isinstance(content, dict):
+        raise BundleError(f"{file} must hold a mapping with `model:`")
+    return {str(key): value for key, value in content.items()}

@@ -1,0 +1,181 @@
+"""`intarsia weights`: what bundles there are, whether they are whole, and how to make them of checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.bundles.bundle import Bundle, BundleError, bundles_in
+from services.bundles.verify import verify
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+_STARTER = Path(__file__).parents[2] / "weights/starter"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 if all is well, 1 if a bundle is not sound or cannot be made."""
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options)
+    except BundleError as problem:
+        if options.json:
+            print(json.dumps({"error": str(problem)}))
+        else:
+            print(f"intarsia weights: {problem}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="answer in JSON")
+    parser = argparse.ArgumentParser(prog="intarsia weights", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    shelf = commands.add_parser("list", parents=[shared], help="show the bundles of a folder")
+    shelf.add_argument(
+        "folder", nargs="?", type=Path, help="default: $INTARSIA_WEIGHTS, else the starter weights"
+    )
+    shelf.set_defaults(run=_list)
+
+    check = commands.add_parser("verify", parents=[shared], help="name what is missing or wrong in a bundle")
+    check.add_argument("bundle", nargs="+", type=Path, help="a bundle's folder")
+    check.set_defaults(run=_verify)
+
+    make = commands.add_parser("convert", help="make a bundle of a published checkpoint, offline")
+    kinds = make.add_subparsers(required=True, metavar="KIND")
+    ip2p = kinds.add_parser("instruct-pix2pix", parents=[shared], help="of an InstructPix2Pix .ckpt")
+    ip2p.set_defaults(run=_convert_instruct_pix2pix)
+    fill = kinds.add_parser("sd2-inpaint", parents=[shared], help="of a Stable Diffusion 2 inpainting .ckpt")
+    fill.set_defaults(run=_convert_sd2_inpaint)
+    for kind in (ip2p, fill):
+        kind.add_argument(
+            "--tokenizer", type=Path, required=True, help="folder with vocab.json and merges.txt of CLIP"
+        )
+    sam2 = kinds.add_parser("sam2", parents=[shared], help="of a SAM 2 .pt")
+    sam2.set_defaults(run=_convert_sam2)
+    sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, of a SAM 3 folder")
+    sam3.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if elsewhere")
+    sam3.set_defaults(run=_convert_sam3)
+    for kind in (ip2p, fill, sam2, sam3):
+        kind.add_argument("checkpoint", type=Path)
+        kind.add_argument("--to", type=Path, required=True, help="a new folder; for sam3: sam/text_head")
+        kind.add_argument("--dtype", choices=DTYPES, help="how to store numbers; defaults to as they are")
+        kind.add_argument(
+            "--config", type=Path, help="configs of networks of another size than the published"
+        )
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    folder = options.folder or os.environ.get("INTARSIA_WEIGHTS") or _STARTER
+    if not Path(folder).is_dir():
+        raise BundleError(f"there is no folder {folder}; name one, or set INTARSIA_WEIGHTS")
+    rows = [_described(bundle) for bundle in bundles_in(folder).values()]
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        print(f"{row['bundle']}  {row['size_bytes'] / 1e6:.1f} MB  {row['digest'][:12]}")
+        for name, part in row["components"].items():
+            print(f"  {name:<13}{part['network']:<28}{part['parameters']:>13,} numbers")
+        for command in row["card"].get("recipe", ()):
+            print(f"  made by      {command}")
+        for figure in row["card"].get("figures", ()):
+            print(f"  held out     {figure['metric']}: {_measured(figure)}")
+    return 0
+
+
+def _measured(figure: dict[str, Any]) -> str:
+    """A card's figure as one reads it; shares are kept as fractions of one."""
+    value, unit, verdict = figure["value"], figure["unit"], figure["verdict"]
+    said = f"{value:.1%}" if unit == "%" else f"{value:g} {unit}".strip()
+    return f"{said} ({verdict})" if verdict else said
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    inventories = [bundle.inventory(component) for component in bundle.components]
+    return {
+        "bundle": bundle.name,
+        "digest": bundle.digest,
+        "size_bytes": sum(bundle.size_bytes(component) for component in bundle.components),
+        "components": {
+            item.component: {"network": item.network, "parameters": item.parameters} for item in inventories
+        },
+        "defaults": bundle.defaults,
+        "card": bundle.card,
+    }
+
+
+def _verify(options: argparse.Namespace) -> int:
+    reports = [verify(folder) for folder in options.bundle]
+    if options.json:
+        print(json.dumps([report.as_dict() for report in reports]))
+    else:
+        print("\n".join(str(report) for report in reports))
+    return 0 if all(report.sound for report in reports) else 1
+
+
+def _convert_instruct_pix2pix(options: argparse.Namespace) -> int:
+    from services.bundles.convert import instruct_pix2pix
+    from services.bundles.published_configs import IP2P
+
+    config = options.config or IP2P
+    bundle = instruct_pix2pix.convert(
+        options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
+    )
+    return _told(bundle, options)
+
+
+def _convert_sd2_inpaint(options: argparse.Namespace) -> int:
+    from services.bundles.convert import sd2_inpaint
+    from services.bundles.published_configs import SD2_INPAINT
+
+    config = options.config or SD2_INPAINT
+    bundle = sd2_inpaint.convert(
+        options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
+    )
+    return _told(bundle, options)
+
+
+def _convert_sam2(options: argparse.Namespace) -> int:
+    from services.bundles.convert import sam2
+
+    return _told(
+        sam2.convert(options.checkpoint, options.to, dtype=_dtype(options), config=options.config), options
+    )
+
+
+def _convert_sam3(options: argparse.Namespace) -> int:
+    from services.bundles.convert import sam3
+
+    bundle = sam3.convert(
+        options.checkpoint,
+        options.to,
+        tokenizer=options.tokenizer,
+        dtype=_dtype(options),
+        config=options.config,
+    )
+    return _told(bundle, options)
+
+
+def _dtype(options: argparse.Namespace) -> Any:
+    import torch
+
+    return getattr(torch, options.dtype) if options.dtype else None
+
+
+def _told(bundle: Bundle, options: argparse.Namespace) -> int:
+    row = _described(bundle)
+    print(json.dumps(row) if options.json else f"{bundle.folder}: {row['size_bytes'] / 1e6:.1f} MB, sound")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

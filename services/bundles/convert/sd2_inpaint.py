@@ -1,0 +1,31 @@
+"""Inpainting of Stable Diffusion 2 as it was published: a checkpoint with an OpenCLIP text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from services.bundles.bundle import Bundle
+from services.bundles.convert.checkpoint import tensors
+from services.bundles.convert.latent_diffusion import bundle_of
+from services.bundles.convert.open_clip import as_clip
+from services.bundles.published_configs import SD2_INPAINT
+
+
+def convert(
+    checkpoint: Path,
+    to: Path,
+    *,
+    tokenizer: Path,
+    dtype: torch.dtype | None = None,
+    config: Path = SD2_INPAINT,
+) -> Bundle:
+    """Make the bundle `to` of a checkpoint; see `bundle_of`.
+
+    One whose text encoder is a CLIP one, as those of Stable Diffusion 1 are, is read too, with a `config`
+    that says so.
+    """
+    layers = Bundle.open(config).config("text_encoder")["num_hidden_layers"]
+    stored = as_clip(tensors(checkpoint, inside="state_dict"), layers=layers)
+    return bundle_of(stored, to, tokenizer=tokenizer, dtype=dtype, config=config)

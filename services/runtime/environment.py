@@ -1,0 +1,71 @@
+"""Where a model runs and what it is loaded from, as its environment says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from services.bundles.bundle import Bundle, bundles_in
+from services.denoising import memory_budget
+
+WEIGHTS = "INTARSIA_WEIGHTS"
+RUNNING = "INTARSIA_ENGINE_RUNNING"
+SHARE = "INTARSIA_MEMORY_SHARE"
+
+
+def device_of(args: Mapping[str, Any]) -> torch.device:
+    """The device Triton placed this instance on."""
+    if args["model_instance_kind"] == "GPU":
+        return torch.device("cuda", int(args["model_instance_device_id"]))
+    return torch.device("cpu")
+
+
+def precision_of(device: torch.device) -> torch.dtype:
+    """Half precision on a GPU, single on a processor."""
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def weights_folder() -> Path:
+    """The folder of bundles; a clear end where the environment names none."""
+    folder = os.environ.get(WEIGHTS)
+    if not folder:
+        raise RuntimeError(f"{WEIGHTS} is not set: it names the folder that holds the bundles of weights")
+    return Path(folder)
+
+
+def bundle_named(name: str) -> Bundle:
+    """The bundle of this name among the weights of this server."""
+    return Bundle.open(weights_folder() / name)
+
+
+def bundles() -> list[Bundle]:
+    """Every bundle among the weights of this server."""
+    return list(bundles_in(weights_folder()).values())
+
+
+def running_at_once() -> int | None:
+    """How many requests may step in turn; None where nothing is said. 1 is only for comparing."""
+    words = os.environ.get(RUNNING, "").strip()
+    if not words:
+        return None
+    if not words.isdigit() or int(words) < 1:
+        raise RuntimeError(f"{RUNNING}={words!r}: must be a whole number, at least 1")
+    return int(words)
+
+
+def memory_share() -> float:
+    """The share of the memory that is free which a step loop may plan with."""
+    words = os.environ.get(SHARE, "").strip()
+    if not words:
+        return memory_budget.SHARE
+    try:
+        share = float(words)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise RuntimeError(f"{SHARE}={words!r}: must be a number above 0, at most 1")
+    return share

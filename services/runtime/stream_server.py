@@ -1,0 +1,154 @@
+"""The door to a denoiser: requests come in, beats and latents go out, step by step."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+import triton_python_backend_utils as pb
+from torch import Tensor
+
+from services import json_text
+from services.adapters.cache import Adapter
+from services.adapters.loader import FittingRoom
+from services.denoising.engine import Engine
+from services.denoising.family import Request
+from services.refusal import Refusal, invalid, refusal_for
+from services.runtime import introspection, watchdog
+from services.runtime.tensors import Tensors, received, refused, response
+
+
+class Denoiser(Protocol):
+    """What a family offers at the door."""
+
+    inputs: Sequence[str]
+
+    def adapter(self, content: Tensor) -> Adapter:
+        """Reads a file's bytes as an adapter of the network; raises Refusal."""
+
+    def request(self, tensors: Tensors) -> Request:
+        """Checks a request's tensors and says what they ask for; raises Refusal."""
+
+    def probe(self) -> Request:
+        """The smallest request there is."""
+
+    def facts(self) -> dict:
+        """What is loaded."""
+
+
+class DenoiserDoor:
+    """Hands Triton's requests to the step loop, and the loop's answers back.
+
+    `execute` waits for nobody's steps: whoever is let in is answered from the loop's own thread.
+    """
+
+    def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
+        self._denoiser, self._engine = denoiser, engine
+        self._fitting = FittingRoom(denoiser.adapter, engine.wardrobe)
+        self._names = (*denoiser.inputs, *introspection.INPUTS)
+        watchdog.end_with_the_server()
+        engine.start()
+
+    def admit(self, requests: Sequence[Any]) -> None:
+        """Lets requests in or refuses them, each on its own."""
+        for request in requests:
+            caller = _Caller(request.get_response_sender())
+            try:
+                self._admit(request, caller)
+            except Refusal as refusal:
+                caller.refuse(refusal)
+            except Exception as fault:  # must not end the process that serves everybody else
+                pb.Logger.log_error(traceback.format_exc())
+                caller.refuse(refusal_for(fault))
+
+    def close(self) -> None:
+        """Lets running trajectories finish."""
+        self._fitting.close()
+        self._engine.close()
+
+    def _admit(self, request: Any, caller: _Caller) -> None:
+        tensors = received(request, self._names)
+        asked = introspection.question(tensors, "adapter")
+        if asked is None:
+            self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
+            return
+        if asked == "adapter":
+            if "adapter" not in tensors:
+                raise invalid("adapter", 'must come with ask = "adapter": the bytes of a safetensors file')
+            self._fitting.bring(tensors["adapter"], caller)
+            return
+        told = introspection.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
+        if asked == "facts":
+            caller.answer(told)
+        else:
+            self._engine.admit(self._denoiser.probe(), _Prober(caller, told), urgent=True)
+
+
+class _Caller:
+    """One stream of replies. A reply that cannot be delivered means that nobody is there any more."""
+
+    def __init__(self, sender: Any) -> None:
+        self._sender = sender
+        self._lost = False
+
+    def gone(self) -> bool:
+        return self._lost or self._sender.is_cancelled()
+
+    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+        told = {"progress": _progress(done, of)}
+        if preview is not None:
+            told["latents"] = preview.float()
+        self._send(response(told))
+
+    def finish(self, latents: Tensor, steps: int) -> None:
+        self.answer({"progress": _progress(steps, steps), "latents": latents})
+
+    def report(self, found: Mapping[str, Any]) -> None:
+        """An adapter fits."""
+        self.answer({"facts": json_text.to_tensor(dict(found))})
+
+    def answer(self, outputs: Tensors) -> None:
+        """The last reply."""
+        self._send(response(outputs), last=True)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self._send(refused(refusal), last=True)
+
+    def _send(self, reply: Any, *, last: bool = False) -> None:
+        try:
+            self._sender.send(reply, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0)
+        except pb.TritonModelException as fault:
+            self._lost = True
+            pb.Logger.log_warn(f"a reply could not be delivered: {fault}")
+
+
+class _Prober:
+    """Waits for the smallest request to come through, and then answers the probe."""
+
+    def __init__(self, caller: _Caller, told: Tensors) -> None:
+        self._caller, self._told = caller, told
+
+    def gone(self) -> bool:
+        return self._caller.gone()
+
+    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+        """A probe is not told of its steps."""
+
+    def finish(self, latents: Tensor, steps: int) -> None:
+        self._caller.answer(self._told)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self._caller.refuse(refusal)
+
+
+def _progress(done: int, of: int) -> Tensor:
+    return torch.tensor([done, of], dtype=torch.int32)
+
+
+def _deadline(request: Any) -> float:
+    """When the request's own time limit is up, by the loop's clock; Triton itself bounds only queueing."""
+    limit = request.timeout()
+    return time.monotonic() + limit / 1e6 if limit else float("inf")

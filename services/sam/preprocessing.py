@@ -1,0 +1,67 @@
+"""A picture on its way into a network, and the key it is remembered by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from services.bundles.errors import BundleError
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How a network wants to see pictures: in a square of so many pixels, and with colours brought to these
+    means and deviations, by default those of ImageNet."""
+
+    size: int
+    mean: Colour = (0.485, 0.456, 0.406)
+    deviation: Colour = (0.229, 0.224, 0.225)
+
+    @classmethod
+    def of(cls, preprocessor: Mapping[str, Any]) -> Looks:
+        """What a `preprocessor_config.json` of transformers asks for."""
+        try:
+            height, width = (int(preprocessor["size"][edge]) for edge in ("height", "width"))
+            mean, deviation = (_triple(preprocessor[name]) for name in ("image_mean", "image_std"))
+        except (KeyError, TypeError, ValueError) as problem:
+            raise BundleError(
+                f"preprocessor_config.json must name size, image_mean and image_std: {problem!r}"
+            ) from problem
+        if height != width:
+            raise BundleError(
+                f"preprocessor_config.json: pictures are seen as squares, not {width} x {height}"
+            )
+        return cls(height, mean, deviation)
+
+
+def key_of(picture: Tensor) -> bytes:
+    """SHA-256 over the size and the bytes of a picture, uint8 (height, width, 3)."""
+    height, width = picture.shape[:2]
+    digest = hashlib.sha256(f"{height}x{width}:".encode())
+    digest.update(picture.contiguous().numpy().data)
+    return digest.digest()
+
+
+def prepared(picture: Tensor, looks: Looks) -> Tensor:
+    """The picture as a network sees it: (1, 3, size, size), whatever its shape was, colours normalised."""
+    values = picture.permute(2, 0, 1)[None].float() / 255
+    square = functional.interpolate(
+        values, size=(looks.size, looks.size), mode="bilinear", align_corners=False, antialias=True
+    )
+    mean, deviation = (
+        torch.tensor(triple, device=picture.device).view(3, 1, 1) for triple in (looks.mean, looks.deviation)
+    )
+    return (square - mean) / deviation
+
+
+def _triple(values: Sequence[float]) -> Colour:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

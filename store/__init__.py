@@ -1,0 +1,1 @@
+"""The artifact store: bytes named by their digest."""

@@ -1,0 +1,157 @@
+"""The denoisers behind a real Triton, asked by a stranger."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerException
+
+from tests.e2e.triton import Door, edit_tensors, figure, fill_tensors, text
+from tests.e2e.waiting import running, until
+
+MODEL = "ip2p_unet"
+BOTH = pytest.mark.parametrize(
+    ("model", "tensors"), [(MODEL, edit_tensors), ("sd2_inpaint", fill_tensors)], ids=["edit", "fill"]
+)
+
+
+@pytest.fixture(scope="module")
+def width(weights) -> int:
+    from services.bundles.bundle import Bundle
+
+    return Bundle.open(weights / "ip2p").config("unet")["cross_attention_dim"]
+
+
+@BOTH
+def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, width, model, tensors):
+    with door.stream(model, tensors(width, steps=4)) as stream:
+        replies = list(stream)
+    assert [reply.as_numpy("progress").tolist() for reply in replies] == [[1, 4], [2, 4], [3, 4], [4, 4]]
+    assert [reply.as_numpy("latents") is None for reply in replies] == [True, True, True, False]
+    assert replies[-1].as_numpy("latents").shape == (4, 8, 8)
+
+
+@BOTH
+def test_previews_come_when_asked_for(door: Door, width, model, tensors):
+    asked = tensors(width, steps=5, preview_every=np.array([2], np.int32))
+    with door.stream(model, asked) as stream:
+        shown = [reply.as_numpy("latents") is not None for reply in stream]
+    assert shown == [False, True, False, True, True]
+
+
+@BOTH
+def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door, width, model, tensors):
+    def made(seed: int) -> bytes:
+        asked = tensors(width, reproducible=np.array([1], np.uint8))
+        asked["seed"] = np.array([seed], np.uint64)
+        with door.stream(model, asked) as stream:
+            return list(stream)[-1].as_numpy("latents").tobytes()
+
+    assert made(5) == made(5)
+    assert made(5) != made(6)
+
+
+def test_who_cancels_frees_the_place_within_a_step(stack, door: Door, width):
+    def cancelled() -> float:
+        return figure(stack.triton.metrics_url, "intarsia_engine_ended", model=MODEL, how="cancelled")
+
+    before = cancelled()
+    with door.stream(MODEL, edit_tensors(width, side=16, steps=900)) as stream:
+        stream.reply()
+        assert running(stack.triton) >= 1  # probes count, too
+    until(lambda: running(stack.triton) == 0)
+    until(lambda: cancelled() == before + 1)
+
+
+def test_a_killed_client_frees_its_place(stack, width):
+    program = (
+        "import sys; from tests.e2e.triton import Stream, edit_tensors\n"
+        f"with Stream({stack.triton.url!r}, {MODEL!r}, edit_tensors({width}, side=16, steps=900)) as s:\n"
+        "    s.reply(); print('stepping', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"stepping\n"
+        assert running(stack.triton) >= 1  # probes count, too
+        client.kill()
+    until(lambda: running(stack.triton) == 0)
+
+
+def test_a_time_limit_ends_a_request_in_the_step_loop(stack, door: Door, width):
+    with door.stream(MODEL, edit_tensors(width, side=16, steps=900), timeout_us=300_000) as stream:
+        with pytest.raises(InferenceServerException, match="TIME_LIMIT"):
+            for _ in stream:
+                pass
+    until(lambda: running(stack.triton) == 0)
+
+
+def test_requests_that_run_together_share_passes(stack, door: Door, width):
+    """The supervisor's probes are in both figures too, one step and one pass each."""
+    url = stack.triton.metrics_url
+
+    def figures() -> tuple[float, float]:
+        return (
+            figure(url, "intarsia_engine_trajectory_steps", model=MODEL),
+            figure(url, "intarsia_engine_steps", model=MODEL),
+        )
+
+    steps, passes = figures()
+    streams = [door.stream(MODEL, edit_tensors(width, side=4, steps=40, seed=seed)) for seed in range(6)]
+    for stream in streams:
+        assert len(list(stream)) == 40
+        stream.leave()
+    more_steps, more_passes = figures()
+    assert more_steps - steps >= 6 * 40
+    assert more_steps - steps - (more_passes - passes) > 40, "at least 40 steps rode along in another's pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"source": None}, "source is missing"),
+        ({"source": np.zeros((4, 0, 8), np.float32)}, "source must have sides of 1 to"),
+        ({"source": np.full((4, 8, 8), np.nan, np.float32)}, "source must hold finite numbers"),
+        ({"text": np.zeros((6, 5), np.float32)}, "text must be 1 to 1024 tokens of width"),
+        ({"no_text": np.zeros((5, 0), np.float32)}, "no_text must be 1 to 1024 tokens"),
+        ({"seed": np.array([2**63], np.uint64)}, r"seed must be in \[0, 9223372036854775807\]"),
+        ({"steps": np.array([0], np.int32)}, r"steps must be in \[1, \d+\], not 0"),
+        ({"guidance": np.array([np.inf, 1], np.float32)}, r"guidance must be in \[0, 100\]"),
+        ({"scheduler": text("heun")}, "scheduler must be one of ddim, .* not 'heun'"),
+        ({"scheduler": np.array([0xFF], np.uint8)}, "scheduler must be JSON in UTF-8"),
+        ({"reproducible": np.array([7], np.uint8)}, r"reproducible must be in \[0, 1\]"),
+        ({"ask": text("for the moon")}, "ask must be"),
+        ({"ask": text("probe")}, "known must come with a probe"),
+    ],
+)
+def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, complaint):
+    asked = {**edit_tensors(width), **change}
+    with door.stream(MODEL, {name: value for name, value in asked.items() if value is not None}) as stream:
+        with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
+            stream.reply()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"hole": None}, "hole is missing"),
+        ({"hole": np.full((1, 8, 8), 0.5, np.float32)}, "hole must hold 0 and 1 only"),
+        ({"spread": np.full((4, 8, 8), -1, np.float32)}, "spread must not be negative"),
+        ({"guidance": np.array([np.nan], np.float32)}, r"guidance must be in \[0, 100\]"),
+    ],
+)
+def test_a_wrong_tensor_of_a_filling_is_named_too(door: Door, width, change, complaint):
+    asked = {**fill_tensors(width), **change}
+    with door.stream("sd2_inpaint", {name: at for name, at in asked.items() if at is not None}) as stream:
+        with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
+            stream.reply()
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_for_good(door: Door, width):
+    with door.stream(MODEL, edit_tensors(width, side=513)) as stream:
+        with pytest.raises(InferenceServerException, match="source must have sides of 1 to 256"):
+            stream.reply()

@@ -1,0 +1,132 @@
+"""Following, waiting for and stopping jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import grpc
+import pytest
+
+import intarsia
+from intarsia import errors
+from intarsia.v1.jobs_pb2 import Job
+from tests.intarsia.double import Double, Fault
+
+WHERE = intarsia.click(120, 80)
+
+
+@pytest.fixture
+def running(client: intarsia.Client, double: Double) -> intarsia.Job:
+    """A job that ends only when the test says so."""
+    double.by_hand = True
+    return client.edit_region(b"a picture", WHERE, "make it blue")
+
+
+def test_a_watch_ends_with_the_finished_job(client: intarsia.Client) -> None:
+    job = client.edit_region(b"a picture", WHERE, "make it blue")
+    states = list(job.watch())
+    assert [state.state for state in states] == [Job.STATE_QUEUED, Job.STATE_RUNNING, Job.STATE_SUCCEEDED]
+    assert states[1].progress.stage == "denoise"
+
+
+def test_a_result_names_the_picture(client: intarsia.Client) -> None:
+    result = client.edit_region(b"a picture", WHERE, "make it blue").result()
+    assert client.read(result.picture) == b"an edited picture"
+    assert result.manifest.seed == 7
+
+
+def test_a_broken_watch_is_taken_up_again(client: intarsia.Client, double: Double) -> None:
+    double.faults["WatchJob"] += [Fault(grpc.StatusCode.UNAVAILABLE, after_chunks=1)] * 9
+    double.faults["WatchJob"].append(Fault(grpc.StatusCode.UNAVAILABLE))
+    job = client.edit_region(b"a picture", WHERE, "make it blue")
+    *_, last = job.watch()
+    assert last.state == Job.STATE_SUCCEEDED
+    assert len(double.requests("WatchJob")) == 11
+
+
+def test_a_watch_gives_up_on_a_server_that_stays_away(
+    client: intarsia.Client, double: Double, running: intarsia.Job
+) -> None:
+    double.faults["WatchJob"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 9
+    with pytest.raises(errors.ModelDown):
+        list(running.watch())
+
+
+def test_leaving_a_tied_watch_cancels_the_job(double: Double, running: intarsia.Job) -> None:
+    for _ in running.watch(cancel_on_disconnect=True):
+        break
+    double.until(lambda: double.jobs[running.name][-1].state == Job.STATE_CANCELLED)
+
+
+async def test_leaving_a_tied_watch_cancels_in_asyncio_too(
+    async_client: intarsia.AsyncClient, double: Double
+) -> None:
+    double.by_hand = True
+    job = await async_client.edit_region(b"a picture", WHERE, "make it blue")
+
+    async def follow() -> None:
+        async for _ in job.watch(cancel_on_disconnect=True):
+            pass
+
+    task = asyncio.create_task(follow())
+    await asyncio.to_thread(double.until, lambda: double.watchers == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(double.until, lambda: double.jobs[job.name][-1].state == Job.STATE_CANCELLED)
+
+
+def test_leaving_a_watch_that_is_not_tied_lets_the_job_run(double: Double, running: intarsia.Job) -> None:
+    for _ in running.watch():
+        break
+    double.until(lambda: double.watchers == 0)
+    assert running.get().state == Job.STATE_QUEUED
+
+
+def test_waiting_ends_with_the_job(double: Double, running: intarsia.Job) -> None:
+    def end() -> None:
+        double.until(lambda: double.watchers > 0)
+        double.succeed(running.name)
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    assert running.wait(timeout=10).state == Job.STATE_SUCCEEDED
+    ender.join()
+
+
+def test_waiting_too_long_says_that_the_job_runs_on(double: Double, running: intarsia.Job) -> None:
+    with pytest.raises(TimeoutError, match=running.name):
+        running.wait(timeout=0.2)
+    assert running.get().state == Job.STATE_QUEUED
+
+
+def test_the_servers_time_limit_is_not_ours(double: Double, running: intarsia.Job) -> None:
+    double.faults["WatchJob"].append(Fault(errors.TimeLimit("the server's own")))
+    with pytest.raises(errors.TimeLimit, match="the server's own"):
+        running.wait(timeout=30)
+
+
+def test_a_cancelled_job_has_no_result(running: intarsia.Job) -> None:
+    assert running.cancel().state == Job.STATE_CANCELLED
+    assert running.cancel().state == Job.STATE_CANCELLED
+    with pytest.raises(errors.Cancelled, match=running.name):
+        running.result()
+
+
+def test_a_job_is_found_again_by_its_name(client: intarsia.Client, running: intarsia.Job) -> None:
+    assert client.job(running.name).get().name == running.name
+    with pytest.raises(errors.NotFound):
+        client.get_job("jobs/unknown")
+
+
+def test_a_list_runs_over_its_pages_as_needed(client: intarsia.Client, double: Double) -> None:
+    names = [client.edit_region(b"a picture", WHERE, "make it blue").name for _ in range(5)]
+    found = client.list_jobs(page_size=2)
+    assert next(found).name == names[-1]
+    assert len(double.requests("ListJobs")) == 1
+    assert [job.name for job in found] == names[-2::-1]
+    assert len(double.requests("ListJobs")) == 3
+    assert list(client.list_jobs(states=["running", "failed"])) == []
+    with pytest.raises(errors.InvalidRequest, match="succeeded"):
+        list(client.list_jobs(states=["done"]))

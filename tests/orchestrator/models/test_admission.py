@@ -1,0 +1,31 @@
+"""Waiting for a model that is full or away."""
+
+from __future__ import annotations
+
+import pytest
+
+from intarsia.errors import Busy, ModelDown
+from orchestrator.deadline import Deadline
+from orchestrator.models.admission import Door, Endurance, Line
+
+
+async def test_patience_with_an_absent_model_begins_when_it_goes_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    async def at_once(event: object, *, within: float) -> bool:
+        return False
+
+    monkeypatch.setattr("orchestrator.models.admission.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("orchestrator.models.admission.happened", at_once)
+    line = Line(Door(Endurance(full=100, away=10)), Deadline())
+    await line.wait(Busy("no room"))
+    now[0] = 60.0
+    await line.wait(ModelDown("gone"))
+    now[0] = 69.0
+    await line.wait(ModelDown("gone"))
+    now[0] = 70.0
+    with pytest.raises(ModelDown):
+        await line.wait(ModelDown("gone"))
+    await line.wait(Busy("back, and full of those who were faster"))

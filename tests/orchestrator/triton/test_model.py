@@ -1,0 +1,343 @@
+"""The way to the models, over the real protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+from grpc import StatusCode as Code
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2 as kserve
+
+from intarsia.errors import (
+    Busy,
+    Cancelled,
+    IntarsiaError,
+    InternalError,
+    InvalidRequest,
+    ModelDown,
+    NotFound,
+    TimeLimit,
+)
+from orchestrator.deadline import Deadline
+from orchestrator.triton import tensors
+from orchestrator.triton.errors import explained, model_reason
+from orchestrator.triton.model import Address, Home, Model
+from orchestrator.triton.models import Models
+from orchestrator.triton.stall import Patience, Pulse
+from tests.orchestrator.doubles import Refused, Triton
+
+NO_LIMIT = Deadline()
+BRIEF = Patience(steps=1, floor=0.05, first=5)
+
+
+@pytest.fixture
+async def triton() -> AsyncIterator[Triton]:
+    async with Triton() as server:
+        yield server
+
+
+@pytest.fixture
+async def models(triton: Triton) -> AsyncIterator[Models]:
+    urls = {name: [triton.url] for name in ("vae", "ip2p_unet")}
+    connected = Models(urls, Patience())
+    yield connected
+    await connected.close()
+
+
+def walk(steps: int) -> dict[str, np.ndarray]:
+    return {
+        "source": np.ones((4, 8, 8), np.float32),
+        "steps": np.array([steps], np.int32),
+        "preview_every": np.zeros(1, np.int32),
+    }
+
+
+async def test_tensors_come_back_as_they_were_sent(models: Models) -> None:
+    picture = np.random.default_rng(7).uniform(-1, 1, (3, 64, 48)).astype(np.float32)
+    reply = await models["vae"].infer({"picture": picture}, deadline=NO_LIMIT)
+    expected = picture.reshape(3, 8, 8, 6, 8).mean(axis=(2, 4), dtype=np.float32)
+    np.testing.assert_array_equal(reply["encoded"][:3], expected)
+
+
+@given(
+    st.sampled_from(["u1", "u8", "i4", "f2", "f4"]),
+    st.lists(st.integers(0, 5), max_size=4),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_tensor_survives_packing(dtype: str, shape: list[int], seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+    packed = tensors.request("model", {"values": values})
+    reply = kserve.ModelInferResponse(raw_output_contents=packed.raw_input_contents)
+    for tensor in packed.inputs:
+        reply.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    unpacked = tensors.answer(reply)["values"]
+    assert unpacked.dtype == values.dtype
+    np.testing.assert_array_equal(unpacked, values)
+
+
+@pytest.mark.parametrize("side", [64, 1024])
+async def test_large_tensors_leave_the_event_loop_alone(
+    models: Models, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    worked = []
+
+    def noting(work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **more: Any) -> Any:
+            worked.append(threading.current_thread() is threading.main_thread())
+            return work(*args, **more)
+
+        return noted
+
+    for name in ("to_bytes", "from_bytes"):
+        monkeypatch.setattr(f"orchestrator.triton.model.{name}", noting(getattr(tensors, name)))
+    latents = np.zeros((4, side // 8, side // 8), np.float32)
+    await models["vae"].infer({"picture": np.zeros((3, side, side), np.float32)}, deadline=NO_LIMIT)
+    decoded = await models["vae"].infer({"latents": latents}, deadline=NO_LIMIT)
+    assert decoded["decoded"].shape == (3, side, side)
+    small = side == 64
+    assert worked == [small, True, True, small]
+
+
+def test_a_reply_that_is_no_message_is_a_fault() -> None:
+    with pytest.raises(InternalError, match="cannot be read"):
+        tensors.from_bytes(b"\xff\xff\xff\xff")
+
+
+def test_a_reply_that_is_shorter_than_its_shape_is_a_fault() -> None:
+    reply = kserve.ModelInferResponse(model_name="vae", raw_output_contents=[b"abc"])
+    reply.outputs.add(name="decoded", datatype="FP32", shape=[1])
+    with pytest.raises(InternalError, match="decoded"):
+        tensors.answer(reply)
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner)))
+def test_text_crosses_as_json(value: object) -> None:
+    assert tensors.from_text(tensors.text(value)) == value
+
+
+async def test_a_stream_gives_a_reply_per_step(models: Models) -> None:
+    replies = [reply async for reply in models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT)]
+    assert [reply["progress"].tolist() for reply in replies] == [[step, 5] for step in range(1, 6)]
+
+
+async def test_the_model_is_told_how_much_time_is_left(triton: Triton, models: Models) -> None:
+    await models["vae"].infer({"ask": tensors.text("facts")}, deadline=Deadline.after(30))
+    assert 25e6 < triton.limits[0] <= 30e6
+
+
+async def test_cancelling_the_listener_cancels_the_request(triton: Triton, models: Models) -> None:
+    triton.ip2p_unet.hold_at = 2
+
+    async def listen() -> None:
+        async for _ in models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT):
+            pass
+
+    listener = asyncio.ensure_future(listen())
+    await triton.ip2p_unet.held.wait()
+    listener.cancel()
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    with pytest.raises(asyncio.CancelledError):
+        await listener
+
+
+async def test_leaving_a_stream_early_cancels_the_request(triton: Triton, models: Models) -> None:
+    triton.ip2p_unet.hold_at = 1
+    async with aclosing(models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT)) as replies:
+        await anext(replies)
+        await triton.ip2p_unet.held.wait()
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+
+
+async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton) -> None:
+    triton.ip2p_unet.hold_at = 1
+    address = Address(triton.url)
+    model = Model("ip2p_unet", [address], BRIEF)
+    with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.05 s"):
+        async for _ in model.stream(walk(5), deadline=NO_LIMIT):
+            pass
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    await address.close()
+
+
+async def test_a_question_without_an_answer_is_given_up_and_cancelled(triton: Triton) -> None:
+    triton.ip2p_unet.hold_at = 0
+    address = Address(triton.url)
+    model = Model("ip2p_unet", [address], Patience(answer=0.5))
+    with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.5 s"):
+        await asyncio.wait_for(model.infer(walk(5), deadline=NO_LIMIT), 10)
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+    with pytest.raises(TimeLimit):  # the time limit of a job stays one
+        await model.infer(walk(5), deadline=Deadline.after(0.05))
+    await address.close()
+
+
+async def test_a_request_that_nobody_takes_is_given_up() -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+    address = Address(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(ModelDown, match="no sign of life"):
+        model = Model("ip2p_unet", [address], Patience(floor=0.05, first=0.05))
+        async for _ in model.stream(walk(5), deadline=NO_LIMIT):
+            pass
+    await address.close()
+    server.close()
+
+
+def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 13.0, 14.0, 18.0, 19.0])
+    monkeypatch.setattr("orchestrator.triton.stall.time.monotonic", lambda: next(now))
+    pulse = Pulse(Patience(steps=3, floor=5, first=60))
+    assert not pulse.began and pulse.allowance() == 60
+    allowances = []
+    for _ in range(4):
+        pulse.beat()
+        allowances.append(pulse.allowance())
+    # The first step, with the wait for its turn, stands in for the others until there is a second.
+    assert allowances == [9, 5, 12, 12]
+
+
+async def test_what_breaks_after_the_last_reply_spoils_nothing(triton: Triton, models: Models) -> None:
+    triton.ends_badly = True
+    replies = [reply async for reply in models["ip2p_unet"].stream(walk(3), deadline=NO_LIMIT)]
+    assert [reply["progress"].tolist() for reply in replies] == [[1, 3], [2, 3], [3, 3]]
+
+
+async def test_a_stream_ends_with_its_deadline(triton: Triton, models: Models) -> None:
+    triton.ip2p_unet.hold_at = 0
+    with pytest.raises(TimeLimit):
+        async for _ in models["ip2p_unet"].stream(walk(5), deadline=Deadline.after(0.4)):
+            pass
+    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+
+
+async def test_a_deadline_that_has_passed_asks_nobody(triton: Triton, models: Models) -> None:
+    with pytest.raises(TimeLimit):
+        await models["vae"].infer({"ask": tensors.text("facts")}, deadline=Deadline(0.0))
+    assert not triton.limits
+
+
+@pytest.mark.parametrize("call", ["infer", "stream"])
+async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call: str) -> None:
+    async with Triton() as dead:
+        addresses = [Address(dead.url), Address(triton.url)]
+        await dead.stop()
+        model = Model("vae" if call == "infer" else "ip2p_unet", addresses, Patience())
+        ask = {"ask": tensors.text("facts")}
+        for _ in range(2):  # whoever's turn it is
+            if call == "infer":
+                reply = await model.infer(ask, deadline=NO_LIMIT)
+            else:
+                (reply,) = [reply async for reply in model.stream(ask, deadline=NO_LIMIT)]
+            assert "facts" in reply
+        for address in addresses:
+            await address.close()
+
+
+async def test_questions_with_a_home_stay_where_they_were_answered(triton: Triton) -> None:
+    async with Triton() as other:
+        addresses = [Address(triton.url), Address(other.url)]
+        model, home = Model("vae", addresses, Patience()), Home()
+
+        async def answered() -> tuple[int, int]:
+            await model.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(50), home=home)
+            return len(triton.limits), len(other.limits)
+
+        assert [await answered() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
+        triton.broken["vae"] = Refused("MODEL_DOWN: it is being loaded anew", Code.UNAVAILABLE)
+        assert await answered() == (4, 1)
+        del triton.broken["vae"]
+        assert [await answered() for _ in range(2)] == [(4, 2), (4, 3)]
+        for address in addresses:
+            await address.close()
+
+
+async def test_a_stream_that_has_begun_is_not_begun_elsewhere(triton: Triton) -> None:
+    async with Triton() as other:
+        triton.ip2p_unet.hold_at = other.ip2p_unet.hold_at = 1
+        addresses = [Address(triton.url), Address(other.url)]
+        with pytest.raises(ModelDown):
+            async for _ in Model("ip2p_unet", addresses, BRIEF).stream(walk(3), deadline=NO_LIMIT):
+                pass
+        assert len(triton.ip2p_unet.requests) + len(other.ip2p_unet.requests) == 1
+        for address in addresses:
+            await address.close()
+
+
+async def test_nobody_at_the_address_is_a_model_that_is_down() -> None:
+    async with Triton() as gone:
+        address = Address(gone.url)
+    with pytest.raises(ModelDown, match="vae is out of reach"):
+        await Model("vae", [address], Patience()).infer({}, deadline=NO_LIMIT)
+    await address.close()
+
+
+async def test_a_model_that_says_it_was_cancelled_does_not_cancel_the_listener(
+    triton: Triton, models: Models
+) -> None:
+    triton.ip2p_unet.refusals.append(Refused("CANCELLED: nobody waits for this", Code.CANCELLED))
+    with pytest.raises(Cancelled, match="nobody waits"):
+        async for _ in models["ip2p_unet"].stream(walk(3), deadline=NO_LIMIT):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind", "message"),
+    [
+        ("BUSY: no room for this picture now", Code.UNAVAILABLE, Busy, "no room for this picture now"),
+        ("EMPTY_REGION: nothing there", Code.NOT_FOUND, NotFound, "nothing there"),
+        ("TIME_LIMIT: the time is up", Code.CANCELLED, TimeLimit, "the time is up"),
+        ("ODD_REASON: strange", Code.NOT_FOUND, NotFound, "strange"),
+        ("ODD_REASON: strange", None, InternalError, "strange"),
+        ("Stub process 'ip2p_unet_0_0' is not healthy.", Code.INTERNAL, ModelDown, "does not answer"),
+        ("Request for unknown model: 'm' has no available versions", Code.UNAVAILABLE, ModelDown, "m"),
+        ("Exceeds maximum queue size", None, Busy, "does not answer"),
+        ("unexpected shape for input 'source'", Code.INVALID_ARGUMENT, InternalError, "unexpected shape"),
+        ("Deadline Exceeded", Code.DEADLINE_EXCEEDED, TimeLimit, "time limit"),
+        ("failed to connect to all addresses", Code.UNAVAILABLE, ModelDown, "out of reach"),
+        ("too large", Code.RESOURCE_EXHAUSTED, Busy, "no room"),
+    ],
+)
+def test_whatever_goes_wrong_has_a_class(
+    words: str, code: Code | None, kind: type[IntarsiaError], message: str
+) -> None:
+    error = explained("ip2p_unet", words, code)
+    assert isinstance(error, kind)
+    assert message in error.message
+
+
+def test_a_field_that_a_model_refuses_is_named() -> None:
+    error = explained("ip2p_unet", "INVALID_FIELD: steps must be in [1, 1000], not 0", Code.INVALID_ARGUMENT)
+    assert isinstance(error, InvalidRequest)
+    assert error.field == "steps"
+
+
+def test_a_reason_of_the_models_own_can_be_told() -> None:
+    error = explained("sam", "UNKNOWN_PICTURE: send its pixels", Code.NOT_FOUND)
+    assert model_reason(error) == "UNKNOWN_PICTURE"
+    assert error.reason == "NOT_FOUND"
+
+
+def test_paths_and_tracebacks_stay_behind() -> None:
+    words = (
+        "INTERNAL: cannot open /srv/models/vae/model.py:17\n\nAt:\n  /srv/models/vae/model.py(17): execute"
+    )
+    error = explained("vae", words, Code.INTERNAL)
+    assert "/srv" not in error.message and "At:" not in error.message
+    assert error.message.startswith("cannot open …")
+
+
+def test_addresses_stay_behind_and_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    words = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.3.7:8001: connect refused"
+    error = explained("sam", words, Code.UNAVAILABLE)
+    assert error.message == "sam is out of reach; try again in a moment"
+    assert "ipv4:10.0.3.7:8001" in caplog.text

@@ -1,0 +1,156 @@
+"""Stand-ins for the network, the asker and the meter of a step loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from services.adapters.cache import Wardrobe, Worn
+from services.denoising.costs import Costs, Measured
+from services.denoising.engine import Engine, Limits
+from services.denoising.family import Branch, Request, Rows
+from services.refusal import Refusal
+
+SCHEDULER = {
+    "_class_name": "DDIMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+class Sketch:
+    """A network of one convolution over latents, condition, level and words; remembers its passes."""
+
+    device = torch.device("cpu")
+    scheduler_config = SCHEDULER
+
+    def __init__(self) -> None:
+        mix = torch.Generator().manual_seed(5)
+        self.network = torch.nn.Conv2d(8, 4, 3, padding=1, bias=False).requires_grad_(False)
+        self.network.weight.copy_(torch.randn(4, 8, 3, 3, generator=mix) * 0.1)
+        self.passes: list[Rows] = []
+        self.fails_at = -1
+
+    def predict(self, rows: Rows) -> Tensor:
+        self.passes.append(rows)
+        if len(self.passes) == self.fails_at:
+            raise RuntimeError("the network fell over")
+        seen = torch.cat([rows.latents, rows.condition], dim=1)
+        answer = self.network(seen)
+        words = rows.text.mean(dim=(1, 2)) + rows.level / 1000
+        return torch.tanh(answer + words[:, None, None, None])
+
+    def sample(self, rows: int, side: int) -> Rows:
+        empty = torch.zeros(rows, 4, side, side)
+        return Rows(empty, empty, torch.full((rows,), 500.0), torch.zeros(rows, 3, 2))
+
+
+class Listener:
+    """An asker that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.beats: list[tuple[int, int]] = []
+        self.previews: list[Tensor] = []
+        self.latents: Tensor | None = None
+        self.refusal: Refusal | None = None
+        self.left = False
+
+    def gone(self) -> bool:
+        return self.left
+
+    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+        self.beats.append((done, of))
+        if preview is not None:
+            self.previews.append(preview)
+
+    def finish(self, latents: Tensor, steps: int) -> None:
+        self.latents = latents
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+class Notes:
+    """A meter that keeps every figure."""
+
+    def __init__(self) -> None:
+        self.levels: list[tuple[int, int]] = []
+        self.passes: list[tuple[int, int]] = []
+        self.ends: list[str] = []
+
+    def under_way(self, running: int, waiting: int) -> None:
+        self.levels.append((running, waiting))
+
+    def stepped(self, rows: int, trajectories: int, seconds: float) -> None:
+        self.passes.append((rows, trajectories))
+
+    def ended(self, how: str) -> None:
+        self.ends.append(how)
+
+
+def request(
+    seed: int = 1,
+    *,
+    steps: int = 4,
+    side: int = 4,
+    branches: int = 2,
+    scheduler: str = "ddim",
+    reproducible: bool = False,
+    preview_every: int = 0,
+    adapters: tuple[Worn, ...] = (),
+) -> Request:
+    """A request whose words and source follow from its seed."""
+    dice = torch.Generator().manual_seed(seed + 1000)
+    asked = tuple(
+        Branch(1.0 / branches, torch.randn(3, 2, generator=dice), torch.randn(4, side, side, generator=dice))
+        for _ in range(branches)
+    )
+    return Request(
+        asked, (4, side, side), seed, steps, scheduler, reproducible, preview_every, adapters=adapters
+    )
+
+
+def engine(
+    family: Sketch | None = None,
+    *,
+    best_rows: int = 24,
+    memory: int = 1 << 30,
+    running: int = 64,
+    waiting: int = 256,
+    step_seconds: float = 1e9,
+    meter: Notes | None = None,
+    wardrobe: Wardrobe | None = None,
+    clock=None,
+) -> Engine:
+    """A loop over a sketch; sharing pays up to `best_rows` rows."""
+    seconds = {rows: 1.0 + 0.001 * rows for rows in range(1, best_rows + 1)}
+    costs = Costs((Measured(16, seconds, 1 << 20),))
+    clock_given = {} if clock is None else {"clock": clock}
+    limits = Limits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
+    family = family or Sketch()
+    wardrobe = wardrobe or Wardrobe(family.network, 1 << 20)
+    return Engine(family, costs, limits, meter or Notes(), wardrobe, **clock_given)
+
+
+def run_to_the_end(loop: Engine) -> None:
+    """Steps until nothing is left to do."""
+    while loop.step():
+        pass
+
+
+class Tint:
+    """An adapter of a sketch: a convolution of its own beside the sketch's."""
+
+    def __init__(self, letter: str, nbytes: int = 100) -> None:
+        self.key, self.nbytes, self.report = letter * 64, nbytes, {"key": letter * 64}
+        kernel = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(ord(letter))) * 0.1
+        self.deltas = {"": [lambda _, seen: torch.nn.functional.conv2d(seen, kernel, padding=1)]}
+
+    def worn(self, strength: float = 1.0) -> Worn:
+        return Worn(self.key, strength)

@@ -1,0 +1,59 @@
+"""Every scheduler walks to the clean latents with the config of a bundle, whichever it was written for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from services.bundles.bundle import Bundle
+from services.bundles.published_configs import IP2P
+from services.denoising.schedule import CLASSES, Walk, most_steps
+
+
+def all_knowing(seen: torch.Tensor, clean: torch.Tensor, level: float, config: dict) -> torch.Tensor:
+    """The noise in what a network is shown at a level, by whoever knows the clean latents."""
+    betas = np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, 1000, dtype=np.float64) ** 2
+    kept = np.cumprod(1 - betas)
+    if level != round(level):  # between two levels, what grows evenly is the noise beside one part of signal
+        spread = np.interp(level, np.arange(1000), ((1 - kept) / kept) ** 0.5)
+        share = 1 / (1 + spread**2)
+    else:
+        share = kept[int(level)]
+    return (seen - share**0.5 * clean) / (1 - share) ** 0.5
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("published", [True, False], ids=["published", "tiny"])
+def test_with_a_perfect_network_the_clean_latents_are_found(name: str, published: bool, ip2p: Bundle):
+    """Latents go far beyond [-1, 1], where schedulers for pixels would cut them off."""
+    config = (Bundle.open(IP2P) if published else ip2p).scheduler_config()
+    dice = torch.Generator().manual_seed(3)
+    clean = 3 * torch.randn(1, 4, 8, 8, generator=dice)
+    walk = Walk(name, config, steps=20)
+    latents = torch.randn(clean.shape, generator=dice) * walk.noise_scale
+    for index, level in enumerate(walk.levels.tolist()):
+        noise = all_knowing(walk.network_input(latents, index), clean, level, config)
+        latents = walk.advance(noise.float(), index, latents, dice)
+    torch.testing.assert_close(walk.foreseen(), clean, rtol=0, atol=0.01)
+    # Some leave what noise there was at the first level the network was trained at.
+    torch.testing.assert_close(latents, clean, rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_what_pndm_foresees_is_what_another_solver_finds(prediction: str, ip2p: Bundle):
+    """It keeps no clean estimate of its own. At the first step both have seen the same."""
+    config = {**ip2p.scheduler_config(), "prediction_type": prediction}
+    dice = torch.Generator().manual_seed(4)
+    latents, estimate = (torch.randn(1, 4, 8, 8, generator=dice) for _ in range(2))
+    found = []
+    for name in ("pndm", "ddim"):
+        walk = Walk(name, config, steps=10)
+        walk.advance(estimate, 0, latents, dice)
+        found.append(walk.foreseen())
+    torch.testing.assert_close(*found)
+
+
+def test_pndm_takes_one_step_more_than_it_is_asked_for(ip2p: Bundle):
+    assert len(Walk("pndm", ip2p.scheduler_config(), steps=10).levels) == 11
+    assert most_steps("pndm", ip2p.scheduler_config()) == most_steps("ddim", ip2p.scheduler_config())

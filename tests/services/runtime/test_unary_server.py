@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from services import json_text
+from services.refusal import invalid
+from tests.services import backend
+from tests.services.backend import Request
+
+
+class Halver:
+    """Halves numbers, but refuses negative ones, stumbles over 13, and has no room for 1000."""
+
+    inputs = ("number",)
+
+    def __init__(self) -> None:
+        self.probed = 0
+        self.answered = 0
+
+    def answer(self, request):
+        self.answered += 1
+        number = float(request["number"])
+        if number < 0:
+            raise invalid("number", "must not be negative")
+        if number == 1000:
+            raise torch.OutOfMemoryError("all gone, at /secret/place")
+        assert number != 13, "unlucky, at /secret/place"
+        return {"half": request["number"] / 2}
+
+    def probe(self):
+        self.probed += 1
+
+    def facts(self):
+        return {"probed": self.probed}
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """The modules of the runtime, imported anew as a stub process would import them."""
+    module = backend.module()
+    for name in [name for name in sys.modules if name.startswith("services.runtime")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+    from services.runtime import watchdog
+
+    monkeypatch.setattr(watchdog, "end_with_the_server", lambda: None)  # this process has no server to follow
+    yield module
+    for name in [name for name in sys.modules if name.startswith("services.runtime")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def door(stub):
+    from services.runtime.unary_server import BatchDoor
+
+    return BatchDoor(Halver())
+
+
+def number(value: float, **more) -> Request:
+    return Request(number=torch.tensor([value]), **more)
+
+
+def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(door):
+    asked = [number(4), number(-1), number(13), number(8, cancelled=True), number(1000), number(6)]
+    good, refused, failed, gone, full, last = door.answer(asked)
+    assert float(good.tensors["half"]) == 2 and good.error is None
+    assert refused.error.code == backend.TritonError.INVALID_ARG
+    assert refused.error.message == "INVALID_FIELD: number must not be negative"
+    assert failed.error.code == backend.TritonError.INTERNAL
+    assert gone.error.code == backend.TritonError.CANCELLED
+    assert full.error.code == backend.TritonError.UNAVAILABLE and full.error.message.startswith("BUSY: ")
+    assert float(last.tensors["half"]) == 3
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(door, stub):
+    (failed,) = door.answer([number(13)])
+    assert "/secret" not in failed.error.message
+    assert "unlucky" in stub.errors[0]
+
+
+def test_a_cancelled_request_is_not_worked_on(door, stub):
+    (gone,) = door.answer([number(13, cancelled=True)])
+    assert gone.error.code == backend.TritonError.CANCELLED and not stub.errors
+
+
+def test_a_probe_works_and_brings_numbers_back(door):
+    known = torch.tensor([1.5, -2.0])
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("probe"), known=known)])
+    assert torch.equal(answer.tensors["known"], known)
+    # Once when the door was opened, before any request, and once now.
+    assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 2}
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"ask": json_text.to_tensor("x" * 10_000)}, 'ask must be "facts" or "probe", not ' + repr("x" * 64)),
+        ({"ask": json_text.to_tensor("probe")}, "known must come with a probe"),
+        ({"ask": json_text.to_tensor("probe"), "known": torch.zeros(4097)}, "at most 4096 numbers, not 4097"),
+        ({"ask": torch.full((1 << 20,), 91, dtype=torch.uint8)}, "ask has 1048576 bytes of JSON"),
+    ],
+)
+def test_a_question_without_end_is_refused_in_short(door, told, words):
+    (answer,) = door.answer([Request(**told)])
+    assert answer.error.code == backend.TritonError.INVALID_ARG
+    assert words in answer.error.message and len(answer.error.message) < 300
+
+
+def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
+    from services.runtime.unary_server import BatchDoor
+
+    service = Halver()
+
+    def double(tensors):
+        if "number" not in tensors:
+            raise invalid("number", "must come with it")
+        service.probed += int(tensors["number"])
+
+    door = BatchDoor(service, asks={"double": double})
+    told, refused, unknown = door.answer(
+        [
+            number(3, ask=json_text.to_tensor("double")),
+            Request(ask=json_text.to_tensor("double")),
+            Request(ask=json_text.to_tensor("treble")),
+        ]
+    )
+    assert json_text.from_tensor("facts", told.tensors["facts"]) == {"probed": 4}
+    assert refused.error.message == "INVALID_FIELD: number must come with it"
+    assert 'ask must be "facts" or "probe" or "double", not' in unknown.error.message
+
+
+def test_facts_cost_no_work(door):
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+    assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 1}
+
+
+def test_inputs_are_copied_out_of_tritons_memory(door):
+    lent = number(4)
+    (answer,) = door.answer([lent])
+    lent.tensors["number"].fill_(0)
+    assert float(answer.tensors["half"]) == 2
+
+
+def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stub):
+    from services.runtime.unary_server import BatchDoor
+
+    service = Halver()
+    door = BatchDoor(service, kept_bytes=8)
+    first, again, other = door.answer([number(4), number(4), number(6)])
+    assert torch.equal(first.tensors["half"], again.tensors["half"])
+    assert float(other.tensors["half"]) == 3
+    assert service.answered == 2
+    for _ in range(2):
+        (refused,) = door.answer([number(-1)])
+        assert refused.error.message == "INVALID_FIELD: number must not be negative"
+    assert service.answered == 4
+    # Other numbers, or the same in another shape, are other questions; there is room for two answers.
+    door.answer([Request(number=torch.tensor([[4.0]])), number(8), number(4)])
+    assert service.answered == 7
+    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+    assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
+
+
+def test_only_questions_that_come_again_are_worth_an_answer_kept(stub):
+    from services.runtime.unary_server import BatchDoor
+
+    class Either(Halver):
+        inputs = ("number", "other")
+
+    service = Either()
+    door = BatchDoor(service, kept_bytes=8, kept_for="other")
+    door.answer([number(4), number(4)])
+    assert service.answered == 2
+    door.answer([number(4, other=torch.ones(1)), number(4, other=torch.ones(1))])
+    assert service.answered == 3
+
+
+def test_a_model_that_cannot_do_its_work_does_not_start(stub):
+    from services.runtime.unary_server import BatchDoor
+
+    class Broken(Halver):
+        def probe(self):
+            raise RuntimeError("no kernel for this device")
+
+    with pytest.raises(RuntimeError, match="no kernel"):
+        BatchDoor(Broken())

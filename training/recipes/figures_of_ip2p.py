@@ -1,0 +1,75 @@
+"""The figures of the bundle that edits by instruction, and of the autoencoder in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionInstructPix2PixPipeline
+
+from training.recipes.edit_measure import edit_figures, edited, questions
+from training.recipes.figure import Figure
+from training.recipes.pixels import to_network
+from training.recipes.vae import psnr, rebuild
+from training.world.address import Address
+from training.world.scene import a_scene, draw
+
+
+def load(folder: Path) -> StableDiffusionInstructPix2PixPipeline:
+    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+        folder, safety_checker=None, dtype=torch.float32
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def measure(folder: Path, split: str, count: int) -> list[Figure]:
+    """`count` pictures for the autoencoder, `count` edits of each kind."""
+    pipeline = load(folder)
+    said = edit_figures(pipeline, split, 4 * count)
+    return [
+        Figure("VAE PSNR on scenes", vae_psnr(pipeline.vae, split, count), 31.5, 33.0, "dB"),
+        *edits(said),
+        Figure("reshape: IoU when nothing is done", said["reshape idle IoU"]),
+        Figure("background of raw output against source", said["background dB"], unit="dB"),
+        Figure("one edit, 128 x 128, 10 steps", seconds_of_one(pipeline), 0.5, 0.25, "s", least=True),
+    ]
+
+
+def edits(said: Mapping[str, float]) -> list[Figure]:
+    """What edits promise."""
+    return [
+        Figure("recolour: right one of 8 hues", said["recolour right"], 0.98, 1.0, "%"),
+        Figure("recolour: within 15 degrees", said["recolour within 15"], 0.96, 0.99, "%"),
+        Figure("remove: changed pixels nearer to the target", said["remove nearer"], 0.98, 0.995, "%"),
+        Figure("reshape: IoU with the target mask", said["reshape IoU"], 0.78, 0.88),
+        Figure("replace: IoU with the target mask", said["replace IoU"], 0.78, 0.88),
+    ]
+
+
+@torch.no_grad()
+def vae_psnr(vae, split: str, count: int) -> float:
+    """Mean decibels over scenes of one to four things."""
+    values = []
+    for first in range(0, count, 20):
+        scenes = [
+            draw(a_scene(Address(split, "vae", index))) for index in range(first, min(first + 20, count))
+        ]
+        x = to_network(np.stack([scene.pixels for scene in scenes]))
+        values.append(psnr(rebuild(vae, x)[0], x))
+    return float(torch.cat(values).mean())
+
+
+def seconds_of_one(pipeline, repeats: int = 7) -> float:
+    """The median time of one edit, everything included, with the threads torch was given."""
+    one = questions("watch", 1)
+    edited(pipeline, one)
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        edited(pipeline, one)
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken))

@@ -1,0 +1,96 @@
+"""Figures of filling: nearer to the hidden truth than OpenCV's Telea, and than the mean of what is left?
+
+Asked on holes in the ground alone, for only there one answer is right. Textured grounds are told from
+plain ones by how the world made them, never by how well anyone fills them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from training.recipes.figure import Row, tally
+from training.world.address import Address
+from training.world.edit import GONE, some_versions
+from training.world.ground import texture_of
+from training.world.hole import a_hole, around
+
+STEPS, GUIDANCE, WORDS = 1, 1.0, "background"
+_AT_ONCE = 12
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A picture with a hole in it, what is really behind, and whether the ground has a texture."""
+
+    pixels: np.ndarray
+    hole: np.ndarray
+    truth: np.ndarray
+    textured: bool
+
+
+def gaps(split: str, count: int) -> list[Gap]:
+    """Half of the holes hide a thing (in its form), half are boxes, ellipses and strokes."""
+    found = []
+    for index in range(count):
+        versions = some_versions(Address(split, "gaps", index))
+        pictures = versions.pictures()
+        hidden, truth = pictures[0], pictures[GONE]
+        if index % 2:
+            hole = around(hidden.masks[-1])
+        else:
+            hidden, hole = truth, a_hole(versions.address.dice("hole"))
+        # Other things are no ground: what of them is in the hole is left in the picture.
+        hole = hole & ~(truth.masks > 0).any(0) if len(truth.masks) else hole
+        textured = texture_of(versions.address) != "plain"
+        found.append(Gap(hidden.pixels, hole, truth.pixels, textured))
+    return [gap for gap in found if gap.hole.sum() > 100]
+
+
+@torch.no_grad()
+def filled(pipeline, asked: list[Gap], **settings) -> list[np.ndarray]:
+    """What a pipeline fills in: float32 (height, width, 3) in [0, 255], not laid back over the picture."""
+    settings = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "strength": 1.0, **settings}
+    results: list[np.ndarray] = []
+    for first in range(0, len(asked), _AT_ONCE):
+        some = asked[first : first + _AT_ONCE]
+        made = pipeline(
+            [WORDS] * len(some),
+            image=[Image.fromarray(gap.pixels) for gap in some],
+            mask_image=[Image.fromarray(gap.hole.astype(np.uint8) * 255) for gap in some],
+            height=some[0].pixels.shape[0],
+            width=some[0].pixels.shape[1],
+            generator=torch.Generator().manual_seed(first),
+            output_type="np",
+            **settings,
+        )
+        results += [image * 255.0 for image in made.images]
+    return results
+
+
+def fill_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
+    """Mean decibels inside the holes, of the model and of what it is compared with."""
+    asked = gaps(split, count)
+    made = filled(pipeline, asked, **settings)
+    return tally([figures_of(gap, one) for gap, one in zip(asked, made, strict=True)])
+
+
+def figures_of(gap: Gap, made: np.ndarray) -> Row:
+    """What can be said about one filling, by name; `made` is (height, width, 3) in [0, 255]."""
+    telea = cv2.inpaint(gap.pixels, gap.hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
+    mean = np.broadcast_to(gap.pixels[~gap.hole].mean(0), gap.pixels.shape)
+    ours, classical, plain = (_psnr(answer, gap.truth, gap.hole) for answer in (made, telea, mean))
+    figures = {"all dB": ours, "all over Telea dB": ours - classical, "all over mean dB": ours - plain}
+    if gap.textured:
+        figures |= {"textured dB": ours, "textured Telea dB": classical}
+        figures["textured over Telea dB"] = ours - classical
+    return figures
+
+
+def _psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
+    error = (one[where].astype(np.float32) - other[where].astype(np.float32)) / 255
+    return float(-10 * np.log10(np.square(error).mean() + 1e-9))

@@ -1,1 +1,0 @@
-"""Starter weights: a synthetic world, the recipes that train on it, and the bundles they made."""
