@@ -18,7 +18,7 @@ async def test_patience_with_an_absent_model_begins_when_it_goes_away(
         return False
 
     monkeypatch.setattr("orchestrator.models.admission.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("orchestrator.models.admission.happened", at_once)
+    monkeypatch.setattr("orchestrator.models.admission.wait_event", at_once)
     line = Line(Door(Endurance(full=100, away=10)), Deadline())
     await line.wait(Busy("no room"))
     now[0] = 60.0
