@@ -3,6 +3,9 @@
     IntarsiaError
     ├── InvalidRequest        a field is wrong; says which, and how to mend it
     │   └── DigestMismatch    bytes are not what their name says
+    ├── Unauthenticated       no token, or one that the server does not know
+    ├── PermissionDenied      the token is valid, but does not allow this
+    ├── QuotaExceeded         the caller has used up its share; says when there is more
     ├── NotFound              a name that means nothing here
     │   └── EmptyRegion       the region selects no pixel; says what was looked for
     ├── NotReady              the request is fine, this server cannot do it as it is set up
@@ -50,6 +53,24 @@ class DigestMismatch(InvalidRequest):
     """Bytes do not have the digest, or the length, they were announced with."""
 
     reason = "DIGEST_MISMATCH"
+
+
+class Unauthenticated(IntarsiaError):
+    """The caller sent no token, or one that is not valid."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(IntarsiaError):
+    """The caller is known, but may not do this."""
+
+    reason = "FORBIDDEN"
+
+
+class QuotaExceeded(IntarsiaError):
+    """The caller has used up its share of the server."""
+
+    reason = "QUOTA"
 
 
 class NotFound(IntarsiaError):

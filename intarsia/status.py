@@ -2,7 +2,7 @@
 
 A server sends its exceptions as rich statuses: `ErrorInfo` with the class's reason and its facts, and
 `BadRequest` with the field if one is wrong. A reason this client does not know (the server is newer)
-falls back to the status code.
+falls back to the status code, and so does a plain status, for example of a proxy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BY_CODE: Mapping[str, type[errors.IntarsiaError]] = {
     "INVALID_ARGUMENT": errors.InvalidRequest,
     "OUT_OF_RANGE": errors.InvalidRequest,
     "ALREADY_EXISTS": errors.InvalidRequest,
-    "UNAUTHENTICATED": errors.InvalidRequest,
-    "PERMISSION_DENIED": errors.InvalidRequest,
+    "UNAUTHENTICATED": errors.Unauthenticated,
+    "PERMISSION_DENIED": errors.PermissionDenied,
     "NOT_FOUND": errors.NotFound,
     "FAILED_PRECONDITION": errors.NotReady,
     "UNIMPLEMENTED": errors.NotReady,
@@ -47,8 +47,6 @@ def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
         )
     if code == "DEADLINE_EXCEEDED":
         return errors.TimeLimit(f"{server} did not answer in time ({details}); allow more with `timeout`")
-    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
-        return errors.InvalidRequest(details or "the token was refused", field="token")
     return _exception("", code, details, {}, field)
 
 

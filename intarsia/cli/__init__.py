@@ -32,6 +32,7 @@ EXIT_CODES = """exit codes:
   2    a wrong option or request
   3    a job, an artifact or what the region looks for was not found
   4    the server cannot be reached or is busy; trying again later is safe
+  5    no valid token, no permission, or the quota is used up
   130  cancelled
 """
 
@@ -92,6 +93,9 @@ def code_of(error: errors.IntarsiaError) -> int:
         (errors.NotFound, 3),
         (errors.Busy, 4),
         (errors.ModelDown, 4),
+        (errors.Unauthenticated, 5),
+        (errors.PermissionDenied, 5),
+        (errors.QuotaExceeded, 5),
         (errors.Cancelled, 130),
     ):
         if isinstance(error, kind):

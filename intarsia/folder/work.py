@@ -194,19 +194,17 @@ class Work:
         while True:
             try:
                 return await call()
-            except (errors.Busy, errors.ModelDown) as error:
+            except (errors.Unauthenticated, errors.PermissionDenied) as error:
+                raise Hopeless(error) from error
+            except (errors.Busy, errors.QuotaExceeded, errors.ModelDown) as error:
                 failures += 1
                 if failures >= self._patience.attempts:
-                    if isinstance(error, errors.ModelDown):
-                        raise Hopeless(error) from error
-                    raise
+                    if isinstance(error, errors.Busy):
+                        raise
+                    raise Hopeless(error) from error
                 pause = self._patience.pause(failures)
                 self._listener.waits(item, error, pause)
                 await asyncio.sleep(pause)
-            except errors.InvalidRequest as error:
-                if error.field == "token":
-                    raise Hopeless(error) from error
-                raise
 
     def _mark(self, item: Item, digests: list[str]) -> str:
         facts = json.dumps([*self._asked, item.name, digests], sort_keys=True)

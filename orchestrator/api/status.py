@@ -18,13 +18,19 @@ from intarsia.errors import (
     ModelDown,
     NotFound,
     NotReady,
+    PermissionDenied,
+    QuotaExceeded,
     TimeLimit,
+    Unauthenticated,
 )
 
 STATUS: dict[type[IntarsiaError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotReady: grpc.StatusCode.FAILED_PRECONDITION,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Cancelled: grpc.StatusCode.CANCELLED,
     TimeLimit: grpc.StatusCode.DEADLINE_EXCEEDED,

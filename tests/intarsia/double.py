@@ -39,6 +39,9 @@ from intarsia.v1.region_pb2 import Instance, PixelBox
 CODES = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.DigestMismatch: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.EmptyRegion: grpc.StatusCode.NOT_FOUND,
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,

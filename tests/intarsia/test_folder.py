@@ -325,11 +325,27 @@ def test_a_job_that_fails_as_every_other_would_ends_the_batch(
     assert run().counts == {"succeeded": 3}
 
 
-def test_a_token_that_is_refused_is_refused_for_all(run: Run, double: Painter) -> None:
-    double.faults["GetArtifact"] += [Fault(grpc.StatusCode.UNAUTHENTICATED)] * 9
-    with pytest.raises(errors.InvalidRequest) as caught:
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
+        (grpc.StatusCode.PERMISSION_DENIED, errors.PermissionDenied),
+    ],
+)
+def test_a_token_that_is_refused_is_refused_for_all(
+    code: grpc.StatusCode, kind: type[errors.IntarsiaError], run: Run, double: Painter
+) -> None:
+    double.faults["GetArtifact"] += [Fault(code)] * 9
+    with pytest.raises(kind):
         run(at_once=1)
-    assert caught.value.field == "token" and len(double.requests("GetArtifact")) == 1
+    assert len(double.requests("GetArtifact")) == 1
+
+
+def test_a_quota_that_stays_used_up_ends_the_batch(run: Run, double: Painter) -> None:
+    double.faults["GetArtifact"] += [Fault(errors.QuotaExceeded("used up"))] * 99
+    with pytest.raises(errors.QuotaExceeded, match="used up"):
+        run(at_once=1)
+    assert 1 < len(double.requests("GetArtifact")) < 99
 
 
 def test_a_server_that_is_full_for_a_while_is_waited_for(run: Run, double: Painter) -> None:

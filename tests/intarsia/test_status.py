@@ -70,6 +70,8 @@ def test_a_failed_job_raises_its_failure(
     ("code", "kind"),
     [
         (grpc.StatusCode.INVALID_ARGUMENT, errors.InvalidRequest),
+        (grpc.StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
+        (grpc.StatusCode.PERMISSION_DENIED, errors.PermissionDenied),
         (grpc.StatusCode.NOT_FOUND, errors.NotFound),
         (grpc.StatusCode.UNIMPLEMENTED, errors.NotReady),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.Busy),
@@ -92,11 +94,9 @@ def test_a_reason_from_the_future_is_read_by_its_code() -> None:
     assert type(of_failure(failure, "jobs/1")) is errors.Busy
 
 
-def test_a_refused_token_is_the_tokens_fault(hasty: intarsia.Client, double: Double) -> None:
-    double.faults["GetJob"].append(Fault(grpc.StatusCode.UNAUTHENTICATED))
-    with pytest.raises(errors.InvalidRequest) as caught:
-        hasty.get_job("jobs/1")
-    assert caught.value.field == "token"
+def test_no_authentication_failure_is_an_invalid_request() -> None:
+    for kind in (errors.Unauthenticated, errors.PermissionDenied, errors.QuotaExceeded):
+        assert not issubclass(kind, errors.InvalidRequest)
 
 
 def test_garbled_details_do_not_hide_the_error() -> None:

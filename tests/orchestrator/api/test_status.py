@@ -6,7 +6,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
-from intarsia.errors import DOMAIN, DigestMismatch, IntarsiaError, classes
+from intarsia.errors import DOMAIN, Busy, DigestMismatch, IntarsiaError, QuotaExceeded, classes
 from orchestrator.api.status import STATUS, code_of, status_of
 
 
@@ -15,8 +15,10 @@ def test_no_class_is_without_a_status() -> None:
         assert any(parent in STATUS for parent in kind.__mro__), kind
 
 
-def test_no_two_statuses_are_the_same() -> None:
-    assert len(set(STATUS.values())) == len(STATUS)
+def test_only_a_full_server_and_a_used_up_quota_share_a_status() -> None:
+    shared = grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert {kind for kind, code in STATUS.items() if code is shared} == {Busy, QuotaExceeded}
+    assert len(set(STATUS.values())) == len(STATUS) - 1
 
 
 def test_a_class_without_a_status_of_its_own_has_its_parents() -> None:
