@@ -105,6 +105,18 @@ def median(values: Sequence[float]) -> float:
     return percentile(values, 0.5)
 
 
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that holds the true median with at least this confidence, from the values' ranks alone."""
+    count = len(values)
+    ordered, tail, low = sorted(values), 0.0, 0
+    # The chance that fewer than `low + 1` of the values lie below the median, two-sided.
+    while low < (count - 1) // 2 and 2 * (tail + math.comb(count, low) / 2**count) <= 1 - confidence:
+        tail += math.comb(count, low) / 2**count
+        low += 1
+    low = max(low - 1, 0)
+    return ordered[low], ordered[count - 1 - low]
+
+
 def milliseconds(seconds: Sequence[float], *shares: float, name: str = "") -> dict[str, Value]:
     """Percentiles of times as figures, in milliseconds: {"p50_ms": ...}; None where nothing was timed."""
     before = f"{name}_" if name else ""
