@@ -19,10 +19,10 @@ from torch import Tensor
 
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, Value, median, percentile, verdicts
-from services.adapters.cache import Wardrobe
+from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
 from services.denoising.costs import Costs, measure
-from services.denoising.engine import Engine, Limits
+from services.denoising.engine import Engine, EngineLimits
 from services.denoising.family import Request
 from services.denoising.memory_budget import memory_for_work
 from services.denoising.stopwatch import timed
@@ -118,10 +118,10 @@ class Pair:
 
     def __init__(self, family: InstructPix2Pix, costs: Costs, memory: int) -> None:
         self._meter = RowsMeter()
-        wardrobe = Wardrobe(family.network, budget_bytes=0)
+        cache = AdapterCache(family.network, budget_bytes=0)
         self.engines = (
-            Engine(family, costs, Limits(memory=memory), self._meter, wardrobe),
-            Engine(family, costs, Limits(memory=memory, running=1), RowsMeter(), wardrobe),
+            Engine(family, costs, EngineLimits(memory=memory), self._meter, cache),
+            Engine(family, costs, EngineLimits(memory=memory, running=1), RowsMeter(), cache),
         )
 
     def rows(self) -> dict[str, Value]:

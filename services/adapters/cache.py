@@ -1,7 +1,7 @@
-"""The adapters at hand for a network, and how it wears them.
+"""A cache of adapters for a network, bounded by bytes, and their application to one forward pass.
 
-The network's own weights are never touched. For one pass, every layer that an adapter is for adds something
-to its answer; before and after it the network is the one that was loaded, to the bit.
+The network's own weights are never changed. During the pass, every layer that an adapter is for adds a delta
+to its output; before and after it the network is the one that was loaded, to the bit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from services.refusal import Refusal, invalid
 
-Delta = Callable[[nn.Module, Tensor], Tensor]  # a layer and what it sees -> what is added to its answer
+Delta = Callable[[nn.Module, Tensor], Tensor]  # (layer, its input) -> what is added to its output
 
 
 class Adapter(Protocol):
-    """What changes a network's answers, ready to be worn."""
+    """Deltas for the layers of a network, ready to be applied."""
 
     @property
     def key(self) -> str:
-        """Its name."""
+        """The digest of its file."""
 
     @property
     def nbytes(self) -> int:
@@ -33,42 +33,42 @@ class Adapter(Protocol):
 
     @property
     def report(self) -> Mapping[str, Any]:
-        """What is known of it, in plain values."""
+        """Facts about it, in plain values."""
 
     @property
     def deltas(self) -> Mapping[str, Sequence[Delta]]:
-        """What it adds to the answers of layers, by the layer's name."""
+        """The deltas it adds to outputs of layers, by the layer's name."""
 
 
 @dataclass(frozen=True, order=True)
-class Worn:
-    """An adapter as a request wants it."""
+class AdapterUse:
+    """An adapter and how strongly a request applies it."""
 
     key: str
     strength: float
 
 
-class Wardrobe:
-    """Keeps adapters within a budget of bytes; what was worn longest ago leaves first.
+class AdapterCache:
+    """An LRU cache of adapters within a budget of bytes.
 
-    What is lent to somebody stays. Any thread may keep and lend; only the one that owns the network may let
-    it wear something.
+    Pinned adapters are not evicted. Any thread may add and pin; only the thread that owns the network may
+    apply them.
     """
 
     def __init__(self, network: nn.Module, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self._layers = dict(network.named_modules())
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Adapter] = OrderedDict()  # guarded by _lock, as is the next
-        self._lent: Counter[str] = Counter()
+        self._entries: OrderedDict[str, Adapter] = OrderedDict()  # guarded by _lock, as is the next
+        self._pinned: Counter[str] = Counter()
 
     def find(self, key: str) -> Adapter | None:
-        """The adapter of this name, if it is here."""
+        """The adapter with this key, or None."""
         with self._lock:
-            return self._kept.get(key)
+            return self._entries.get(key)
 
-    def keep(self, adapter: Adapter) -> None:
-        """Takes an adapter in; raises Refusal if there is no room beside those that are lent."""
+    def add(self, adapter: Adapter) -> None:
+        """Adds an adapter; raises Refusal if it does not fit beside those that are pinned."""
         if adapter.nbytes > self.budget_bytes:
             raise invalid(
                 "adapter",
@@ -76,46 +76,46 @@ class Wardrobe:
                 f"{_mib(self.budget_bytes)} MiB; use a smaller one",
             )
         with self._lock:
-            if adapter.key in self._kept:
-                self._kept.move_to_end(adapter.key)
+            if adapter.key in self._entries:
+                self._entries.move_to_end(adapter.key)
                 return
-            lent = sum(kept.nbytes for key, kept in self._kept.items() if self._lent[key])
-            if lent + adapter.nbytes > self.budget_bytes:
+            pinned = sum(entry.nbytes for key, entry in self._entries.items() if self._pinned[key])
+            if pinned + adapter.nbytes > self.budget_bytes:
                 raise Refusal("BUSY", "no room for this adapter beside those in use; try again later")
-            idle = [key for key in self._kept if not self._lent[key]]
+            idle = [key for key in self._entries if not self._pinned[key]]
             while self._bytes() + adapter.nbytes > self.budget_bytes:
-                del self._kept[idle.pop(0)]
-            self._kept[adapter.key] = adapter
+                del self._entries[idle.pop(0)]
+            self._entries[adapter.key] = adapter
 
-    def lend(self, worn: Iterable[Worn]) -> None:
-        """Holds all of these until they are given back; raises Refusal, holding none, if one is not here."""
-        keys = [one.key for one in worn]
+    def pin(self, uses: Iterable[AdapterUse]) -> None:
+        """Keeps all of these until `unpin`; raises Refusal, pinning none, if one is not in the cache."""
+        keys = [use.key for use in uses]
         with self._lock:
             for key in keys:
-                if key not in self._kept:
+                if key not in self._entries:
                     raise Refusal(
                         "UNKNOWN_ADAPTER", f'adapter {key} is not loaded here; send it with ask = "adapter"'
                     )
             for key in keys:
-                self._lent[key] += 1
-                self._kept.move_to_end(key)
+                self._pinned[key] += 1
+                self._entries.move_to_end(key)
 
-    def give_back(self, worn: Iterable[Worn]) -> None:
-        """Ends one `lend` of the same."""
+    def unpin(self, uses: Iterable[AdapterUse]) -> None:
+        """Ends one `pin` of the same."""
         with self._lock:
-            self._lent.subtract(one.key for one in worn)
-            self._lent = +self._lent
+            self._pinned.subtract(use.key for use in uses)
+            self._pinned = +self._pinned
 
     @contextmanager
-    def wearing(self, worn: Sequence[Worn]) -> Iterator[None]:
-        """Until its end the network wears these adapters, which must be lent, each as strongly as is said."""
+    def applied(self, uses: Sequence[AdapterUse]) -> Iterator[None]:
+        """Applies these adapters, which must be pinned, until the context ends."""
         added: dict[str, list[tuple[Delta, float]]] = defaultdict(list)
-        for one in worn:
-            adapter = self.find(one.key)
+        for use in uses:
+            adapter = self.find(use.key)
             if adapter is None:
-                raise RuntimeError("an adapter that was not lent cannot be worn")
+                raise RuntimeError("an adapter that is not pinned cannot be applied")
             for name, deltas in adapter.deltas.items():
-                added[name] += [(delta, one.strength) for delta in deltas]
+                added[name] += [(delta, use.strength) for delta in deltas]
         hooks = [self._layers[name].register_forward_hook(_adding(deltas)) for name, deltas in added.items()]
         try:
             yield
@@ -124,19 +124,19 @@ class Wardrobe:
                 hook.remove()
 
     def facts(self) -> dict[str, int]:
-        """How full it is."""
+        """Count and bytes of the adapters in the cache, and its budget."""
         with self._lock:
-            return {"count": len(self._kept), "bytes": self._bytes(), "budget_bytes": self.budget_bytes}
+            return {"count": len(self._entries), "bytes": self._bytes(), "budget_bytes": self.budget_bytes}
 
     def _bytes(self) -> int:
-        return sum(adapter.nbytes for adapter in self._kept.values())
+        return sum(adapter.nbytes for adapter in self._entries.values())
 
 
 def _adding(deltas: Sequence[tuple[Delta, float]]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def add(layer: nn.Module, seen: Any, answer: Tensor) -> Tensor:
+    def add(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         for delta, strength in deltas:
-            answer = answer.add(delta(layer, seen[0]), alpha=strength)
-        return answer
+            output = output.add(delta(layer, inputs[0]), alpha=strength)
+        return output
 
     return add
 

@@ -1,6 +1,6 @@
-"""What an adapter adds to the answer of a layer. The layer's own weights stay as they are.
+"""Deltas: what an adapter adds to the output of a layer, whose own weights stay as they are.
 
-A layer is a linear one or a convolution; what it sees and answers is shaped as the layer has it.
+A layer is linear or a convolution; inputs and outputs are shaped as the layer has them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 
 
 class Delta(Protocol):
-    """Something to be added."""
+    """An addition to a layer's output."""
 
     @property
     def nbytes(self) -> int:
         """The memory it takes."""
 
-    def __call__(self, layer: nn.Module, seen: Tensor) -> Tensor:
-        """What to add to the layer's answer to what it has seen; may broadcast."""
+    def __call__(self, layer: nn.Module, inputs: Tensor) -> Tensor:
+        """What to add to the layer's output for these inputs; may broadcast."""
 
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """A detour of the layer through few channels: down to `rank` of them the way the layer goes, and up."""
+    """Two thin matrices beside the layer: down to `rank` channels as the layer does, and up again."""
 
     down: Tensor  # (rank, in), for a convolution (rank, in, height, width)
     up: Tensor  # (out, rank), for a convolution (out, rank, 1, 1)
@@ -35,8 +35,8 @@ class LowRank:
     def nbytes(self) -> int:
         return self.down.nbytes + self.up.nbytes
 
-    def __call__(self, layer: nn.Module, seen: Tensor) -> Tensor:
-        inner = _answer(layer, seen, self.down, None) * self.scale
+    def __call__(self, layer: nn.Module, inputs: Tensor) -> Tensor:
+        inner = _output(layer, inputs, self.down, None) * self.scale
         return F.conv2d(inner, self.up) if self.up.ndim == 4 else F.linear(inner, self.up)
 
 
@@ -51,22 +51,22 @@ class Shift:
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self.weight, self.bias) if part is not None)
 
-    def __call__(self, layer: nn.Module, seen: Tensor) -> Tensor:
+    def __call__(self, layer: nn.Module, inputs: Tensor) -> Tensor:
         if self.weight is not None:
-            return _answer(layer, seen, self.weight, self.bias)
+            return _output(layer, inputs, self.weight, self.bias)
         assert self.bias is not None, "a shift moves something"
         return self.bias[:, None, None] if isinstance(layer, nn.Conv2d) else self.bias
 
 
 def takes_deltas(module: nn.Module) -> bool:
-    """True for the layers whose answer is a sum that can be added to."""
+    """True for the layers whose output is a sum that a delta can be added to."""
     if isinstance(module, nn.Conv2d):
         return module.groups == 1 and module.padding_mode == "zeros"
     return isinstance(module, nn.Linear)
 
 
-def _answer(layer: nn.Module, seen: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What the layer would answer if these were its weights."""
+def _output(layer: nn.Module, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The layer's output if these were its weights."""
     if isinstance(layer, nn.Conv2d):
-        return F.conv2d(seen, weight, bias, layer.stride, layer.padding, layer.dilation)
-    return F.linear(seen, weight, bias)
+        return F.conv2d(inputs, weight, bias, layer.stride, layer.padding, layer.dilation)
+    return F.linear(inputs, weight, bias)

@@ -1,4 +1,4 @@
-"""An adapter: a file of few weights that change what a network makes, held against the network they are for.
+"""Reads an adapter from a file of few weights, and validates it against the network it is for.
 
 The file is safetensors; nothing is unpickled. It holds LoRA (two thin matrices for a layer), some of the
 network's own weights trained further, or both. What belongs to no layer of the network is counted and left
@@ -18,23 +18,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from services.adapters.delta import Delta, LowRank, Shift, takes_deltas
-from services.adapters.keys import Spelled, Speller, is_foreign
+from services.adapters.keys import KeyParser, ParsedKey, is_foreign
 from services.adapters.lora_config import LoraConfig
-from services.adapters.safetensors_bytes import Sent, opened, short
+from services.adapters.safetensors_bytes import TensorEntry, parse, short
 from services.bundles.errors import AdapterError
 
 __all__ = ["Adapter", "AdapterError", "digest_of", "read"]
 
-_TOLD = 32  # unexpected keys, and lines of the file's own metadata
-_SPELLED = {"down": "lora_A or lora_down", "up": "lora_B or lora_up"}
+_REPORTED = 32  # unexpected keys, and entries of the file's own metadata
+_PART_NAMES = {"down": "lora_A or lora_down", "up": "lora_B or lora_up"}
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """What a file adds to the layers of a network, in its type and where it lives."""
+    """Deltas for the layers of a network, in its number type and on its device."""
 
     key: str  # SHA-256 of the file, hexadecimal
-    report: Mapping[str, Any]  # what was found in it, in plain values
+    report: Mapping[str, Any]  # facts about it, in plain values
     deltas: Mapping[str, tuple[Delta, ...]]  # by the layer's name
 
     @cached_property
@@ -43,22 +43,22 @@ class Adapter:
 
 
 def digest_of(content: Tensor) -> str:
-    """The name of an adapter: SHA-256 of its file's bytes, in hexadecimal."""
+    """The key of an adapter: SHA-256 of its file's bytes, in hexadecimal."""
     return hashlib.sha256(content.numpy().data).hexdigest()
 
 
 def read(content: Tensor, network: nn.Module, *, weights: str) -> Adapter:
     """The adapter in a file's bytes (UINT8), for a network whose weights have the digest `weights`.
 
-    Raises AdapterError. The network is looked at and not touched.
+    Raises AdapterError. The network is not changed.
     """
-    entries, metadata = opened(content)
+    entries, metadata = parse(content)
     modules = dict(network.named_modules())
-    speller = Speller(modules)
-    spelled = {entry.key: speller.read(entry.key) for entry in entries}
-    parts, unexpected = _by_layer(entries, spelled, modules)
+    parser = KeyParser(modules)
+    parsed = {entry.key: parser.parse(entry.key) for entry in entries}
+    parts, unexpected = _by_layer(entries, parsed, modules)
     if not parts:
-        raise AdapterError(_nothing_fits(spelled, modules))
+        raise AdapterError(_nothing_fits(parsed, modules))
     config = LoraConfig.of(metadata)
     deltas = {name: _deltas(name, modules[name], held, config) for name, held in parts.items()}
     fitting = [entry for held in parts.values() for entry in held.values()]
@@ -67,23 +67,23 @@ def read(content: Tensor, network: nn.Module, *, weights: str) -> Adapter:
     report = {
         "key": key,
         "kind": "lora" if ranks else "weights",
-        "layout": _layout(spelled[entry.key] for entry in fitting),
+        "layout": _layout(parsed[entry.key] for entry in fitting),
         "rank": max(ranks, default=0),
         "matched": len(deltas),
-        "unexpected": [short(name) for name in unexpected[:_TOLD]],
+        "unexpected": [short(name) for name in unexpected[:_REPORTED]],
         "unexpected_count": len(unexpected),
         "parameters": sum(math.prod(entry.shape) for entry in fitting),
         "weights": weights,
-        "metadata": {short(name): short(value) for name, value in sorted(metadata.items())[:_TOLD]},
+        "metadata": {short(name): short(value) for name, value in sorted(metadata.items())[:_REPORTED]},
     }
     return Adapter(key, report, deltas)
 
 
 def _by_layer(
-    entries: list[Sent], spelled: Mapping[str, Spelled | None], modules: Mapping[str, nn.Module]
-) -> tuple[dict[str, dict[str, Sent]], list[str]]:
-    """The parts that each layer gets, by their names, and the keys that mean nothing to the network."""
-    parts: dict[str, dict[str, Sent]] = {}
+    entries: list[TensorEntry], parsed: Mapping[str, ParsedKey | None], modules: Mapping[str, nn.Module]
+) -> tuple[dict[str, dict[str, TensorEntry]], list[str]]:
+    """The parts for each layer, by their names, and the keys that name no layer of the network."""
+    parts: dict[str, dict[str, TensorEntry]] = {}
     unexpected: list[str] = []
     for entry in entries:
         if is_foreign(entry.key):
@@ -91,17 +91,17 @@ def _by_layer(
                 f"holds {entry}, but only plain LoRA and a network's own weights can be read, not DoRA, "
                 "LoHa, LoKr, Tucker or LoRA with a bias"
             )
-        said = spelled[entry.key]
-        if said is None or not _known(said, modules):
+        key = parsed[entry.key]
+        if key is None or not _known(key, modules):
             unexpected.append(entry.key)
             continue
-        layer = modules[said.layer]
+        layer = modules[key.layer]
         if not takes_deltas(layer):
             raise AdapterError(
-                f"holds {entry}, but {said.layer} is a {type(layer).__name__}; only linear layers and "
+                f"holds {entry}, but {key.layer} is a {type(layer).__name__}; only linear layers and "
                 "convolutions can be adapted"
             )
-        twin = parts.setdefault(said.layer, {}).setdefault(said.part, entry)
+        twin = parts.setdefault(key.layer, {}).setdefault(key.part, entry)
         if twin is not entry:
             raise AdapterError(
                 f"holds {twin} and {entry}, which are the same part of one layer; save each adapter to a "
@@ -110,15 +110,17 @@ def _by_layer(
     return parts, unexpected
 
 
-def _known(said: Spelled, modules: Mapping[str, nn.Module]) -> bool:
-    """True if the network has what a key speaks of."""
-    layer = modules.get(said.layer)
-    own = said.part in ("weight", "bias")
-    return layer is not None and not (own and getattr(layer, said.part, None) is None)
+def _known(key: ParsedKey, modules: Mapping[str, nn.Module]) -> bool:
+    """True if the network has what a key names."""
+    layer = modules.get(key.layer)
+    own = key.part in ("weight", "bias")
+    return layer is not None and not (own and getattr(layer, key.part, None) is None)
 
 
-def _deltas(name: str, layer: nn.Module, held: Mapping[str, Sent], config: LoraConfig) -> tuple[Delta, ...]:
-    """All that an adapter adds to one layer."""
+def _deltas(
+    name: str, layer: nn.Module, held: Mapping[str, TensorEntry], config: LoraConfig
+) -> tuple[Delta, ...]:
+    """The deltas that an adapter adds to one layer."""
     made: list[Delta] = []
     if held.keys() & {"down", "up", "alpha"}:
         made.append(_low_rank(name, layer, held, config))
@@ -127,13 +129,11 @@ def _deltas(name: str, layer: nn.Module, held: Mapping[str, Sent], config: LoraC
     return tuple(made)
 
 
-def _low_rank(name: str, layer: nn.Module, held: Mapping[str, Sent], config: LoraConfig) -> LowRank:
-    for part, spellings in _SPELLED.items():
+def _low_rank(name: str, layer: nn.Module, held: Mapping[str, TensorEntry], config: LoraConfig) -> LowRank:
+    for part, names in _PART_NAMES.items():
         if part not in held:
             other = next(held[other] for other in ("down", "up", "alpha") if other in held)
-            raise AdapterError(
-                f"holds {other} without the {spellings} of the same layer; it was not saved whole"
-            )
+            raise AdapterError(f"holds {other} without the {names} of the same layer; it was not saved whole")
     down, up = held["down"], held["up"]
     own: Tensor = layer.weight  # type: ignore[assignment]
     rank = max(down.shape[0], 1) if down.shape else 1
@@ -141,32 +141,32 @@ def _low_rank(name: str, layer: nn.Module, held: Mapping[str, Sent], config: Lor
     up.must_be((own.shape[0], rank, *(1 for _ in own.shape[2:])))
     alpha = held["alpha"].single() if "alpha" in held else None
     return LowRank(
-        down=down.beside(layer, down.numbers()),
-        up=up.beside(layer, up.numbers()),
+        down=down.like(layer, down.numbers()),
+        up=up.like(layer, up.numbers()),
         scale=config.scale(name, rank, alpha),
     )
 
 
-def _moved(part: str, layer: nn.Module, held: Mapping[str, Sent]) -> Tensor | None:
+def _moved(part: str, layer: nn.Module, held: Mapping[str, TensorEntry]) -> Tensor | None:
     """How far a weight or bias lies from the layer's own; None if the file does not hold it."""
     if part not in held:
         return None
     own: Tensor = getattr(layer, part).detach()
     held[part].must_be(tuple(own.shape))
-    return held[part].beside(layer, held[part].numbers().to(own.device) - own.float())
+    return held[part].like(layer, held[part].numbers().to(own.device) - own.float())
 
 
-def _layout(spelled: Iterable[Spelled | None]) -> str | None:
+def _layout(parsed: Iterable[ParsedKey | None]) -> str | None:
     """The layout of most keys."""
-    seen = Counter(said.layout for said in spelled if said is not None)
+    seen = Counter(key.layout for key in parsed if key is not None)
     return max(seen, key=lambda layout: seen[layout], default=None)
 
 
-def _nothing_fits(spelled: Mapping[str, Spelled | None], modules: Mapping[str, nn.Module]) -> str:
-    if not spelled:
+def _nothing_fits(parsed: Mapping[str, ParsedKey | None], modules: Mapping[str, nn.Module]) -> str:
+    if not parsed:
         return "holds no tensors at all; save it again"
-    layout = _layout(spelled.values())
-    key = next(key for key, said in spelled.items() if (said.layout if said else None) == layout)
+    layout = _layout(parsed.values())
+    key = next(key for key, one in parsed.items() if (one.layout if one else None) == layout)
     layer = next(name for name, module in modules.items() if takes_deltas(module))
     way = f"the {layout} way" if layout else "in no known way"
     return (

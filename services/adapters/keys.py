@@ -36,37 +36,37 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Spelled:
-    """What a key says it holds: `down`, `up` or `alpha` of a LoRA, or a layer's own `weight` or `bias`."""
+class ParsedKey:
+    """What the key of a tensor names: `down`, `up` or `alpha` of a LoRA, or a layer's own `weight` or `bias`."""
 
     layout: str
     layer: str
     part: str
 
 
-class Speller:
-    """Reads keys for a network with these modules."""
+class KeyParser:
+    """Parses keys for a network with these modules."""
 
     def __init__(self, modules: Iterable[str]) -> None:
         self._by_underscores = {name.replace(".", "_"): name for name in modules}
 
-    def read(self, key: str) -> Spelled | None:
-        """What a key says; None if it is spelled in no way known here. The layer need not exist."""
+    def parse(self, key: str) -> ParsedKey | None:
+        """The layer and part that a key names; None if no known layout has such keys. The layer need not exist."""
         kohya = _KOHYA.fullmatch(key)
         if kohya:
             flattened = kohya["layer"] if kohya[1] == "unet" else key
             layer = self._by_underscores.get(flattened, flattened)
-            return Spelled("kohya", layer, _PARTS.get(kohya["part"], kohya["part"]))
+            return ParsedKey("kohya", layer, _PARTS.get(kohya["part"], kohya["part"]))
         prefix = _PREFIX.match(key)
         rest = key[prefix.end() :] if prefix else key
         if low_rank := _LOW_RANK.fullmatch(rest):
             peft = bool(prefix and prefix["peft"]) or low_rank["name"] is not None
-            return Spelled("peft" if peft else "diffusers", low_rank["layer"], _PARTS[low_rank["part"]])
+            return ParsedKey("peft" if peft else "diffusers", low_rank["layer"], _PARTS[low_rank["part"]])
         if old := _OLD.fullmatch(rest):
             which = "to_out.0" if old["which"] == "out" else f"to_{old['which']}"
-            return Spelled("diffusers", f"{old['attention']}.{which}", old["part"])
+            return ParsedKey("diffusers", f"{old['attention']}.{which}", old["part"])
         if own := _OWN.fullmatch(rest):
-            return Spelled("diffusers" if own["part"] == "alpha" else "flat", own["layer"], own["part"])
+            return ParsedKey("diffusers" if own["part"] == "alpha" else "flat", own["layer"], own["part"])
         return None
 
 

@@ -1,6 +1,6 @@
-"""The fitting room: adapters are held against the network beside the step loop, one at a time.
+"""Loads adapters and validates them against the network's layers, one at a time, beside the step loop.
 
-Reading a large one takes seconds, in which requests go on coming in, stepping and leaving.
+Reading a large one takes seconds, during which requests are admitted and stepped as usual.
 """
 
 from __future__ import annotations
@@ -14,64 +14,64 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Adapter, Wardrobe
+from services.adapters.cache import Adapter, AdapterCache
 from services.adapters.file import digest_of
 from services.refusal import Refusal, invalid, refusal_for
 
 log = logging.getLogger(__name__)
 
 LARGEST = 2 << 30  # bytes of a file; fewer where all adapters together may not take as much
-_LINE = 4  # files that wait or are being read; each is in memory
+_QUEUE = 4  # files that wait or are being read; each is in memory
 
 
-class Fitter(Protocol):
-    """Whoever brought an adapter. Called from the room's thread; neither may raise."""
+class LoadWaiter(Protocol):
+    """The sender of an adapter. Called from the loader's thread; neither call may raise."""
 
     def gone(self) -> bool:
-        """True once nobody waits for the answer any more."""
+        """True once the reply is no longer wanted."""
 
-    def report(self, found: Mapping[str, Any]) -> None:
-        """It fits, and can be worn from now on."""
+    def report(self, facts: Mapping[str, Any]) -> None:
+        """The adapter fits and can be used from now on."""
 
     def refuse(self, refusal: Refusal) -> None:
-        """It does not."""
+        """The adapter cannot be used."""
 
 
-class FittingRoom:
-    """Reads adapters by `fit`, which raises Refusal, and hangs them into the wardrobe."""
+class AdapterLoader:
+    """Reads adapters by `read`, which raises Refusal, and adds them to the cache."""
 
-    def __init__(self, fit: Callable[[Tensor], Adapter], wardrobe: Wardrobe) -> None:
-        self._fit, self._wardrobe = fit, wardrobe
-        self._largest = min(LARGEST, wardrobe.budget_bytes)
-        self._places = threading.BoundedSemaphore(_LINE)
-        self._thread = ThreadPoolExecutor(1, "fitting-room")
+    def __init__(self, read: Callable[[Tensor], Adapter], cache: AdapterCache) -> None:
+        self._read, self._cache = read, cache
+        self._largest = min(LARGEST, cache.budget_bytes)
+        self._slots = threading.BoundedSemaphore(_QUEUE)
+        self._thread = ThreadPoolExecutor(1, "adapter-loader")
 
-    def bring(self, content: Tensor, fitter: Fitter) -> None:
-        """Lets a file's bytes in; who brought them is told later. Raises Refusal if there is no room."""
+    def submit(self, content: Tensor, waiter: LoadWaiter) -> None:
+        """Queues the bytes of a file, to be answered to the waiter; raises Refusal if the queue is full."""
         if content.dtype != torch.uint8 or content.ndim != 1:
             raise invalid("adapter", "must be UINT8, the bytes of a safetensors file")
         if content.numel() > self._largest:
             raise invalid("adapter", f"has {content.numel()} bytes; at most {self._largest} are read")
-        if not self._places.acquire(blocking=False):
-            raise Refusal("BUSY", f"{_LINE} adapters are waiting to be read; try again later")
-        self._thread.submit(self._try_on, content, fitter)
+        if not self._slots.acquire(blocking=False):
+            raise Refusal("BUSY", f"{_QUEUE} adapters are waiting to be read; try again later")
+        self._thread.submit(self._load, content, waiter)
 
     def close(self) -> None:
-        """Finishes what was let in, and ends."""
+        """Finishes what is queued, and ends."""
         self._thread.shutdown()
 
-    def _try_on(self, content: Tensor, fitter: Fitter) -> None:
+    def _load(self, content: Tensor, waiter: LoadWaiter) -> None:
         try:
-            if fitter.gone():
-                raise Refusal("CANCELLED", "nobody waits for this any more")
-            adapter = self._wardrobe.find(digest_of(content)) or self._fit(content)
-            self._wardrobe.keep(adapter)
+            if waiter.gone():
+                raise Refusal("CANCELLED", "the caller has gone")
+            adapter = self._cache.find(digest_of(content)) or self._read(content)
+            self._cache.add(adapter)
         except Refusal as refusal:
-            fitter.refuse(refusal)
+            waiter.refuse(refusal)
         except Exception as fault:  # ends this one and not the thread that serves the next
             log.exception("an adapter could not be read")
-            fitter.refuse(refusal_for(fault))
+            waiter.refuse(refusal_for(fault))
         else:
-            fitter.report(adapter.report)
+            waiter.report(adapter.report)
         finally:
-            self._places.release()
+            self._slots.release()

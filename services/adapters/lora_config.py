@@ -1,7 +1,7 @@
-"""How strong a LoRA was when it was trained.
+"""The scale with which a LoRA was trained.
 
-The answer of its two matrices counts alpha over rank. Where no alpha is beside the matrices, it may be in
-the file's metadata, where diffusers writes peft's config as `lora_adapter_metadata`; where it is nowhere,
+The output of its two matrices is multiplied by alpha over rank. Where no alpha is stored beside the matrices,
+it may be in the file's metadata, where diffusers writes peft's config as `lora_adapter_metadata`; otherwise
 alpha is the rank.
 """
 
@@ -29,7 +29,7 @@ class LoraConfig:
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> LoraConfig:
-        """What a file's metadata says; raises AdapterError if that cannot be understood."""
+        """The config in a file's metadata; raises AdapterError if it cannot be read."""
         if METADATA not in metadata:
             return cls()
         try:
@@ -54,7 +54,7 @@ class LoraConfig:
         )
 
     def scale(self, layer: str, rank: int, alpha: float | None = None) -> float:
-        """What the matrices' answer counts in this layer; `alpha` is the one that lies beside them."""
+        """The factor of the matrices' output in this layer; `alpha` is the one stored beside them."""
         if alpha is None:
             own = (value for name, value in self.by_layer.items() if f".{layer}".endswith(f".{name}"))
             alpha = next(own, self.alpha)

@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file that was sent as bytes: nothing of it is believed before it is looked at."""
+"""Parses a safetensors file that was sent as bytes, and checks each tensor before it is used."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TYPES = {
     "I32": torch.int32,
 }
 _LONGEST_HEADER = 16 << 20  # bytes; parsed, JSON may take a hundred times as much
-_LONGEST = 300  # letters of anything that is told of a file
+_LONGEST = 300  # letters of any text quoted from a file
 
 
 @dataclass(frozen=True, eq=False)
-class Sent:
+class TensorEntry:
     """A tensor as it lies in the file."""
 
     key: str
     shape: tuple[int, ...]
-    type: str  # in safetensors' words, for example `F16`
+    type: str  # as safetensors names it, for example `F16`
     data: bytearray
 
     def __str__(self) -> str:
@@ -51,8 +51,8 @@ class Sent:
             raise AdapterError(f"holds {self} = {value}; a finite number is wanted")
         return value
 
-    def beside(self, layer: nn.Module, numbers: Tensor) -> Tensor:
-        """Numbers made of its own, brought to where a layer lives and into its type."""
+    def like(self, layer: nn.Module, numbers: Tensor) -> Tensor:
+        """Numbers made from its own, on the device and in the number type of a layer."""
         own: Tensor = layer.weight  # type: ignore[assignment]
         there = numbers.to(device=own.device, dtype=own.dtype)
         if not bool(torch.isfinite(there).all()):
@@ -60,7 +60,7 @@ class Sent:
         return there
 
     def must_be(self, shape: tuple[int, ...]) -> None:
-        """Its shape, as the network wants it."""
+        """Raises AdapterError unless it has this shape."""
         if self.shape != shape:
             raise AdapterError(
                 f"holds {self} shaped {list(self.shape)}, but {list(shape)} is wanted here; it was made for "
@@ -68,8 +68,8 @@ class Sent:
             )
 
 
-def opened(content: Tensor) -> tuple[list[Sent], dict[str, str]]:
-    """What the bytes of a file (UINT8) hold, by key, and what the file says about itself."""
+def parse(content: Tensor) -> tuple[list[TensorEntry], dict[str, str]]:
+    """The tensors in the bytes of a file (UINT8), by rising key, and the file's own metadata."""
     data = content.numpy().tobytes()
     header = int.from_bytes(data[:8], "little")
     if _LONGEST_HEADER < header < len(data):
@@ -82,10 +82,10 @@ def opened(content: Tensor) -> tuple[list[Sent], dict[str, str]]:
             "of it"
         ) from problem
     metadata = json.loads(data[8 : 8 + header]).get("__metadata__") or {}
-    entries = [Sent(key, tuple(view["shape"]), view["dtype"], view["data"]) for key, view in found]
+    entries = [TensorEntry(key, tuple(view["shape"]), view["dtype"], view["data"]) for key, view in found]
     return sorted(entries, key=lambda entry: entry.key), metadata
 
 
 def short(words: str) -> str:
-    """Words of a file as they can be told."""
+    """Text of a file, cut to a length that can be reported."""
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"

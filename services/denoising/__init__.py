@@ -1,13 +1,12 @@
 """The step loop: from noise to picture, for many requests at once.
 
-family      what a model of a kind asks and answers at one step
-scheduler   the rule that walks from noise to picture, by name
-dice        noise, in the order in which it is drawn
-trajectory  one request on its way: its latents, its scheduler, its dice
-batch       who steps next, together with whom
-costs       what a forward pass costs, measured when the model is loaded
-stopwatch   what work takes on a machine that has other things to do
-wardrobe    adapters at hand, and how the network wears them
-room        how much may be under way at once
-engine      the loop itself
+family         the protocol of a model family: branches, requests, rows
+schedule       diffusers' schedulers, by name
+noise          noise in the order in which it is drawn
+trajectory     one request between noise and picture: latents, schedule, random generator
+batch          which trajectories share the next forward pass
+costs          the cost of a forward pass, measured when the model is loaded
+stopwatch      time without what other programs took
+memory_budget  the memory that admitted requests may take
+engine         the loop itself
 """

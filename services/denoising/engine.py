@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Wardrobe, Worn
+from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.batch import next_batch
 from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
@@ -28,10 +28,10 @@ from services.refusal import Refusal, refusal_for
 log = logging.getLogger(__name__)
 
 _URGENT = 8  # questions whether the loop is alive, at a time
-_LOOK_ALONG_THE_LINE = 0.05  # seconds between two
+_QUEUE_CHECK_SECONDS = 0.05  # seconds between two
 
 
-class Asker(Protocol):
+class Subscriber(Protocol):
     """Whoever sent a request. Called from the loop's thread only; none of these may raise or block."""
 
     def gone(self) -> bool:
@@ -61,7 +61,7 @@ class Meter(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class EngineLimits:
     """How much may be under way."""
 
     memory: int  # bytes for all trajectories and the largest pass together
@@ -71,14 +71,14 @@ class Limits:
 
 
 @dataclass(eq=False)
-class _Seat:
+class _Entry:
     """A request that was let in."""
 
     request: Request
-    asker: Asker
+    subscriber: Subscriber
     deadline: float
     held: int
-    wears: tuple[Worn, ...]
+    uses: tuple[AdapterUse, ...]
     urgent: bool = False
     trajectory: Trajectory | None = None
 
@@ -90,21 +90,21 @@ class Engine:
         self,
         family: Family,
         costs: Costs,
-        limits: Limits,
+        limits: EngineLimits,
         meter: Meter,
-        wardrobe: Wardrobe,
+        adapters: AdapterCache,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.wardrobe = wardrobe
+        self.adapters = adapters
         self._family, self._costs, self._limits, self._meter = family, costs, limits, meter
         self._clock = clock
         self._changed = threading.Condition()
-        self._line: deque[_Seat] = deque()  # guarded by _changed
+        self._queue: deque[_Entry] = deque()  # guarded by _changed
         self._held = 0  # guarded by _changed
         self._urgent = 0  # guarded by _changed
         self._closing = False  # guarded by _changed
-        self._live: list[_Seat] = []  # the loop's own
-        self._line_asked = float("-inf")  # the loop's own
+        self._live: list[_Entry] = []  # the loop's own
+        self._queue_checked = float("-inf")  # the loop's own
         self._pass_began = (0.0, 0.0)  # when, and how long it should take; written by the loop alone
         self._thread: threading.Thread | None = None
 
@@ -128,20 +128,20 @@ class Engine:
 
     def facts(self) -> dict[str, Any]:
         """What is known of passes: the one under way, what they cost by latent area and rows, and how full
-        the wardrobe is."""
+        the adapter cache is."""
         passes = {"step": self.now(), "passes": self._costs.as_facts()}
-        return {**passes, "adapters": self.wardrobe.facts()}
+        return {**passes, "adapters": self.adapters.facts()}
 
     def admit(
         self,
         request: Request,
-        asker: Asker,
+        subscriber: Subscriber,
         deadline: float = float("inf"),
         *,
         urgent: bool = False,
     ) -> None:
-        """Lets a request in; raises Refusal if there is no room, or an adapter is not at hand that it wants
-        to wear. `deadline` is by the loop's clock.
+        """Admits a request; raises Refusal if there is no memory, or an adapter is not in the cache.
+        `deadline` is by the loop's clock.
 
         An urgent request is let in however full it is and leads the next pass: a question whether the
         loop is alive must not wait behind the work. Only a few such questions are taken at a time.
@@ -156,47 +156,47 @@ class Engine:
             if urgent:
                 full = self._urgent >= _URGENT
             else:
-                full = len(self._line) >= self._limits.waiting
+                full = len(self._queue) >= self._limits.waiting
                 full = full or self._held + held + needs > self._limits.memory
             if full:
                 self._meter.ended("refused")
-                raise Refusal("BUSY", f"no room beside {len(self._line)} waiting requests; try again later")
-            self.wardrobe.lend(request.adapters)
+                raise Refusal("BUSY", f"no room beside {len(self._queue)} waiting requests; try again later")
+            self.adapters.pin(request.adapters)
             self._held += held
             self._urgent += urgent
-            seat = _Seat(request, asker, deadline, held, request.adapters, urgent)
+            entry = _Entry(request, subscriber, deadline, held, request.adapters, urgent)
             if urgent:
-                self._line.appendleft(seat)
+                self._queue.appendleft(entry)
             else:
-                self._line.append(seat)
+                self._queue.append(entry)
             self._changed.notify_all()
 
     def step(self) -> bool:
         """Lets in who waits, sends off who left, and takes one pass; False if there is nothing to do."""
-        self._send_off_who_left()
-        self._take_places()
+        self._drop_abandoned()
+        self._start_waiting()
         self._report()
         if not self._live:
             return False
         started = self._clock()
-        seats = {id(seat.trajectory): seat for seat in self._live}
-        batch = next_batch([_on_way(seat) for seat in self._live], self._rows_for)
-        self._pass(batch, [seats[id(trajectory)] for trajectory in batch])
+        entries = {id(entry.trajectory): entry for entry in self._live}
+        batch = next_batch([_running(entry) for entry in self._live], self._rows_for)
+        self._pass(batch, [entries[id(trajectory)] for trajectory in batch])
         self._meter.stepped(sum(t.rows for t in batch), len(batch), self._clock() - started)
         return True
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._line or self._live or self._closing):
+                while not (self._queue or self._live or self._closing):
                     self._changed.wait()
-                if self._closing and not (self._line or self._live):
+                if self._closing and not (self._queue or self._live):
                     return
             try:
                 self.step()
             except Exception as fault:  # the loop outlives whatever was not foreseen, with nobody left in it
                 log.exception("the step loop failed; everyone in it is sent away")
-                self._give_up(fault)
+                self._fail_all(fault)
 
     def _check_size(self, request: Request, memory: int, seconds: float) -> None:
         _, height, width = request.latents
@@ -215,65 +215,67 @@ class Engine:
                 "working size",
             )
 
-    def _send_off_who_left(self) -> None:
+    def _drop_abandoned(self) -> None:
         """Whoever left, while stepping or while waiting, makes room at once.
 
         Those who wait are many and asking each takes its time, so they are asked a few times a second.
         """
-        if self._clock() - self._line_asked >= _LOOK_ALONG_THE_LINE:
-            self._line_asked = self._clock()
+        if self._clock() - self._queue_checked >= _QUEUE_CHECK_SECONDS:
+            self._queue_checked = self._clock()
             with self._changed:
-                waiting = tuple(self._line)
-            left = {id(seat) for seat in waiting if self._left(seat)}
+                waiting = tuple(self._queue)
+            left = {id(entry) for entry in waiting if self._abandoned(entry)}
             if left:
                 with self._changed:
-                    self._line = deque(seat for seat in self._line if id(seat) not in left)
-        for seat in tuple(self._live):
-            if self._left(seat):
-                self._live.remove(seat)
+                    self._queue = deque(entry for entry in self._queue if id(entry) not in left)
+        for entry in tuple(self._live):
+            if self._abandoned(entry):
+                self._live.remove(entry)
 
-    def _take_places(self) -> None:
+    def _start_waiting(self) -> None:
         with self._changed:
-            arrived: list[_Seat] = []
-            while self._line and (
-                self._line[0].urgent or len(self._live) + len(arrived) < self._limits.running
+            arrived: list[_Entry] = []
+            while self._queue and (
+                self._queue[0].urgent or len(self._live) + len(arrived) < self._limits.running
             ):
-                arrived.append(self._line.popleft())
-        for seat in arrived:
-            if self._left(seat):
+                arrived.append(self._queue.popleft())
+        for entry in arrived:
+            if self._abandoned(entry):
                 continue
             try:
-                seat.trajectory = Trajectory(seat.request, self._family.scheduler_config, self._family.device)
+                entry.trajectory = Trajectory(
+                    entry.request, self._family.scheduler_config, self._family.device
+                )
             except Exception as fault:  # of this request alone
-                self._fail(seat, fault)
+                self._fail(entry, fault)
                 continue
-            if seat.urgent:
-                seat.trajectory.turn = -1
-            self._live.append(seat)
+            if entry.urgent:
+                entry.trajectory.turn = -1
+            self._live.append(entry)
 
-    def _pass(self, batch: list[Trajectory], seats: list[_Seat]) -> None:
+    def _pass(self, batch: list[Trajectory], entries: list[_Entry]) -> None:
         """One forward pass for all, then each one's own step: what fails there is nobody else's business."""
         rows = sum(trajectory.rows for trajectory in batch)
         _, height, width = batch[0].request.latents
         self._pass_began = (self._clock(), self._costs.seconds_for(rows, height * width))
         try:
-            with torch.inference_mode(), self.wardrobe.wearing(batch[0].request.adapters):
+            with torch.inference_mode(), self.adapters.applied(batch[0].request.adapters):
                 answers = self._family.predict(joined(batch)).split([t.rows for t in batch])
         except Exception as fault:  # whatever the network throws ends these, not the loop
-            for seat in seats:
-                self._fail(seat, fault)
+            for entry in entries:
+                self._fail(entry, fault)
             return
         finally:
             self._pass_began = (0.0, 0.0)
-        for seat, own in zip(seats, answers, strict=True):
+        for entry, own in zip(entries, answers, strict=True):
             try:
                 with torch.inference_mode():
-                    _on_way(seat).advance(own)
+                    _running(entry).advance(own)
                     if self._family.device.type == "cuda":
                         torch.cuda.synchronize(self._family.device)  # a beat is told of what was done
-                    self._tell(seat)
+                    self._notify(entry)
             except Exception as fault:  # of this request alone
-                self._fail(seat, fault)
+                self._fail(entry, fault)
 
     def _rows_for(self, area: int) -> int:
         """Rows worth a pass at this area, as far as memory goes."""
@@ -281,76 +283,78 @@ class Engine:
             left = self._limits.memory - self._held
         return min(self._costs.rows_for(area), left // self._costs.bytes_for(1, area))
 
-    def _left(self, seat: _Seat) -> bool:
+    def _abandoned(self, entry: _Entry) -> bool:
         try:
-            gone = seat.asker.gone()
+            gone = entry.subscriber.gone()
         except Exception as fault:  # who cannot be asked cannot be answered either
             log.exception("a request could not be asked whether it is still wanted")
-            self._leave(seat, "failed", refusal_for(fault))
+            self._release(entry, "failed", refusal_for(fault))
             return True
         if gone:
-            self._leave(seat, "cancelled", Refusal("CANCELLED", "nobody waits for this any more"))
+            self._release(entry, "cancelled", Refusal("CANCELLED", "nobody waits for this any more"))
             return True
-        if self._clock() >= seat.deadline:
-            self._leave(seat, "expired", Refusal("TIME_LIMIT", "the time for this request is up"))
+        if self._clock() >= entry.deadline:
+            self._release(entry, "expired", Refusal("TIME_LIMIT", "the time for this request is up"))
             return True
         return False
 
-    def _tell(self, seat: _Seat) -> None:
-        trajectory = _on_way(seat)
+    def _notify(self, entry: _Entry) -> None:
+        trajectory = _running(entry)
         if trajectory.done < trajectory.steps:
-            every = seat.request.preview_every
+            every = entry.request.preview_every
             wanted = every and trajectory.done % every == 0
-            seat.asker.beat(trajectory.done, trajectory.steps, trajectory.foreseen() if wanted else None)
+            entry.subscriber.beat(
+                trajectory.done, trajectory.steps, trajectory.clean_estimate() if wanted else None
+            )
             return
         latents = trajectory.latents[0].cpu()
         if not bool(torch.isfinite(latents).all()):
             raise Refusal("INTERNAL", "the network answered numbers that are not finite")
-        self._live.remove(seat)
-        self._leave(seat, "finished", None)
-        seat.asker.finish(latents, trajectory.steps)
+        self._live.remove(entry)
+        self._release(entry, "finished", None)
+        entry.subscriber.finish(latents, trajectory.steps)
 
-    def _fail(self, seat: _Seat, fault: Exception) -> None:
+    def _fail(self, entry: _Entry, fault: Exception) -> None:
         if not isinstance(fault, Refusal):
             log.error("a request failed", exc_info=fault)
-        if seat in self._live:
-            self._live.remove(seat)
-        self._leave(seat, "failed", refusal_for(fault))
+        if entry in self._live:
+            self._live.remove(entry)
+        self._release(entry, "failed", refusal_for(fault))
 
-    def _give_up(self, fault: Exception) -> None:
+    def _fail_all(self, fault: Exception) -> None:
         with self._changed:
-            waiting = list(self._line)
-            self._line.clear()
-        for seat in (*self._live, *waiting):
-            self._leave(seat, "failed", refusal_for(fault))
+            waiting = list(self._queue)
+            self._queue.clear()
+        for entry in (*self._live, *waiting):
+            self._release(entry, "failed", refusal_for(fault))
         self._live.clear()
 
-    def _leave(self, seat: _Seat, how: str, refusal: Refusal | None) -> None:
-        """Gives back what a seat holds, once, and tells why it ended unless it finished."""
+    def _release(self, entry: _Entry, how: str, refusal: Refusal | None) -> None:
+        """Gives back what a entry holds, once, and tells why it ended unless it finished."""
         with self._changed:
-            self._held -= seat.held
-            self._urgent -= seat.urgent
-            self.wardrobe.give_back(seat.wears)
-            seat.held, seat.urgent, seat.wears = 0, False, ()
+            self._held -= entry.held
+            self._urgent -= entry.urgent
+            self.adapters.unpin(entry.uses)
+            entry.held, entry.urgent, entry.uses = 0, False, ()
         self._meter.ended(how)
         self._report()
         if refusal is None:
             return
         try:
-            seat.asker.refuse(refusal)
+            entry.subscriber.refuse(refusal)
         except Exception:  # nobody else's business
             log.exception("a request could not be told why it ended")
 
     def _report(self) -> None:
         with self._changed:
-            waiting = len(self._line)
+            waiting = len(self._queue)
         self._meter.under_way(len(self._live), waiting)
 
 
-def _on_way(seat: _Seat) -> Trajectory:
-    if seat.trajectory is None:
+def _running(entry: _Entry) -> Trajectory:
+    if entry.trajectory is None:
         raise RuntimeError("a request that has no place yet cannot step")
-    return seat.trajectory
+    return entry.trajectory
 
 
 def _mib(size: int) -> int:

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Worn
+from services.adapters.cache import AdapterUse
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Branch:
     text: Tensor  # (tokens, width)
     condition: Tensor  # (channels, height, width), set beside the latents
 
-    def asks_the_same_as(self, other: Branch) -> bool:
+    def same_inputs_as(self, other: Branch) -> bool:
         """True if the network could only give both the same answer."""
         return torch.equal(self.text, other.text) and torch.equal(self.condition, other.condition)
 
@@ -54,7 +54,7 @@ class Request:
     scheduler: str
     reproducible: bool = False
     preview_every: int = 0
-    adapters: tuple[Worn, ...] = ()  # in the order of their keys
+    adapters: tuple[AdapterUse, ...] = ()  # in the order of their keys
     draws: int = 0  # of noise like the latents', that the conditions took from the dice after the first
 
 
@@ -76,11 +76,11 @@ class Family(Protocol):
         """Questions of no meaning, for measuring what a pass costs; `side` is in latent pixels."""
 
 
-def worth_asking(branches: Sequence[Branch]) -> tuple[Branch, ...]:
+def needed_branches(branches: Sequence[Branch]) -> tuple[Branch, ...]:
     """The branches that can matter: equal questions are asked once, those that count nothing never."""
     kept: list[Branch] = []
     for branch in branches:
-        twin = next((i for i, other in enumerate(kept) if other.asks_the_same_as(branch)), None)
+        twin = next((i for i, other in enumerate(kept) if other.same_inputs_as(branch)), None)
         if twin is None:
             kept.append(branch)
         else:

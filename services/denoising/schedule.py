@@ -38,13 +38,13 @@ def most_steps(name: str, config: dict) -> int:
     """
     trained = int(config.get("num_train_timesteps", 1000))
     for steps in range(trained, 0, -1):
-        levels = Walk(name, config, steps).levels.tolist()
+        levels = Schedule(name, config, steps).levels.tolist()
         if max(levels) <= trained - 1 and len(set(levels)) == steps:
             return steps
     raise ValueError(f"{name} cannot take a single step with the bundle's config")
 
 
-class Walk:
+class Schedule:
     """One scheduler set to a number of steps; it remembers where it is, so each trajectory has its own.
 
     Its tables stay on the host: looking a level up must not wait for a device.
@@ -57,7 +57,7 @@ class Walk:
         self.noise_scale = float(self._scheduler.init_noise_sigma)
         takes = inspect.signature(self._scheduler.step).parameters
         self._takes_dice = "generator" in takes
-        self._foreseen: Tensor | None = None
+        self._clean_estimate: Tensor | None = None
 
     def network_input(self, latents: Tensor, index: int) -> Tensor:
         """The latents as the network wants to see them at this step."""
@@ -67,14 +67,14 @@ class Walk:
         """The latents one step nearer to the picture."""
         chance = {"generator": dice} if self._takes_dice else {}
         result = self._scheduler.step(estimate, self.levels[index], latents, **chance)
-        self._foreseen = self._clean(result, estimate, self.levels[index], latents)
+        self._clean_estimate = self._clean(result, estimate, self.levels[index], latents)
         return result.prev_sample
 
-    def foreseen(self) -> Tensor:
+    def clean_estimate(self) -> Tensor:
         """The clean latents as the last step foresaw them."""
-        if self._foreseen is None:
+        if self._clean_estimate is None:
             raise RuntimeError("nothing is foreseen before the first step")
-        return self._foreseen
+        return self._clean_estimate
 
     def _clean(self, result: Any, estimate: Tensor, level: Tensor, latents: Tensor) -> Tensor:
         told = getattr(result, "pred_original_sample", None)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from services.denoising.family import Request, Rows
-from services.denoising.noise import rolled
-from services.denoising.schedule import Walk
+from services.denoising.noise import draw_noise
+from services.denoising.schedule import Schedule
 
 _turns = itertools.count()
 
@@ -25,10 +25,10 @@ class Trajectory:
         self.request = request
         self.done = 0
         self.turn = next(_turns)
-        self._walk = Walk(request.scheduler, scheduler_config, request.steps)
-        (noise, *_), self._dice = rolled(request.seed, request.latents, 1 + request.draws)
-        self.latents = (noise * self._walk.noise_scale).to(device)
-        self._levels = self._walk.levels.to(device=device, dtype=torch.float32)
+        self._schedule = Schedule(request.scheduler, scheduler_config, request.steps)
+        (noise, *_), self._dice = draw_noise(request.seed, request.latents, 1 + request.draws)
+        self.latents = (noise * self._schedule.noise_scale).to(device)
+        self._levels = self._schedule.levels.to(device=device, dtype=torch.float32)
         self._text = torch.stack([branch.text for branch in request.branches]).to(device)
         self._condition = torch.stack([branch.condition for branch in request.branches]).to(device)
         self._weights = [branch.weight for branch in request.branches]
@@ -36,7 +36,7 @@ class Trajectory:
     @property
     def steps(self) -> int:
         """How many steps the whole way has; some schedulers take more than were asked for."""
-        return len(self._walk.levels)
+        return len(self._schedule.levels)
 
     @property
     def rows(self) -> int:
@@ -45,13 +45,13 @@ class Trajectory:
 
     @property
     def kind(self) -> tuple[Hashable, ...]:
-        """Trajectories of one kind fit into one forward pass: shaped alike, and wearing the same."""
+        """Trajectories of one kind fit into one forward pass: shaped alike, with the same adapters."""
         shapes = (self.latents.shape[1:], self._text.shape[1:], self._condition.shape[1:])
         return (*shapes, self.request.adapters)
 
     def questions(self) -> Rows:
         """What it asks at this step."""
-        seen = self._walk.network_input(self.latents, self.done)
+        seen = self._schedule.network_input(self.latents, self.done)
         return Rows(
             latents=seen.expand(self.rows, -1, -1, -1),
             condition=self._condition,
@@ -64,13 +64,13 @@ class Trajectory:
         estimate = answers[:1] * self._weights[0]
         for weight, answer in zip(self._weights[1:], answers[1:], strict=True):
             estimate = estimate + weight * answer
-        self.latents = self._walk.advance(estimate, self.done, self.latents, self._dice).float()
+        self.latents = self._schedule.advance(estimate, self.done, self.latents, self._dice).float()
         self.done += 1
         self.turn = next(_turns)
 
-    def foreseen(self) -> Tensor:
+    def clean_estimate(self) -> Tensor:
         """The clean latents as seen from here, (channels, height, width)."""
-        return self._walk.foreseen()[0]
+        return self._schedule.clean_estimate()[0]
 
 
 def joined(trajectories: list[Trajectory]) -> Rows:

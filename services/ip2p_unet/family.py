@@ -12,7 +12,7 @@ from services.bundles.architectures import hollow
 from services.bundles.bundle import Bundle
 from services.denoising.family import Branch
 from services.unet.family import UNetFamily
-from services.unet.request import Asked
+from services.unet.request import DenoiseArgs
 
 
 class InstructPix2Pix(UNetFamily):
@@ -29,17 +29,17 @@ class InstructPix2Pix(UNetFamily):
         vae: Any = hollow("vae", bundle.config("vae"))
         self._scale: float = vae.config.scaling_factor
 
-    def branches(self, want: Asked, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
         """Up to three questions a step: words and source, source alone, neither.
 
         estimate = neither + picture_guidance * (source - neither) + guidance * (both - source), written
         as weights of the three answers: any guidance value works, and a weight of zero drops a question.
         """
-        guidance, picture_guidance = want.guidance
-        source = want.source / self._scale
+        guidance, picture_guidance = args.guidance
+        source = args.source / self._scale
         nothing = torch.zeros_like(source)
         return (
-            Branch(guidance, want.text, source),
-            Branch(picture_guidance - guidance, want.no_text, source),
-            Branch(1.0 - picture_guidance, want.no_text, nothing),
+            Branch(guidance, args.text, source),
+            Branch(picture_guidance - guidance, args.no_text, source),
+            Branch(1.0 - picture_guidance, args.no_text, nothing),
         )

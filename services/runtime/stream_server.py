@@ -13,7 +13,7 @@ from torch import Tensor
 
 from services import json_text
 from services.adapters.cache import Adapter
-from services.adapters.loader import FittingRoom
+from services.adapters.loader import AdapterLoader
 from services.denoising.engine import Engine
 from services.denoising.family import Request
 from services.refusal import Refusal, invalid, refusal_for
@@ -39,7 +39,7 @@ class Denoiser(Protocol):
         """What is loaded."""
 
 
-class DenoiserDoor:
+class StreamServer:
     """Hands Triton's requests to the step loop, and the loop's answers back.
 
     `execute` waits for nobody's steps: whoever is let in is answered from the loop's own thread.
@@ -47,7 +47,7 @@ class DenoiserDoor:
 
     def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
-        self._fitting = FittingRoom(denoiser.adapter, engine.wardrobe)
+        self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
         self._names = (*denoiser.inputs, *introspection.INPUTS)
         watchdog.end_with_the_server()
         engine.start()
@@ -66,7 +66,7 @@ class DenoiserDoor:
 
     def close(self) -> None:
         """Lets running trajectories finish."""
-        self._fitting.close()
+        self._loader.close()
         self._engine.close()
 
     def _admit(self, request: Any, caller: _Caller) -> None:
@@ -78,7 +78,7 @@ class DenoiserDoor:
         if asked == "adapter":
             if "adapter" not in tensors:
                 raise invalid("adapter", 'must come with ask = "adapter": the bytes of a safetensors file')
-            self._fitting.bring(tensors["adapter"], caller)
+            self._loader.submit(tensors["adapter"], caller)
             return
         told = introspection.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
         if asked == "facts":

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from services.denoising.family import Branch
-from services.denoising.noise import rolled
+from services.denoising.noise import draw_noise
 from services.refusal import invalid
 from services.unet.family import UNetFamily
-from services.unet.request import INPUTS, Asked, finite, required
+from services.unet.request import INPUTS, DenoiseArgs, finite, required
 
 
 class Inpaint(UNetFamily):
@@ -26,7 +26,7 @@ class Inpaint(UNetFamily):
     # Holes are read coarsely: so many pixels more around them, and a fine crack is not missed.
     usual_preparation: ClassVar[Mapping[str, int]] = {"margin": 4}
 
-    def branches(self, want: Asked, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
         """Up to two questions a step, with the words and with the others.
 
         estimate = no_text + guidance * (text - no_text), written as weights of the two answers.
@@ -34,14 +34,14 @@ class Inpaint(UNetFamily):
         The masked picture is drawn from what its encoding leaves open, by the request's dice after the
         noise it starts from: where pipelines draw it, and what they walk on with.
         """
-        hole = _hole(required("hole", tensors), want.source)
-        (_, noise), _ = rolled(want.seed, tuple(want.source.shape), 1 + self.draws)
-        masked = want.source + _spread(tensors, want.source) * noise[0]
+        hole = _hole(required("hole", tensors), args.source)
+        (_, noise), _ = draw_noise(args.seed, tuple(args.source.shape), 1 + self.draws)
+        masked = args.source + _spread(tensors, args.source) * noise[0]
         condition = torch.cat([hole, masked])
-        (guidance,) = want.guidance
+        (guidance,) = args.guidance
         return (
-            Branch(guidance, want.text, condition),
-            Branch(1.0 - guidance, want.no_text, condition),
+            Branch(guidance, args.text, condition),
+            Branch(1.0 - guidance, args.no_text, condition),
         )
 
 

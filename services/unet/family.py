@@ -11,10 +11,10 @@ from torch import Tensor
 
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
-from services.denoising.family import Branch, Request, Rows, worth_asking
+from services.denoising.family import Branch, Request, Rows, needed_branches
 from services.denoising.schedule import CLASSES, most_steps, name_of
 from services.refusal import invalid
-from services.unet.request import INPUTS, Asked, Defaults, Limits, asked
+from services.unet.request import INPUTS, Defaults, DenoiseArgs, NetworkLimits, read_args
 
 
 class UNetFamily(ABC):
@@ -45,7 +45,7 @@ class UNetFamily(ABC):
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
         self._factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        self._limits = Limits(
+        self._limits = NetworkLimits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],
             steps={name: most_steps(name, self.scheduler_config) for name in CLASSES},
@@ -61,22 +61,22 @@ class UNetFamily(ABC):
         )
 
     @abstractmethod
-    def branches(self, want: Asked, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
         """What is asked at every step; reads and checks the inputs that are the family's own."""
 
     def request(self, tensors: Mapping[str, Tensor]) -> Request:
         """Checks a request's tensors and says what they ask for; raises Refusal."""
-        want = asked(tensors, self._limits, self._defaults)
-        _, height, width = want.source.shape
+        args = read_args(tensors, self._limits, self._defaults)
+        _, height, width = args.source.shape
         return Request(
-            branches=worth_asking(self.branches(want, tensors)),
+            branches=needed_branches(self.branches(args, tensors)),
             latents=(self._channels, height, width),
-            seed=want.seed,
-            steps=want.steps,
-            scheduler=want.scheduler,
-            reproducible=want.reproducible,
-            preview_every=want.preview_every,
-            adapters=want.adapters,
+            seed=args.seed,
+            steps=args.steps,
+            scheduler=args.scheduler,
+            reproducible=args.reproducible,
+            preview_every=args.preview_every,
+            adapters=args.adapters,
             draws=self.draws,
         )
 

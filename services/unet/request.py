@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from services import json_text
-from services.adapters.cache import Worn
-from services.adapters.request import worn
+from services.adapters.cache import AdapterUse
+from services.adapters.request import read_uses
 from services.refusal import invalid
 
 INPUTS = (
@@ -36,7 +36,7 @@ _PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
 
 
 @dataclass(frozen=True)
-class Limits:
+class NetworkLimits:
     """What the loaded network takes."""
 
     channels: int
@@ -54,7 +54,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class DenoiseArgs:
     """A walk from noise to latents of the size of `source`, steered by words."""
 
     source: Tensor
@@ -66,10 +66,10 @@ class Asked:
     scheduler: str
     reproducible: bool
     preview_every: int
-    adapters: tuple[Worn, ...]
+    adapters: tuple[AdapterUse, ...]
 
 
-def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> Asked:
+def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: Defaults) -> DenoiseArgs:
     """Reads the tensors; raises Refusal naming the one that is wrong and the remedy."""
     source, text, no_text, seed = (required(name, tensors) for name in ("source", "text", "no_text", "seed"))
     text, no_text = (_text(name, value, limits) for name, value in (("text", text), ("no_text", no_text)))
@@ -87,7 +87,7 @@ def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> 
         raise invalid(
             "preview_every", f"asks for more than {_PREVIEW_BYTES >> 20} MiB of previews; ask less often"
         )
-    return Asked(
+    return DenoiseArgs(
         source=source,
         text=text,
         no_text=no_text,
@@ -97,7 +97,7 @@ def asked(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> 
         scheduler=scheduler,
         reproducible=bool(whole("reproducible", tensors.get("reproducible", torch.zeros(1)), 0, 1)),
         preview_every=preview_every,
-        adapters=worn(tensors),
+        adapters=read_uses(tensors),
     )
 
 
@@ -125,7 +125,7 @@ def finite(name: str, tensor: Tensor) -> Tensor:
     return tensor.float()
 
 
-def _source(tensor: Tensor, limits: Limits) -> Tensor:
+def _source(tensor: Tensor, limits: NetworkLimits) -> Tensor:
     if tensor.ndim != 3 or tensor.shape[0] != limits.channels:
         raise invalid(
             "source", f"must be ({limits.channels}, height, width) latents, not {tuple(tensor.shape)}"
@@ -137,7 +137,7 @@ def _source(tensor: Tensor, limits: Limits) -> Tensor:
     return finite("source", tensor)
 
 
-def _text(name: str, tensor: Tensor, limits: Limits) -> Tensor:
+def _text(name: str, tensor: Tensor, limits: NetworkLimits) -> Tensor:
     fits = tensor.ndim == 2 and tensor.shape[1] == limits.text_width
     if not fits or not 1 <= tensor.shape[0] <= _LONGEST_TEXT:
         raise invalid(
@@ -148,7 +148,7 @@ def _text(name: str, tensor: Tensor, limits: Limits) -> Tensor:
     return finite(name, tensor)
 
 
-def _scheduler(tensors: Mapping[str, Tensor], limits: Limits, defaults: Defaults) -> str:
+def _scheduler(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: Defaults) -> str:
     if "scheduler" not in tensors:
         return defaults.scheduler
     scheduler = json_text.text("scheduler", tensors["scheduler"])

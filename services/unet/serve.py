@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from services.adapters.cache import Wardrobe
+from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
 from services.denoising.costs import measure
-from services.denoising.engine import Engine, Limits, Meter
+from services.denoising.engine import Engine, EngineLimits, Meter
 from services.denoising.memory_budget import SHARE, memory_for_work
 from services.unet.family import UNetFamily
 
@@ -42,7 +42,7 @@ def serve_family(
     """
     family = kind(bundle, device, dtype)
     memory = memory_for_work(device, share)
-    wardrobe = Wardrobe(family.network, memory_for_work(device, share * _FOR_ADAPTERS))
+    adapters = AdapterCache(family.network, memory_for_work(device, share * _FOR_ADAPTERS))
     costs = measure(family, family.sides(), budget_bytes=memory)
-    limits = Limits(memory=memory, running=running or Limits.running)
-    return Served(family, Engine(family, costs, limits, meter, wardrobe))
+    limits = EngineLimits(memory=memory, running=running or EngineLimits.running)
+    return Served(family, Engine(family, costs, limits, meter, adapters))

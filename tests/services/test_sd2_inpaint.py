@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from services import json_text
-from services.adapters.cache import Wardrobe
+from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle, BundleError
 from services.denoising.schedule import CLASSES
 from services.refusal import Refusal
@@ -97,7 +97,7 @@ def damaged(width: int, height: int, seed: int) -> tuple[Image.Image, Image.Imag
 
 
 def by_us(
-    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str = ""
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, adapter: str = ""
 ) -> np.ndarray:
     """Through the three models, with no server around them."""
     _, _, steps, guidance, scheduler, prompt, negative, _ = setting
@@ -105,7 +105,7 @@ def by_us(
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
     mask = torch.from_numpy(np.array(hole)).float()[None] / 255
     encoded = vae.answer(tensors(family=bundle.name, picture=pixels * (mask < 0.5)))
-    family, asker = Inpaint(bundle, CPU, torch.float32), Listener()
+    family, subscriber = Inpaint(bundle, CPU, torch.float32), Listener()
     asked = tensors(
         source=encoded["encoded"],
         spread=encoded["spread"],
@@ -117,21 +117,21 @@ def by_us(
         guidance=torch.tensor([guidance]),
         scheduler=scheduler,
     )
-    wardrobe = Wardrobe(family.network, 1 << 30)
-    if worn:
-        adapter = family.adapter(file(adapted(family.network, worn)))
-        wardrobe.keep(adapter)
-        asked["adapters"] = json_text.to_tensor([{"key": adapter.key, "strength": STRENGTHS[worn]}])
-    loop = engine(family, wardrobe=wardrobe)
-    loop.admit(family.request(asked), asker)
+    cache = AdapterCache(family.network, 1 << 30)
+    if adapter:
+        loaded = family.adapter(file(adapted(family.network, adapter)))
+        cache.add(loaded)
+        asked["adapters"] = json_text.to_tensor([{"key": loaded.key, "strength": STRENGTHS[adapter]}])
+    loop = engine(family, adapters=cache)
+    loop.admit(family.request(asked), subscriber)
     run_to_the_end(loop)
-    assert asker.latents is not None
-    decoded = vae.answer(tensors(family=bundle.name, latents=asker.latents))["decoded"]
+    assert subscriber.latents is not None
+    decoded = vae.answer(tensors(family=bundle.name, latents=subscriber.latents))["decoded"]
     return ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
 
 
 def by_diffusers(
-    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, worn: str = ""
+    bundle: Bundle, picture: Image.Image, hole: Image.Image, setting: tuple, seed: int, adapter: str = ""
 ) -> np.ndarray:
     width, height, steps, guidance, scheduler, prompt, negative, _ = setting
     pipeline = diffusers.StableDiffusionInpaintPipeline(
@@ -144,11 +144,11 @@ def by_diffusers(
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    if worn == "lora":
-        pipeline.load_lora_weights(adapted(pipeline.unet, worn), adapter_name="worn")
-        pipeline.set_adapters("worn", STRENGTHS[worn])
-    elif worn == "weights":
-        pipeline.unet.load_state_dict(adapted(pipeline.unet, worn), strict=False)
+    if adapter == "lora":
+        pipeline.load_lora_weights(adapted(pipeline.unet, adapter), adapter_name="adapter")
+        pipeline.set_adapters("adapter", STRENGTHS[adapter])
+    elif adapter == "weights":
+        pipeline.unet.load_state_dict(adapted(pipeline.unet, adapter), strict=False)
     made = pipeline(
         prompt,
         image=picture,
@@ -164,24 +164,24 @@ def by_diffusers(
     return np.asarray(made.images[0]).astype(float)
 
 
-def adapted(network: torch.nn.Module, worn: str) -> dict[str, torch.Tensor]:
+def adapted(network: torch.nn.Module, adapter: str) -> dict[str, torch.Tensor]:
     """The tensors of an adapter: of every layer it can be for, or of attention alone."""
-    if worn == "lora":
+    if adapter == "lora":
         return keyed(matrices(network, (), rank=3, seed=2), "diffusers")
     return own_weights(network, seed=2)
 
 
-@pytest.mark.parametrize("worn", ["", "lora", "weights"], ids=["plain", "lora", "weights"])
+@pytest.mark.parametrize("adapter", ["", "lora", "weights"], ids=["plain", "lora", "weights"])
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(str(part) for part in s[:5]))
-def test_filled_pictures_equal_those_of_diffusers(scheduled, setting, worn):
+def test_filled_pictures_equal_those_of_diffusers(scheduled, setting, adapter):
     seed = SETTINGS.index(setting)
     bundle = scheduled(json.dumps(setting[-1]))
     picture, hole = damaged(*setting[:2], seed)
-    ours = by_us(bundle, picture, hole, setting, seed, worn)
-    theirs = by_diffusers(bundle, picture, hole, setting, seed, worn)
+    ours = by_us(bundle, picture, hole, setting, seed, adapter)
+    theirs = by_diffusers(bundle, picture, hole, setting, seed, adapter)
     assert theirs.std() > 1, "a flat picture would prove nothing"
     assert np.abs(ours - theirs).max() <= 1
-    if worn:
+    if adapter:
         plain = by_us(bundle, picture, hole, setting, seed, "")
         assert np.abs(ours - plain).max() > 3, "an adapter that changes nothing would prove nothing"
 
@@ -210,11 +210,11 @@ def asked(seed: int = 1, *, side: int = 6, steps: int = 4, scheduler: str = "ddi
 
 def made(family: Inpaint, **settings) -> torch.Tensor:
     """The latents of a request that steps alone."""
-    loop, asker = engine(family), Listener()
-    loop.admit(family.request(asked(**settings)), asker)
+    loop, subscriber = engine(family), Listener()
+    loop.admit(family.request(asked(**settings)), subscriber)
     run_to_the_end(loop)
-    assert asker.latents is not None
-    return asker.latents
+    assert subscriber.latents is not None
+    return subscriber.latents
 
 
 @settings(max_examples=12)

@@ -1,7 +1,7 @@
 """InstructPix2Pix behind Triton: edits latents by instruction, a beat per step."""
 
 from services.ip2p_unet.serve import serve
-from services.runtime.stream_server import DenoiserDoor
+from services.runtime.stream_server import StreamServer
 from services.runtime.metrics import EngineMeter
 from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
 
@@ -13,10 +13,10 @@ class TritonPythonModel:
         bundle = bundle_named("ip2p")
         limits = {"running": running_at_once(), "share": memory_share()}
         served = serve(bundle, device, precision_of(device), meter, **limits)
-        self.door = DenoiserDoor(served.family, served.engine)
+        self.server = StreamServer(served.family, served.engine)
 
     def execute(self, requests):
-        self.door.admit(requests)  # replies leave step by step, from the loop's own thread
+        self.server.admit(requests)  # replies leave step by step, from the loop's own thread
 
     def finalize(self):
-        self.door.close()  # lets running trajectories finish
+        self.server.close()  # lets running trajectories finish

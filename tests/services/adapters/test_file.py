@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from safetensors.torch import load
 from torch import Tensor
 
-from services.adapters.cache import Wardrobe, Worn
+from services.adapters.cache import AdapterCache, AdapterUse
 from services.adapters.file import Adapter, AdapterError, digest_of
 from services.adapters.file import read as read_for
 from training.tiny import networks
@@ -46,11 +46,11 @@ def answer(network) -> Tensor:
         return network(seen, torch.tensor([37.0, 801.0]), text, return_dict=False)[0]
 
 
-def wearing(network, *worn: tuple[Adapter, float]) -> Tensor:
-    wardrobe = Wardrobe(network, 1 << 30)
-    for adapter, _ in worn:
-        wardrobe.keep(adapter)
-    with wardrobe.wearing([Worn(adapter.key, strength) for adapter, strength in worn]):
+def applied(network, *uses: tuple[Adapter, float]) -> Tensor:
+    cache = AdapterCache(network, 1 << 30)
+    for adapter, _ in uses:
+        cache.add(adapter)
+    with cache.applied([AdapterUse(adapter.key, strength) for adapter, strength in uses]):
         return answer(network)
 
 
@@ -86,7 +86,7 @@ def test_a_file_of_peft_answers_as_peft_does(unet, fresh, tmp_path):
     wrapped = get_peft_model(fresh, peft_config(init_lora_weights=False)).eval()
     wrapped.save_pretrained(tmp_path)
     adapter = read(sent(tmp_path / "adapter_model.safetensors"), unet)
-    is_close(wearing(unet, (adapter, 1.0)), answer(wrapped), answer(unet))
+    is_close(applied(unet, (adapter, 1.0)), answer(wrapped), answer(unet))
     assert adapter.report["layout"] == "peft" and adapter.report["rank"] == 4
     assert adapter.report["matched"] == len(layers(unet, MIXED)) and adapter.report["unexpected"] == []
 
@@ -112,7 +112,7 @@ def test_alpha_is_found_where_diffusers_writes_it(unet, fresh, tmp_path, more):
     )
     for folder in ("bare", "whole"):
         adapter = read(sent(tmp_path / folder / "pytorch_lora_weights.safetensors"), unet)
-        is_close(wearing(unet, (adapter, 1.0)), wanted, answer(unet))
+        is_close(applied(unet, (adapter, 1.0)), wanted, answer(unet))
         assert adapter.report["layout"] == "diffusers"
 
 
@@ -138,7 +138,7 @@ def test_every_layout_answers_as_diffusers_does(unet, fresh, layout, strength):
         }
     content = file(tensors)
     adapter = read(content, unet)
-    is_close(wearing(unet, (adapter, strength)), loaded_by_diffusers(fresh, content, strength), answer(unet))
+    is_close(applied(unet, (adapter, strength)), loaded_by_diffusers(fresh, content, strength), answer(unet))
     assert adapter.report["layout"] == ("kohya" if layout == "kohya" else "diffusers")
     assert adapter.report["kind"] == "lora" and adapter.report["rank"] == 3
     assert adapter.report["matched"] == len(made) == len(adapter.deltas)
@@ -149,7 +149,7 @@ def test_layouts_differ_in_nothing_but_their_keys(unet):
     layouts = ("peft", "named", "diffusers", "bare", "updown", "old", "kohya")
     adapters = {layout: read(file(keyed(made, layout)), unet) for layout in layouts}
     assert len({adapter.key for adapter in adapters.values()}) == len(layouts)
-    first, *others = (wearing(unet, (adapter, 1.0)) for adapter in adapters.values())
+    first, *others = (applied(unet, (adapter, 1.0)) for adapter in adapters.values())
     assert all(torch.equal(first, other) for other in others)
     assert [adapters[layout].report["layout"] for layout in ("named", "bare")] == ["peft", "diffusers"]
 
@@ -158,7 +158,7 @@ def test_own_weights_answer_as_if_they_were_loaded(unet, fresh):
     moved = own_weights(unet)
     adapter = read(file(moved), unet)
     fresh.load_state_dict(moved, strict=False)
-    is_close(wearing(unet, (adapter, 1.0)), answer(fresh), answer(unet))
+    is_close(applied(unet, (adapter, 1.0)), answer(fresh), answer(unet))
     assert adapter.report["kind"] == "weights" and adapter.report["layout"] == "flat"
     assert adapter.report["rank"] == 0
     assert adapter.report["parameters"] == sum(tensor.numel() for tensor in moved.values())
@@ -167,14 +167,14 @@ def test_own_weights_answer_as_if_they_were_loaded(unet, fresh):
 def test_own_weights_of_convolutions_and_biases_alone_are_enough(unet, fresh):
     moved = {key: value for key, value in own_weights(unet, ()).items() if "conv" in key or "bias" in key}
     fresh.load_state_dict(moved, strict=False)
-    is_close(wearing(unet, (read(file(moved), unet), 1.0)), answer(fresh), answer(unet))
+    is_close(applied(unet, (read(file(moved), unet), 1.0)), answer(fresh), answer(unet))
 
 
 def test_half_of_a_change_lies_halfway(unet, fresh):
     moved = own_weights(unet)
     own = unet.state_dict()
     fresh.load_state_dict({key: (own[key] + value) / 2 for key, value in moved.items()}, strict=False)
-    is_close(wearing(unet, (read(file(moved), unet), 0.5)), answer(fresh), answer(unet))
+    is_close(applied(unet, (read(file(moved), unet), 0.5)), answer(fresh), answer(unet))
 
 
 def test_lora_and_own_weights_combine(unet, fresh):
@@ -182,24 +182,24 @@ def test_lora_and_own_weights_combine(unet, fresh):
     fresh.load_state_dict(moved, strict=False)
     wanted = loaded_by_diffusers(fresh, content, 0.7)
     both = (read(content, unet), 0.7), (read(file(moved), unet), 1.0)
-    is_close(wearing(unet, *both), wanted, answer(unet))
+    is_close(applied(unet, *both), wanted, answer(unet))
     one = read(file({**load(content.numpy().tobytes()), **moved}), unet)
     assert one.report["kind"] == "lora" and one.report["layout"] == "diffusers"
 
 
 def test_the_base_is_the_same_to_the_bit_before_and_after(unet):
     before, state = answer(unet), {key: value.clone() for key, value in unet.state_dict().items()}
-    worn = [(read(lora(unet), unet), 2.0), (read(file(own_weights(unet)), unet), 1.0)]
-    assert not torch.equal(wearing(unet, *worn), before)
+    uses = [(read(lora(unet), unet), 2.0), (read(file(own_weights(unet)), unet), 1.0)]
+    assert not torch.equal(applied(unet, *uses), before)
     assert torch.equal(answer(unet), before)
     assert all(torch.equal(unet.state_dict()[key], value) for key, value in state.items())
     assert not any(module._forward_hooks for module in unet.modules())
 
 
 def test_a_pass_that_fails_leaves_nothing_on(unet):
-    wardrobe, adapter = Wardrobe(unet, 1 << 30), read(lora(unet), unet)
-    wardrobe.keep(adapter)
-    with pytest.raises(ZeroDivisionError), wardrobe.wearing([Worn(adapter.key, 1.0)]):
+    cache, adapter = AdapterCache(unet, 1 << 30), read(lora(unet), unet)
+    cache.add(adapter)
+    with pytest.raises(ZeroDivisionError), cache.applied([AdapterUse(adapter.key, 1.0)]):
         raise ZeroDivisionError
     assert not any(module._forward_hooks for module in unet.modules())
 
@@ -211,9 +211,9 @@ def test_an_adapter_computes_in_the_type_of_its_network(unet, fresh, kind):
     whole, thin = read(content, unet), read(content, half)
     assert {tensor.dtype for tensor in placed(thin)} == {torch.bfloat16}
     assert thin.nbytes * 2 == whole.nbytes
-    found = wearing(half, (thin, 1.0))
+    found = applied(half, (thin, 1.0))
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), wearing(unet, (whole, 1.0)), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(found.float(), applied(unet, (whole, 1.0)), rtol=0.05, atol=0.05)
 
 
 def placed(adapter: Adapter) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The fitting room: adapters are read one at a time, and nobody else waits for it."""
+"""The adapter loader: files are read one at a time, and requests do not wait for it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Wardrobe
+from services.adapters.cache import AdapterCache
 from services.adapters.file import digest_of
-from services.adapters.loader import FittingRoom
+from services.adapters.loader import AdapterLoader
 from services.refusal import Refusal, invalid
 from tests.services.denoising.doubles import Listener, Sketch, Tint, engine, request
 
 
-class Visitor:
-    """Brings an adapter and waits for what is said of it."""
+class Waiter:
+    """Submits an adapter and waits for the reply."""
 
     def __init__(self) -> None:
         self.told = threading.Event()
@@ -36,20 +36,20 @@ class Visitor:
         self.told.set()
 
 
-class Tailor:
+class Reader:
     """Reads files of one letter, when it may."""
 
     def __init__(self) -> None:
         self.may = threading.Event()
         self.may.set()
         self.began = threading.Semaphore(0)
-        self.read: list[str] = []
+        self.letters: list[str] = []
 
-    def fit(self, content: Tensor) -> Tint:
+    def read(self, content: Tensor) -> Tint:
         self.began.release()
         assert self.may.wait(20)
         letter = chr(int(content[0]))
-        self.read.append(letter)
+        self.letters.append(letter)
         if letter == "x":
             raise invalid("adapter", "holds nothing for this network")
         assert letter != "y", "unlucky, at /secret/place"
@@ -59,20 +59,20 @@ class Tailor:
 
 
 @pytest.fixture
-def tailor() -> Tailor:
-    return Tailor()
+def reader() -> Reader:
+    return Reader()
 
 
 @pytest.fixture
-def wardrobe() -> Wardrobe:
-    return Wardrobe(Sketch().network, 250)
+def cache() -> AdapterCache:
+    return AdapterCache(Sketch().network, 250)
 
 
 @pytest.fixture
-def room(tailor, wardrobe):
-    opened = FittingRoom(tailor.fit, wardrobe)
+def loader(reader, cache):
+    opened = AdapterLoader(reader.read, cache)
     yield opened
-    tailor.may.set()
+    reader.may.set()
     opened.close()
 
 
@@ -80,76 +80,76 @@ def a_file(letter: str, size: int = 3) -> Tensor:
     return torch.full((size,), ord(letter), dtype=torch.uint8)
 
 
-def brought(room: FittingRoom, letter: str) -> Visitor:
-    visitor = Visitor()
-    room.bring(a_file(letter), visitor)
-    assert visitor.told.wait(20)
-    return visitor
+def submitted(loader: AdapterLoader, letter: str) -> Waiter:
+    waiter = Waiter()
+    loader.submit(a_file(letter), waiter)
+    assert waiter.told.wait(20)
+    return waiter
 
 
-def test_what_fits_is_told_and_can_be_worn_from_then_on(room, wardrobe):
-    visitor = brought(room, "a")
-    assert visitor.found == {"key": "a" * 64}
-    assert wardrobe.find(digest_of(a_file("a"))) is not None
+def test_an_adapter_that_fits_is_reported_and_can_be_used(loader, cache):
+    waiter = submitted(loader, "a")
+    assert waiter.found == {"key": "a" * 64}
+    assert cache.find(digest_of(a_file("a"))) is not None
 
 
-def test_what_does_not_fit_is_said_and_the_next_one_is_read_all_the_same(room, wardrobe):
-    wrong, failed, good = (brought(room, letter) for letter in "xya")
+def test_an_adapter_that_does_not_fit_is_refused_and_the_next_is_read(loader, cache):
+    wrong, failed, good = (submitted(loader, letter) for letter in "xya")
     assert str(wrong.refusal) == "INVALID_FIELD: adapter holds nothing for this network"
     assert failed.refusal is not None and failed.refusal.reason == "INTERNAL"
     assert "/secret" not in failed.refusal.message
-    assert good.found and wardrobe.facts()["count"] == 1
+    assert good.found and cache.facts()["count"] == 1
 
 
-def test_what_is_here_already_is_not_read_again_but_counts_as_new(room, tailor, wardrobe):
+def test_an_adapter_in_the_cache_is_not_read_again_but_counts_as_used(loader, reader, cache):
     for letter in "abac":
-        assert brought(room, letter).found
-    assert tailor.read == ["a", "b", "c"]
-    assert wardrobe.find(digest_of(a_file("b"))) is None, "the one that was brought longest ago has left"
+        assert submitted(loader, letter).found
+    assert reader.letters == ["a", "b", "c"]
+    assert cache.find(digest_of(a_file("b"))) is None, "the one that was used longest ago has left"
 
 
-def test_requests_step_and_finish_while_an_adapter_is_read(room, tailor):
-    tailor.may.clear()
-    visitor, asker, loop = Visitor(), Listener(), engine()
-    room.bring(a_file("a"), visitor)
-    assert tailor.began.acquire(timeout=20)
+def test_requests_step_and_finish_while_an_adapter_is_read(loader, reader):
+    reader.may.clear()
+    waiter, subscriber, loop = Waiter(), Listener(), engine()
+    loader.submit(a_file("a"), waiter)
+    assert reader.began.acquire(timeout=20)
     loop.start()
-    loop.admit(request(), asker)
+    loop.admit(request(), subscriber)
     loop.close()
-    assert asker.latents is not None and not visitor.told.is_set()
-    tailor.may.set()
-    assert visitor.told.wait(20) and visitor.found
+    assert subscriber.latents is not None and not waiter.told.is_set()
+    reader.may.set()
+    assert waiter.told.wait(20) and waiter.found
 
 
-def test_only_a_few_may_wait(room, tailor):
-    tailor.may.clear()
-    visitors = [Visitor() for _ in range(4)]
-    for visitor in visitors:
-        room.bring(a_file("a"), visitor)
+def test_only_a_few_may_wait(loader, reader):
+    reader.may.clear()
+    waiters = [Waiter() for _ in range(4)]
+    for waiter in waiters:
+        loader.submit(a_file("a"), waiter)
     with pytest.raises(Refusal, match="BUSY: 4 adapters are waiting to be read; try again later"):
-        room.bring(a_file("b"), Visitor())
-    tailor.may.set()
-    assert all(visitor.told.wait(20) and visitor.found for visitor in visitors)
-    assert brought(room, "b").found
+        loader.submit(a_file("b"), Waiter())
+    reader.may.set()
+    assert all(waiter.told.wait(20) and waiter.found for waiter in waiters)
+    assert submitted(loader, "b").found
 
 
-def test_who_left_is_not_served(room, tailor):
-    tailor.may.clear()
-    first, left = Visitor(), Visitor()
-    room.bring(a_file("a"), first)
-    room.bring(a_file("b"), left)
+def test_a_file_whose_sender_has_gone_is_not_read(loader, reader):
+    reader.may.clear()
+    first, left = Waiter(), Waiter()
+    loader.submit(a_file("a"), first)
+    loader.submit(a_file("b"), left)
     left.left = True
-    tailor.may.set()
+    reader.may.set()
     assert left.told.wait(20)
-    assert left.refusal is not None and left.refusal.reason == "CANCELLED" and tailor.read == ["a"]
+    assert left.refusal is not None and left.refusal.reason == "CANCELLED" and reader.letters == ["a"]
 
 
-def test_closing_finishes_what_was_let_in(tailor, wardrobe):
-    room, visitors = FittingRoom(tailor.fit, wardrobe), [Visitor(), Visitor()]
-    for visitor, letter in zip(visitors, "ab", strict=True):
-        room.bring(a_file(letter), visitor)
-    room.close()
-    assert all(visitor.found for visitor in visitors)
+def test_closing_finishes_what_was_submitted(reader, cache):
+    loader, waiters = AdapterLoader(reader.read, cache), [Waiter(), Waiter()]
+    for waiter, letter in zip(waiters, "ab", strict=True):
+        loader.submit(a_file(letter), waiter)
+    loader.close()
+    assert all(waiter.found for waiter in waiters)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_closing_finishes_what_was_let_in(tailor, wardrobe):
         (a_file("a", 251), "adapter has 251 bytes; at most 250 are read"),
     ],
 )
-def test_what_is_no_file_that_can_be_read_is_refused_at_the_door(room, tailor, content, complaint):
+def test_bytes_that_cannot_be_read_are_refused_at_once(loader, reader, content, complaint):
     with pytest.raises(Refusal, match=f"INVALID_FIELD: {complaint}"):
-        room.bring(content, Visitor())
-    assert tailor.read == []
+        loader.submit(content, Waiter())
+    assert reader.letters == []

@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 from torch import Tensor
 
 from services import json_text
-from services.adapters.cache import Wardrobe, Worn
-from services.adapters.request import worn
+from services.adapters.cache import AdapterCache, AdapterUse
+from services.adapters.request import read_uses
 from services.bundles.bundle import Bundle
 from services.denoising.engine import Engine
 from services.ip2p_unet.family import InstructPix2Pix
@@ -40,7 +40,7 @@ def adapters(family):
     ]
 
 
-def asked(seed: int, *wears: tuple[str, float], steps: int = 4, side: int = 6, pinned: bool = False) -> dict:
+def asked(seed: int, *uses: tuple[str, float], steps: int = 4, side: int = 6, pinned: bool = False) -> dict:
     """A request's tensors; an edit hears nothing of the hole."""
     dice = torch.Generator().manual_seed(seed + 1000)
     return tensors(
@@ -51,23 +51,23 @@ def asked(seed: int, *wears: tuple[str, float], steps: int = 4, side: int = 6, p
         seed=torch.tensor([seed]),
         steps=torch.tensor([steps]),
         reproducible=torch.tensor([int(pinned)]),
-        adapters=json_text.to_tensor([{"key": key, "strength": strength} for key, strength in wears]),
+        adapters=json_text.to_tensor([{"key": key, "strength": strength} for key, strength in uses]),
     )
 
 
 def loop_with(family, adapters, **more) -> Engine:
-    wardrobe = Wardrobe(family.network, 1 << 30)
+    cache = AdapterCache(family.network, 1 << 30)
     for adapter in adapters:
-        wardrobe.keep(adapter)
-    return engine(family, wardrobe=wardrobe, **more)
+        cache.add(adapter)
+    return engine(family, adapters=cache, **more)
 
 
 def made(loop: Engine, family, told: dict) -> Tensor:
-    asker = Listener()
-    loop.admit(family.request(told), asker)
+    subscriber = Listener()
+    loop.admit(family.request(told), subscriber)
     run_to_the_end(loop)
-    assert asker.latents is not None
-    return asker.latents
+    assert subscriber.latents is not None
+    return subscriber.latents
 
 
 @pytest.mark.parametrize("pinned", [True, False], ids=["reproducible", "shared"])
@@ -83,20 +83,20 @@ def test_two_adapters_and_the_base_mixed_at_random_give_what_each_gives_alone(fa
         for _ in range(dice.randint(0, 2)):
             loop.step()
     run_to_the_end(loop)
-    for told, asker in crowd:
+    for told, subscriber in crowd:
         alone = made(loop_with(family, adapters), family, told)
-        assert asker.latents is not None
+        assert subscriber.latents is not None
         if pinned:
-            assert torch.equal(asker.latents, alone)
-        torch.testing.assert_close(asker.latents, alone, rtol=1e-3, atol=1e-3)
+            assert torch.equal(subscriber.latents, alone)
+        torch.testing.assert_close(subscriber.latents, alone, rtol=1e-3, atol=1e-3)
     assert pinned or max(trajectories for _, trajectories in notes.passes) > 1
 
 
-def test_what_is_worn_matters_and_what_is_not_leaves_no_trace(family, adapters):
+def test_adapters_in_use_change_the_picture_and_others_do_not(family, adapters):
     loop = loop_with(family, adapters)
     one, two = (adapter.key for adapter in adapters)
     base = made(engine(family), family, asked(1))
-    pictures = [made(loop, family, asked(1, *wears)) for wears in ([(one, 1.0)], [(two, 1.0)], [(one, 0.5)])]
+    pictures = [made(loop, family, asked(1, *uses)) for uses in ([(one, 1.0)], [(two, 1.0)], [(one, 0.5)])]
     assert all((picture - base).abs().max() > 0.01 for picture in pictures)
     assert (pictures[0] - pictures[2]).abs().max() > 0.01
     assert torch.equal(made(loop, family, asked(1)), base)
@@ -105,7 +105,7 @@ def test_what_is_worn_matters_and_what_is_not_leaves_no_trace(family, adapters):
 
 def test_the_order_in_which_adapters_are_named_does_not_matter(family, adapters):
     one, two = ((adapter.key, 0.5) for adapter in adapters)
-    requests = [family.request(asked(1, *wears)) for wears in ([one, two], [two, one])]
+    requests = [family.request(asked(1, *uses)) for uses in ([one, two], [two, one])]
     assert requests[0].adapters == requests[1].adapters and len(requests[0].adapters) == 2
 
 
@@ -118,12 +118,12 @@ def test_a_stranger_is_told_what_is_wrong_with_an_adapter(family):
             family.adapter(content)
 
 
-def test_a_request_that_wears_what_is_not_loaded_is_refused(family):
+def test_a_request_for_an_adapter_that_is_not_loaded_is_refused(family):
     with pytest.raises(Refusal, match="UNKNOWN_ADAPTER"):
         engine(family).admit(family.request(asked(1, (A, 1.0))), Listener())
 
 
-def test_facts_tell_how_full_the_wardrobe_is(family, adapters):
+def test_facts_say_how_full_the_adapter_cache_is(family, adapters):
     size = sum(adapter.nbytes for adapter in adapters)
     told = loop_with(family, adapters).facts()["adapters"]
     assert told == {"count": 2, "bytes": size, "budget_bytes": 1 << 30}
@@ -131,9 +131,9 @@ def test_facts_tell_how_full_the_wardrobe_is(family, adapters):
 
 def test_what_is_said_of_adapters():
     said = [{"key": B, "strength": 2}, {"key": A}, {"key": C, "strength": 0}, {"key": D, "strength": -4.0}]
-    found = worn({"adapters": json_text.to_tensor(said)})
-    assert found == (Worn(A, 1.0), Worn(B, 2.0), Worn(D, -4.0))
-    assert worn({}) == worn({"adapters": json_text.to_tensor([])}) == ()
+    found = read_uses({"adapters": json_text.to_tensor(said)})
+    assert found == (AdapterUse(A, 1.0), AdapterUse(B, 2.0), AdapterUse(D, -4.0))
+    assert read_uses({}) == read_uses({"adapters": json_text.to_tensor([])}) == ()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_what_is_said_of_adapters():
 )
 def test_a_wrong_wish_is_named_with_the_remedy(said, complaint):
     with pytest.raises(Refusal, match=f"INVALID_FIELD: {complaint}"):
-        worn({"adapters": json_text.to_tensor(said)})
+        read_uses({"adapters": json_text.to_tensor(said)})
 
 
 JSON = some.recursive(
@@ -175,7 +175,7 @@ JSON = some.recursive(
 @given(JSON | some.lists(some.fixed_dictionaries({"key": some.just(A) | JSON, "strength": JSON}), max_size=5))
 def test_whatever_is_said_gets_an_answer(said):
     try:
-        found = worn({"adapters": json_text.to_tensor(said)})
+        found = read_uses({"adapters": json_text.to_tensor(said)})
     except Refusal as refusal:
         assert refusal.reason == "INVALID_FIELD"
     else:

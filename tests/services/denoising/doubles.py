@@ -1,13 +1,13 @@
-"""Stand-ins for the network, the asker and the meter of a step loop."""
+"""Stand-ins for the network, the subscriber and the meter of a step loop."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Wardrobe, Worn
+from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.costs import Costs, Measured
-from services.denoising.engine import Engine, Limits
+from services.denoising.engine import Engine, EngineLimits
 from services.denoising.family import Branch, Request, Rows
 from services.refusal import Refusal
 
@@ -52,7 +52,7 @@ class Sketch:
 
 
 class Listener:
-    """An asker that writes down what it is told."""
+    """An subscriber that writes down what it is told."""
 
     def __init__(self) -> None:
         self.beats: list[tuple[int, int]] = []
@@ -103,7 +103,7 @@ def request(
     scheduler: str = "ddim",
     reproducible: bool = False,
     preview_every: int = 0,
-    adapters: tuple[Worn, ...] = (),
+    adapters: tuple[AdapterUse, ...] = (),
 ) -> Request:
     """A request whose words and source follow from its seed."""
     dice = torch.Generator().manual_seed(seed + 1000)
@@ -125,17 +125,17 @@ def engine(
     waiting: int = 256,
     step_seconds: float = 1e9,
     meter: Notes | None = None,
-    wardrobe: Wardrobe | None = None,
+    adapters: AdapterCache | None = None,
     clock=None,
 ) -> Engine:
     """A loop over a sketch; sharing pays up to `best_rows` rows."""
     seconds = {rows: 1.0 + 0.001 * rows for rows in range(1, best_rows + 1)}
     costs = Costs((Measured(16, seconds, 1 << 20),))
     clock_given = {} if clock is None else {"clock": clock}
-    limits = Limits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
+    limits = EngineLimits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
     family = family or Sketch()
-    wardrobe = wardrobe or Wardrobe(family.network, 1 << 20)
-    return Engine(family, costs, limits, meter or Notes(), wardrobe, **clock_given)
+    adapters = adapters or AdapterCache(family.network, 1 << 20)
+    return Engine(family, costs, limits, meter or Notes(), adapters, **clock_given)
 
 
 def run_to_the_end(loop: Engine) -> None:
@@ -152,5 +152,5 @@ class Tint:
         kernel = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(ord(letter))) * 0.1
         self.deltas = {"": [lambda _, seen: torch.nn.functional.conv2d(seen, kernel, padding=1)]}
 
-    def worn(self, strength: float = 1.0) -> Worn:
-        return Worn(self.key, strength)
+    def use(self, strength: float = 1.0) -> AdapterUse:
+        return AdapterUse(self.key, strength)

@@ -8,7 +8,7 @@ import torch
 
 from services.bundles.bundle import Bundle
 from services.bundles.published_configs import IP2P
-from services.denoising.schedule import CLASSES, Walk, most_steps
+from services.denoising.schedule import CLASSES, Schedule, most_steps
 
 
 def all_knowing(seen: torch.Tensor, clean: torch.Tensor, level: float, config: dict) -> torch.Tensor:
@@ -30,12 +30,12 @@ def test_with_a_perfect_network_the_clean_latents_are_found(name: str, published
     config = (Bundle.open(IP2P) if published else ip2p).scheduler_config()
     dice = torch.Generator().manual_seed(3)
     clean = 3 * torch.randn(1, 4, 8, 8, generator=dice)
-    walk = Walk(name, config, steps=20)
-    latents = torch.randn(clean.shape, generator=dice) * walk.noise_scale
-    for index, level in enumerate(walk.levels.tolist()):
-        noise = all_knowing(walk.network_input(latents, index), clean, level, config)
-        latents = walk.advance(noise.float(), index, latents, dice)
-    torch.testing.assert_close(walk.foreseen(), clean, rtol=0, atol=0.01)
+    schedule = Schedule(name, config, steps=20)
+    latents = torch.randn(clean.shape, generator=dice) * schedule.noise_scale
+    for index, level in enumerate(schedule.levels.tolist()):
+        noise = all_knowing(schedule.network_input(latents, index), clean, level, config)
+        latents = schedule.advance(noise.float(), index, latents, dice)
+    torch.testing.assert_close(schedule.clean_estimate(), clean, rtol=0, atol=0.01)
     # Some leave what noise there was at the first level the network was trained at.
     torch.testing.assert_close(latents, clean, rtol=0, atol=0.2)
 
@@ -48,12 +48,12 @@ def test_what_pndm_foresees_is_what_another_solver_finds(prediction: str, ip2p: 
     latents, estimate = (torch.randn(1, 4, 8, 8, generator=dice) for _ in range(2))
     found = []
     for name in ("pndm", "ddim"):
-        walk = Walk(name, config, steps=10)
-        walk.advance(estimate, 0, latents, dice)
-        found.append(walk.foreseen())
+        schedule = Schedule(name, config, steps=10)
+        schedule.advance(estimate, 0, latents, dice)
+        found.append(schedule.clean_estimate())
     torch.testing.assert_close(*found)
 
 
 def test_pndm_takes_one_step_more_than_it_is_asked_for(ip2p: Bundle):
-    assert len(Walk("pndm", ip2p.scheduler_config(), steps=10).levels) == 11
+    assert len(Schedule("pndm", ip2p.scheduler_config(), steps=10).levels) == 11
     assert most_steps("pndm", ip2p.scheduler_config()) == most_steps("ddim", ip2p.scheduler_config())

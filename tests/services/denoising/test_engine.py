@@ -18,19 +18,19 @@ from tests.services.denoising.doubles import Listener, Notes, Sketch, engine, re
 
 
 def alone(asked) -> torch.Tensor:
-    loop, asker = engine(), Listener()
-    loop.admit(asked, asker)
+    loop, subscriber = engine(), Listener()
+    loop.admit(asked, subscriber)
     run_to_the_end(loop)
-    assert asker.latents is not None
-    return asker.latents
+    assert subscriber.latents is not None
+    return subscriber.latents
 
 
 def test_every_step_is_told_and_the_last_brings_the_latents():
-    loop, asker = engine(), Listener()
-    loop.admit(request(steps=4), asker)
+    loop, subscriber = engine(), Listener()
+    loop.admit(request(steps=4), subscriber)
     run_to_the_end(loop)
-    assert asker.beats == [(1, 4), (2, 4), (3, 4)]
-    assert asker.latents is not None and asker.latents.shape == (4, 4, 4)
+    assert subscriber.beats == [(1, 4), (2, 4), (3, 4)]
+    assert subscriber.latents is not None and subscriber.latents.shape == (4, 4, 4)
 
 
 def test_requests_at_different_noise_levels_share_a_pass():
@@ -73,11 +73,11 @@ def test_a_request_that_joins_midway_gets_the_picture_it_would_get_alone():
 )
 def test_a_reproducible_request_gets_the_same_bytes_beside_any_crowd(crowd, leaves, at, scheduler):
     mine = request(7, steps=6, side=3, reproducible=True, scheduler=scheduler)
-    loop, asker = engine(best_rows=12), Listener()
+    loop, subscriber = engine(best_rows=12), Listener()
     others = [Listener() for _ in crowd]
     for turn in range(9):
         if turn == at:
-            loop.admit(mine, asker)
+            loop.admit(mine, subscriber)
         for (seed, steps, side, joins, pinned, rule), other in zip(crowd, others, strict=True):
             if joins == turn:
                 asked = request(seed, steps=steps, side=side, reproducible=pinned, scheduler=rule)
@@ -87,8 +87,8 @@ def test_a_reproducible_request_gets_the_same_bytes_beside_any_crowd(crowd, leav
                 others[index].left = True
         loop.step()
     run_to_the_end(loop)
-    assert asker.latents is not None
-    assert asker.latents.numpy().tobytes() == alone(mine).numpy().tobytes()
+    assert subscriber.latents is not None
+    assert subscriber.latents.numpy().tobytes() == alone(mine).numpy().tobytes()
 
 
 def test_no_pass_is_larger_than_sharing_pays():
@@ -102,11 +102,11 @@ def test_no_pass_is_larger_than_sharing_pays():
 
 
 def test_a_request_larger_than_sharing_pays_still_gets_its_pass():
-    notes, asker = Notes(), Listener()
+    notes, subscriber = Notes(), Listener()
     loop = engine(best_rows=2, meter=notes)
-    loop.admit(request(branches=3), asker)
+    loop.admit(request(branches=3), subscriber)
     run_to_the_end(loop)
-    assert asker.latents is not None
+    assert subscriber.latents is not None
     assert {rows for rows, _ in notes.passes} == {3}
 
 
@@ -116,12 +116,12 @@ def test_turns_are_fair_between_sizes():
     large = Listener()
     loop.admit(request(1, side=8, steps=5), large)
     small = [Listener() for _ in range(6)]
-    for seed, asker in enumerate(small):
-        loop.admit(request(seed, side=4, steps=5), asker)
+    for seed, subscriber in enumerate(small):
+        loop.admit(request(seed, side=4, steps=5), subscriber)
     for _ in range(6):
         loop.step()
     assert len(large.beats) == 3
-    assert {len(asker.beats) for asker in small} == {3}
+    assert {len(subscriber.beats) for subscriber in small} == {3}
 
 
 def test_who_leaves_is_gone_at_the_next_step():
@@ -155,34 +155,34 @@ def test_who_leaves_while_waiting_never_steps():
 
 def test_a_deadline_ends_a_request_between_two_steps():
     now = [0.0]
-    loop, asker = engine(clock=lambda: now[0]), Listener()
-    loop.admit(request(steps=10), asker, deadline=5.0)
+    loop, subscriber = engine(clock=lambda: now[0]), Listener()
+    loop.admit(request(steps=10), subscriber, deadline=5.0)
     loop.step()
     now[0] = 5.0
     loop.step()
-    assert asker.beats == [(1, 10)]
-    assert asker.refusal is not None and asker.refusal.reason == "TIME_LIMIT"
+    assert subscriber.beats == [(1, 10)]
+    assert subscriber.refusal is not None and subscriber.refusal.reason == "TIME_LIMIT"
 
 
 def test_a_failing_pass_ends_those_in_it_and_nobody_else():
     network = Sketch()
     network.fails_at = 2
     loop = engine(network, best_rows=2)
-    askers = [Listener() for _ in range(3)]
-    for seed, asker in enumerate(askers):
-        loop.admit(request(seed), asker)
+    subscribers = [Listener() for _ in range(3)]
+    for seed, subscriber in enumerate(subscribers):
+        loop.admit(request(seed), subscriber)
     run_to_the_end(loop)
-    assert [asker.refusal is None for asker in askers] == [True, False, True]
-    assert askers[1].refusal is not None and askers[1].refusal.reason == "INTERNAL"
+    assert [subscriber.refusal is None for subscriber in subscribers] == [True, False, True]
+    assert subscribers[1].refusal is not None and subscribers[1].refusal.reason == "INTERNAL"
 
 
 def test_what_a_stranger_is_told_of_a_fault_holds_nothing_of_its_inside():
-    network, asker = Sketch(), Listener()
+    network, subscriber = Sketch(), Listener()
     network.fails_at = 1
     loop = engine(network)
-    loop.admit(request(), asker)
+    loop.admit(request(), subscriber)
     run_to_the_end(loop)
-    assert asker.refusal is not None and "fell over" not in asker.refusal.message
+    assert subscriber.refusal is not None and "fell over" not in subscriber.refusal.message
 
 
 def test_a_fault_in_one_trajectorys_own_step_is_no_other_ones(monkeypatch):
@@ -290,13 +290,13 @@ def test_the_loop_tells_how_long_its_pass_has_been_running():
 
 
 def test_answers_that_are_not_finite_are_an_error_not_a_picture():
-    loop, asker = engine(), Listener()
+    loop, subscriber = engine(), Listener()
     asked = request()
     object.__setattr__(asked.branches[0], "weight", float("inf"))
-    loop.admit(asked, asker)
+    loop.admit(asked, subscriber)
     run_to_the_end(loop)
-    assert asker.latents is None
-    assert asker.refusal is not None and "finite" in asker.refusal.message
+    assert subscriber.latents is None
+    assert subscriber.refusal is not None and "finite" in subscriber.refusal.message
 
 
 def test_beyond_the_memory_limit_requests_are_refused_and_room_comes_back():
@@ -324,19 +324,19 @@ def test_a_full_line_is_busy_until_somebody_leaves():
     notes = Notes()
     seconds = itertools.count()
     loop = engine(waiting=2, running=1, meter=notes, clock=lambda: float(next(seconds)))
-    askers = [Listener() for _ in range(4)]
-    loop.admit(request(0, steps=3), askers[0])
+    subscribers = [Listener() for _ in range(4)]
+    loop.admit(request(0, steps=3), subscribers[0])
     loop.step()
-    loop.admit(request(1), askers[1])
-    loop.admit(request(2), askers[2])
+    loop.admit(request(1), subscribers[1])
+    loop.admit(request(2), subscribers[2])
     with pytest.raises(Refusal, match="BUSY"):
-        loop.admit(request(3), askers[3])
+        loop.admit(request(3), subscribers[3])
     assert notes.ends == ["refused"]
-    askers[1].left = True
+    subscribers[1].left = True
     loop.step()
-    loop.admit(request(3), askers[3])
+    loop.admit(request(3), subscribers[3])
     run_to_the_end(loop)
-    assert askers[3].latents is not None
+    assert subscribers[3].latents is not None
 
 
 def test_an_urgent_request_leads_the_next_pass_however_full_it_is():
@@ -354,32 +354,33 @@ def test_an_urgent_request_leads_the_next_pass_however_full_it_is():
 
 
 def test_previews_come_every_so_many_steps_and_foresee_the_result():
-    loop, asker = engine(), Listener()
-    loop.admit(request(steps=9, preview_every=2), asker)
+    loop, subscriber = engine(), Listener()
+    loop.admit(request(steps=9, preview_every=2), subscriber)
     run_to_the_end(loop)
-    assert len(asker.previews) == 4
-    assert asker.latents is not None
+    assert len(subscriber.previews) == 4
+    assert subscriber.latents is not None
     first, last = (
-        (preview - asker.latents).abs().mean() for preview in (asker.previews[0], asker.previews[-1])
+        (preview - subscriber.latents).abs().mean()
+        for preview in (subscriber.previews[0], subscriber.previews[-1])
     )
     assert last < first
 
 
 @pytest.mark.parametrize("scheduler", CLASSES)
 def test_every_scheduler_foresees(scheduler):
-    loop, asker = engine(), Listener()
-    loop.admit(request(steps=5, preview_every=1, scheduler=scheduler), asker)
+    loop, subscriber = engine(), Listener()
+    loop.admit(request(steps=5, preview_every=1, scheduler=scheduler), subscriber)
     run_to_the_end(loop)
-    assert len(asker.previews) == (5 if scheduler == "pndm" else 4)  # which takes one step more
-    assert all(bool(torch.isfinite(preview).all()) for preview in asker.previews)
+    assert len(subscriber.previews) == (5 if scheduler == "pndm" else 4)  # which takes one step more
+    assert all(bool(torch.isfinite(preview).all()) for preview in subscriber.previews)
 
 
 def test_closing_lets_everyone_finish_and_admits_nobody_else():
-    loop, asker = engine(), Listener()
-    loop.admit(request(steps=50), asker)
+    loop, subscriber = engine(), Listener()
+    loop.admit(request(steps=50), subscriber)
     loop.start()
     loop.close()
-    assert asker.latents is not None
+    assert subscriber.latents is not None
     with pytest.raises(Refusal, match="MODEL_DOWN"):
         loop.admit(request(), Listener())
 
@@ -395,9 +396,9 @@ def test_the_thread_serves_requests_that_come_while_it_runs():
             done.set()
 
     for seed in range(3):
-        asker = Waiter()
-        loop.admit(request(seed), asker)
+        subscriber = Waiter()
+        loop.admit(request(seed), subscriber)
         assert done.wait(20)
         done.clear()
-        assert asker.latents is not None
+        assert subscriber.latents is not None
     loop.close()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.denoising.family import Branch, worth_asking
+from services.denoising.family import Branch, needed_branches
 
 TEXTS = [torch.full((2, 3), float(value)) for value in range(2)]
 SOURCES = [torch.full((4, 2, 2), float(value)) for value in range(2)]
@@ -17,12 +17,12 @@ def branch(weight: float, text: int, source: int) -> Branch:
 
 
 def test_equal_questions_are_asked_once():
-    kept = worth_asking((branch(7.5, 0, 0), branch(-6.0, 0, 0), branch(-0.5, 0, 1)))
+    kept = needed_branches((branch(7.5, 0, 0), branch(-6.0, 0, 0), branch(-0.5, 0, 1)))
     assert [b.weight for b in kept] == [1.5, -0.5]
 
 
 def test_a_question_that_counts_nothing_is_not_asked():
-    kept = worth_asking((branch(1.0, 0, 0), branch(0.0, 1, 0), branch(0.0, 1, 1)))
+    kept = needed_branches((branch(1.0, 0, 0), branch(0.0, 1, 0), branch(0.0, 1, 1)))
     assert [b.weight for b in kept] == [1.0]
 
 
@@ -36,4 +36,4 @@ def test_what_is_kept_adds_up_to_the_same_answer(questions):
         )
 
     branches = tuple(branch(w / 2, text, source) for w, text, source in questions)
-    assert total(worth_asking(branches)) == total(branches)
+    assert total(needed_branches(branches)) == total(branches)
