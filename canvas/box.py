@@ -46,7 +46,7 @@ class PixelBox:
         )
 
 
-def whole_of(pixels: np.ndarray) -> PixelBox:
+def full_box(pixels: np.ndarray) -> PixelBox:
     """The box of all pixels of an array (height, width, ...)."""
     height, width = pixels.shape[:2]
     return PixelBox(0, 0, width, height)
@@ -55,11 +55,11 @@ def whole_of(pixels: np.ndarray) -> PixelBox:
 def tiles(
     box: PixelBox, *, size: int, halo: int, height: int, width: int
 ) -> Iterator[tuple[PixelBox, PixelBox]]:
-    """Covers `box` with tiles, each followed by the same tile with `halo` pixels around it.
+    """Covers `box` with tiles; yields each tile and the same tile with `halo` pixels around it.
 
-    What depends on pixels at most `halo` away can be worked out tile by tile: memory stays small, and
-    tiles where nothing happens are passed over. The cuts between them are at multiples of `size` in the
-    picture, so the answer does not depend on where the box lies.
+    An operation that looks at pixels at most `halo` away can run tile by tile: memory stays small, and tiles
+    without work are skipped. The tiles' edges lie at multiples of `size` in the picture, so the result does
+    not depend on where the box lies.
     """
     for top in range(box.top // size * size, box.bottom, size):
         for left in range(box.left // size * size, box.right, size):

@@ -13,7 +13,7 @@ import numpy as np
 
 from canvas.view import blank, white
 
-# Lines put together at a time: a row of panels is never there as a whole.
+# Lines composed at a time: a row of panels is never in memory as a whole.
 _LINES = 256
 
 
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where everything lies on a collage of panels `width` x `height`. In pixels."""
+    """The layout of a collage of panels `width` x `height`, in pixels."""
 
     width: int
     height: int
@@ -61,31 +61,31 @@ class Grid:
 
     @property
     def lefts(self) -> tuple[int, int, int]:
-        """Where the three panels begin."""
+        """Left edges of the three panels."""
         step = self.width + self.spacing.horizontal
         return 0, step, 2 * step
 
     @property
     def strip(self) -> int:
-        """Height of the captions below every row of panels."""
+        """Height of the caption strip below every row of panels."""
         return max(34, int(0.08 * self.height)) if self.captioned else 0
 
     @property
     def font_size(self) -> int:
-        """Of captions that need not shrink."""
+        """Font size of captions that fit their panel."""
         return max(16, int(0.48 * self.strip))
 
 
 def bands(row: Row, grid: Grid, captions: np.ndarray | None, *, first: bool) -> Iterator[np.ndarray]:
-    """A row of a collage from the top down, in bands (any height, sheet width, 3).
+    """Yields a row of a collage from the top down, in bands (any height, sheet width, 3).
 
-    `captions` is its drawn strip. The white above the row comes with it, unless it is the `first`.
+    `captions` is the row's drawn strip. The white gap above the row is included, except for the `first` row.
     """
     if not first:
         yield _white(grid.spacing.vertical, grid, row.original.dtype)
     for top in range(0, grid.height, _LINES):
         lines = slice(top, min(top + _LINES, grid.height))
-        original, result = row.original[lines], _deepened(row.result[lines], row.original.dtype)
+        original, result = row.original[lines], _to_depth(row.result[lines], row.original.dtype)
         band = _white(len(original), grid, row.original.dtype)
         panels = (original, blank(original, row.mask[lines]), result)
         for left, panel in zip(grid.lefts, panels, strict=True):
@@ -95,8 +95,8 @@ def bands(row: Row, grid: Grid, captions: np.ndarray | None, *, first: bool) -> 
         yield captions
 
 
-def _deepened(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Levels as those of a type that has as many or more."""
+def _to_depth(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Levels converted to a type of the same or a greater depth."""
     return levels.astype(dtype, copy=False) * (white(dtype) // white(levels.dtype))
 
 

@@ -1,4 +1,4 @@
-"""Crops: where to look when a region is edited, and at which size to work there.
+"""Crops: the part of the picture that a model sees when a region is edited, and at which size.
 
 Masks are float32 shaped (height, width); anything above 0 belongs to the region.
 Boxes are in pixels; right and bottom edges are exclusive.
@@ -14,18 +14,18 @@ import numpy as np
 from canvas.box import PixelBox
 from canvas.mask import bounding_box
 
-__all__ = ["LEAST_SIDE", "PixelBox", "Working", "crop_around", "working_size"]
+__all__ = ["LEAST_SIDE", "PixelBox", "WorkingSize", "crop_around", "working_size"]
 
-# Denoisers need some picture to look at: eight latent cells a side, whatever the region's size.
+# Denoisers need some surroundings: at least eight latent cells a side, whatever the region's size.
 LEAST_SIDE = 64
 
 
 @dataclass(frozen=True)
-class Working:
-    """The sheet a model works on, in pixels, and where on it the scaled crop lies.
+class WorkingSize:
+    """The size of the sheet that a model works on, in pixels, and the position of the scaled crop on it.
 
     The crop is scaled to the box (left, top, right, bottom); the rest of the `width` x `height` sheet is
-    filled by mirroring, so that nothing is squashed to meet a model's multiple.
+    filled by mirroring, so that the crop keeps its proportions whatever multiple a model needs.
     """
 
     width: int
@@ -37,7 +37,7 @@ class Working:
 
     @property
     def scaled(self) -> PixelBox:
-        """Where the scaled crop lies on the sheet."""
+        """The box of the scaled crop on the sheet."""
         return PixelBox(self.left, self.top, self.right, self.bottom)
 
 
@@ -57,20 +57,20 @@ def crop_around(mask: np.ndarray, *, context: float) -> PixelBox:
 
 def working_size(
     crop: PixelBox, *, smallest: int, largest: int, exact: int | None = None, multiple: int = 8
-) -> Working:
-    """How a crop is scaled and padded for a model.
+) -> WorkingSize:
+    """The size to which a crop is scaled and padded for a model.
 
-    The longer side becomes the crop's own, kept within [smallest, largest], or `exact` if given; the
-    shorter follows in proportion, to the nearest pixel. Both are then padded evenly to a multiple of
-    `multiple`, at least 64.
+    The longer side keeps its length, clamped to [smallest, largest], or becomes `exact` if that is given;
+    the shorter side follows in proportion, to the nearest pixel. Both are then padded evenly to a multiple
+    of `multiple`, at least 64.
     """
     longer = max(crop.width, crop.height)
     target = exact if exact is not None else min(max(longer, smallest), largest)
     width = max(1, round(crop.width * target / longer))
     height = max(1, round(crop.height * target / longer))
-    left, sheet_width = _padded(width, multiple)
-    top, sheet_height = _padded(height, multiple)
-    return Working(sheet_width, sheet_height, left, top, left + width, top + height)
+    left, sheet_width = _pad(width, multiple)
+    top, sheet_height = _pad(height, multiple)
+    return WorkingSize(sheet_width, sheet_height, left, top, left + width, top + height)
 
 
 def _window(start: int, end: int, size: int, context: float) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def _window(start: int, end: int, size: int, context: float) -> tuple[int, int]:
     return first, first + length
 
 
-def _padded(length: int, multiple: int) -> tuple[int, int]:
-    """The padding before, and the whole length after padding."""
+def _pad(length: int, multiple: int) -> tuple[int, int]:
+    """The padding before a length, and the total length after padding on both sides."""
     whole = -(-max(length, LEAST_SIDE) // multiple) * multiple
     return (whole - length) // 2, whole

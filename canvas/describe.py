@@ -1,4 +1,4 @@
-"""Regions told in plain words, for whoever is to be told that nothing was found."""
+"""Describes selectors in plain words, for error messages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from canvas.region import Box, Clicks, Combination, Polygon, Selector, Words
 
-# What is told goes into errors, which have to stay short: so many things are named, with so many letters.
+# Error messages have to stay short: at most so many parts are named, with so many letters each.
 _MOST, _LETTERS = 4, 60
 
 
-def told(selector: Selector) -> str:
+def describe(selector: Selector) -> str:
     """The selector in plain words."""
     if isinstance(selector, Words):
         return f"the words {_quoted(selector.phrase)} ({'; '.join(_conditions(selector))})"
     if isinstance(selector, Combination):
-        return _together(selector)
+        return _terms(selector)
     return _brief(selector)
 
 
@@ -28,13 +28,13 @@ def _conditions(words: Words) -> list[str]:
     return conditions
 
 
-def _together(combination: Combination) -> str:
+def _terms(combination: Combination) -> str:
     first, *others = combination.terms[:_MOST]
-    said = [_brief(first.region.selector)]
-    said += [f"{term.operation.value} {_brief(term.region.selector)}" for term in others]
+    parts = [_brief(first.region.selector)]
+    parts += [f"{term.operation.value} {_brief(term.region.selector)}" for term in others]
     if len(combination.terms) > _MOST:
-        said.append(f"and {len(combination.terms) - _MOST} more")
-    return " ".join(said)
+        parts.append(f"and {len(combination.terms) - _MOST} more")
+    return " ".join(parts)
 
 
 def _brief(selector: Selector) -> str:
@@ -51,10 +51,10 @@ def _brief(selector: Selector) -> str:
     return "the polygon" if isinstance(selector, Polygon) else "the mask picture"
 
 
-def _some(things: Sequence[str]) -> str:
-    """The first few of the things."""
-    more = [f"{len(things) - _MOST} more"] if len(things) > _MOST else []
-    return ", ".join([*things[:_MOST], *more])
+def _some(parts: Sequence[str]) -> str:
+    """The first few of the parts, and how many more there are."""
+    more = [f"{len(parts) - _MOST} more"] if len(parts) > _MOST else []
+    return ", ".join([*parts[:_MOST], *more])
 
 
 def _quoted(phrase: str) -> str:

@@ -1,4 +1,4 @@
-"""Unwanted: candidates without those, and without the parts, that must not be selected.
+"""Excludes from candidates what must not be selected: points, and masks of other things.
 
 Masks here are uint8 of 0 and 1, as models give them, all of the same size.
 """
@@ -14,32 +14,34 @@ from canvas.mask import extent
 from canvas.region import Candidate
 
 
-def clear_of(candidates: Sequence[Candidate], points: Sequence[tuple[float, float]]) -> list[Candidate]:
+def excluding_points(
+    candidates: Sequence[Candidate], points: Sequence[tuple[float, float]]
+) -> list[Candidate]:
     """The candidates that cover none of these points (x, y), which lie in the picture."""
     return [one for one in candidates if not any(one.mask[int(y), int(x)] for x, y in points)]
 
 
-def without(candidates: Sequence[Candidate], unwanted: Sequence[np.ndarray]) -> list[Candidate]:
-    """The candidates that are none of the unwanted things, without the pixels they share with these.
+def excluding_masks(candidates: Sequence[Candidate], unwanted: Sequence[np.ndarray]) -> list[Candidate]:
+    """The candidates without the pixels that they share with an unwanted mask.
 
-    One that shares more than half of its pixels with a single thing is that thing, and is dropped; so is
-    one that has no pixel left.
+    A candidate that shares more than half of its pixels with one unwanted mask shows the same thing and is
+    dropped; so is one that has no pixel left.
     """
-    things = [(mask, box) for mask in unwanted if (box := extent(mask)) is not None]
-    left = (_left(one, things) for one in candidates)
-    return [one for one in left if one is not None]
+    masks = [(mask, box) for mask in unwanted if (box := extent(mask)) is not None]
+    remaining = (_remainder(one, masks) for one in candidates)
+    return [one for one in remaining if one is not None]
 
 
-def _left(candidate: Candidate, things: Sequence[tuple[np.ndarray, PixelBox]]) -> Candidate | None:
+def _remainder(candidate: Candidate, unwanted: Sequence[tuple[np.ndarray, PixelBox]]) -> Candidate | None:
     box = extent(candidate.mask)
     if box is None:
         return None
-    whole, mask = int(np.count_nonzero(candidate.mask[box.window])), None
-    for thing, around in things:
+    total, mask = int(np.count_nonzero(candidate.mask[box.window])), None
+    for other, around in unwanted:
         both = _overlap(box, around)
-        shared = candidate.mask[both.window] & thing[both.window]
+        shared = candidate.mask[both.window] & other[both.window]
         count = int(np.count_nonzero(shared))
-        if 2 * count > whole:
+        if 2 * count > total:
             return None
         if count:
             mask = candidate.mask.copy() if mask is None else mask
@@ -50,7 +52,7 @@ def _left(candidate: Candidate, things: Sequence[tuple[np.ndarray, PixelBox]]) -
 
 
 def _overlap(one: PixelBox, other: PixelBox) -> PixelBox:
-    """What lies in both boxes; without extent where nothing does."""
+    """The intersection of two boxes; without extent if they do not overlap."""
     left, top = max(one.left, other.left), max(one.top, other.top)
     return PixelBox(
         left, top, max(left, min(one.right, other.right)), max(top, min(one.bottom, other.bottom))

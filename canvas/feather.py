@@ -1,4 +1,4 @@
-"""Feathers: how strongly a patch covers what is below it, softly towards the region's border."""
+"""Feathers: a patch's opacity, which falls softly towards the region's border."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def feather(mask: np.ndarray, pixels: float) -> np.ndarray:
-    """Softens a whole picture's mask inward over `pixels`; float32 of the same shape.
+    """Softens the mask of a whole picture inward over `pixels`; float32 of the same shape.
 
-    0 wherever the mask is 0 and nowhere above the mask, so nothing outside the region is touched. From
-    the border it rises evenly, reaching the mask's own value `pixels` further in, or at the middle of
-    parts too thin for that. The picture's edge is not a border. Raises `EmptyRegion`.
+    The result is 0 wherever the mask is 0, and never above the mask, so nothing outside the region changes.
+    It rises linearly from the border and reaches the mask's own value `pixels` further in, or in the middle
+    of parts too thin for that. The picture's edge is not a border. Raises `EmptyRegion`.
     """
     box = bounding_box(mask)
     height, width = mask.shape
     alpha = np.zeros(mask.shape, np.float32)
-    if pixels <= 0.5:  # the border pixel's own centre is that far in
+    if pixels <= 0.5:  # the centre of a border pixel is that far inside
         alpha[box.window] = mask[box.window]
         return alpha
     stride = _stride(pixels)
     halo = (math.ceil(2 * pixels / stride) + 4) * stride
-    # Blocks of `stride` pixels lie alike wherever the box begins.
+    # Blocks of `stride` pixels have the same grid wherever the box begins.
     blocks = replace(box, left=box.left // stride * stride, top=box.top // stride * stride)
     for tile, around in tiles(blocks, size=_TILE, halo=halo, height=height, width=width):
         inside = mask[around.window] > 0
@@ -44,9 +44,9 @@ def feather(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 
 def _rise(inside: np.ndarray, pixels: float, stride: int) -> np.ndarray:
-    """From 0 at the border to 1 where the feather ends."""
+    """The ramp from 0 at the border to 1 at the feather's inner end."""
     depth = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Beyond the feather all depths are alike, so a tile's far surroundings cannot matter.
+    # Greater depths make no difference, so what lies far from a tile cannot change it.
     np.minimum(depth, np.float32(pixels + 1), out=depth)
     # Depths are between pixel centres; the border itself runs half a pixel from the outermost.
     reach = np.minimum(_half_width(depth, pixels, stride) - np.float32(0.5), np.float32(pixels))
@@ -54,11 +54,11 @@ def _rise(inside: np.ndarray, pixels: float, stride: int) -> np.ndarray:
 
 
 def _half_width(depth: np.ndarray, pixels: float, stride: int) -> np.ndarray:
-    """How deep the region is nearby: the greatest depth within `pixels` steps inside it, at least 1.
+    """The greatest depth of the region within `pixels` steps of each pixel, at least 1.
 
-    The steps stay inside, so a thin part is not measured by a thick neighbour across a gap. They are
-    taken in blocks of `stride` pixels (gaps below that do not count): a wide feather needs no finer
-    answer, and costs no more.
+    The steps stay inside the region, so a thick part across a gap does not count for a thin one. They are
+    taken in blocks of `stride` pixels (smaller gaps are ignored): a wide feather needs no finer result and
+    takes no longer.
     """
     height, width = depth.shape
     deepest: np.ndarray = np.zeros((-(-height // stride) * stride, -(-width // stride) * stride), np.float32)

@@ -1,4 +1,4 @@
-"""Inlays: laying an edited patch back into its picture."""
+"""Inlays: blends an edited patch back into its picture."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from canvas.crop import PixelBox
 
-# Rows blended at a time, so that the fractions of a large crop never exist all at once.
+# Rows blended at a time, so that a large crop is never in memory as floating point numbers.
 _ROWS = 256
 
 
 def inlay(picture: np.ndarray, patch: np.ndarray, crop: PixelBox, alpha: np.ndarray) -> np.ndarray:
-    """A new picture with `patch` blended in over `crop`, as strongly as `alpha` says.
+    """A new picture with `patch` blended in over `crop` with the opacity `alpha`.
 
     `picture` is (height, width, 3) uint8 or uint16, `patch` (crop height, crop width, 3) of either type,
     `alpha` float32 in [0, 1] of the picture's size; only its part inside the crop counts. Values are

@@ -1,8 +1,8 @@
-"""Layouts: the sheets on which a region is worked, each a piece of the picture at a working size.
+"""Layouts: the sheets a model works on for one region, each a piece of the picture at a working size.
 
-Usually there is one, brought to the size the model was made for. Damage that is larger keeps its
-resolution and is worked in overlapping tiles, one after the other, so that each sees what those before
-it have made.
+Usually there is one sheet, scaled to the size the model was trained for. Larger damage keeps its resolution
+and is filled in overlapping tiles, one after the other, so that each tile sees the result of the tiles
+before it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import cv2
 import numpy as np
 
 from canvas.box import PixelBox
-from canvas.crop import Working, crop_around, working_size
+from canvas.crop import WorkingSize, crop_around, working_size
 from intarsia.errors import InvalidRequest
 
-LARGEST_SIDE = 2048  # pixels a side that a single sheet may have
+LARGEST_SIDE = 2048  # largest side of a single sheet, in pixels
 
 
 class Layout(Enum):
-    """How a region is laid out for a model."""
+    """The ways to lay a region out for a model."""
 
-    FIT = "fit"  # one crop, brought to the size the weights were made for
+    FIT = "fit"  # one crop, scaled to the model's native size
     KEEP = "keep"  # one crop at its own resolution
-    TILES = "tiles"  # the crop at its own resolution, in tiles of the size the weights were made for
-    WHOLE = "whole"  # the whole picture, brought to the size the weights were made for
+    TILES = "tiles"  # the crop at its own resolution, in tiles of the model's native size
+    WHOLE = "whole"  # the whole picture, scaled to the model's native size
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How a region is cut out. `context` is a share of the region's size, the others are pixels.
+    """Options for cutting a region out. `context` is a fraction of the region's size, the others are pixels.
 
-    `working_size` is the longer side of a sheet; `overlap` is what neighbouring tiles share. None leaves
+    `working_size` is the longer side of a sheet; `overlap` is the overlap of neighbouring tiles. None leaves
     the choice to `lay_out`.
     """
 
@@ -46,28 +46,28 @@ class Cut:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A piece of the picture, and how it is scaled and padded for the model."""
+    """A piece of the picture, and its size when scaled and padded for the model."""
 
     box: PixelBox
-    working: Working
+    working: WorkingSize
 
 
 @dataclass(frozen=True)
-class Laid:
-    """The part of the picture that is looked at, its sheets in the order they are worked on, and how far
-    neighbouring ones run into each other."""
+class SheetLayout:
+    """The part of the picture that the model sees, its sheets in the order they are processed, and by how
+    many pixels neighbouring sheets overlap."""
 
     crop: PixelBox
     sheets: tuple[Sheet, ...]
     overlap: int = 0
 
 
-def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool = False) -> Laid:
-    """The sheets for a region of a picture, mask float32 (height, width).
+def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool = False) -> SheetLayout:
+    """Computes the sheets for a region of a picture; the mask is float32 (height, width).
 
-    `size` is the longer side the weights were made for. `tiled` works regions whose crop is larger than
-    that in tiles, unless the cut says otherwise. Raises `EmptyRegion`; `InvalidRequest` for a crop too
-    large to be kept at its own resolution.
+    `size` is the model's native size, the longer side in pixels. With `tiled`, a crop larger than that is
+    processed in tiles, unless the cut says otherwise. Raises `EmptyRegion`, and `InvalidRequest` for a crop
+    too large to keep its own resolution.
     """
     height, width = mask.shape
     whole = PixelBox(0, 0, width, height)
@@ -76,27 +76,27 @@ def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool
     layout = cut.layout or (Layout.TILES if tiled and longer > side else Layout.FIT)
     if layout is Layout.TILES and longer > side:
         overlap = side // 4 if cut.overlap is None else min(cut.overlap, side // 2)
-        return Laid(crop, _tiles(mask, crop, side, overlap, multiple), overlap)
+        return SheetLayout(crop, _tiles(mask, crop, side, overlap, multiple), overlap)
     if layout in (Layout.KEEP, Layout.TILES):
         if longer > LARGEST_SIDE:
             raise InvalidRequest(
-                f"the region's crop is {crop.width} x {crop.height} pixels and is not worked at its own "
-                f"resolution beyond {LARGEST_SIDE} a side; let it be brought to fit, or show less context",
+                f"the region's crop is {crop.width} x {crop.height} pixels; at its own resolution a crop may "
+                f"have at most {LARGEST_SIDE} pixels a side; use the layout `fit`, or less context",
                 field="cut.layout",
             )
         exact: int | None = longer
     else:
         exact = cut.working_size
     working = working_size(crop, smallest=size // 2, largest=size, exact=exact, multiple=multiple)
-    return Laid(crop, (Sheet(crop, working),))
+    return SheetLayout(crop, (Sheet(crop, working),))
 
 
 def blend(remaining: np.ndarray, region: np.ndarray, overlap: int) -> np.ndarray:
-    """How strongly a tile's patch covers what is there, float32 of the tile's size.
+    """The opacity of a tile's patch, float32 of the tile's size; both masks are bool.
 
-    Wholly where nothing was made yet (`remaining`), not at all outside the `region`, and in what earlier
-    tiles have made evenly less over half of the `overlap`, so that no seam is left. The rest of what they
-    have made is there to be seen. Both are bool.
+    1 where no tile has been filled yet (`remaining`), 0 outside the `region`; over the result of earlier
+    tiles it falls linearly within half of the `overlap`, so that no seam is left. The other half is there
+    for the model to see.
     """
     if not remaining.any():
         return np.zeros(region.shape, np.float32)
@@ -107,9 +107,10 @@ def blend(remaining: np.ndarray, region: np.ndarray, overlap: int) -> np.ndarray
 
 
 def _tiles(mask: np.ndarray, crop: PixelBox, side: int, overlap: int, multiple: int) -> tuple[Sheet, ...]:
-    """Tiles of `side` pixels over the crop, row by row, those left out that add no pixel of the region.
+    """Tiles of `side` pixels over the crop, row by row, without tiles that add no pixel of the region.
 
-    They are spread evenly, and hang over the crop rather than shrink where the picture has room.
+    Tiles are spaced evenly. Where the crop is smaller than a tile, the tile reaches beyond the crop if the
+    picture is large enough.
     """
     height, width = mask.shape
     remaining, sheets = mask > 0, []
@@ -125,7 +126,7 @@ def _tiles(mask: np.ndarray, crop: PixelBox, side: int, overlap: int, multiple: 
 
 
 def _spans(start: int, end: int, whole: int, side: int, overlap: int) -> list[tuple[int, int]]:
-    """Where tiles begin and end along one side of the crop."""
+    """Start and end of each tile along one side of the crop."""
     length = min(max(end - start, side), whole)
     start = min(max(start - (length - (end - start)) // 2, 0), whole - length)
     if length <= side:

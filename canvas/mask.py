@@ -12,15 +12,16 @@ import cv2
 import numpy as np
 
 from canvas.box import PixelBox
-from canvas.outline import filled, grown, shrunk
+from canvas.outline import fill_holes, grow, shrink
 from canvas.region import All, Best, Box, Candidate, Choice, Index, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 
-# How often a polygon's edges may cross a row of pixels: seconds of work, and a hundred times more than an
-# outline traced around a thing in the largest picture needs.
+# How often a polygon's edges may cross a row of pixels: this takes seconds, and is a hundred times more than
+# the outline of an object in the largest picture needs.
 _CROSSINGS = 10_000_000
 
-# What a mask picture of 256 levels shows as 0. Less must not be touched: users are told it is outside.
+# Degrees below this are 0 in a mask picture of 256 levels, which shows users that the pixel is outside. Such
+# pixels must not change.
 _FAINTEST = 0.5 / 255
 
 
@@ -39,8 +40,8 @@ def polygon_mask(
     crossings = int((lasts - firsts).sum())
     if crossings > _CROSSINGS:
         raise InvalidRequest(
-            f"the polygon goes up and down too often: its edges cross {crossings} rows of pixels, at most "
-            f"{_CROSSINGS} are drawn; send fewer corners, or a mask",
+            f"the polygon is too complex: its edges cross rows of pixels {crossings} times, at most "
+            f"{_CROSSINGS} crossings are allowed; send fewer corners, or a mask",
             field=f"{field}.polygon.corners",
         )
     mask = np.zeros((height, width), np.float32)
@@ -48,7 +49,7 @@ def polygon_mask(
     left, right = _centres(outline[:, 0].min(), outline[:, 0].max(), width)
     if top >= bottom or left >= right:
         return mask
-    # Walking along a row, every line crossed flips inside and outside.
+    # Along a row of pixels, every crossed edge switches between inside and outside.
     flips = np.zeros((bottom - top, right - left + 1), np.uint8)
     for (x0, y0), (x1, y1), first, last in zip(outline, ends, firsts, lasts, strict=True):
         if first < last:
@@ -70,44 +71,44 @@ def box_mask(box: Box, height: int, width: int) -> np.ndarray:
 
 
 def mask_from_picture(pixels: np.ndarray, polarity: Polarity) -> np.ndarray:
-    """Reads levels (height, width), uint8 or uint16, as degrees of belonging.
+    """Converts levels (height, width), uint8 or uint16, to a mask.
 
     `pixels` are grey levels for white and black, the alpha channel for opaque and transparent. Degrees
-    that round to 0 of 255 are 0.
+    that round to 0 of 255 become 0.
     """
     most = np.iinfo(pixels.dtype).max
     if polarity in (Polarity.BLACK_INSIDE, Polarity.TRANSPARENT_INSIDE):
-        pixels = most - pixels  # of whole numbers: 51 of 255 is the same degree from either end
-    return _plain(np.divide(pixels, most, dtype=np.float32))
+        pixels = most - pixels  # in integers, so that 51 of 255 gives the same degree for either polarity
+    return _clear_faint(np.divide(pixels, most, dtype=np.float32))
 
 
-def fitted(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask brought to another size: degrees are averaged where it shrinks, and blend where it grows."""
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mask scaled to another size: degrees are averaged to shrink it, interpolated to enlarge it."""
     least = (min(width, mask.shape[1]), min(height, mask.shape[0]))
     smaller = cv2.resize(mask, least, interpolation=cv2.INTER_AREA)
     larger = cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
-    return _plain(np.minimum(larger, 1.0, out=larger))
+    return _clear_faint(np.minimum(larger, 1.0, out=larger))
 
 
-def hardened(mask: np.ndarray, threshold: float) -> np.ndarray:
-    """Degrees from the threshold on as 1, those below as 0."""
+def apply_threshold(mask: np.ndarray, threshold: float) -> np.ndarray:
+    """Sets degrees from the threshold on to 1, and those below to 0."""
     return (mask >= np.float32(threshold)).astype(np.float32)
 
 
 def degrees(candidate: Candidate) -> np.ndarray:
-    """The candidate's mask as float32, whoever made it; not a copy if it is that already."""
+    """The candidate's mask as float32; the same array if it is float32 already."""
     return candidate.mask.astype(np.float32, copy=False)
 
 
 def choose(candidates: Sequence[Candidate], choice: Choice, *, field: str = "region") -> Candidate:
-    """The candidate that is meant; all of them together have the best score among them.
+    """Chooses a candidate; the union of all candidates has the best score among them.
 
-    Raises `EmptyRegion` if there is none to choose from, and `InvalidRequest` for an index that no
-    candidate has; `field` is the path of the region that they were found for.
+    Raises `EmptyRegion` if there are no candidates, and `InvalidRequest` for an index out of range; `field`
+    is the path of the region that the candidates were found for.
     """
     ranked = sorted(candidates, key=lambda candidate: -candidate.score)
     if not ranked:
-        raise EmptyRegion("nothing was found to choose from; point at the thing in another way")
+        raise EmptyRegion("no candidates were found; select the region in another way")
     if isinstance(choice, Best):
         return ranked[0]
     if isinstance(choice, All):
@@ -124,35 +125,35 @@ def choose(candidates: Sequence[Candidate], choice: Choice, *, field: str = "reg
 
 
 def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
-    """The mask with its holes filled, then grown, shrunk and inverted as asked; feathering comes later.
+    """Fills the mask's holes, then grows, shrinks and inverts it, as `shaping` says; feathers come later.
 
-    Degrees that round to 0 of 255 become 0. May return the very same array if nothing is asked for.
+    Degrees that round to 0 of 255 become 0. Returns the same array if there is nothing to do.
     """
     box = extent(mask)
     if box is not None and (shaping.fill_holes or shaping.grow > 0 or shaping.shrink > 0):
-        # One pixel more than growing needs: shrinking must see the outside on every side there is one.
+        # One pixel more than growing needs, so that shrinking sees the outside on every side.
         around = box.widened(int(np.ceil(shaping.grow)) + 1, height=mask.shape[0], width=mask.shape[1])
         part = mask[around.window]
         if shaping.fill_holes:
-            part = filled(part, at_most=shaping.fill_holes)
+            part = fill_holes(part, at_most=shaping.fill_holes)
         if shaping.grow > 0:
-            part = grown(part, by=shaping.grow)
+            part = grow(part, by=shaping.grow)
         if shaping.shrink > 0:
-            part = shrunk(part, by=shaping.shrink)
+            part = shrink(part, by=shaping.shrink)
         mask = np.zeros(mask.shape, np.float32)
-        mask[around.window] = _plain(part)
-    return _plain(1.0 - mask) if shaping.invert else mask
+        mask[around.window] = _clear_faint(part)
+    return _clear_faint(1.0 - mask) if shaping.invert else mask
 
 
 def combine(mask: np.ndarray, other: np.ndarray, operation: Operation) -> np.ndarray:
-    """What a further region makes of a mask: added to it, taken from it, or keeping what lies in both.
+    """Combines a mask with another one: union, difference or intersection.
 
     Degrees that round to 0 of 255 become 0.
     """
     if operation is Operation.PLUS:
         return np.maximum(mask, other)
     if operation is Operation.MINUS:
-        return _plain(np.minimum(mask, 1.0 - other))
+        return _clear_faint(np.minimum(mask, 1.0 - other))
     return np.minimum(mask, other)
 
 
@@ -165,12 +166,12 @@ def bounding_box(mask: np.ndarray) -> PixelBox:
 
 
 def area(mask: np.ndarray) -> int:
-    """How many pixels are above 0."""
+    """The number of pixels above 0."""
     return cv2.countNonZero(mask)
 
 
 def extent(mask: np.ndarray) -> PixelBox | None:
-    """The smallest box around every pixel above 0, if there is one."""
+    """The smallest box around every pixel above 0; None if there is no such pixel."""
     rows = np.flatnonzero(mask.max(axis=1))
     if rows.size == 0:
         return None
@@ -179,8 +180,8 @@ def extent(mask: np.ndarray) -> PixelBox | None:
     return PixelBox(int(columns[0]), top, int(columns[-1]) + 1, bottom)
 
 
-def _plain(mask: np.ndarray) -> np.ndarray:
-    """The mask, in place, without what is too faint to be shown."""
+def _clear_faint(mask: np.ndarray) -> np.ndarray:
+    """Sets degrees that a mask picture would show as 0 to 0, in place."""
     mask[mask < _FAINTEST] = 0.0
     return mask
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from canvas.crop import PixelBox, Working
+from canvas.crop import PixelBox, WorkingSize
 from intarsia.errors import InternalError
 
 
-def cut(picture: np.ndarray, crop: PixelBox, working: Working) -> np.ndarray:
-    """Takes the crop out of a picture, uint8 or uint16 (height, width, 3), scales and pads it.
+def cut(picture: np.ndarray, crop: PixelBox, working: WorkingSize) -> np.ndarray:
+    """Cuts the crop out of a picture, uint8 or uint16 (height, width, 3), scales and pads it.
 
-    Pixels are not resampled if the crop is worked at its own size.
+    Pixels are not resampled if the working size is the crop's own.
     """
-    sheet = _padded(_resized(picture[crop.window], working.scaled), working)
+    sheet = _pad(_resize(picture[crop.window], working.scaled), working)
     patch = np.divide(sheet.transpose(2, 0, 1), np.iinfo(picture.dtype).max, dtype=np.float32, order="C")
     patch *= 2
     patch -= 1
     return patch
 
 
-def cut_hole(hole: np.ndarray, working: Working, *, margin: int) -> np.ndarray:
-    """The hole of a crop, bool (height, width), as it lies on the sheet, bool of the sheet's size.
+def cut_hole(hole: np.ndarray, working: WorkingSize, *, margin: int) -> np.ndarray:
+    """The hole of a crop, bool (height, width), scaled and padded like the crop: bool of the sheet's size.
 
-    `margin` is how many working pixels more are drawn anew around it: a model reads holes coarsely and
-    would miss a fine crack, and the rim of damage is damaged too. Mirrored with the crop's surroundings.
+    The hole grows by `margin` working pixels: a model sees holes at the resolution of latents and would miss
+    a fine crack, and the edge of damage is damaged too.
     """
     scaled = working.scaled
     sheet: np.ndarray = hole.astype(np.float32)
@@ -36,26 +36,27 @@ def cut_hole(hole: np.ndarray, working: Working, *, margin: int) -> np.ndarray:
     sheet = (sheet > 0).astype(np.uint8)
     if margin:
         sheet = cv2.dilate(sheet, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    return _padded(sheet, working) > 0
+    return _pad(sheet, working) > 0
 
 
-def blanked(patch: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """A patch (3, height, width) with its hole in middle grey, as inpainting models see it."""
+def blank_hole(patch: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A patch (3, height, width) with its hole in middle grey, as inpainting models expect it."""
     return np.where(hole, np.float32(0), patch)
 
 
 def latent_hole(hole: np.ndarray, factor: int) -> np.ndarray:
-    """The hole of a sheet at the size of its latents, float32 (1, h, w) of 0 and 1: of every cell of
-    `factor` x `factor` pixels the first one counts, as published inpainting models were taught."""
+    """The hole of a sheet at the size of its latents, float32 (1, h, w) of 0 and 1: the first of every
+    `factor` x `factor` pixels decides, as in the training of published inpainting models."""
     return hole[None, ::factor, ::factor].astype(np.float32)
 
 
 def restore(
-    patch: np.ndarray, crop: PixelBox, working: Working, dtype: type[np.unsignedinteger] = np.uint8
+    patch: np.ndarray, crop: PixelBox, working: WorkingSize, dtype: type[np.unsignedinteger] = np.uint8
 ) -> np.ndarray:
-    """Undoes `cut`: drops the padding and scales back to pixels (crop height, crop width, 3) of `dtype`.
+    """Undoes `cut`: removes the padding and scales back to pixels (crop height, crop width, 3) of `dtype`.
 
-    Values beyond [-1, 1] are clipped. Raises `InternalError` for a patch that cannot be of this crop.
+    Values beyond [-1, 1] are clipped. Raises `InternalError` for a patch of another shape, or with values
+    that are not finite.
     """
     if patch.shape != (3, working.height, working.width):
         expected = (3, working.height, working.width)
@@ -67,10 +68,10 @@ def restore(
     np.clip(unit, 0, 1, out=unit)
     unit *= np.iinfo(dtype).max
     pixels = np.rint(unit, out=unit).astype(dtype, order="C")
-    return _resized(pixels, PixelBox(0, 0, crop.width, crop.height))
+    return _resize(pixels, PixelBox(0, 0, crop.width, crop.height))
 
 
-def _padded(scaled: np.ndarray, working: Working) -> np.ndarray:
+def _pad(scaled: np.ndarray, working: WorkingSize) -> np.ndarray:
     """The scaled crop on its sheet, mirrored at its edges."""
     return cv2.copyMakeBorder(
         scaled,
@@ -82,11 +83,11 @@ def _padded(scaled: np.ndarray, working: Working) -> np.ndarray:
     )
 
 
-def _resized(pixels: np.ndarray, to: PixelBox) -> np.ndarray:
+def _resize(pixels: np.ndarray, to: PixelBox) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (width, height) == (to.width, to.height):
         return pixels
-    # Averaging over areas keeps fine texture from turning into patterns; Lanczos keeps edges crisp.
+    # Averaging over areas avoids aliasing of fine texture; Lanczos keeps edges sharp.
     smaller = to.width < width or to.height < height
     how = cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4
     return cv2.resize(pixels, (to.width, to.height), interpolation=how)

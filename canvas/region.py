@@ -1,4 +1,4 @@
-"""Regions: saying where in a picture something is. Mirrors `protos/intarsia/v1/region.proto`.
+"""Regions: descriptions of where in a picture something is. Mirrors `protos/intarsia/v1/region.proto`.
 
 Coordinates are pixels: x runs right, y runs down, (0, 0) is the outer corner of the top left pixel, so the
 picture spans [0, width) by [0, height). Those of a `relative` region are fractions of the picture's width
@@ -25,7 +25,7 @@ class Polarity(Enum):
 
 @dataclass(frozen=True)
 class Click:
-    """A point on the thing that is meant, or beside it if `outside`."""
+    """A point on the object that is meant, or beside it if `outside`."""
 
     x: float
     y: float
@@ -34,14 +34,14 @@ class Click:
 
 @dataclass(frozen=True)
 class Clicks:
-    """Points on, and beside, the thing that is meant."""
+    """Points on, and beside, the object that is meant."""
 
     clicks: tuple[Click, ...]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle around the thing, or the region itself if `exact`."""
+    """A rectangle around the object, or the region itself if `exact`."""
 
     left: float
     top: float
@@ -59,10 +59,10 @@ class Polygon:
 
 @dataclass(frozen=True)
 class MaskPicture:
-    """A mask made elsewhere, by the artifact's name.
+    """A mask stored as a picture, by the artifact's name.
 
-    Degrees from `threshold` on become 1, those below 0; None keeps them. With `fit`, a picture of another
-    size is brought to that of the picture it belongs to.
+    Degrees from `threshold` on become 1, those below 0; None keeps them. With `fit`, a mask of another size
+    is scaled to the picture's size.
     """
 
     artifact: str
@@ -75,8 +75,8 @@ class MaskPicture:
 class Words:
     """A noun phrase; candidates below `threshold` are dropped.
 
-    So are those that mostly are a thing of one of `not_phrases`, and those that cover one of the points
-    `not_at`, each (x, y).
+    So are candidates that share most of their pixels with an object named by one of `not_phrases`, and those
+    that cover one of the points `not_at`, each (x, y).
     """
 
     phrase: str
@@ -86,7 +86,7 @@ class Words:
 
 
 class Operation(Enum):
-    """What a region does to those before it."""
+    """How a region combines with the terms before it."""
 
     PLUS = "plus"
     MINUS = "minus"
@@ -95,7 +95,7 @@ class Operation(Enum):
 
 @dataclass(frozen=True)
 class Term:
-    """A region, and what it does to those before it."""
+    """A region, and how it combines with the terms before it."""
 
     operation: Operation
     region: Region
@@ -103,7 +103,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Combination:
-    """Regions one after the other, each added to or taken from what the ones before it made."""
+    """Regions in order, each combined with the result of the terms before it."""
 
     terms: tuple[Term, ...]
 
@@ -163,9 +163,9 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What a selector found: a mask of the whole picture, and how sure the model is, in [0, 1].
+    """A mask of the whole picture that a selector found, and the model's confidence, in [0, 1].
 
-    The mask is float32 degrees in [0, 1] where it was drawn, and uint8 of 0 and 1 as models give it.
+    The mask is float32 degrees in [0, 1] if it was drawn, uint8 of 0 and 1 if a model returned it.
     """
 
     mask: np.ndarray
@@ -173,7 +173,7 @@ class Candidate:
 
 
 def every(region: Region) -> Iterator[Region]:
-    """The region, and all regions that it is put together from."""
+    """Yields the region and all regions that it is combined from."""
     yield region
     if isinstance(region.selector, Combination):
         for term in region.selector.terms:
@@ -186,9 +186,9 @@ def term_field(field: str, n: int) -> str:
 
 
 def in_pixels(region: Region, width: int, height: int) -> Region:
-    """The region, and all it is put together from, without fractions of the picture's width and height.
+    """Converts the region, and all that it is combined from, from fractions of the picture to pixels.
 
-    Lengths in `shaping` are pixels already. A point at the very end (1.0) means the last pixel.
+    Lengths in `shaping` are pixels already. A point at 1.0 means the last pixel.
     """
     selector, choice, corrections = region.selector, region.choice, region.corrections
     if isinstance(selector, Combination):

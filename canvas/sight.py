@@ -1,4 +1,4 @@
-"""Sights: where a thing is in one frame of a clip."""
+"""Sights: the mask of a tracked object in one frame of a clip."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """Where a thing is in a frame: uint8 (height, width) of 0 and 1, perhaps nowhere; and how sure the model
-    is that it can be seen at all, in [0, 1]."""
+    """The mask of an object in a frame, uint8 (height, width) of 0 and 1, perhaps empty; and the model's
+    confidence that the object is visible, in [0, 1]."""
 
     mask: np.ndarray
     presence: float

@@ -1,4 +1,4 @@
-"""Bounds: whether what a region says makes sense in a picture of a given size."""
+"""Validates a region's coordinates against the size of its picture."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from intarsia.errors import InvalidRequest
 
 
 def check_inside(region: Region, width: int, height: int, *, field: str = "region") -> None:
-    """Refuses coordinates that make no sense in a picture of this size, naming them by their path.
+    """Rejects coordinates that are not valid in a picture of this size, naming the field.
 
-    Clicks must lie inside. Boxes and polygons may hang over the edge, but not lie wholly outside. All are
-    pixels here; `field` is the path of the region.
+    Clicks must lie inside. Boxes and polygons may reach over the edge, but not lie entirely outside. All
+    coordinates are pixels here; `field` is the path of the region.
     """
     check = _CHECKS.get(type(region.selector))
     if check is not None:

@@ -1,4 +1,4 @@
-"""Views: other ways to look at an edit than the edited picture itself.
+"""Views: pictures that show an edit or a region, beside the edited picture itself.
 
 Pictures are (height, width, 3), uint8 or uint16; masks float32 (height, width) in [0, 1] of their size.
 """
@@ -10,13 +10,13 @@ import numpy as np
 
 from canvas.mask import extent
 
-# White between pictures that are shown beside each other, in pixels.
+# White between pictures shown side by side, in pixels.
 GAP = 20
 
 _TINT = np.array((255, 32, 96), np.float32) / 255
 _STRENGTH = 0.4
-# The outline has a light rim outside and a dark one inside, to be seen on every ground. A rim is a pixel
-# wide for every so many pixels of the picture's shorter side.
+# The outline has a light rim outside and a dark rim inside, so that it is visible on any background. A rim is
+# one pixel wide for every so many pixels of the picture's shorter side.
 _RIM = 400
 
 
@@ -27,7 +27,7 @@ def side_by_side(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def overlay(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with the region tinted, as strongly as a pixel belongs to it, and its outline drawn."""
+    """The picture with the region tinted in proportion to the mask's degrees, and its outline drawn."""
     result = picture.copy()
     box = extent(mask)
     if box is None:
@@ -49,14 +49,14 @@ def overlay(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def blank(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with the region painted white, wherever a pixel belongs to it by half or more."""
+    """The picture with the region painted white, wherever the mask is at least one half."""
     result = picture.copy()
     result[mask >= 0.5] = white(picture.dtype)
     return result
 
 
 def layer(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """What changed and nothing else, RGBA: laid over the picture before, it makes the picture after, exactly.
+    """The changed pixels alone, as RGBA: laid over the picture before, they give exactly the picture after.
 
     Opaque where any value changed, wholly transparent and black everywhere else.
     """
@@ -68,5 +68,5 @@ def layer(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def white(dtype: np.dtype) -> int:
-    """The highest level there is."""
+    """The highest level of a type."""
     return int(np.iinfo(dtype).max)

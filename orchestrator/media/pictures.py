@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from canvas.box import PixelBox, whole_of
+from canvas.box import PixelBox, full_box
 from canvas.collage import Row, Spacing
 from canvas.region import MaskPicture
 from canvas.view import blank, layer, overlay, side_by_side
@@ -78,7 +78,7 @@ class Pictures:
         The pixels are those of the whole picture, or of a `window` outside of which it stays as it is. Tells
         what reading and writing changed.
         """
-        change = Change(window or whole_of(pixels), pixels, self.opened.strips(picture))
+        change = Change(window or full_box(pixels), pixels, self.opened.strips(picture))
         encoded = await asyncio.to_thread(encode, picture, format, quality, parameters, change)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 

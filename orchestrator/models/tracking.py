@@ -12,7 +12,7 @@ from contextlib import suppress
 import cv2
 import numpy as np
 
-from canvas.outline import without_specks
+from canvas.outline import remove_specks
 from canvas.sight import Sight
 from intarsia.errors import IntarsiaError
 from orchestrator.deadline import Deadline
@@ -102,4 +102,4 @@ def _inside(mask: np.ndarray, size: int) -> np.ndarray:
 def _drawn(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     """Logits of any size as a mask of the frame's."""
     large = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
-    return without_specks((large > 0).view(np.uint8))
+    return remove_specks((large > 0).view(np.uint8))

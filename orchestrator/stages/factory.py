@@ -6,7 +6,7 @@ import logging
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
-from canvas.crop import Working
+from canvas.crop import WorkingSize
 from intarsia.errors import NotReady
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.clips import Clips
@@ -49,7 +49,7 @@ class Stages:
         return {"ip2p_unet": self.ip2p_unet, "sd2_inpaint": self.sd2_inpaint}[model]
 
     def previews(
-        self, picture: Picture, working: Working, *, family: str
+        self, picture: Picture, working: WorkingSize, *, family: str
     ) -> AbstractAsyncContextManager[Previews]:
         """Turns foreseen latents into pictures beside the work, for as long as it lasts."""
         offered = Previews(self.vae, self.pictures, self.run, family)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from canvas.box import PixelBox
-from canvas.crop import Working
+from canvas.crop import WorkingSize
 from canvas.patch import restore
 from intarsia.errors import IntarsiaError
 from orchestrator.media.picture.picture import Picture
@@ -39,7 +39,7 @@ class Previews:
         self._there.set()
 
     @asynccontextmanager
-    async def showing(self, picture: Picture, working: Working) -> AsyncIterator[Previews]:
+    async def showing(self, picture: Picture, working: WorkingSize) -> AsyncIterator[Previews]:
         """Shows what is offered, as large as it is worked at, until left."""
         work = asyncio.ensure_future(self._show_all(picture, working))
         try:
@@ -50,7 +50,7 @@ class Previews:
             if not work.cancelled() and (fault := work.exception()) is not None:
                 log.error("previews ended early: %s", fault, exc_info=fault)
 
-    async def _show_all(self, picture: Picture, working: Working) -> None:
+    async def _show_all(self, picture: Picture, working: WorkingSize) -> None:
         as_worked = PixelBox(0, 0, working.scaled.width, working.scaled.height)
         while True:
             await self._there.wait()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from canvas.box import PixelBox, whole_of
+from canvas.box import PixelBox, full_box
 from canvas.feather import feather
 from canvas.inlay import inlay
 from canvas.layout import Sheet, blend
@@ -100,7 +100,7 @@ class Patchwork:
         laid = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
         if self.match_colours:
             laid = match_colours(laid, piece.pixels, piece.hole)
-        return inlay(piece.pixels, laid, whole_of(piece.pixels), alpha)
+        return inlay(piece.pixels, laid, full_box(piece.pixels), alpha)
 
 
 async def patchwork(picture: Picture, founds: Sequence[Found], *, match_colours: bool) -> Patchwork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from canvas.box import whole_of
+from canvas.box import full_box
 from canvas.layout import Cut
 from canvas.patch import cut
 from orchestrator.aio import gather_or_cancel
@@ -67,7 +67,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
     async def draw(piece: Piece) -> Drawn:
         working = piece.sheet.working
         with at.stage("encode", of=of):
-            sheet = await asyncio.to_thread(cut, piece.pixels, whole_of(piece.pixels), working)
+            sheet = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), working)
             source = await at.vae.encode(sheet, family=FAMILY)
         with at.stage("denoise", of=of) as work:
             text, no_text = said[piece.region]

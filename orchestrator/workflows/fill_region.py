@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from canvas.box import whole_of
+from canvas.box import full_box
 from canvas.layout import Cut
-from canvas.patch import blanked, cut, cut_hole, latent_hole
+from canvas.patch import blank_hole, cut, cut_hole, latent_hole
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import Adapter, Noise, Weights
@@ -61,9 +61,9 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
     async def draw(piece: Piece) -> Drawn:
         working = piece.sheet.working
         with at.stage("encode", of=of):
-            sheet = await asyncio.to_thread(cut, piece.pixels, whole_of(piece.pixels), working)
+            sheet = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), working)
             hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=margin)
-            masked, spread = await at.vae.posterior(blanked(sheet, hole), family=FAMILY)
+            masked, spread = await at.vae.posterior(blank_hole(sheet, hole), family=FAMILY)
         with at.stage("denoise", of=of) as work:
             async with at.previews(picture, working, family=FAMILY) as previews:
                 denoised = await at.sd2_inpaint.denoise(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from canvas.box import PixelBox
-from canvas.layout import Cut, Laid, lay_out
+from canvas.layout import Cut, SheetLayout, lay_out
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import Weights
 from orchestrator.stages.factory import Stages
@@ -28,7 +28,7 @@ class Found:
     part: Part
     mask: np.ndarray
     feather: float
-    laid: Laid
+    laid: SheetLayout
     weights: Mapping[str, str]  # digests of the models that were asked for it
 
     @property

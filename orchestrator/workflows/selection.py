@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from canvas.describe import told
-from canvas.exclude import clear_of, without
+from canvas.describe import describe
+from canvas.exclude import excluding_masks, excluding_points
 from canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
-from canvas.outline import without_specks
+from canvas.outline import remove_specks
 from canvas.region import (
     Box,
     Candidate,
@@ -98,7 +98,7 @@ class _Search:
         candidates = await self._candidates(region.selector, field)
         if not candidates:
             raise EmptyRegion(
-                f"no pixel is selected by {told(region.selector)}; point at the thing in another way"
+                f"no pixel is selected by {describe(region.selector)}; point at the thing in another way"
             )
         chosen = await asyncio.to_thread(choose, candidates, region.choice, field=field)
         if region.corrections:
@@ -141,15 +141,15 @@ class _Search:
         facts = {"phrase": words.phrase, "threshold": f"{threshold:g}", "best_score": f"{wanted.best:.3f}"}
         if not found:
             raise EmptyRegion(
-                f"nothing is found by {told(words)}: the best score seen is {wanted.best:.3f}; "
+                f"nothing is found by {describe(words)}: the best score seen is {wanted.best:.3f}; "
                 "lower the threshold, or name it in other words",
                 **facts,
             )
         things = [one.mask for other in unwanted for one in other.candidates]
-        left = await asyncio.to_thread(without, clear_of(found, words.not_at), things)
+        left = await asyncio.to_thread(excluding_masks, excluding_points(found, words.not_at), things)
         if not left:
             raise EmptyRegion(
-                f"nothing is left of {told(words)} without what must not be selected: candidates found "
+                f"nothing is left of {describe(words)} without what must not be selected: candidates found "
                 f"before: {len(found)}, the best with score {found[0].score:.3f}; exclude less",
                 candidates=len(found),
                 **facts,
@@ -192,7 +192,7 @@ class _Search:
 async def _not_empty(found: _Found, region: Region) -> None:
     if not await asyncio.to_thread(np.any, found.mask):
         raise EmptyRegion(
-            f"no pixel is left of {told(region.selector)} after choice, correction and shaping; "
+            f"no pixel is left of {describe(region.selector)} after choice, correction and shaping; "
             "choose another candidate, or shrink it less",
             candidates=len(found.candidates),
             best_score=f"{found.candidates[0].score:.3f}",
@@ -223,7 +223,7 @@ def _ranked(found: list[Candidate]) -> list[Candidate]:
 
 def _clean(one: Candidate) -> Candidate:
     """What a model gave, without its specks; what was drawn is meant as it is."""
-    return replace(one, mask=without_specks(one.mask)) if one.mask.dtype == np.uint8 else one
+    return replace(one, mask=remove_specks(one.mask)) if one.mask.dtype == np.uint8 else one
 
 
 def _is_drawn(selector: Selector) -> bool:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvas.crop import PixelBox, Working, crop_around, working_size
+from canvas.crop import PixelBox, WorkingSize, crop_around, working_size
 from canvas.mask import bounding_box
 from intarsia.errors import EmptyRegion
 from tests.canvas.drawing import masks
@@ -61,11 +61,11 @@ def test_the_crop_holds_the_region_and_lies_in_the_picture(mask, context):
 
 def test_a_crop_of_a_fitting_size_is_worked_at_its_own():
     working = working_size(PixelBox(3, 5, 3 + 320, 5 + 256), smallest=128, largest=512)
-    assert working == Working(320, 256, 0, 0, 320, 256)
+    assert working == WorkingSize(320, 256, 0, 0, 320, 256)
 
 
 def test_an_odd_crop_is_padded_not_squashed():
-    assert working_size(PixelBox(0, 0, 301, 203), smallest=128, largest=512) == Working(
+    assert working_size(PixelBox(0, 0, 301, 203), smallest=128, largest=512) == WorkingSize(
         304, 208, 1, 2, 302, 205
     )
 

@@ -1,6 +1,6 @@
 import pytest
 
-from canvas.describe import told
+from canvas.describe import describe
 from canvas.region import (
     Box,
     Click,
@@ -43,11 +43,11 @@ def combination(*terms):
     ],
 )
 def test_a_selector_in_plain_words(selector, words):
-    assert told(selector) == words
+    assert describe(selector) == words
 
 
 def test_what_is_told_stays_short():
-    assert told(Words("x" * 200)) == f"the words “{'x' * 60}…” (threshold 0.5)"
+    assert describe(Words("x" * 200)) == f"the words “{'x' * 60}…” (threshold 0.5)"
     many = Clicks(tuple(Click(n, n) for n in range(64)))
-    assert told(many) == "clicks at (0, 0), (1, 1), (2, 2), (3, 3), 60 more"
-    assert told(combination(*[(PLUS, BOX)] * 6)).endswith("plus the box (1, 2) to (3.5, 4) and 2 more")
+    assert describe(many) == "clicks at (0, 0), (1, 1), (2, 2), (3, 3), 60 more"
+    assert describe(combination(*[(PLUS, BOX)] * 6)).endswith("plus the box (1, 2) to (3.5, 4) and 2 more")

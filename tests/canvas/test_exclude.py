@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvas.exclude import clear_of, without
+from canvas.exclude import excluding_masks, excluding_points
 from canvas.region import Candidate
 
 HEIGHT, WIDTH = 20, 30
@@ -22,38 +22,38 @@ def found(*box, score=0.9):
 
 def test_a_candidate_that_mostly_is_an_unwanted_thing_is_dropped():
     candidates = [found(0, 0, 10, 10), found(15, 0, 25, 10)]
-    assert without(candidates, [thing(0, 0, 6, 10)]) == [candidates[1]]
+    assert excluding_masks(candidates, [thing(0, 0, 6, 10)]) == [candidates[1]]
 
 
 def test_half_of_a_candidate_is_not_most_of_it():
-    (left,) = without([found(0, 0, 10, 10, score=0.7)], [thing(0, 0, 5, 10)])
+    (left,) = excluding_masks([found(0, 0, 10, 10, score=0.7)], [thing(0, 0, 5, 10)])
     assert np.array_equal(left.mask, thing(5, 0, 10, 10)) and left.score == 0.7
 
 
 def test_what_is_left_loses_what_it_shares_with_every_unwanted_thing():
     """None of the two is most of it, so it is neither; together they leave little of it."""
-    (left,) = without([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(6, 0, 10, 10)])
+    (left,) = excluding_masks([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(6, 0, 10, 10)])
     assert np.array_equal(left.mask, thing(5, 0, 6, 10))
 
 
 def test_a_candidate_of_which_nothing_is_left_is_dropped():
-    assert without([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(5, 0, 10, 10)]) == []
+    assert excluding_masks([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(5, 0, 10, 10)]) == []
 
 
 def test_what_is_far_from_everything_unwanted_is_the_very_same():
     candidate, empty = found(0, 0, 10, 10), thing(0, 0, 0, 0)
-    assert without([candidate], [thing(10, 10, 20, 20), empty]) == [candidate]
-    assert without([candidate], []) == [candidate]
-    assert without([Candidate(empty, 1.0)], [thing(0, 0, 1, 1)]) == []
+    assert excluding_masks([candidate], [thing(10, 10, 20, 20), empty]) == [candidate]
+    assert excluding_masks([candidate], []) == [candidate]
+    assert excluding_masks([Candidate(empty, 1.0)], [thing(0, 0, 1, 1)]) == []
 
 
 def test_candidates_that_cover_a_point_are_dropped():
     one, other = found(0, 0, 10, 10), found(10, 0, 20, 10)
-    assert clear_of([one, other], []) == [one, other]
-    assert clear_of([one, other], [(9.9, 9.9)]) == [other]
-    assert clear_of([one, other], [(10.0, 5.0)]) == [one]
-    assert clear_of([one, other], [(3, 3), (13, 3)]) == []
-    assert clear_of([one, other], [(25, 15)]) == [one, other]
+    assert excluding_points([one, other], []) == [one, other]
+    assert excluding_points([one, other], [(9.9, 9.9)]) == [other]
+    assert excluding_points([one, other], [(10.0, 5.0)]) == [one]
+    assert excluding_points([one, other], [(3, 3), (13, 3)]) == []
+    assert excluding_points([one, other], [(25, 15)]) == [one, other]
 
 
 boxes = st.tuples(st.integers(0, 20), st.integers(0, 14), st.integers(1, 10), st.integers(1, 6)).map(
@@ -72,5 +72,5 @@ def test_it_is_what_sets_of_pixels_say(wanted, unwanted):
         left = pixels.difference(*shared)
         if left and not any(len(part) > len(pixels) / 2 for part in shared):
             expected.append((one.score, left))
-    got = [(one.score, set(np.flatnonzero(one.mask))) for one in without(candidates, things)]
+    got = [(one.score, set(np.flatnonzero(one.mask))) for one in excluding_masks(candidates, things)]
     assert got == expected

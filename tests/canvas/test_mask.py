@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from canvas import outline
 from canvas.box import PixelBox
 from canvas.mask import (
+    apply_threshold,
     bounding_box,
     box_mask,
     choose,
     combine,
     degrees,
-    fitted,
-    hardened,
     mask_from_picture,
     polygon_mask,
+    resize_mask,
     shape,
 )
-from canvas.outline import without_specks
+from canvas.outline import remove_specks
 from canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 from tests.canvas.drawing import distances, masks
@@ -107,19 +107,19 @@ def test_a_degree_is_the_same_from_either_end():
     levels = np.arange(256, dtype=np.uint8)[np.newaxis]
     from_white = mask_from_picture(levels, Polarity.WHITE_INSIDE)
     assert np.array_equal(mask_from_picture(255 - levels, Polarity.BLACK_INSIDE), from_white)
-    assert hardened(from_white, 0.2).sum() == 256 - 51
+    assert apply_threshold(from_white, 0.2).sum() == 256 - 51
 
 
 def test_degrees_from_the_threshold_on_are_inside():
     soft = np.array([[0, 0.2, 0.5, 0.7, 1]], np.float32)
-    assert hardened(soft, 0.5).tolist() == [[0, 0, 1, 1, 1]]
-    assert hardened(soft, 1.0).tolist() == [[0, 0, 0, 0, 1]]
+    assert apply_threshold(soft, 0.5).tolist() == [[0, 0, 1, 1, 1]]
+    assert apply_threshold(soft, 1.0).tolist() == [[0, 0, 0, 0, 1]]
 
 
 @given(masks(), st.integers(1, 60), st.integers(1, 60))
 def test_a_fitted_mask_keeps_to_its_range_and_its_share_of_the_picture(mask, height, width):
-    assert np.array_equal(fitted(mask, *mask.shape), mask)
-    brought = fitted(mask, height, width)
+    assert np.array_equal(resize_mask(mask, *mask.shape), mask)
+    brought = resize_mask(mask, height, width)
     assert brought.shape == (height, width) and brought.dtype == np.float32
     assert brought.min() >= 0 and brought.max() <= mask.max() + 1e-6
     assert (brought[brought > 0] >= 0.5 / 255).all()
@@ -129,7 +129,9 @@ def test_a_fitted_mask_keeps_to_its_range_and_its_share_of_the_picture(mask, hei
 
 def test_a_mask_made_twice_as_large_has_its_edges_in_the_same_place():
     mask = box_mask(Box(4, 2, 10, 8), height=12, width=16)
-    assert np.array_equal(hardened(fitted(mask, 24, 32), 0.5), box_mask(Box(8, 4, 20, 16), 24, 32))
+    assert np.array_equal(
+        apply_threshold(resize_mask(mask, 24, 32), 0.5), box_mask(Box(8, 4, 20, 16), 24, 32)
+    )
 
 
 def test_shaping_leaves_no_degree_too_faint_to_be_shown():
@@ -407,10 +409,10 @@ def test_specks_are_dropped_and_parts_are_kept():
     mask[5:35, 5:35] = 1  # 900 pixels
     mask[40:44, 40:44] = 1  # a part of its own: 16 pixels
     mask[50, 70] = mask[2, 60] = mask[3, 61] = 1  # two specks, one of them two pixels that touch at a corner
-    clean = without_specks(mask)
+    clean = remove_specks(mask)
     assert clean.dtype == np.uint8 and clean.sum() == 900 + 16
-    assert np.array_equal(without_specks(clean), clean)
-    assert without_specks(np.zeros((3, 3), np.uint8)).sum() == 0
+    assert np.array_equal(remove_specks(clean), clean)
+    assert remove_specks(np.zeros((3, 3), np.uint8)).sum() == 0
     alone = np.zeros((9, 9), np.uint8)
     alone[4, 4] = 1
-    assert np.array_equal(without_specks(alone), alone)
+    assert np.array_equal(remove_specks(alone), alone)

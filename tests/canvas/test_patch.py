@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canvas.crop import PixelBox, Working, working_size
+from canvas.crop import PixelBox, WorkingSize, working_size
 from canvas.patch import cut, restore
 from intarsia.errors import InternalError
 from tests.canvas.drawing import random_picture
@@ -36,13 +36,13 @@ def test_a_plain_colour_survives_any_scaling(width, height, size):
 def test_levels_run_from_minus_one_to_one():
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:, 32:] = 255
-    patch = cut(picture, PixelBox(0, 0, 64, 64), Working(64, 64, 0, 0, 64, 64))
+    patch = cut(picture, PixelBox(0, 0, 64, 64), WorkingSize(64, 64, 0, 0, 64, 64))
     assert patch.min() == -1 and patch.max() == 1
 
 
 def test_padding_mirrors_the_picture():
     picture = random_picture(64, 60)
-    patch = cut(picture, PixelBox(0, 0, 60, 64), Working(64, 64, 2, 0, 62, 64))
+    patch = cut(picture, PixelBox(0, 0, 60, 64), WorkingSize(64, 64, 2, 0, 62, 64))
     assert np.array_equal(patch[:, :, 1], patch[:, :, 3]) and np.array_equal(patch[:, :, 62], patch[:, :, 60])
 
 
@@ -55,13 +55,13 @@ def test_fine_texture_is_averaged_when_scaled_down():
 
 
 def test_values_beyond_the_range_are_clipped():
-    working = Working(64, 64, 0, 0, 64, 64)
+    working = WorkingSize(64, 64, 0, 0, 64, 64)
     pixels = restore(np.full((3, 64, 64), 1.7, np.float32), PixelBox(0, 0, 64, 64), working)
     assert (pixels == 255).all()
 
 
 def test_a_patch_that_cannot_be_of_this_crop_is_refused():
-    crop, working = PixelBox(0, 0, 64, 64), Working(64, 64, 0, 0, 64, 64)
+    crop, working = PixelBox(0, 0, 64, 64), WorkingSize(64, 64, 0, 0, 64, 64)
     with pytest.raises(InternalError, match="shaped"):
         restore(np.zeros((3, 64, 72), np.float32), crop, working)
     patch = np.zeros((3, 64, 64), np.float32)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from canvas.box import PixelBox
-from canvas.mask import extent, fitted, hardened, mask_from_picture
+from canvas.mask import apply_threshold, extent, mask_from_picture, resize_mask
 from canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change
@@ -60,8 +60,8 @@ def decode_mask(
         )
     mask = _read(picture, drawn.polarity, field)
     if not alike:
-        mask = fitted(mask, height, width)
-    return mask if drawn.threshold is None else hardened(mask, drawn.threshold)
+        mask = resize_mask(mask, height, width)
+    return mask if drawn.threshold is None else apply_threshold(mask, drawn.threshold)
 
 
 def _read(picture: Picture, polarity: Polarity, field: str) -> np.ndarray:
