@@ -28,7 +28,7 @@ async def serve(settings: Settings) -> None:
     metrics_port = orchestrator.measure()
     port = await orchestrator.start()
     told_to_stop = asyncio.ensure_future(stopping.wait())
-    meeting = asyncio.ensure_future(orchestrator.meet())
+    meeting = asyncio.ensure_future(orchestrator.wait_until_ready())
     await asyncio.wait({meeting, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
     if meeting.done():
         meeting.result()

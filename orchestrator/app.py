@@ -21,12 +21,12 @@ from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
 from orchestrator.media.picture.picture import Limits as PictureLimits
 from orchestrator.media.picture.picture_cache import Opened
 from orchestrator.media.pictures import Pictures
-from orchestrator.models.admission import Endurance
+from orchestrator.models.admission import WaitLimits
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
-from orchestrator.stages.factory import Workshop
+from orchestrator.stages.factory import StageFactory
 from orchestrator.triton.models import Models
-from orchestrator.triton.stall import Patience
+from orchestrator.triton.stall import StallLimits
 from orchestrator.workflows.edit_region import edit_region
 from orchestrator.workflows.fill_region import fill_region
 from orchestrator.workflows.track_region import track_region
@@ -45,23 +45,23 @@ class Orchestrator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        patience = Patience(
+        stall_limits = StallLimits(
             steps=settings.stall_steps,
             floor=settings.stall_floor,
             first=settings.stall_first,
             answer=settings.stall_answer,
         )
-        endurance = Endurance(full=settings.wait_full, away=settings.wait_away)
-        self._models = Models(settings.triton, patience)
+        wait_limits = WaitLimits(full=settings.wait_full, away=settings.wait_away)
+        self._models = Models(settings.triton, stall_limits)
         store = _opened(settings.artifacts)
         opened = Opened(int(settings.picture_memory * 1e6))
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
-        self._workshop = Workshop(self._models, pictures, endurance)
+        self._stage_factory = StageFactory(self._models, pictures, wait_limits)
         self.jobs = MemoryJobs(
             {
-                "EditRegion": _in(self._workshop, edit_region),
-                "FillRegion": _in(self._workshop, fill_region),
-                "TrackRegion": _in(self._workshop, track_region),
+                "EditRegion": _in(self._stage_factory, edit_region),
+                "FillRegion": _in(self._stage_factory, fill_region),
+                "TrackRegion": _in(self._stage_factory, track_region),
             },
             Limits(
                 running=settings.jobs_running,
@@ -74,13 +74,13 @@ class Orchestrator:
             ),
         )
         counter = Counter(
-            self._workshop, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
+            self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
         intake = Intake(self.jobs, store)
         self._server = Server(
             Artifacts(store),
             Segmentation(intake, counter),
-            Editing(intake, counter, self._workshop),
+            Editing(intake, counter, self._stage_factory),
             Adapters(counter, store),
             Jobs(self.jobs),
         )
@@ -100,12 +100,12 @@ class Orchestrator:
         except OSError as error:
             raise BadSetting(f"INTARSIA_METRICS_LISTEN={self._settings.metrics}: {error}") from None
 
-    async def meet(self) -> None:
-        """Returns when every model has told what it is; asks again for as long as one is away."""
+    async def wait_until_ready(self) -> None:
+        """Returns when every model has returned its facts; asks again while one is away."""
         pause = 0.25
         while True:
             try:
-                await self._workshop.meet()
+                await self._stage_factory.wait_until_ready()
             except IntarsiaError as error:
                 log.warning("the models are not all there yet: %s", error)
             else:
@@ -133,8 +133,8 @@ def _opened(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-def _in(workshop: Workshop, recipe: Any) -> Recipe:
+def _in(stage_factory: StageFactory, recipe: Any) -> Recipe:
     async def carried_out(request: Any, run: Run) -> Any:
-        return await recipe(request, workshop.at(run))
+        return await recipe(request, stage_factory.at(run))
 
     return carried_out

@@ -31,7 +31,7 @@ class Adapters(rpc.AdaptersServicer):
         await self._store.describe(name)
         report = await self._counter.answer(
             context,
-            lambda at: at.denoiser(request.model).fit(name, "adapter"),
+            lambda at: at.denoiser(request.model).upload_adapter(name, "adapter"),
             what="the adapter was not looked at",
         )
         return to_proto.inspected(report)

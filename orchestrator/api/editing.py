@@ -12,7 +12,7 @@ from intarsia.v1 import jobs_pb2
 from orchestrator.api import from_proto, to_proto
 from orchestrator.api.immediate import Counter
 from orchestrator.api.intake import Intake, masks
-from orchestrator.stages.factory import Workshop
+from orchestrator.stages.factory import StageFactory
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.plan_region import plan_region
 
@@ -23,8 +23,8 @@ _Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
 class Editing(rpc.EditingServicer):
     """Changes regions of pictures, or tells what that would cost."""
 
-    def __init__(self, intake: Intake, counter: Counter, workshop: Workshop) -> None:
-        self._intake, self._counter, self._workshop = intake, counter, workshop
+    def __init__(self, intake: Intake, counter: Counter, stage_factory: StageFactory) -> None:
+        self._intake, self._counter, self._stage_factory = intake, counter, stage_factory
 
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
@@ -36,7 +36,7 @@ class Editing(rpc.EditingServicer):
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         asked = from_proto.fill_region(request)
-        await self._workshop.check_fills()
+        await self._stage_factory.check_fills()
         return await self._intake.begin(request, asked, _named(asked))
 
     async def PlanRegion(

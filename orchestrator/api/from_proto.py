@@ -11,7 +11,7 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import editing_pb2, jobs_pb2, segmentation_pb2
 from orchestrator.api import fields, region
 from orchestrator.jobs.job import State
-from orchestrator.models.denoiser import Adapter
+from orchestrator.models.adapters import AdapterRef
 from orchestrator.workflows.candidates import Collage, Output
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
@@ -179,12 +179,12 @@ def _candidates(count: int) -> int:
     return fields.between(count or 1, "candidates", 1, MOST_CANDIDATES)
 
 
-def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[Adapter, ...]:
+def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[AdapterRef, ...]:
     if len(messages) > MOST_ADAPTERS:
         raise InvalidRequest(
             f"at most {MOST_ADAPTERS} adapters act at once, not {len(messages)}", field="adapters"
         )
-    found: list[Adapter] = []
+    found: list[AdapterRef] = []
     for n, message in enumerate(messages):
         name = fields.artifact(message.adapter, f"adapters[{n}].adapter")
         if any(name == earlier.artifact for earlier in found):
@@ -193,7 +193,7 @@ def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[Adapter, ...]
                 field=f"adapters[{n}].adapter",
             )
         strength = message.strength if fields.given(message, "strength") else 1.0
-        found.append(Adapter(name, fields.between(strength, f"adapters[{n}].strength", -4, 4)))
+        found.append(AdapterRef(name, fields.between(strength, f"adapters[{n}].strength", -4, 4)))
     return tuple(found)
 
 

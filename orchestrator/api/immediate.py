@@ -11,7 +11,7 @@ import grpc
 from intarsia.errors import Busy, TimeLimit
 from orchestrator.deadline import Deadline
 from orchestrator.runs.run import Run
-from orchestrator.stages.factory import Stages, Workshop
+from orchestrator.stages.factory import StageFactory, Stages
 
 T = TypeVar("T")
 
@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Counter:
     """Where such questions are handed in."""
 
-    def __init__(self, workshop: Workshop, *, at_once: int, time_limit: float) -> None:
-        self._workshop, self._at_once, self._time_limit = workshop, at_once, time_limit
+    def __init__(self, stage_factory: StageFactory, *, at_once: int, time_limit: float) -> None:
+        self._stage_factory, self._at_once, self._time_limit = stage_factory, at_once, time_limit
         self._open = 0
 
     async def answer(
@@ -31,7 +31,7 @@ class Counter:
             raise Busy(f"{self._open} questions are being answered already; try again in a moment")
         client = context.time_remaining()
         seconds = self._time_limit if client is None else min(client, self._time_limit)
-        at = self._workshop.at(Run(Deadline.after(seconds)))
+        at = self._stage_factory.at(Run(Deadline.after(seconds)))
         self._open += 1
         try:
             return await asyncio.wait_for(work(at), seconds)

@@ -17,55 +17,55 @@ from orchestrator.deadline import Deadline
 
 
 @dataclass(frozen=True)
-class Endurance:
-    """How many seconds a request waits."""
+class WaitLimits:
+    """The most seconds that a request waits."""
 
-    # For room in a model that has none.
+    # For a model that is full.
     full: float = 600.0
     # For a model that is out of reach.
     away: float = 180.0
 
 
-class Door:
-    """Where the requests of this process wait for one model.
+class ModelQueue:
+    """The requests of this process that wait for one model.
 
-    When one of them leaves the model, those who wait ask again. Others fill and leave it too, without a
-    word to us, so it is asked again after a while anyway.
+    When one request ends, those that wait are tried again. Other processes use the model too, without our
+    notice, so they are also tried again after a while.
     """
 
-    def __init__(self, endurance: Endurance) -> None:
-        self.endurance = endurance
+    def __init__(self, limits: WaitLimits) -> None:
+        self.limits = limits
         self.freed = asyncio.Event()
 
-    def left(self) -> None:
-        """A request has left the model."""
+    def notify(self) -> None:
+        """Wakes the requests that wait: one of the others has ended."""
         self.freed.set()
         self.freed = asyncio.Event()
 
 
-class Line:
-    """One request waiting at the door."""
+class Waiter:
+    """One request that waits in the queue."""
 
-    def __init__(self, door: Door, deadline: Deadline) -> None:
-        self._door, self._deadline = door, deadline
+    def __init__(self, queue: ModelQueue, deadline: Deadline) -> None:
+        self._queue, self._deadline = queue, deadline
         self._why: type[Busy | ModelDown] | None = None
         self._since = 0.0
         self._pause = 0.25
 
     async def wait(self, refusal: Busy | ModelDown) -> None:
-        """Returns when it is worth asking again; raises the refusal when that would take too long.
+        """Returns when the request should be tried again; raises the refusal when that would take too long.
 
-        How long is too long is counted from when the model became full, or went away.
+        The time limit counts from when the model became full, or went away.
         """
         why = Busy if isinstance(refusal, Busy) else ModelDown
         if why is not self._why:
             self._why, self._since = why, time.monotonic()
-        endurance = self._door.endurance
-        patience = endurance.full if why is Busy else endurance.away
-        left = self._since + patience - time.monotonic()
+        limits = self._queue.limits
+        longest = limits.full if why is Busy else limits.away
+        left = self._since + longest - time.monotonic()
         pause = self._pause * random.uniform(0.7, 1.3)
         remaining = self._deadline.remaining()
         if left <= 0 or (remaining is not None and remaining <= pause):
             raise refusal
-        await wait_event(self._door.freed, within=min(pause, left))
+        await wait_event(self._queue.freed, within=min(pause, left))
         self._pause = min(self._pause * 2, 2.0)

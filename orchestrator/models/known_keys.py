@@ -1,12 +1,12 @@
-"""What this process has sent to a model lately: the model may still know it by its key."""
+"""Keys of pictures and adapters that were sent to a model lately, and that it may still know."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 
-class Sent:
-    """Keys of what was sent, the latest ones."""
+class KnownKeys:
+    """The latest keys, at most so many."""
 
     def __init__(self, most: int = 256) -> None:
         self._keys: OrderedDict[bytes, None] = OrderedDict()

@@ -11,18 +11,18 @@ import numpy as np
 
 from canvas.region import Box, Candidate, Click, Clicks
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
-from orchestrator.models.client import Served
-from orchestrator.models.known_keys import Sent
-from orchestrator.models.tracking import Following
+from orchestrator.models.client import ModelClient
+from orchestrator.models.known_keys import KnownKeys
+from orchestrator.models.tracking import TrackingSession
 from orchestrator.runs.run import Run
 from orchestrator.triton.errors import model_reason
 from orchestrator.triton.tensors import Tensors, text
 
 # What is asked comes from many fields, here all called the region: each question brings its own along.
-_ASKED = "region"
+_REGION = "region"
 FIELDS = {
     "picture": "picture",
-    **dict.fromkeys(("points", "box", "words", "threshold", "mask"), _ASKED),
+    **dict.fromkeys(("points", "box", "words", "threshold", "mask"), _REGION),
 }
 
 
@@ -35,8 +35,8 @@ def picture_key(picture: np.ndarray) -> bytes:
 
 
 @dataclass(frozen=True)
-class Named:
-    """What has a name: candidates by falling score, and the best score seen, also below the threshold."""
+class WordMatches:
+    """Candidates that match some words, by falling score; `best` is the best score, also below the threshold."""
 
     candidates: list[Candidate]
     best: float
@@ -50,19 +50,20 @@ class Sam:
     the `field` it was read from.
     """
 
-    served: Served
+    client: ModelClient
     run: Run
-    sent: Sent  # pictures
-    # Of many questions at once, one brings the picture along.
-    bringing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    known_pictures: KnownKeys
+    # Of many requests at once, one uploads the picture.
+    upload_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def following(self) -> Following:
-        """Follows one thing through one clip. A context: at its end the model may forget the clip."""
-        return Following(self.served, self.run)
+    def tracking(self) -> TrackingSession:
+        """A session that tracks one thing through one clip. A context: at its end the model may forget the
+        clip."""
+        return TrackingSession(self.client, self.run)
 
-    async def weights(self) -> str:
+    async def digest(self) -> str:
         """The digest of the loaded weights."""
-        return (await self.served.facts())["weights"]
+        return (await self.client.facts())["weights"]
 
     async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[Candidate]:
         """Candidates by falling score for what was pointed at. There may be none."""
@@ -73,51 +74,53 @@ class Sam:
             height, width, _ = picture.shape
             edges = np.array((selector.left, selector.top, selector.right, selector.bottom), np.float32)
             prompt = {"box": edges.clip(0, np.array((width, height, width, height), np.float32))}
-        return _candidates(await self._ask(picture, prompt, field))
+        return _candidates(await self._request(picture, prompt, field))
 
-    async def named(self, picture: np.ndarray, phrase: str, threshold: float, field: str) -> Named:
+    async def segment_words(
+        self, picture: np.ndarray, phrase: str, threshold: float, field: str
+    ) -> WordMatches:
         """Every thing of that name with a score of at least `threshold`."""
-        if not (await self.served.facts())["words"]:
+        if not (await self.client.facts())["words"]:
             raise NotReady(
                 "the segmentation weights this server has loaded do not understand words; "
                 "select by clicks, a box, a polygon or a mask instead",
-                model=self.served.name,
+                model=self.client.name,
             )
         prompt = {"words": text(phrase), "threshold": np.array([threshold], np.float32)}
-        reply = await self._ask(picture, prompt, field)
-        return Named(_candidates(reply), float(reply["best"][0]))
+        reply = await self._request(picture, prompt, field)
+        return WordMatches(_candidates(reply), float(reply["best"][0]))
 
-    async def corrected(
+    async def correct(
         self, picture: np.ndarray, found: Candidate, clicks: Sequence[Click], field: str
     ) -> Candidate:
         """What was found, with what was clicked on and without what was clicked beside."""
         inside = await asyncio.to_thread(np.greater_equal, found.mask, 0.5)
         prompt = {"mask": inside.view(np.uint8), "points": _points(clicks)}
-        (corrected,) = _candidates(await self._ask(picture, prompt, field))
+        (corrected,) = _candidates(await self._request(picture, prompt, field))
         return corrected
 
-    async def _ask(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
+    async def _request(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
         key = await asyncio.to_thread(picture_key, picture)
         while True:
-            if key in self.sent:
+            if key in self.known_pictures:
                 try:
                     return await self._infer({"picture_key": np.frombuffer(key, np.uint8), **prompt}, field)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_PICTURE":
                         raise
-                    self.sent.forget(key)
-            async with self.bringing:
-                if key not in self.sent:
+                    self.known_pictures.forget(key)
+            async with self.upload_lock:
+                if key not in self.known_pictures:
                     reply = await self._infer({"picture": picture, **prompt}, field)
-                    self.sent.add(key)
+                    self.known_pictures.add(key)
                     return reply
 
     async def _infer(self, inputs: Tensors, field: str) -> Tensors:
         try:
-            return await self.served.infer(inputs, deadline=self.run.deadline)
+            return await self.client.infer(inputs, deadline=self.run.deadline)
         except InvalidRequest as error:
-            if error.field != _ASKED:
+            if error.field != _REGION:
                 raise
             raise InvalidRequest(error.message, field=field, **error.facts) from None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.aio import gather_or_cancel
-from orchestrator.models.client import Served, of_family
+from orchestrator.models.client import ModelClient, family_facts
 from orchestrator.runs.run import Run
 from orchestrator.triton.tensors import from_text, text
 
@@ -33,16 +33,16 @@ class Embedding:
 class TextEncoder:
     """Bound to one run."""
 
-    served: Served
+    client: ModelClient
     run: Run
 
-    async def weights(self, family: str) -> str:
+    async def digest(self, family: str) -> str:
         """The digest of the weights loaded for a family."""
-        return (await of_family(self.served, family))["weights"]
+        return (await family_facts(self.client, family))["weights"]
 
     async def encode(self, words: str, *, family: str) -> Embedding:
         """The embedding of some words, which may be none."""
-        reply = await self.served.infer(
+        reply = await self.client.infer(
             {"family": text(family), "text": text(words)}, deadline=self.run.deadline
         )
         return Embedding(reply["embedding"], from_text(reply["dropped"]))

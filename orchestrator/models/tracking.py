@@ -1,6 +1,6 @@
-"""Following a thing through a clip: the model remembers what it has seen of it, and is told which clip it is.
+"""Tracking a thing through a clip: the model keeps a memory of each clip, under a name that we choose.
 
-Frames go out no larger than the network sees them: what is beyond that would be thrown away at the other end.
+Frames are sent no larger than the network's input: the model would only shrink them.
 """
 
 from __future__ import annotations
@@ -16,67 +16,69 @@ from canvas.outline import remove_specks
 from canvas.sight import Sight
 from intarsia.errors import IntarsiaError
 from orchestrator.deadline import Deadline
-from orchestrator.models.client import Served
+from orchestrator.models.client import ModelClient
 from orchestrator.runs.run import Run
 from orchestrator.triton.errors import model_reason
-from orchestrator.triton.model import Home
+from orchestrator.triton.model import Affinity
 from orchestrator.triton.tensors import Tensors, text
 
-# Enough to say goodbye. A model that does not hear it forgets by itself, later.
-_GOODBYE_SECONDS = 2.0
+# Enough for a request to forget a clip. A model that does not get it forgets the clip later by itself.
+_FORGET_SECONDS = 2.0
 
 
-class Forgotten(Exception):
-    """The model does not remember the clip any more. Whoever follows has to begin again."""
+class ClipForgotten(Exception):
+    """The model has lost its memory of the clip. Tracking has to begin again."""
 
 
-class Following:
+class TrackingSession:
     """One thing in one clip. Frames are uint8 (height, width, RGB) and come by rising number."""
 
-    def __init__(self, served: Served, run: Run) -> None:
-        self._served, self._run = served, run
+    def __init__(self, client: ModelClient, run: Run) -> None:
+        self._client, self._run = client, run
         self._clip = secrets.token_bytes(16)
-        self._home = Home()  # the memory is in one place, wherever else the model may be served
-        self._begun: int | None = None  # the first frame that was shown
+        self._affinity = Affinity()  # the memory is at one address
+        self._begun: int | None = None  # the first frame that the model was shown
 
-    async def shown(self, frame: int, pixels: np.ndarray, mask: np.ndarray) -> None:
-        """The model takes note of where the thing is in a frame, float32 (height, width) in [0, 1]. Raises
-        `Forgotten`."""
+    async def show(self, frame: int, pixels: np.ndarray, mask: np.ndarray) -> None:
+        """Tells the model where the thing is in a frame: a mask, float32 (height, width) in [0, 1]. Raises
+        `ClipForgotten`."""
         size = await self._size()
         small, inside = await asyncio.gather(
             asyncio.to_thread(_shrunk, pixels, size), asyncio.to_thread(_inside, mask, size)
         )
-        reply = await self._ask({"picture": small, "mask": inside}, frame)
+        reply = await self._request({"picture": small, "mask": inside}, frame)
         self._begun = frame if self._begun is None else self._begun
         if int(reply["begun"][0]) != self._begun:
-            raise Forgotten  # a mask begins a memory anew where there is none left
+            raise ClipForgotten  # a mask begins a memory anew where there is none left
 
-    async def found(self, frame: int, pixels: np.ndarray) -> Sight:
-        """Where the thing is in a frame. Raises `Forgotten`."""
+    async def locate(self, frame: int, pixels: np.ndarray) -> Sight:
+        """Where the thing is in a frame. Raises `ClipForgotten`."""
         small = await asyncio.to_thread(_shrunk, pixels, await self._size())
-        reply = await self._ask({"picture": small}, frame)
+        reply = await self._request({"picture": small}, frame)
         mask = await asyncio.to_thread(_drawn, reply["logits"], *pixels.shape[:2])
         return Sight(mask, float(reply["presence"][0]))
 
-    async def __aenter__(self) -> Following:
+    async def __aenter__(self) -> TrackingSession:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        goodbye = {"ask": text("forget"), "clip": self._name()}
+        forget = {"ask": text("forget"), "clip": self._name()}
         with suppress(IntarsiaError):
-            await self._served.infer(goodbye, deadline=Deadline.after(_GOODBYE_SECONDS), home=self._home)
+            await self._client.infer(
+                forget, deadline=Deadline.after(_FORGET_SECONDS), affinity=self._affinity
+            )
 
-    async def _ask(self, inputs: Tensors, frame: int) -> Tensors:
+    async def _request(self, inputs: Tensors, frame: int) -> Tensors:
         asked = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
         try:
-            return await self._served.infer(asked, deadline=self._run.deadline, home=self._home)
+            return await self._client.infer(asked, deadline=self._run.deadline, affinity=self._affinity)
         except IntarsiaError as error:
             if model_reason(error) == "UNKNOWN_CLIP":
-                raise Forgotten from None
+                raise ClipForgotten from None
             raise
 
     async def _size(self) -> int:
-        size: int = (await self._served.facts())["size"]
+        size: int = (await self._client.facts())["size"]
         return size
 
     def _name(self) -> np.ndarray:

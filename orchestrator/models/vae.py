@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.models.client import Served, of_family
+from orchestrator.models.client import ModelClient, family_facts
 from orchestrator.runs.run import Run
 from orchestrator.triton.tensors import text
 
@@ -17,30 +17,30 @@ FIELDS = {"picture": "cut.working_size", "latents": "cut.working_size"}
 class Vae:
     """Bound to one run."""
 
-    served: Served
+    client: ModelClient
     run: Run
 
-    async def weights(self, family: str) -> str:
+    async def digest(self, family: str) -> str:
         """The digest of the weights loaded for a family."""
-        return (await of_family(self.served, family))["weights"]
+        return (await family_facts(self.client, family))["weights"]
 
     async def encode(self, picture: np.ndarray, *, family: str) -> np.ndarray:
         """The most likely latents, (channels, h, w), of a float32 picture (3, height, width) in [-1, 1]."""
-        reply = await self.served.infer(
+        reply = await self.client.infer(
             {"family": text(family), "picture": picture}, deadline=self.run.deadline
         )
         return reply["encoded"]
 
     async def posterior(self, picture: np.ndarray, *, family: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation of the latents, (channels, h, w) each, of a picture as above."""
-        reply = await self.served.infer(
+        reply = await self.client.infer(
             {"family": text(family), "picture": picture}, deadline=self.run.deadline
         )
         return reply["encoded"], reply["spread"]
 
     async def decode(self, latents: np.ndarray, *, family: str) -> np.ndarray:
         """The picture, float32 (3, height, width) in [-1, 1], of latents (channels, h, w)."""
-        reply = await self.served.infer(
+        reply = await self.client.infer(
             {"family": text(family), "latents": latents}, deadline=self.run.deadline
         )
         return reply["decoded"]

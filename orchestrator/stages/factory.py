@@ -1,4 +1,4 @@
-"""The workshop: every stage there is, and the set of them that one run works with."""
+"""The stages of a run, and the factory that makes them from what all runs share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from orchestrator.media.clips import Clips
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.pictures import Pictures
 from orchestrator.models import denoiser, sam, text_encoder, vae
-from orchestrator.models.admission import Door, Endurance
-from orchestrator.models.client import Served
+from orchestrator.models.adapters import AdapterUploads
+from orchestrator.models.admission import ModelQueue, WaitLimits
+from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser, Inpaint, InstructPix2Pix
-from orchestrator.models.known_keys import Sent
+from orchestrator.models.known_keys import KnownKeys
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stages:
-    """All that a recipe may call, bound to its run."""
+    """Everything that a recipe may call, bound to its run."""
 
     pictures: Pictures
     clips: Clips
@@ -56,51 +57,57 @@ class Stages:
         return offered.showing(picture, working)
 
 
-class Workshop:
-    """What all runs share: the models, what is known about them, and the store."""
+class StageFactory:
+    """What all runs share: the models, their facts, and the store."""
 
-    def __init__(self, models: Models, pictures: Pictures, endurance: Endurance) -> None:
-        self._sam = Served(models["sam"], Door(endurance), fields=sam.FIELDS)
-        self._text_encoder = Served(models["text_encoder"], Door(endurance), fields=text_encoder.FIELDS)
-        self._vae = Served(models["vae"], Door(endurance), fields=vae.FIELDS)
-        self._ip2p_unet = Served(
-            models["ip2p_unet"], Door(endurance), fields=denoiser.EDIT_FIELDS, decoupled=True
+    def __init__(self, models: Models, pictures: Pictures, wait_limits: WaitLimits) -> None:
+        self._sam = ModelClient(models["sam"], ModelQueue(wait_limits), fields=sam.FIELDS)
+        self._text_encoder = ModelClient(
+            models["text_encoder"], ModelQueue(wait_limits), fields=text_encoder.FIELDS
         )
-        self._sd2_inpaint = Served(
-            models["sd2_inpaint"], Door(endurance), fields=denoiser.FILL_FIELDS, decoupled=True
+        self._vae = ModelClient(models["vae"], ModelQueue(wait_limits), fields=vae.FIELDS)
+        self._ip2p_unet = ModelClient(
+            models["ip2p_unet"], ModelQueue(wait_limits), fields=denoiser.EDIT_FIELDS, decoupled=True
+        )
+        self._sd2_inpaint = ModelClient(
+            models["sd2_inpaint"], ModelQueue(wait_limits), fields=denoiser.FILL_FIELDS, decoupled=True
         )
         self._store, self._pictures = pictures.store, pictures
-        self._sent, self._fitted = Sent(), (Sent(), Sent())
-        self._fills_missing = False
+        self._known_pictures = KnownKeys()
+        self._adapters = {
+            client.name: AdapterUploads(client, pictures.store, KnownKeys())
+            for client in (self._ip2p_unet, self._sd2_inpaint)
+        }
+        self._no_fills = False
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
         return Stages(
             pictures=self._pictures,
             clips=Clips(self._store, self._pictures.limits),
-            sam=Sam(self._sam, run, self._sent),
+            sam=Sam(self._sam, run, self._known_pictures),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._store, self._fitted[0]),
-            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._store, self._fitted[1]),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._adapters["ip2p_unet"]),
+            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._adapters["sd2_inpaint"]),
             run=run,
         )
 
-    async def meet(self) -> None:
-        """Reads what every model says about itself; raises what the first one that cannot be asked raises.
+    async def wait_until_ready(self) -> None:
+        """Reads the facts of every model; raises the error of the first one that does not answer.
 
         Fills need weights of their own: a server without them serves everything else.
         """
         every = (self._sam, self._text_encoder, self._vae, self._ip2p_unet)
-        await gather_or_cancel(*(served.facts() for served in every))
+        await gather_or_cancel(*(client.facts() for client in every))
         try:
             await self._sd2_inpaint.facts()
         except NotReady as missing:
-            self._fills_missing = True
+            self._no_fills = True
             log.warning("regions cannot be filled: %s", missing)
 
     async def check_fills(self) -> None:
         """NotReady where there were no weights to fill with, and there still are none."""
-        if self._fills_missing:
+        if self._no_fills:
             await self._sd2_inpaint.facts()
-            self._fills_missing = False
+            self._no_fills = False

@@ -1,8 +1,8 @@
-"""What went wrong on the way to a model, or in it, as one of our own exceptions.
+"""Errors of models, of Triton and of the transport as our own exceptions.
 
 Models of ours answer an error as text that begins with a reason: `BUSY: no room for this picture now`.
-Everything else, Triton's own errors and the transport's, is told apart by its gRPC code and, where
-Triton has no code for it, by its words. Paths and tracebacks stay behind: they are nobody's business.
+All other errors, Triton's own and the transport's, are classified by their gRPC code and, where Triton
+has no code for them, by their words. Paths and tracebacks are removed: users must not see them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _BY_WORDS: tuple[tuple[str, type[IntarsiaError]], ...] = (
 )
 
 
-def explained(model: str, words: str, code: Code | None) -> IntarsiaError:
+def to_exception(model: str, words: str, code: Code | None) -> IntarsiaError:
     """The exception for an error that a model, Triton or the transport answered with."""
     clean = _presentable(words)
     reasoned = _REASONED.match(clean)
@@ -76,7 +76,7 @@ def explained(model: str, words: str, code: Code | None) -> IntarsiaError:
 
 
 def model_reason(error: IntarsiaError) -> str:
-    """The word a model gave, also where it is none of the public reasons."""
+    """The reason a model gave, also where it is not one of the public reasons."""
     return error.facts.get("model_reason", error.reason)
 
 

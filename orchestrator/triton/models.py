@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.triton.model import Address, Model
-from orchestrator.triton.stall import Patience
+from orchestrator.triton.stall import StallLimits
 
 
 class Models:
     """Models by name. Models at the same address share a connection."""
 
-    def __init__(self, urls: Mapping[str, Sequence[str]], patience: Patience) -> None:
+    def __init__(self, urls: Mapping[str, Sequence[str]], limits: StallLimits) -> None:
         """`urls` tells the addresses, `host:port`, of every model by its name."""
         self._addresses = {
             url: Address(url) for url in sorted({url for some in urls.values() for url in some})
         }
         self._models = {
-            name: Model(name, [self._addresses[url] for url in some], patience) for name, some in urls.items()
+            name: Model(name, [self._addresses[url] for url in some], limits) for name, some in urls.items()
         }
 
     def __getitem__(self, name: str) -> Model:

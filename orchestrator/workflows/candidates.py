@@ -12,7 +12,8 @@ import numpy as np
 from canvas.collage import Row, Spacing
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import in_depth
-from orchestrator.models.denoiser import Adapter, Noise
+from orchestrator.models.adapters import AdapterRef
+from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Draw, Patchwork
 from orchestrator.workflows.results import Candidate, Made, Manifest, View
@@ -50,14 +51,14 @@ class MadeWith:
 
     model: str
     family: str
-    adapters: Sequence[Adapter]
+    adapters: Sequence[AdapterRef]
     asked: Sequence[Mapping[str, object]]
     notes: Sequence[str]
 
 
 async def deliver(
     patches: Patchwork,
-    noises: Sequence[Noise],
+    noises: Sequence[ResolvedSampling],
     draw: Draw,
     output: Output,
     at: Stages,
@@ -68,11 +69,11 @@ async def deliver(
     of = len(noises) * (patches.sheets + 1)
     room, turn = asyncio.Semaphore(max(1, _ROOM // patches.nbytes)), asyncio.Lock()
 
-    async def one(noise: Noise) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
+    async def one(noise: ResolvedSampling) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
         window, weights = await patches.make(noise, draw, at, first=noise is noises[0], of=of)
         used = {
-            "vae": await at.vae.weights(made_with.family),
-            "text_encoder": await at.text_encoder.weights(made_with.family),
+            "vae": await at.vae.digest(made_with.family),
+            "text_encoder": await at.text_encoder.digest(made_with.family),
             made_with.model: weights,
         }
         async with turn:
@@ -88,7 +89,7 @@ async def deliver(
                 views = await _own_views(patches, window, output, at)
         return Candidate(kept.name, noise.seed, views), used, notes
 
-    async def in_room(noise: Noise) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
+    async def in_room(noise: ResolvedSampling) -> tuple[Candidate, dict[str, str], tuple[str, ...]]:
         async with room:
             return await one(noise)
 
@@ -126,7 +127,9 @@ def _whole(patches: Patchwork, window: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _parameters(patches: Patchwork, noise: Noise, made_with: MadeWith, weights: str) -> dict[str, object]:
+def _parameters(
+    patches: Patchwork, noise: ResolvedSampling, made_with: MadeWith, weights: str
+) -> dict[str, object]:
     """What is written into the file: all that makes the same picture again, and no times."""
     return {
         "model": made_with.model,

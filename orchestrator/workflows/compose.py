@@ -20,7 +20,7 @@ from canvas.layout import Sheet, blend
 from canvas.patch import restore
 from canvas.seam import match_colours
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.denoiser import Noise
+from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.region_plan import Found, window_of
 from orchestrator.workflows.sampling import on_sheet
@@ -35,7 +35,7 @@ class Piece:
     hole: np.ndarray
     sheet: Sheet
     region: int  # which of the request's
-    noise: Noise
+    noise: ResolvedSampling
     first: bool  # whether it belongs to the first candidate, which is the one that previews show
 
 
@@ -72,7 +72,7 @@ class Patchwork:
         return 2 * self.picture.pixels[self.window.window].nbytes
 
     async def make(
-        self, noise: Noise, draw: Draw, at: Stages, *, first: bool, of: int
+        self, noise: ResolvedSampling, draw: Draw, at: Stages, *, first: bool, of: int
     ) -> tuple[np.ndarray, str]:
         """A candidate's window, all its regions worked on one after the other, and the digest of the
         weights that made it. Its inlays are pieces of `of`."""

@@ -10,7 +10,9 @@ from canvas.layout import Cut
 from canvas.patch import cut
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.denoiser import Adapter, Noise, Weights
+from orchestrator.models.adapters import AdapterRef
+from orchestrator.models.facts import ModelFacts
+from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import MadeWith, Output, deliver
 from orchestrator.workflows.compose import Drawn, Piece, patchwork
@@ -39,7 +41,7 @@ class EditRegion:
     edits: tuple[Edit, ...]
     candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
-    adapters: tuple[Adapter, ...] = ()
+    adapters: tuple[AdapterRef, ...] = ()
     cut: Cut = field(default_factory=Cut)
     match_colours: bool = False
     output: Output = field(default_factory=Output)
@@ -48,7 +50,7 @@ class EditRegion:
 
 async def edit_region(request: EditRegion, at: Stages) -> Made:
     """Cut the regions out, edit them by instruction, lay them back."""
-    weights = await at.ip2p_unet.weights()
+    weights = await at.ip2p_unet.facts()
     noise = decided(request.sampling, weights)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
@@ -58,7 +60,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
         founds, texts, _ = await gather_or_cancel(
             find_edits(request, picture, weights, at),
             at.text_encoder.encode_each(_words(request), family=FAMILY),
-            at.ip2p_unet.check(request.adapters),
+            at.ip2p_unet.check_adapters(request.adapters),
         )
         patches = await patchwork(picture, founds, match_colours=request.match_colours)
     said = list(zip(texts[::2], texts[1::2], strict=True))
@@ -111,7 +113,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
     )
 
 
-async def find_edits(request: EditRegion, picture: Picture, weights: Weights, at: Stages) -> list[Found]:
+async def find_edits(request: EditRegion, picture: Picture, weights: ModelFacts, at: Stages) -> list[Found]:
     """The regions of every edit, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -122,7 +124,7 @@ async def find_edits(request: EditRegion, picture: Picture, weights: Weights, at
     return await gather_or_cancel(*(one(edit) for edit in request.edits))
 
 
-def questions(request: EditRegion, noise: Noise) -> int:
+def questions(request: EditRegion, noise: ResolvedSampling) -> int:
     """How many questions of each step can matter: words and source, source alone, neither."""
     both, source, neither = (
         noise.guidance,

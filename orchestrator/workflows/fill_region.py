@@ -10,7 +10,9 @@ from canvas.layout import Cut
 from canvas.patch import blank_hole, cut, cut_hole, latent_hole
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.denoiser import Adapter, Noise, Weights
+from orchestrator.models.adapters import AdapterRef
+from orchestrator.models.facts import ModelFacts
+from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import MadeWith, Output, deliver
 from orchestrator.workflows.compose import Drawn, Piece, patchwork
@@ -34,7 +36,7 @@ class FillRegion:
     margin: int | None = None
     candidates: int = 1
     sampling: Sampling = field(default_factory=Sampling)
-    adapters: tuple[Adapter, ...] = ()
+    adapters: tuple[AdapterRef, ...] = ()
     cut: Cut = field(default_factory=Cut)
     match_colours: bool = False
     output: Output = field(default_factory=Output)
@@ -43,7 +45,7 @@ class FillRegion:
 
 async def fill_region(request: FillRegion, at: Stages) -> Made:
     """Cut the region out, blank it, fill it, lay the filling back."""
-    weights = await at.sd2_inpaint.weights()
+    weights = await at.sd2_inpaint.facts()
     noise = decided(request.sampling, weights)
     margin = weights.margin if request.margin is None else request.margin
     picture = await at.pictures.load(request.picture)
@@ -53,7 +55,7 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
         found, (text, no_text), _ = await gather_or_cancel(
             find_hole(request, picture, weights, at),
             at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
-            at.sd2_inpaint.check(request.adapters),
+            at.sd2_inpaint.check_adapters(request.adapters),
         )
         patches = await patchwork(picture, [found], match_colours=request.match_colours)
     of = request.candidates * patches.sheets
@@ -103,12 +105,12 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
     )
 
 
-async def find_hole(request: FillRegion, picture: Picture, weights: Weights, at: Stages) -> Found:
+async def find_hole(request: FillRegion, picture: Picture, weights: ModelFacts, at: Stages) -> Found:
     """The region to be filled; in tiles where it is larger than the weights were made for."""
     return await find(picture, request.place, request.prompt, request.cut, weights, at, tiled=True)
 
 
-def questions(request: FillRegion, noise: Noise) -> int:
+def questions(request: FillRegion, noise: ResolvedSampling) -> int:
     """How many questions of each step can matter: with the prompt, and with the negative one."""
     if request.prompt == request.negative_prompt:
         return 1

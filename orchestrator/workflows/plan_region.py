@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.denoiser import Weights
+from orchestrator.models.facts import ModelFacts
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.edit_region import EditRegion, find_edits
@@ -17,13 +17,13 @@ async def plan_region(request: EditRegion | FillRegion, at: Stages) -> Plan:
     """Find the regions, lay them out, add up what the network would be asked."""
     edits = isinstance(request, EditRegion)
     denoiser = at.denoiser(edit_region.MODEL if edits else fill_region.MODEL)
-    weights = await denoiser.weights()
+    weights = await denoiser.facts()
     noise = decided(request.sampling, weights)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
     with at.stage("segment"):
         founds = await _found(request, picture, weights, at)
-        await denoiser.check(request.adapters)
+        await denoiser.check_adapters(request.adapters)
     if isinstance(request, EditRegion):
         questions = edit_region.questions(request, noise)
     else:
@@ -45,7 +45,7 @@ async def plan_region(request: EditRegion | FillRegion, at: Stages) -> Plan:
 
 
 async def _found(
-    request: EditRegion | FillRegion, picture: Picture, weights: Weights, at: Stages
+    request: EditRegion | FillRegion, picture: Picture, weights: ModelFacts, at: Stages
 ) -> list[Found]:
     if isinstance(request, EditRegion):
         return await find_edits(request, picture, weights, at)

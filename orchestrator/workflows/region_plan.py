@@ -11,7 +11,7 @@ import numpy as np
 from canvas.box import PixelBox
 from canvas.layout import Cut, SheetLayout, lay_out
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.denoiser import Weights
+from orchestrator.models.facts import ModelFacts
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.results import Part
 from orchestrator.workflows.segment_region import keep
@@ -45,7 +45,7 @@ async def find(
     place: Place,
     words: str,
     cut: Cut,
-    weights: Weights,
+    weights: ModelFacts,
     at: Stages,
     *,
     tiled: bool = False,

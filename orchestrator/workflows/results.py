@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from canvas.box import PixelBox
 from canvas.layout import Sheet
-from orchestrator.models.denoiser import Noise
+from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.workflows.segment_region import Instance
 
 
@@ -42,7 +42,7 @@ class Part:
 class Manifest:
     """What was decided on the way, and what it cost. Times are added up over candidates and tiles."""
 
-    noise: Noise
+    noise: ResolvedSampling
     crop: PixelBox
     working_width: int
     working_height: int

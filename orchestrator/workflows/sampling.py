@@ -6,7 +6,8 @@ import secrets
 from dataclasses import dataclass, replace
 
 from intarsia.errors import InvalidRequest
-from orchestrator.models.denoiser import Noise, Weights
+from orchestrator.models.facts import ModelFacts
+from orchestrator.models.sampling import ResolvedSampling
 
 MOST_CANDIDATES = 16
 
@@ -26,7 +27,7 @@ class Sampling:
     reproducible: bool = False
 
 
-def decided(asked: Sampling, weights: Weights) -> Noise:
+def decided(asked: Sampling, weights: ModelFacts) -> ResolvedSampling:
     """What was left open is chosen by the weights, and the seed drawn."""
     scheduler = asked.scheduler or weights.scheduler
     if scheduler not in weights.schedulers:
@@ -34,7 +35,7 @@ def decided(asked: Sampling, weights: Weights) -> Noise:
             f"these weights are not run with {scheduler}; choose one of {', '.join(weights.schedulers)}",
             field="sampling.scheduler",
         )
-    return Noise(
+    return ResolvedSampling(
         # Room is left for further candidates.
         seed=secrets.randbelow(2**63 - MOST_CANDIDATES) if asked.seed is None else asked.seed,
         steps=weights.steps if asked.steps is None else asked.steps,
@@ -47,12 +48,12 @@ def decided(asked: Sampling, weights: Weights) -> Noise:
     )
 
 
-def consecutive(noise: Noise, count: int) -> list[Noise]:
+def consecutive(noise: ResolvedSampling, count: int) -> list[ResolvedSampling]:
     """The same way walked with so many seeds, each one more than the one before."""
     return [replace(noise, seed=noise.seed + n) for n in range(count)]
 
 
-def on_sheet(noise: Noise, number: int) -> Noise:
+def on_sheet(noise: ResolvedSampling, number: int) -> ResolvedSampling:
     """The way on the n-th sheet of a region, from 0. The first has the seed itself; the others seeds far
     apart that follow from it, since the same noise in every tile would show as a pattern."""
     return replace(noise, seed=(noise.seed + number * _APART) % 2**63)

@@ -73,7 +73,7 @@ async def select(picture: Picture, place: Place, at: Stages) -> Selection:
         mask=found.mask,
         score=found.score,
         feather=region.shaping.feather,
-        weights={"sam": await at.sam.weights()} if asked else {},
+        weights={"sam": await at.sam.digest()} if asked else {},
     )
 
 
@@ -103,7 +103,7 @@ class _Search:
         chosen = await asyncio.to_thread(choose, candidates, region.choice, field=field)
         if region.corrections:
             clicks = region.corrections
-            chosen = await self.at.sam.corrected(await self._pixels(), chosen, clicks, f"{field}.corrections")
+            chosen = await self.at.sam.correct(await self._pixels(), chosen, clicks, f"{field}.corrections")
             chosen = await asyncio.to_thread(_clean, chosen)
         mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
         return _Found(tuple(candidates), mask, chosen.score)
@@ -131,9 +131,9 @@ class _Search:
         """Every thing of that name that is none of those it must not be."""
         pixels, threshold = await self._pixels(), words.threshold
         wanted, *unwanted = await gather_or_cancel(
-            self.at.sam.named(pixels, words.phrase, threshold, f"{field}.phrase"),
+            self.at.sam.segment_words(pixels, words.phrase, threshold, f"{field}.phrase"),
             *(
-                self.at.sam.named(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
+                self.at.sam.segment_words(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
                 for n, phrase in enumerate(words.not_phrases)
             ),
         )

@@ -13,7 +13,7 @@ from canvas.sight import Sight
 from intarsia.errors import EmptyRegion
 from orchestrator.media.clip.reader import Frame
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.tracking import Following
+from orchestrator.models.tracking import TrackingSession
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.selection import Place, select
 
@@ -26,7 +26,7 @@ class Sighting:
     place: Place
 
 
-async def pointed(frame: Frame, sighting: Sighting, following: Following, at: Stages) -> Sight:
+async def pointed(frame: Frame, sighting: Sighting, session: TrackingSession, at: Stages) -> Sight:
     """What is pointed at in a frame. The model is shown the thing itself, before it is shaped."""
     still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
     meant = replace(sighting.place.region, shaping=Shaping())
@@ -36,7 +36,7 @@ async def pointed(frame: Frame, sighting: Sighting, following: Following, at: St
         raise EmptyRegion(
             f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
         ) from None
-    await following.shown(frame.number, frame.pixels, found.mask)
+    await session.show(frame.number, frame.pixels, found.mask)
     sight = await shaped(Sight(await asyncio.to_thread(_hard, found.mask), 1.0), sighting)
     if not sight.mask.any():
         raise EmptyRegion(

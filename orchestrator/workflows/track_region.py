@@ -1,4 +1,4 @@
-"""Following a region through a clip: pointed at in one frame or more, found in every other."""
+"""TrackingSession a region through a clip: pointed at in one frame or more, found in every other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.aio import gather_or_cancel
 from orchestrator.media.clip.reader import Clip, Frame
 from orchestrator.media.clip.track_writer import Trace
 from orchestrator.media.clip.writer import LARGEST_SIDE
-from orchestrator.models.tracking import Forgotten
+from orchestrator.models.tracking import ClipForgotten
 from orchestrator.runs.run import TRACKING
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.sighting import Sighting, pointed, shaped
@@ -59,7 +59,7 @@ async def track_region(request: TrackRegion, at: Stages) -> Tracked:
         at.run.expect(TRACKING)
         try:
             return await _followed(request, at)
-        except Forgotten:
+        except ClipForgotten:
             log.warning("sam has forgotten the clip; following it from the beginning")
     raise ModelDown(
         f"sam forgot the clip {_BEGINNINGS} times while it was followed; try again when it is less busy",
@@ -71,12 +71,12 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
     first, last = request.sightings[0].frame, request.sightings[-1].frame
     sighted = {sighting.frame: sighting for sighting in request.sightings}
     end = None if request.frames is None else first + request.frames
-    weights = {"sam": await at.sam.weights()}
+    weights = {"sam": await at.sam.digest()}
 
     async with (
         at.clips.opened(request.clip) as clip,
         at.clips.traced(clip, overlay=request.overlay) as trace,
-        at.sam.following() as following,
+        at.sam.tracking() as session,
     ):
         _check_shown(request, clip.about.width, clip.about.height)
         expected = _foretold(clip.about.frames, end)
@@ -86,8 +86,8 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
                 return None
             if frame.number in sighted:
                 with at.stage("segment", of=len(sighted)):
-                    return await pointed(frame, sighted[frame.number], following, at)
-            sight = await following.found(frame.number, frame.pixels)
+                    return await pointed(frame, sighted[frame.number], session, at)
+            sight = await session.locate(frame.number, frame.pixels)
             latest = max(number for number in sighted if number <= frame.number)
             return await shaped(sight, sighted[latest])
 

@@ -38,7 +38,7 @@ async def server(triton: Triton, tmp_path: Path) -> AsyncIterator[str]:  # noqa:
     }
     orchestrator = Orchestrator(Settings.read(environment))
     port = await orchestrator.start()
-    await orchestrator.meet()
+    await orchestrator.wait_until_ready()
     yield f"127.0.0.1:{port}"
     await orchestrator.stop(0)
 

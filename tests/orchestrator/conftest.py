@@ -110,13 +110,13 @@ async def start(triton: Triton, tmp_path: Path) -> AsyncIterator[Start]:
 @pytest.fixture
 async def client(start: Start) -> Client:
     orchestrator, client = await start()
-    await orchestrator.meet()
+    await orchestrator.wait_until_ready()
     return client
 
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    """Noise, so that a pixel which moved or was touched is noticed."""
+    """ResolvedSampling, so that a pixel which moved or was touched is noticed."""
     return np.random.default_rng(5).integers(0, 256, (120, 160, 3), np.uint8)
 
 

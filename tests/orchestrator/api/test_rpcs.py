@@ -221,7 +221,7 @@ async def test_health_follows_the_models_and_the_drain(
     async def state(service: str) -> int:
         return (await health.Check(health_pb2.HealthCheckRequest(service=service))).status
 
-    meeting = asyncio.ensure_future(orchestrator.meet())
+    meeting = asyncio.ensure_future(orchestrator.wait_until_ready())
     assert await state("") == await state("intarsia.v1.Editing") == NOT_SERVING
     assert await state("intarsia.v1.Artifacts") == SERVING
     del triton.broken["vae"]

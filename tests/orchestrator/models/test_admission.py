@@ -6,7 +6,7 @@ import pytest
 
 from intarsia.errors import Busy, ModelDown
 from orchestrator.deadline import Deadline
-from orchestrator.models.admission import Door, Endurance, Line
+from orchestrator.models.admission import ModelQueue, Waiter, WaitLimits
 
 
 async def test_patience_with_an_absent_model_begins_when_it_goes_away(
@@ -19,13 +19,13 @@ async def test_patience_with_an_absent_model_begins_when_it_goes_away(
 
     monkeypatch.setattr("orchestrator.models.admission.time.monotonic", lambda: now[0])
     monkeypatch.setattr("orchestrator.models.admission.wait_event", at_once)
-    line = Line(Door(Endurance(full=100, away=10)), Deadline())
-    await line.wait(Busy("no room"))
+    waiter = Waiter(ModelQueue(WaitLimits(full=100, away=10)), Deadline())
+    await waiter.wait(Busy("no room"))
     now[0] = 60.0
-    await line.wait(ModelDown("gone"))
+    await waiter.wait(ModelDown("gone"))
     now[0] = 69.0
-    await line.wait(ModelDown("gone"))
+    await waiter.wait(ModelDown("gone"))
     now[0] = 70.0
     with pytest.raises(ModelDown):
-        await line.wait(ModelDown("gone"))
-    await line.wait(Busy("back, and full of those who were faster"))
+        await waiter.wait(ModelDown("gone"))
+    await waiter.wait(Busy("back, and full of those who were faster"))

@@ -27,14 +27,14 @@ from intarsia.errors import (
 )
 from orchestrator.deadline import Deadline
 from orchestrator.triton import tensors
-from orchestrator.triton.errors import explained, model_reason
-from orchestrator.triton.model import Address, Home, Model
+from orchestrator.triton.errors import model_reason, to_exception
+from orchestrator.triton.model import Address, Affinity, Model
 from orchestrator.triton.models import Models
-from orchestrator.triton.stall import Patience, Pulse
+from orchestrator.triton.stall import StallLimits, StallTimer
 from tests.orchestrator.doubles import Refused, Triton
 
 NO_LIMIT = Deadline()
-BRIEF = Patience(steps=1, floor=0.05, first=5)
+BRIEF = StallLimits(steps=1, floor=0.05, first=5)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def triton() -> AsyncIterator[Triton]:
 @pytest.fixture
 async def models(triton: Triton) -> AsyncIterator[Models]:
     urls = {name: [triton.url] for name in ("vae", "ip2p_unet")}
-    connected = Models(urls, Patience())
+    connected = Models(urls, StallLimits())
     yield connected
     await connected.close()
 
@@ -169,7 +169,7 @@ async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton) -> None
 async def test_a_question_without_an_answer_is_given_up_and_cancelled(triton: Triton) -> None:
     triton.ip2p_unet.hold_at = 0
     address = Address(triton.url)
-    model = Model("ip2p_unet", [address], Patience(answer=0.5))
+    model = Model("ip2p_unet", [address], StallLimits(answer=0.5))
     with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.5 s"):
         await asyncio.wait_for(model.infer(walk(5), deadline=NO_LIMIT), 10)
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
@@ -186,7 +186,7 @@ async def test_a_request_that_nobody_takes_is_given_up() -> None:
     server = await asyncio.start_server(deaf, "127.0.0.1", 0)
     address = Address(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
     with pytest.raises(ModelDown, match="no sign of life"):
-        model = Model("ip2p_unet", [address], Patience(floor=0.05, first=0.05))
+        model = Model("ip2p_unet", [address], StallLimits(floor=0.05, first=0.05))
         async for _ in model.stream(walk(5), deadline=NO_LIMIT):
             pass
     await address.close()
@@ -196,12 +196,12 @@ async def test_a_request_that_nobody_takes_is_given_up() -> None:
 def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 13.0, 14.0, 18.0, 19.0])
     monkeypatch.setattr("orchestrator.triton.stall.time.monotonic", lambda: next(now))
-    pulse = Pulse(Patience(steps=3, floor=5, first=60))
-    assert not pulse.began and pulse.allowance() == 60
+    timer = StallTimer(StallLimits(steps=3, floor=5, first=60))
+    assert not timer.began and timer.allowance() == 60
     allowances = []
     for _ in range(4):
-        pulse.beat()
-        allowances.append(pulse.allowance())
+        timer.beat()
+        allowances.append(timer.allowance())
     # The first step, with the wait for its turn, stands in for the others until there is a second.
     assert allowances == [9, 5, 12, 12]
 
@@ -231,7 +231,7 @@ async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call:
     async with Triton() as dead:
         addresses = [Address(dead.url), Address(triton.url)]
         await dead.stop()
-        model = Model("vae" if call == "infer" else "ip2p_unet", addresses, Patience())
+        model = Model("vae" if call == "infer" else "ip2p_unet", addresses, StallLimits())
         ask = {"ask": tensors.text("facts")}
         for _ in range(2):  # whoever's turn it is
             if call == "infer":
@@ -246,10 +246,10 @@ async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call:
 async def test_questions_with_a_home_stay_where_they_were_answered(triton: Triton) -> None:
     async with Triton() as other:
         addresses = [Address(triton.url), Address(other.url)]
-        model, home = Model("vae", addresses, Patience()), Home()
+        model, affinity = Model("vae", addresses, StallLimits()), Affinity()
 
         async def answered() -> tuple[int, int]:
-            await model.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(50), home=home)
+            await model.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(50), affinity=affinity)
             return len(triton.limits), len(other.limits)
 
         assert [await answered() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
@@ -277,7 +277,7 @@ async def test_nobody_at_the_address_is_a_model_that_is_down() -> None:
     async with Triton() as gone:
         address = Address(gone.url)
     with pytest.raises(ModelDown, match="vae is out of reach"):
-        await Model("vae", [address], Patience()).infer({}, deadline=NO_LIMIT)
+        await Model("vae", [address], StallLimits()).infer({}, deadline=NO_LIMIT)
     await address.close()
 
 
@@ -310,19 +310,21 @@ async def test_a_model_that_says_it_was_cancelled_does_not_cancel_the_listener(
 def test_whatever_goes_wrong_has_a_class(
     words: str, code: Code | None, kind: type[IntarsiaError], message: str
 ) -> None:
-    error = explained("ip2p_unet", words, code)
+    error = to_exception("ip2p_unet", words, code)
     assert isinstance(error, kind)
     assert message in error.message
 
 
 def test_a_field_that_a_model_refuses_is_named() -> None:
-    error = explained("ip2p_unet", "INVALID_FIELD: steps must be in [1, 1000], not 0", Code.INVALID_ARGUMENT)
+    error = to_exception(
+        "ip2p_unet", "INVALID_FIELD: steps must be in [1, 1000], not 0", Code.INVALID_ARGUMENT
+    )
     assert isinstance(error, InvalidRequest)
     assert error.field == "steps"
 
 
 def test_a_reason_of_the_models_own_can_be_told() -> None:
-    error = explained("sam", "UNKNOWN_PICTURE: send its pixels", Code.NOT_FOUND)
+    error = to_exception("sam", "UNKNOWN_PICTURE: send its pixels", Code.NOT_FOUND)
     assert model_reason(error) == "UNKNOWN_PICTURE"
     assert error.reason == "NOT_FOUND"
 
@@ -331,13 +333,13 @@ def test_paths_and_tracebacks_stay_behind() -> None:
     words = (
         "INTERNAL: cannot open /srv/models/vae/model.py:17\n\nAt:\n  /srv/models/vae/model.py(17): execute"
     )
-    error = explained("vae", words, Code.INTERNAL)
+    error = to_exception("vae", words, Code.INTERNAL)
     assert "/srv" not in error.message and "At:" not in error.message
     assert error.message.startswith("cannot open …")
 
 
 def test_addresses_stay_behind_and_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     words = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.3.7:8001: connect refused"
-    error = explained("sam", words, Code.UNAVAILABLE)
+    error = to_exception("sam", words, Code.UNAVAILABLE)
     assert error.message == "sam is out of reach; try again in a moment"
     assert "ipv4:10.0.3.7:8001" in caplog.text

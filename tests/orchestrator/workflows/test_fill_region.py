@@ -175,7 +175,7 @@ async def test_a_server_that_never_had_the_weights_takes_no_fill_until_they_are_
 ) -> None:
     triton.broken["sd2_inpaint"] = Refused("Request for unknown model: 'sd2_inpaint' is not found")
     orchestrator, client = await start()
-    await orchestrator.meet()
+    await orchestrator.wait_until_ready()
     asked = hole(await client.upload(png(picture)), 1, 1, 9, 9)
     with pytest.raises(NotReady, match="sd2_inpaint"):
         await client.ask(client.editing.FillRegion(asked))
@@ -188,7 +188,7 @@ async def test_a_plan_tells_the_cost_and_does_nothing(
 ) -> None:
     triton.ip2p_unet.passes = [{"area": 100, "rows": 3, "seconds": {"1": 0.2, "3": 0.3}}]
     orchestrator, client = await start()
-    await orchestrator.meet()
+    await orchestrator.wait_until_ready()
     name = await client.upload(png(picture))
     edit = click(name, candidates=2)
     plan = await client.ask(client.editing.PlanRegion(ed.PlanRegionRequest(edit_region=edit)))
