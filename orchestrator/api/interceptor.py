@@ -1,4 +1,4 @@
-"""What happens around every rpc of ours, in one place: errors become statuses, calls are counted, logged."""
+"""The interceptor around every rpc of ours: it turns errors into statuses, counts calls and logs them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import grpc
 
 from orchestrator import logs, metrics
 from orchestrator.aio import wait_event
-from orchestrator.api.malformed import forgiving, readable
+from orchestrator.api.malformed import check_readable, lenient_deserializer
 from orchestrator.api.status import code_of, status_of
 
 log = logging.getLogger(__name__)
 
-_OURS = "/intarsia."
+_PREFIX = "/intarsia."
 
 
-class Calls(grpc.aio.ServerInterceptor):
-    """Wraps every handler. Health and reflection speak for themselves and are left alone."""
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler, except those of health and reflection."""
 
     def __init__(self) -> None:
-        self._came = asyncio.Event()
+        self._call_arrived = asyncio.Event()
 
-    async def silence(self, seconds: float, *, within: float) -> None:
-        """Returns when no call came for `seconds`, after `within` at most."""
+    async def wait_until_idle(self, seconds: float, *, within: float) -> None:
+        """Returns when no call has arrived for `seconds`, after `within` seconds at most."""
         until = time.monotonic() + within
         while (left := until - time.monotonic()) > 0:
-            self._came.clear()
-            if not await wait_event(self._came, within=min(seconds, left)):
+            self._call_arrived.clear()
+            if not await wait_event(self._call_arrived, within=min(seconds, left)):
                 return
 
     async def intercept_service(
@@ -42,81 +42,84 @@ class Calls(grpc.aio.ServerInterceptor):
     ) -> Any:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_OURS):
+        if handler is None or not method.startswith(_PREFIX):
             return handler
-        self._came.set()
+        self._call_arrived.set()
         for kind, wrap in (
-            ("unary_unary", _answering),
-            ("stream_unary", _answering),
-            ("unary_stream", _streaming),
-            ("stream_stream", _streaming),
+            ("unary_unary", _wrap_unary),
+            ("stream_unary", _wrap_unary),
+            ("unary_stream", _wrap_stream),
+            ("stream_stream", _wrap_stream),
         ):
             inner = getattr(handler, kind)
             if inner is not None:
                 make = getattr(grpc, f"{kind}_rpc_method_handler")
                 return make(
                     wrap(method.rpartition("/")[2], inner),
-                    forgiving(handler.request_deserializer),
+                    lenient_deserializer(handler.request_deserializer),
                     handler.response_serializer,
                 )
         return handler
 
 
-def _answering(
+def _wrap_unary(
     method: str, inner: Callable[[Any, Any], Awaitable[Any]]
 ) -> Callable[[Any, Any], Awaitable[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        with _Watched(method) as watched:
+        with _ObservedCall(method) as observed:
             try:
-                return await inner(readable(request), context)
+                return await inner(check_readable(request), context)
             except Exception as error:  # every fault becomes a status
-                await watched.refuse(error, context)
+                await observed.refuse(error, context)
 
     return call
 
 
-def _streaming(method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
+def _wrap_stream(method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        with _Watched(method) as watched:
+        with _ObservedCall(method) as observed:
             try:
-                async with aclosing(inner(readable(request), context)) as answers:
+                async with aclosing(inner(check_readable(request), context)) as answers:
                     async for answer in answers:
                         yield answer
             except Exception as error:  # every fault becomes a status
-                await watched.refuse(error, context)
+                await observed.refuse(error, context)
 
     return call
 
 
-class _Watched:
-    """One call: how long it took and how it ended."""
+class _ObservedCall:
+    """One call, counted and logged once with its duration and its status."""
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._status = grpc.StatusCode.OK
-        self._facts: dict[str, object] = {}
 
-    def __enter__(self) -> _Watched:
+    def __enter__(self) -> _ObservedCall:
         self._began = time.monotonic()
+        self._recorded = False
         metrics.RPCS_OPEN.labels(self._method).inc()
         return self
 
     async def refuse(self, error: Exception, context: grpc.aio.ServicerContext) -> NoReturn:
         """Ends the call with the status of an exception."""
         refusal = logs.presentable(error)
-        self._status = code_of(refusal)
-        self._facts = {"reason": refusal.reason, "why": refusal.message}
-        status = status_of(refusal)
+        code, status = code_of(refusal), status_of(refusal)
+        # The status leaves with `abort`: a client that has it finds the call counted.
+        self._record(code, {"reason": refusal.reason, "why": refusal.message})
         trailers = (("grpc-status-details-bin", status.SerializeToString()),)
-        await context.abort(self._status, status.message, trailers)
+        await context.abort(code, status.message, trailers)
         raise AssertionError("abort always raises")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._status is grpc.StatusCode.OK:
-            self._status = grpc.StatusCode.CANCELLED  # the client left, or its deadline passed
+        if not self._recorded:
+            # Without a status an exception means that the client left, or that its deadline passed.
+            self._record(grpc.StatusCode.OK if kind is None else grpc.StatusCode.CANCELLED, {})
+
+    def _record(self, code: grpc.StatusCode, facts: dict[str, object]) -> None:
+        self._recorded = True
         took = time.monotonic() - self._began
         metrics.RPCS_OPEN.labels(self._method).dec()
-        metrics.RPCS.labels(self._method, self._status.name).inc()
+        metrics.RPCS.labels(self._method, code.name).inc()
         metrics.RPC_SECONDS.labels(self._method).observe(took)
-        facts = {"rpc": self._method, "status": self._status.name, "seconds": round(took, 4), **self._facts}
+        facts = {"rpc": self._method, "status": code.name, "seconds": round(took, 4), **facts}
         log.info("answered", extra={"facts": facts})

@@ -1,7 +1,7 @@
-"""Bytes that are no message of the kind a method takes.
+"""Messages that cannot be parsed.
 
-gRPC's own answer to them would be UNKNOWN with a line about its internals. So a message is read in a way
-that never fails, and what could not be read is refused where every other fault is.
+gRPC itself answers them with UNKNOWN and a line about its internals. So parsing never fails here, and a
+message that could not be parsed is refused where all other errors are handled.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from intarsia.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """Stands where a message should be."""
+class MalformedMessage:
+    """Takes the place of a message that could not be parsed."""
 
     why: str
 
 
-def forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """The same reader, answering Unreadable instead of raising."""
+def lenient_deserializer(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """The same deserializer; it returns a `MalformedMessage` instead of raising."""
 
     def attempt(data: bytes) -> Any:
         try:
             return read(data)
         except DecodeError as error:
-            return Unreadable(str(error))
+            return MalformedMessage(str(error))
 
     return attempt
 
 
-def readable(request: Any) -> Any:
-    """A message, or a stream of messages; raises InvalidRequest where one could not be read."""
-    if isinstance(request, Unreadable):
+def check_readable(request: Any) -> Any:
+    """The message or stream of messages itself; raises InvalidRequest for a message that could not be parsed."""
+    if isinstance(request, MalformedMessage):
         raise InvalidRequest(f"the message cannot be read ({request.why}); is the client of this version?")
-    return _readable_each(request) if hasattr(request, "__aiter__") else request
+    return _check_each(request) if hasattr(request, "__aiter__") else request
 
 
-async def _readable_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _check_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        yield readable(request)
+        yield check_readable(request)

@@ -21,12 +21,12 @@ from intarsia.v1 import (
 from orchestrator.api.adapters import Adapters
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
-from orchestrator.api.interceptor import Calls
+from orchestrator.api.interceptor import CallInterceptor
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 
-# What needs no model is served from the first moment; the rest, and the server as a whole, once the
-# models have been met.
+# What needs no model is served from the start; the rest, and the server as a whole, once every model has
+# returned its facts.
 _AT_ONCE = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in ((artifacts_pb2, "Artifacts"), (jobs_pb2, "Jobs"))
@@ -41,7 +41,7 @@ _WITH_MODELS = (
 _OPTIONS = (
     # Two servers on one port would take turns; better to fail.
     ("grpc.so_reuseport", 0),
-    # A client that froze or lost its network is noticed within half a minute, and its watched jobs with it.
+    # A client that froze or lost its network is noticed within half a minute, and its observed jobs with it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -50,7 +50,7 @@ _OPTIONS = (
 
 
 class Server:
-    """Listens, tells its health, and stops."""
+    """Listens, reports its health, and stops."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class Server:
         adapters: Adapters,
         jobs: Jobs,
     ) -> None:
-        self._calls = Calls()
-        self._server = grpc.aio.server(interceptors=(self._calls,), options=_OPTIONS)
+        self._interceptor = CallInterceptor()
+        self._server = grpc.aio.server(interceptors=(self._interceptor,), options=_OPTIONS)
         artifacts_pb2_grpc.add_ArtifactsServicer_to_server(artifacts, self._server)
         segmentation_pb2_grpc.add_SegmentationServicer_to_server(segmentation, self._server)
         editing_pb2_grpc.add_EditingServicer_to_server(editing, self._server)
@@ -73,7 +73,7 @@ class Server:
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, listen: str) -> int:
-        """Listens on `address:port` and tells the port, which it chose itself if 0 was asked for."""
+        """Listens on `address:port` and returns the port; port 0 takes a free one."""
         for name in _WITH_MODELS:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         for name in _AT_ONCE:
@@ -83,18 +83,18 @@ class Server:
         return port
 
     async def ready(self) -> None:
-        """Tells the world that everything is served."""
+        """Reports every service as serving."""
         for name in _WITH_MODELS:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def retire(self) -> None:
-        """Tells the world to go elsewhere; calls are still answered."""
+        """Reports every service as not serving; calls are still answered."""
         await self._health.enter_graceful_shutdown()
 
-    async def silence(self, seconds: float, *, within: float) -> None:
-        """Returns when nobody has asked for anything for `seconds`, after `within` at most."""
-        await self._calls.silence(seconds, within=within)
+    async def wait_until_idle(self, seconds: float, *, within: float) -> None:
+        """Returns when no call has arrived for `seconds`, after `within` seconds at most."""
+        await self._interceptor.wait_until_idle(seconds, within=within)
 
     async def stop(self, grace: float) -> None:
-        """Takes no more calls, and ends those still open after `grace` seconds."""
+        """Takes no more calls, and ends open ones after `grace` seconds."""
         await self._server.stop(grace)
