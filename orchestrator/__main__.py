@@ -1,4 +1,4 @@
-"""Serves until told to stop: `python -m orchestrator`. Everything is set by `INTARSIA_*` variables."""
+"""Serves until it is stopped: `python -m orchestrator`. Everything is set by `INTARSIA_*` variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings) -> None:
-    """From the first open port to the last finished job."""
+    """Serves from the first open port to the last finished job."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -27,25 +27,25 @@ async def serve(settings: Settings) -> None:
     orchestrator = Orchestrator(settings)
     metrics_port = orchestrator.measure()
     port = await orchestrator.start()
-    told_to_stop = asyncio.ensure_future(stopping.wait())
-    meeting = asyncio.ensure_future(orchestrator.wait_until_ready())
-    await asyncio.wait({meeting, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
-    if meeting.done():
-        meeting.result()
+    stop_requested = asyncio.ensure_future(stopping.wait())
+    starting = asyncio.ensure_future(orchestrator.wait_until_ready())
+    await asyncio.wait({starting, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
         _announce(settings, port, metrics_port)
-    await told_to_stop
-    meeting.cancel()
+    await stop_requested
+    starting.cancel()
 
     log.info("stopping; running jobs have %g s to finish", settings.grace)
     drained = asyncio.ensure_future(orchestrator.stop(settings.grace))
 
-    def hurry() -> None:
-        log.info("told to stop again; not waiting for jobs any more")
-        hurried.append(asyncio.ensure_future(orchestrator.jobs.drain(0)))
+    def stop_now() -> None:
+        log.info("stop requested again; not waiting for jobs any more")
+        abandoning.append(asyncio.ensure_future(orchestrator.jobs.drain(0)))
 
-    hurried: list[asyncio.Future[bool]] = []
+    abandoning: list[asyncio.Future[bool]] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, hurry)
+        loop.add_signal_handler(number, stop_now)
     await drained
     log.info("stopped")
 
@@ -63,7 +63,7 @@ def _with_port(address: str, port: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whoever waits for the file never sees half of it."""
+    """Writes the file in one step: a reader never sees half of it."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

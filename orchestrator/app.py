@@ -1,4 +1,4 @@
-"""An orchestrator put together from its settings: the one place where everything meets."""
+"""The orchestrator, built from its settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestrator import metrics
 from orchestrator.api.adapters import Adapters
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
-from orchestrator.api.immediate import Counter
+from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
-from orchestrator.jobs.memory import Limits, MemoryJobs, Recipe
+from orchestrator.jobs.memory import JobLimits, MemoryJobs, Recipe
 from orchestrator.media.picture.picture import Limits as PictureLimits
 from orchestrator.media.picture.picture_cache import Opened
 from orchestrator.media.pictures import Pictures
@@ -34,10 +34,11 @@ from store.disk import DiskStore
 
 log = logging.getLogger(__name__)
 
-# Watchers of the last jobs get their last message, and downloads under way a moment.
-_GOODBYE_SECONDS = 5.0
-# Who waited for one of the last jobs asks for its result next; when nobody has for so long, nobody will.
-_SILENCE_SECONDS = 2.0
+# Time for watchers of the last jobs to get their last message, and for open downloads.
+_CLOSE_SECONDS = 5.0
+# A client that waited for one of the last jobs asks for its result next. After so long without a call none
+# will.
+_IDLE_SECONDS = 2.0
 
 
 class Orchestrator:
@@ -53,17 +54,17 @@ class Orchestrator:
         )
         wait_limits = WaitLimits(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, stall_limits)
-        store = _opened(settings.artifacts)
+        store = _open_store(settings.artifacts)
         opened = Opened(int(settings.picture_memory * 1e6))
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
         self._stage_factory = StageFactory(self._models, pictures, wait_limits)
         self.jobs = MemoryJobs(
             {
-                "EditRegion": _in(self._stage_factory, edit_region),
-                "FillRegion": _in(self._stage_factory, fill_region),
-                "TrackRegion": _in(self._stage_factory, track_region),
+                "EditRegion": _bind(self._stage_factory, edit_region),
+                "FillRegion": _bind(self._stage_factory, fill_region),
+                "TrackRegion": _bind(self._stage_factory, track_region),
             },
-            Limits(
+            JobLimits(
                 running=settings.jobs_running,
                 # A clip takes as long as hundreds of pictures, whose users wait beside it.
                 at_once={"TrackRegion": max(1, settings.jobs_running // 2)},
@@ -73,27 +74,27 @@ class Orchestrator:
                 kept_seconds=settings.jobs_kept_seconds,
             ),
         )
-        counter = Counter(
+        immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
         intake = Intake(self.jobs, store)
         self._server = Server(
             Artifacts(store),
-            Segmentation(intake, counter),
-            Editing(intake, counter, self._stage_factory),
-            Adapters(counter, store),
+            Segmentation(intake, immediate),
+            Editing(intake, immediate, self._stage_factory),
+            Adapters(immediate, store),
             Jobs(self.jobs),
         )
 
     async def start(self) -> int:
-        """Listens, and tells the port. What needs no model is served from now on."""
+        """Listens and returns the port. What needs no model is served from now on."""
         try:
             return await self._server.start(self._settings.listen)
         except RuntimeError as error:
             raise BadSetting(f"INTARSIA_LISTEN={self._settings.listen}: {error}") from None
 
     def measure(self) -> int:
-        """Answers Prometheus, and tells the port."""
+        """Serves metrics to Prometheus and returns the port."""
         host, _, port = self._settings.metrics.rpartition(":")
         try:
             return metrics.serve(host.strip("[]"), int(port))
@@ -121,20 +122,20 @@ class Orchestrator:
         """
         await self._server.retire()
         if await self.jobs.drain(grace):
-            await self._server.silence(_SILENCE_SECONDS, within=_GOODBYE_SECONDS)
-        await self._server.stop(_GOODBYE_SECONDS)
+            await self._server.wait_until_idle(_IDLE_SECONDS, within=_CLOSE_SECONDS)
+        await self._server.stop(_CLOSE_SECONDS)
         await self._models.close()
 
 
-def _opened(folder: Path) -> DiskStore:
+def _open_store(folder: Path) -> DiskStore:
     try:
         return DiskStore(folder)
     except OSError as error:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-def _in(stage_factory: StageFactory, recipe: Any) -> Recipe:
-    async def carried_out(request: Any, run: Run) -> Any:
+def _bind(stage_factory: StageFactory, recipe: Any) -> Recipe:
+    async def bound(request: Any, run: Run) -> Any:
         return await recipe(request, stage_factory.at(run))
 
-    return carried_out
+    return bound

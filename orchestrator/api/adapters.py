@@ -8,7 +8,7 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import adapters_pb2 as pb
 from intarsia.v1 import adapters_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
-from orchestrator.api.immediate import Counter
+from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.workflows.edit_region import MODEL as EDITS
 from orchestrator.workflows.fill_region import MODEL as FILLS
 from store.artifact import ArtifactStore
@@ -17,8 +17,8 @@ from store.artifact import ArtifactStore
 class Adapters(rpc.AdaptersServicer):
     """Holds adapters against models."""
 
-    def __init__(self, counter: Counter, store: ArtifactStore) -> None:
-        self._counter, self._store = counter, store
+    def __init__(self, immediate: ImmediateCalls, store: ArtifactStore) -> None:
+        self._immediate, self._store = immediate, store
 
     async def InspectAdapter(
         self, request: pb.InspectAdapterRequest, context: grpc.aio.ServicerContext
@@ -29,7 +29,7 @@ class Adapters(rpc.AdaptersServicer):
                 f"model must be {EDITS} or {FILLS}, not {request.model[:100]!r}", field="model"
             )
         await self._store.describe(name)
-        report = await self._counter.answer(
+        report = await self._immediate.run(
             context,
             lambda at: at.denoiser(request.model).upload_adapter(name, "adapter"),
             what="the adapter was not looked at",

@@ -10,7 +10,7 @@ from intarsia.v1 import editing_pb2 as pb
 from intarsia.v1 import editing_pb2_grpc as rpc
 from intarsia.v1 import jobs_pb2
 from orchestrator.api import from_proto, to_proto
-from orchestrator.api.immediate import Counter
+from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake, masks
 from orchestrator.stages.factory import StageFactory
 from orchestrator.workflows import edit_region, fill_region
@@ -23,8 +23,8 @@ _Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
 class Editing(rpc.EditingServicer):
     """Changes regions of pictures, or tells what that would cost."""
 
-    def __init__(self, intake: Intake, counter: Counter, stage_factory: StageFactory) -> None:
-        self._intake, self._counter, self._stage_factory = intake, counter, stage_factory
+    def __init__(self, intake: Intake, immediate: ImmediateCalls, stage_factory: StageFactory) -> None:
+        self._intake, self._immediate, self._stage_factory = intake, immediate, stage_factory
 
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
@@ -44,7 +44,7 @@ class Editing(rpc.EditingServicer):
     ) -> pb.PlanRegionResponse:
         asked = from_proto.plan_region(request)
         await self._intake.check_there(_named(asked))
-        plan = await self._counter.answer(
+        plan = await self._immediate.run(
             context, lambda at: plan_region(asked, at), what="the plan was not made"
         )
         return to_proto.planned(plan)
@@ -53,7 +53,7 @@ class Editing(rpc.EditingServicer):
 def _named(asked: _Asked) -> list[str]:
     """The artifacts a request needs."""
     if isinstance(asked, edit_region.EditRegion):
-        places = [edit.place for edit in asked.edits]
+        places = [edit.target for edit in asked.edits]
     else:
-        places = [asked.place]
+        places = [asked.target]
     return [asked.picture, *masks(*places), *(adapter.artifact for adapter in asked.adapters)]

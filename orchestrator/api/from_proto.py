@@ -59,7 +59,7 @@ STATES: Mapping[int, State] = {
 
 def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
     """What to find."""
-    return SegmentRegion(fields.artifact(message.picture, "picture"), region.place(message.region))
+    return SegmentRegion(fields.artifact(message.picture, "picture"), region.field_region(message.region))
 
 
 def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
@@ -98,7 +98,7 @@ def _sighting(message: segmentation_pb2.Sighting, field: str) -> Sighting:
     fields.absent(
         message.region.shaping, "feather", f"{field}.region.shaping", why="masks of clips have hard outlines"
     )
-    return Sighting(message.frame, region.place(message.region, f"{field}.region"))
+    return Sighting(message.frame, region.field_region(message.region, f"{field}.region"))
 
 
 def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
@@ -140,7 +140,7 @@ def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
     margin = message.margin if fields.given(message, "margin") else None
     return FillRegion(
         picture=fields.artifact(message.picture, "picture"),
-        place=region.place(message.region),
+        target=region.field_region(message.region),
         prompt=fields.words(message.prompt, "prompt", at_most=2000),
         negative_prompt=fields.words(message.negative_prompt, "negative_prompt", at_most=2000),
         margin=None if margin is None else fields.between(margin, "margin", 0, 64),
@@ -169,7 +169,7 @@ def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path
         return fields.words(getattr(message, name), f"{path}{name}", at_most=2000, required=required)
 
     return Edit(
-        place=region.place(message.region, f"{path}region"),
+        target=region.field_region(message.region, f"{path}region"),
         instruction=words("instruction", required=True),
         negative_instruction=words("negative_instruction"),
     )

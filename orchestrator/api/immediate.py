@@ -1,4 +1,4 @@
-"""Questions that are answered at once: only so many at a time, each within its time."""
+"""Rpcs that are answered within the call: a limited number at a time, each within a time limit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from orchestrator.stages.factory import StageFactory, Stages
 T = TypeVar("T")
 
 
-class Counter:
-    """Where such questions are handed in."""
+class ImmediateCalls:
+    """Runs unary rpcs under a concurrency limit and a time limit."""
 
     def __init__(self, stage_factory: StageFactory, *, at_once: int, time_limit: float) -> None:
         self._stage_factory, self._at_once, self._time_limit = stage_factory, at_once, time_limit
         self._open = 0
 
-    async def answer(
+    async def run(
         self, context: grpc.aio.ServicerContext, work: Callable[[Stages], Awaitable[T]], *, what: str
     ) -> T:
-        """The answer, as worked out with stages of its own; `what` says what was not done in time."""
+        """The result of `work`, called with stages of its own; `what` says in an error what was not done in
+        time. Raises `Busy` and `TimeLimit`."""
         if self._open >= self._at_once:
-            raise Busy(f"{self._open} questions are being answered already; try again in a moment")
+            raise Busy(
+                f"{self._open} requests of this kind are being answered already; try again in a moment"
+            )
         client = context.time_remaining()
         seconds = self._time_limit if client is None else min(client, self._time_limit)
         at = self._stage_factory.at(Run(Deadline.after(seconds)))

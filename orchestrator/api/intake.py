@@ -10,7 +10,7 @@ from intarsia.v1 import jobs_pb2
 from orchestrator import logs
 from orchestrator.api import fields, to_proto
 from orchestrator.jobs.job import Jobs
-from orchestrator.workflows.selection import Place
+from orchestrator.workflows.selection import FieldRegion
 from store.artifact import ArtifactStore
 
 
@@ -38,7 +38,7 @@ class Intake:
             await self._store.describe(name)
 
 
-def masks(*places: Place) -> list[str]:
+def masks(*places: FieldRegion) -> list[str]:
     """The mask pictures that regions are made of."""
     selectors = (region.selector for place in places for region in every(place.region))
     return [selector.artifact for selector in selectors if isinstance(selector, MaskPicture)]

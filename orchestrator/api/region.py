@@ -29,7 +29,7 @@ from canvas.region import (
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import region_pb2 as pb
 from orchestrator.api import fields
-from orchestrator.workflows.selection import Place
+from orchestrator.workflows.selection import FieldRegion
 
 _RELATIVE: Mapping[int, bool] = {
     pb.UNITS_UNSPECIFIED: False,
@@ -54,7 +54,7 @@ _MOST_SELECTORS, _DEEPEST = 64, 4
 _Coordinate = Callable[[float, str], float]
 
 
-def place(message: pb.Region, field: str = "region") -> Place:
+def field_region(message: pb.Region, field: str = "region") -> FieldRegion:
     """A region, read from the field with this path."""
     selectors = _counted(message, field)
     if selectors > _MOST_SELECTORS:
@@ -62,7 +62,7 @@ def place(message: pb.Region, field: str = "region") -> Place:
             f"{field} is put together from {selectors} selectors, at most {_MOST_SELECTORS} are looked for",
             field=field,
         )
-    return Place(_region(message, field), field)
+    return FieldRegion(_region(message, field), field)
 
 
 def _counted(message: pb.Region, field: str, depth: int = 0) -> int:

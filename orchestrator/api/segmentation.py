@@ -8,7 +8,7 @@ from intarsia.v1 import jobs_pb2
 from intarsia.v1 import segmentation_pb2 as pb
 from intarsia.v1 import segmentation_pb2_grpc as rpc
 from orchestrator.api import from_proto, to_proto
-from orchestrator.api.immediate import Counter
+from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake, masks
 from orchestrator.workflows.segment_region import segment_region
 
@@ -16,14 +16,14 @@ from orchestrator.workflows.segment_region import segment_region
 class Segmentation(rpc.SegmentationServicer):
     """Finds regions, and follows them."""
 
-    def __init__(self, intake: Intake, counter: Counter) -> None:
-        self._intake, self._counter = intake, counter
+    def __init__(self, intake: Intake, immediate: ImmediateCalls) -> None:
+        self._intake, self._immediate = intake, immediate
 
     async def SegmentRegion(
         self, request: pb.SegmentRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SegmentRegionResponse:
         asked = from_proto.segment_region(request)
-        found = await self._counter.answer(
+        found = await self._immediate.run(
             context, lambda at: segment_region(asked, at), what="the region was not found"
         )
         return to_proto.segmented(found)
@@ -32,5 +32,5 @@ class Segmentation(rpc.SegmentationServicer):
         self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         asked = from_proto.track_region(request)
-        places = [sighting.place for sighting in asked.sightings]
+        places = [sighting.target for sighting in asked.sightings]
         return await self._intake.begin(request, asked, [asked.clip, *masks(*places)])

@@ -15,7 +15,7 @@ from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, regi
 from orchestrator.api.status import code_of, facts_of
 from orchestrator.jobs.job import Job
 from orchestrator.runs.run import Progress
-from orchestrator.workflows.results import Candidate, Made, Manifest, Part, Plan, View
+from orchestrator.workflows.results import Candidate, EditResult, Manifest, Part, Plan, View
 from orchestrator.workflows.segment_region import Instance, Segmented
 from orchestrator.workflows.track_region import Tracked
 from store.artifact import Artifact
@@ -107,7 +107,7 @@ def _progress(at: Progress) -> jobs_pb2.Progress:
     )
 
 
-def _made(result: Made, kind: Any) -> Any:
+def _made(result: EditResult, kind: Any) -> Any:
     return kind(
         picture=result.picture,
         mask=result.mask,

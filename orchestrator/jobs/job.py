@@ -1,4 +1,4 @@
-"""A job as it stands: what it was asked for, how far it is, what came of it."""
+"""Jobs: their state at a moment, the interface of whatever drives them, and their ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "jobs/"
 
 
 class State(enum.Enum):
-    """How a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,13 +27,13 @@ class State(enum.Enum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing will change any more."""
+        """True once nothing changes any more."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One moment in the life of a job."""
+    """A job at one moment: its state, its progress, and its result or failure."""
 
     name: str
     method: str
@@ -56,36 +56,36 @@ class Page:
 
 
 class Jobs(Protocol):
-    """Drives jobs. Whoever implements it decides what survives the end of the process."""
+    """Drives jobs. The implementation decides what survives the end of the process."""
 
     async def submit(
         self, method: str, request: Any, *, request_id: str = "", time_limit: float | None = None
     ) -> Job:
-        """Takes a request in and answers at once.
+        """Queues a request as a job and returns it at once.
 
         The same request id gives the same job; with another request it is an InvalidRequest. Raises Busy
-        when too many wait, ModelDown when no more are taken in. `time_limit`, in seconds, counts from now.
+        when too many wait, ModelDown while the server shuts down. `time_limit`, in seconds, counts from now.
         """
 
     async def get(self, name: str) -> Job:
-        """How a job stands; NotFound if there is none of that name."""
+        """The job as it is now; NotFound if there is none of that name."""
 
     async def list(self, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
-        """Jobs in some states, or in all."""
+        """A page of the jobs in some states, or in all."""
 
     def watch(self, name: str) -> AsyncGenerator[Job, None]:
-        """How a job stands now and after changes, at most ten times a second; the last one is final."""
+        """Yields the job as it is now and after changes, at most ten times a second; the last one is final."""
 
     async def cancel(self, name: str) -> Job:
-        """Asks a job to stop and tells how it stands; a finished one stays as it is."""
+        """Asks a job to stop and returns it; a finished one stays as it is."""
 
     async def drain(self, grace: float) -> bool:
-        """Takes nothing in any more and returns when every job is final, after `grace` seconds at most
-        by failing those that are not. Tells whether one succeeded meanwhile: its result is still wanted."""
+        """Takes no more jobs and returns when every job is final; after `grace` seconds those that are not
+        fail. True if one succeeded meanwhile: its client will still fetch the result."""
 
 
-class Names:
-    """New names that sort by the time they were made: a UUID of version 7, its digits without dashes."""
+class JobIds:
+    """Generates job names that sort by the time they were made: UUIDs of version 7, without dashes."""
 
     def __init__(self) -> None:
         self._last = 0

@@ -21,7 +21,7 @@ from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, Mode
 from orchestrator import logs, metrics
 from orchestrator.aio import wait_event
 from orchestrator.deadline import Deadline
-from orchestrator.jobs.job import Job, Names, Page, State
+from orchestrator.jobs.job import Job, JobIds, Page, State
 from orchestrator.jobs.pages import page
 from orchestrator.runs.run import Progress, Run
 
@@ -34,7 +34,7 @@ _BETWEEN_MESSAGES = 0.1  # seconds; a watcher hears of a change at most ten time
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
     """How many jobs, and for how long. `at_once`: for methods whose jobs take long, how many of those that
     run may be of them; the others' turn comes first then."""
 
@@ -50,9 +50,9 @@ class Limits:
 class MemoryJobs:
     """Runs a bounded number of jobs at a time, in the order they came, as far as their kinds have places."""
 
-    def __init__(self, recipes: Mapping[str, Recipe], limits: Limits) -> None:
+    def __init__(self, recipes: Mapping[str, Recipe], limits: JobLimits) -> None:
         self._recipes, self._limits = recipes, limits
-        self._names = Names()
+        self._ids = JobIds()
         self._records: OrderedDict[str, _Record] = OrderedDict()  # oldest first
         self._by_request_id: dict[str, _Record] = {}
         self._waiting: deque[_Record] = deque()
@@ -79,7 +79,7 @@ class MemoryJobs:
             )
         self._forget()
         seconds = min(self._limits.time_limit, time_limit or self._limits.time_limit)
-        record = _Record(self._names.new(), asked, request_id, seconds)
+        record = _Record(self._ids.new(), asked, request_id, seconds)
         self._records[record.name] = record
         if request_id:
             self._by_request_id[request_id] = record

@@ -16,7 +16,7 @@ from orchestrator.models.adapters import AdapterRef
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Draw, Patchwork
-from orchestrator.workflows.results import Candidate, Made, Manifest, View
+from orchestrator.workflows.results import Candidate, EditResult, Manifest, View
 from orchestrator.workflows.sampling import on_sheet
 from orchestrator.workflows.segment_region import keep
 
@@ -64,7 +64,7 @@ async def deliver(
     at: Stages,
     *,
     made_with: MadeWith,
-) -> Made:
+) -> EditResult:
     """Make all candidates at once, as far as there is room for them, and store them one at a time."""
     of = len(noises) * (patches.sheets + 1)
     room, turn = asyncio.Semaphore(max(1, _ROOM // patches.nbytes)), asyncio.Lock()
@@ -97,14 +97,14 @@ async def deliver(
     candidates = tuple(candidate for candidate, _, _ in made)
     _, used, notes = made[0]
     mask = await asyncio.to_thread(_together, patches)
-    first = patches.founds[0]
+    first = patches.plans[0]
     sheet = first.laid.sheets[0].working
-    return Made(
+    return EditResult(
         picture=candidates[0].picture,
-        mask=(await keep(mask, 1.0, at)).mask if len(patches.founds) > 1 else first.part.region.mask,
+        mask=(await keep(mask, 1.0, at)).mask if len(patches.plans) > 1 else first.part.region.mask,
         region=first.part.region,
         candidates=candidates,
-        parts=tuple(found.part for found in patches.founds),
+        parts=tuple(found.part for found in patches.plans),
         views=await _shared_views(patches, mask, output, at),
         collage=await _collage(patches, mask, candidates, output.collage, at) if output.collage else "",
         manifest=Manifest(
@@ -113,7 +113,7 @@ async def deliver(
             working_width=sheet.width,
             working_height=sheet.height,
             stage_seconds=dict(at.run.times),
-            weights={**used, **dict(item for found in patches.founds for item in found.weights.items())},
+            weights={**used, **dict(item for found in patches.plans for item in found.weights.items())},
             adapters={adapter.artifact: adapter.strength for adapter in made_with.adapters},
             notes=(*notes, *dict.fromkeys(made_with.notes)),
         ),
@@ -152,14 +152,14 @@ def _parameters(
                     for tile, sheet in enumerate(found.laid.sheets)
                 ],
             }
-            for found, asked in zip(patches.founds, made_with.asked, strict=True)
+            for found, asked in zip(patches.plans, made_with.asked, strict=True)
         ],
     }
 
 
 def _together(patches: Patchwork) -> np.ndarray:
     """The mask of all regions, float32 of the picture's size; of a single one, its own."""
-    return reduce(np.maximum, (found.mask for found in patches.founds))
+    return reduce(np.maximum, (found.mask for found in patches.plans))
 
 
 async def _own_views(patches: Patchwork, window: np.ndarray, output: Output, at: Stages) -> tuple[View, ...]:

@@ -22,7 +22,7 @@ from canvas.seam import match_colours
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.region_plan import Found, window_of
+from orchestrator.workflows.region_plan import RegionPlan, window_of
 from orchestrator.workflows.sampling import on_sheet
 
 
@@ -56,7 +56,7 @@ class Patchwork:
     """The regions of a request in a picture, ready to be worked on."""
 
     picture: Picture
-    founds: Sequence[Found]
+    plans: Sequence[RegionPlan]
     alphas: Sequence[np.ndarray]  # of each region, within the window
     window: PixelBox
     match_colours: bool
@@ -64,7 +64,7 @@ class Patchwork:
     @property
     def sheets(self) -> int:
         """How many sheets a candidate has."""
-        return sum(len(found.laid.sheets) for found in self.founds)
+        return sum(len(found.laid.sheets) for found in self.plans)
 
     @property
     def nbytes(self) -> int:
@@ -78,7 +78,7 @@ class Patchwork:
         weights that made it. Its inlays are pieces of `of`."""
         weights = ""
         made = await asyncio.to_thread(np.array, self.picture.pixels[self.window.window])
-        for number, found in enumerate(self.founds):
+        for number, found in enumerate(self.plans):
             worked = await asyncio.to_thread(made.copy)
             remaining = await asyncio.to_thread(np.greater, found.mask[self.window.window], 0)
             for tile, sheet in enumerate(found.laid.sheets):
@@ -103,12 +103,12 @@ class Patchwork:
         return inlay(piece.pixels, laid, full_box(piece.pixels), alpha)
 
 
-async def patchwork(picture: Picture, founds: Sequence[Found], *, match_colours: bool) -> Patchwork:
+async def patchwork(picture: Picture, plans: Sequence[RegionPlan], *, match_colours: bool) -> Patchwork:
     """Everything that all candidates share, worked out once."""
-    window = window_of(founds)
+    window = window_of(plans)
 
-    def softened(found: Found) -> np.ndarray:
+    def softened(found: RegionPlan) -> np.ndarray:
         return np.array(feather(found.mask, found.feather)[window.window])
 
-    alphas = [await asyncio.to_thread(softened, found) for found in founds]
-    return Patchwork(picture, founds, alphas, window, match_colours)
+    alphas = [await asyncio.to_thread(softened, found) for found in plans]
+    return Patchwork(picture, plans, alphas, window, match_colours)

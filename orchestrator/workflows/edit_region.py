@@ -16,10 +16,10 @@ from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import MadeWith, Output, deliver
 from orchestrator.workflows.compose import Drawn, Piece, patchwork
-from orchestrator.workflows.region_plan import Found, find
-from orchestrator.workflows.results import Made
+from orchestrator.workflows.region_plan import RegionPlan, find
+from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
-from orchestrator.workflows.selection import AT_ONCE, Place
+from orchestrator.workflows.selection import AT_ONCE, FieldRegion
 
 FAMILY, MODEL = "ip2p", "ip2p_unet"
 
@@ -28,7 +28,7 @@ FAMILY, MODEL = "ip2p", "ip2p_unet"
 class Edit:
     """What to change, where."""
 
-    place: Place
+    target: FieldRegion
     instruction: str
     negative_instruction: str = ""
 
@@ -48,7 +48,7 @@ class EditRegion:
     preview_every: int = 0
 
 
-async def edit_region(request: EditRegion, at: Stages) -> Made:
+async def edit_region(request: EditRegion, at: Stages) -> EditResult:
     """Cut the regions out, edit them by instruction, lay them back."""
     weights = await at.ip2p_unet.facts()
     noise = decided(request.sampling, weights)
@@ -57,12 +57,12 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
 
     with at.stage("segment"):
         # All regions are found in the picture as it was; neither words nor adapters depend on them.
-        founds, texts, _ = await gather_or_cancel(
+        plans, texts, _ = await gather_or_cancel(
             find_edits(request, picture, weights, at),
             at.text_encoder.encode_each(_words(request), family=FAMILY),
             at.ip2p_unet.check_adapters(request.adapters),
         )
-        patches = await patchwork(picture, founds, match_colours=request.match_colours)
+        patches = await patchwork(picture, plans, match_colours=request.match_colours)
     said = list(zip(texts[::2], texts[1::2], strict=True))
     of = request.candidates * patches.sheets
 
@@ -102,7 +102,7 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
                 for edit in request.edits
             ],
             notes=[
-                *(note for found in founds for note in found.notes),
+                *(note for found in plans for note in found.notes),
                 *(
                     note
                     for text, no_text in said
@@ -113,13 +113,15 @@ async def edit_region(request: EditRegion, at: Stages) -> Made:
     )
 
 
-async def find_edits(request: EditRegion, picture: Picture, weights: ModelFacts, at: Stages) -> list[Found]:
+async def find_edits(
+    request: EditRegion, picture: Picture, weights: ModelFacts, at: Stages
+) -> list[RegionPlan]:
     """The regions of every edit, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(edit: Edit) -> Found:
+    async def one(edit: Edit) -> RegionPlan:
         async with room:
-            return await find(picture, edit.place, edit.instruction, request.cut, weights, at)
+            return await find(picture, edit.target, edit.instruction, request.cut, weights, at)
 
     return await gather_or_cancel(*(one(edit) for edit in request.edits))
 

@@ -16,10 +16,10 @@ from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import MadeWith, Output, deliver
 from orchestrator.workflows.compose import Drawn, Piece, patchwork
-from orchestrator.workflows.region_plan import Found, find
-from orchestrator.workflows.results import Made
+from orchestrator.workflows.region_plan import RegionPlan, find
+from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import Sampling, consecutive, decided
-from orchestrator.workflows.selection import Place
+from orchestrator.workflows.selection import FieldRegion
 
 FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
 
@@ -30,7 +30,7 @@ class FillRegion:
     and not laid back; None for as many as the weights want."""
 
     picture: str
-    place: Place
+    target: FieldRegion
     prompt: str = ""
     negative_prompt: str = ""
     margin: int | None = None
@@ -43,7 +43,7 @@ class FillRegion:
     preview_every: int = 0
 
 
-async def fill_region(request: FillRegion, at: Stages) -> Made:
+async def fill_region(request: FillRegion, at: Stages) -> EditResult:
     """Cut the region out, blank it, fill it, lay the filling back."""
     weights = await at.sd2_inpaint.facts()
     noise = decided(request.sampling, weights)
@@ -105,9 +105,9 @@ async def fill_region(request: FillRegion, at: Stages) -> Made:
     )
 
 
-async def find_hole(request: FillRegion, picture: Picture, weights: ModelFacts, at: Stages) -> Found:
+async def find_hole(request: FillRegion, picture: Picture, weights: ModelFacts, at: Stages) -> RegionPlan:
     """The region to be filled; in tiles where it is larger than the weights were made for."""
-    return await find(picture, request.place, request.prompt, request.cut, weights, at, tiled=True)
+    return await find(picture, request.target, request.prompt, request.cut, weights, at, tiled=True)
 
 
 def questions(request: FillRegion, noise: ResolvedSampling) -> int:

@@ -15,14 +15,14 @@ from orchestrator.models.facts import ModelFacts
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.results import Part
 from orchestrator.workflows.segment_region import keep
-from orchestrator.workflows.selection import Place, select
+from orchestrator.workflows.selection import FieldRegion, select
 
 # A region that covers more of a picture than this may be the wrong side of its mask.
 _SUSPICIOUS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class RegionPlan:
     """A region with its mask, float32 of the picture's size, and the sheets it is worked on."""
 
     part: Part
@@ -42,27 +42,27 @@ class Found:
 
 async def find(
     picture: Picture,
-    place: Place,
+    target: FieldRegion,
     words: str,
     cut: Cut,
     weights: ModelFacts,
     at: Stages,
     *,
     tiled: bool = False,
-) -> Found:
+) -> RegionPlan:
     """Find a region and lay it out. `tiled`: what is larger than the weights were made for goes in tiles."""
-    selection = await select(picture, place, at)
+    selection = await select(picture, target, at)
     region = await keep(selection.mask, selection.score, at)
     laid = await asyncio.to_thread(
         lay_out, selection.mask, cut, size=weights.size, multiple=weights.multiple, tiled=tiled
     )
     part = Part(region, words, laid.crop, laid.sheets)
-    return Found(part, selection.mask, selection.feather, laid, selection.weights)
+    return RegionPlan(part, selection.mask, selection.feather, laid, selection.weights)
 
 
-def window_of(founds: Sequence[Found]) -> PixelBox:
+def window_of(plans: Sequence[RegionPlan]) -> PixelBox:
     """The smallest box that holds every crop and every sheet."""
-    boxes = [box for found in founds for box in (found.laid.crop, *(s.box for s in found.laid.sheets))]
+    boxes = [box for found in plans for box in (found.laid.crop, *(s.box for s in found.laid.sheets))]
     return PixelBox(
         min(box.left for box in boxes),
         min(box.top for box in boxes),

@@ -53,7 +53,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Made:
+class EditResult:
     """Where the results are kept. `picture` is that of the first candidate; `mask` covers all regions."""
 
     picture: str

@@ -11,7 +11,7 @@ from canvas.box import PixelBox
 from canvas.mask import area, bounding_box
 from orchestrator.aio import gather_or_cancel
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.selection import Place, select
+from orchestrator.workflows.selection import FieldRegion, select
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class SegmentRegion:
     """What to find in a picture."""
 
     picture: str
-    place: Place
+    target: FieldRegion
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
     """Find the candidates, choose, correct and shape, keep every mask."""
     picture = await at.pictures.load(request.picture)
     with at.stage("segment"):
-        selection = await select(picture, request.place, at)
+        selection = await select(picture, request.target, at)
     with at.stage("inlay"):
         region, *instances = await gather_or_cancel(
             keep(selection.mask, selection.score, at),

@@ -39,7 +39,7 @@ AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Place:
+class FieldRegion:
     """A region, and the path of the field it was read from, by which errors name it."""
 
     region: Region
@@ -61,11 +61,11 @@ class Selection:
     weights: Mapping[str, str]
 
 
-async def select(picture: Picture, place: Place, at: Stages) -> Selection:
+async def select(picture: Picture, target: FieldRegion, at: Stages) -> Selection:
     """Find what is meant, choose among the candidates, correct the choice, shape its outline."""
-    region = in_pixels(place.region, picture.width, picture.height)
-    check_inside(region, picture.width, picture.height, field=place.field)
-    found = await _Search(picture, at).found(region, place.field)
+    region = in_pixels(target.region, picture.width, picture.height)
+    check_inside(region, picture.width, picture.height, field=target.field)
+    found = await _Search(picture, at).found(region, target.field)
     await _not_empty(found, region)
     asked = any(one.corrections or not _is_drawn(one.selector) for one in every(region))
     return Selection(
@@ -78,7 +78,7 @@ async def select(picture: Picture, place: Place, at: Stages) -> Selection:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _SearchResult:
     """Candidates by falling score, of which there is one, and the mask, which shaping may have emptied."""
 
     candidates: tuple[Candidate, ...]
@@ -93,7 +93,7 @@ class _Search:
     picture: Picture
     at: Stages
 
-    async def found(self, region: Region, field: str) -> _Found:
+    async def found(self, region: Region, field: str) -> _SearchResult:
         """What a region means. Raises `EmptyRegion` if nothing is found that could be shaped."""
         candidates = await self._candidates(region.selector, field)
         if not candidates:
@@ -106,7 +106,7 @@ class _Search:
             chosen = await self.at.sam.correct(await self._pixels(), chosen, clicks, f"{field}.corrections")
             chosen = await asyncio.to_thread(_clean, chosen)
         mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
-        return _Found(tuple(candidates), mask, chosen.score)
+        return _SearchResult(tuple(candidates), mask, chosen.score)
 
     async def _candidates(self, selector: Selector, field: str) -> list[Candidate]:
         """By falling score, without those that select nothing."""
@@ -189,7 +189,7 @@ class _Search:
         return await asyncio.to_thread(eight_bits, self.picture.pixels)
 
 
-async def _not_empty(found: _Found, region: Region) -> None:
+async def _not_empty(found: _SearchResult, region: Region) -> None:
     if not await asyncio.to_thread(np.any, found.mask):
         raise EmptyRegion(
             f"no pixel is left of {describe(region.selector)} after choice, correction and shaping; "

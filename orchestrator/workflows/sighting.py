@@ -15,7 +15,7 @@ from orchestrator.media.clip.reader import Frame
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.tracking import TrackingSession
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.selection import Place, select
+from orchestrator.workflows.selection import FieldRegion, select
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Sighting:
     """Where the thing is in one frame."""
 
     frame: int
-    place: Place
+    target: FieldRegion
 
 
 async def pointed(frame: Frame, sighting: Sighting, session: TrackingSession, at: Stages) -> Sight:
     """What is pointed at in a frame. The model is shown the thing itself, before it is shaped."""
     still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
-    meant = replace(sighting.place.region, shaping=Shaping())
+    meant = replace(sighting.target.region, shaping=Shaping())
     try:
-        found = await select(still, replace(sighting.place, region=meant), at)
+        found = await select(still, replace(sighting.target, region=meant), at)
     except EmptyRegion as error:
         raise EmptyRegion(
             f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts
@@ -48,7 +48,7 @@ async def pointed(frame: Frame, sighting: Sighting, session: TrackingSession, at
 
 async def shaped(sight: Sight, sighting: Sighting) -> Sight:
     """What was found, its outline as the sighting asks for it."""
-    shaping = sighting.place.region.shaping
+    shaping = sighting.target.region.shaping
     if shaping == Shaping():
         return sight
     return Sight(await asyncio.to_thread(_shaped, sight.mask, shaping), sight.presence)

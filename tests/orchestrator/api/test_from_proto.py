@@ -40,7 +40,7 @@ from orchestrator.jobs.job import State
 from orchestrator.workflows.candidates import Output
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.sampling import Sampling
-from orchestrator.workflows.selection import Place
+from orchestrator.workflows.selection import FieldRegion
 
 NAME = "artifacts/" + "9f" * 32
 
@@ -57,7 +57,11 @@ def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
     assert from_proto.edit_region(valid()) == EditRegion(
         picture=NAME,
         edits=(
-            Edit(Place(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))), "make it blue", ""),
+            Edit(
+                FieldRegion(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))),
+                "make it blue",
+                "",
+            ),
         ),
         sampling=Sampling(None, None, None, None, None, False),
         cut=Cut(0.5, None),
@@ -298,7 +302,7 @@ def selectors(draw: st.DrawFn, depth: int) -> tuple[dict[str, Message], Any]:
             rg.Term(operation=f"OPERATION_{operation.name}", region=said)
             for operation, (said, _) in zip(does, parts, strict=False)
         ]
-        means = [Term(operation, place.region) for operation, (_, place) in zip(does, parts, strict=False)]
+        means = [Term(operation, target.region) for operation, (_, target) in zip(does, parts, strict=False)]
         return {kind: rg.Combination(terms=terms)}, Combination(tuple(means))
     phrase, threshold = draw(PHRASES), draw(UNIT)
     not_phrases = draw(st.lists(PHRASES, max_size=16))
@@ -312,7 +316,7 @@ PHRASES = st.text(min_size=1, max_size=200).filter(str.strip)
 
 
 @st.composite
-def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg.Region, Place]:
+def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg.Region, FieldRegion]:
     selector: Any
     selector, meant = draw(selectors(depth))
     x, y, index = draw(UNIT), draw(UNIT), draw(st.integers(0, 2**32 - 1))
@@ -346,31 +350,31 @@ def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg
         units=rg.UNITS_RELATIVE if relative else rg.UNITS_PIXELS,
         corrections=said,
     )
-    return message, Place(Region(meant, rule, Shaping(**shaping), corrections, relative))
+    return message, FieldRegion(Region(meant, rule, Shaping(**shaping), corrections, relative))
 
 
 @given(regions())
-def test_any_region_means_the_same_on_both_sides(drawn: tuple[rg.Region, Place]) -> None:
+def test_any_region_means_the_same_on_both_sides(drawn: tuple[rg.Region, FieldRegion]) -> None:
     message, meant = drawn
     crossed = sg.SegmentRegionRequest.FromString(
         sg.SegmentRegionRequest(picture=NAME, region=message).SerializeToString()
     )
-    assert from_proto.segment_region(crossed).place == meant
+    assert from_proto.segment_region(crossed).target == meant
 
 
 @pytest.mark.parametrize(
     "most", [nested(4, box()), combined(*[box()] * 64), combined(*[combined(*[box()] * 16)] * 4)]
 )
 def test_a_region_may_be_put_together_from_many(most: rg.Region) -> None:
-    assert isinstance(region.place(most).region.selector, Combination)
+    assert isinstance(region.field_region(most).region.selector, Combination)
 
 
 def test_a_region_is_named_by_the_field_it_is_read_from() -> None:
     wrong = combined(box(), box(left=5))
     with pytest.raises(InvalidRequest, match=r"then\[3\].region.combination.terms") as caught:
-        region.place(wrong, "then[3].region")
+        region.field_region(wrong, "then[3].region")
     assert caught.value.field == "then[3].region.combination.terms[1].region.box.right"
-    assert region.place(box(), "then[3].region").field == "then[3].region"
+    assert region.field_region(box(), "then[3].region").field == "then[3].region"
 
 
 @given(

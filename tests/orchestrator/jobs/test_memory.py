@@ -25,8 +25,8 @@ from intarsia.errors import (
 )
 from orchestrator import logs
 from orchestrator.deadline import Deadline
-from orchestrator.jobs.job import Job, Names, State
-from orchestrator.jobs.memory import Limits, MemoryJobs
+from orchestrator.jobs.job import Job, JobIds, State
+from orchestrator.jobs.memory import JobLimits, MemoryJobs
 from orchestrator.runs.run import Run
 
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
@@ -61,7 +61,7 @@ async def driver() -> AsyncIterator[Driver]:
     made = []
 
     def make(recipe: Recipe, **limits: Any) -> MemoryJobs:
-        made.append(MemoryJobs({"EditRegion": recipe, "TrackRegion": recipe}, replace(Limits(), **limits)))
+        made.append(MemoryJobs({"EditRegion": recipe, "TrackRegion": recipe}, replace(JobLimits(), **limits)))
         return made[-1]
 
     yield make
@@ -410,8 +410,8 @@ async def test_what_cannot_finish_in_time_fails_and_says_so(driver: Driver) -> N
 
 
 def test_names_sort_by_the_time_they_were_made() -> None:
-    names = Names()
-    made = [names.new() for _ in range(5000)]
+    ids = JobIds()
+    made = [ids.new() for _ in range(5000)]
     assert made == sorted(set(made))
     assert all(len(name) == len("jobs/") + 32 for name in made)
 
