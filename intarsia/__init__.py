@@ -7,7 +7,7 @@
         client.download(job.result().picture, to="out.png")
 
 `AsyncClient` has the same methods for asyncio. Names are loaded when they are first used, so that
-importing a part of the package (`intarsia.errors`, `canvas`) costs no more than that part.
+importing a part of the package (such as `intarsia.errors`) costs no more than that part.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from intarsia.client import AsyncClient, Client
     from intarsia.jobs import AsyncJob, Job
     from intarsia.region import Region, box, click, clicks, mask, polygon, rectangle, words
-    from intarsia.retry import Patience
+    from intarsia.retry import RetryPolicy
 
 __all__ = [
     "AsyncClient",
     "AsyncJob",
     "Client",
     "Job",
-    "Patience",
     "Region",
+    "RetryPolicy",
     "box",
     "click",
     "clicks",
@@ -42,7 +42,7 @@ _HOMES = {
     "AsyncJob": "jobs",
     "Client": "client",
     "Job": "jobs",
-    "Patience": "retry",
+    "RetryPolicy": "retry",
 }
 
 

@@ -27,8 +27,8 @@ from intarsia.v1.artifacts_pb2 import (
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
 
-CHUNK = 1 << 20  # the most that the wire takes at once
-SLOWEST = 64 << 10  # bytes per second; whatever is slower counts as broken
+CHUNK = 1 << 20  # the most bytes of one message
+SLOWEST = 64 << 10  # bytes per second; slower transfers time out
 
 
 def is_name(text: object) -> bool:
@@ -38,7 +38,7 @@ def is_name(text: object) -> bool:
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes to be sent, measured once; `open` starts again at the first of them."""
+    """Bytes to send, with size and digest; `open` starts at the first of them again."""
 
     sha256: str
     size: int
@@ -50,7 +50,7 @@ class Content:
 
 
 def measure(source: Source) -> Content:
-    """Reads a file's name, bytes or an open binary file (from where it stands) once through."""
+    """The size and digest of a file, of bytes or of an open binary file (from its position)."""
     opener = _opener(source)
     digest, size = hashlib.sha256(), 0
     with opener() as file:
@@ -78,7 +78,7 @@ def _opener(source: Source) -> Callable[[], AbstractContextManager[BinaryIO]]:
 
 
 def _spooled(pipe: BinaryIO) -> BinaryIO:
-    """A pipe's bytes in a nameless file, which ends with its last reader: they are needed twice."""
+    """A pipe's bytes in a temporary file, since they are read twice."""
     spool = tempfile.TemporaryFile()  # noqa: SIM115
     shutil.copyfileobj(pipe, spool, CHUNK)
     spool.seek(0)
@@ -86,17 +86,17 @@ def _spooled(pipe: BinaryIO) -> BinaryIO:
 
 
 async def get(calls: Calls, name: str) -> Artifact:
-    return await calls.ask(calls.artifacts.GetArtifact, GetArtifactRequest(name=name))
+    return await calls.unary(calls.artifacts.GetArtifact, GetArtifactRequest(name=name))
 
 
 async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
-    """Sends what the server does not have yet, or has damaged; after a broken transfer it is asked again."""
-    content = await calls.wire.aside(measure, source)
+    """Uploads bytes unless the server has them undamaged; asks again after a broken transfer."""
+    content = await calls.transport.in_thread(measure, source)
     stored, attempts = GetArtifactRequest(name=content.name), calls.attempts(None)
     while True:
         try:
             try:
-                return await calls.wire.ask(calls.artifacts.GetArtifact, stored, calls.timeout)
+                return await calls.transport.unary(calls.artifacts.GetArtifact, stored, calls.timeout)
             except (errors.NotFound, errors.DataLoss):
                 return await _send(calls, content, media_type, progress)
         except errors.ModelDown as error:
@@ -104,35 +104,35 @@ async def upload(calls: Calls, source: Source, media_type: str, progress: Progre
 
 
 async def _send(calls: Calls, content: Content, media_type: str, progress: Progress | None) -> Artifact:
-    """Sends everything. What goes wrong at this end ends the stream early, and is raised afterwards."""
-    faults: list[Exception] = []
+    """Sends everything. An exception while reading ends the stream early, and is raised afterwards."""
+    failures: list[Exception] = []
 
     async def pieces() -> AsyncGenerator[UploadArtifactRequest, None]:
         header = UploadHeader(sha256=content.sha256, size_bytes=content.size, media_type=media_type)
         yield UploadArtifactRequest(header=header)
         sent = 0
         try:
-            with await calls.wire.aside(content.open) as file:
-                while chunk := await calls.wire.aside(file.read, CHUNK):
+            with await calls.transport.in_thread(content.open) as file:
+                while chunk := await calls.transport.in_thread(file.read, CHUNK):
                     yield UploadArtifactRequest(chunk=chunk)
                     sent += len(chunk)
                     if progress is not None:
                         progress(sent, content.size)
         except Exception as error:
-            faults.append(error)
+            failures.append(error)
 
     try:
         timeout = calls.timeout + content.size / SLOWEST
-        return await calls.wire.give(calls.artifacts.UploadArtifact, pieces(), timeout)
+        return await calls.transport.client_stream(calls.artifacts.UploadArtifact, pieces(), timeout)
     finally:
-        if faults:
-            raise faults[0]
+        if failures:
+            raise failures[0]
 
 
 async def chunks(
     calls: Calls, name: str, *, start: int = 0, digest: Any = None, progress: Progress | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """An artifact's bytes in order, from `start`; a broken stream goes on where it stopped.
+    """An artifact's bytes in order, from `start`; a broken stream continues where it stopped.
 
     `digest` is the SHA-256 object of the bytes before `start`. Raises `DataLoss` after the last chunk
     if the whole is not what the name says.
@@ -144,15 +144,17 @@ async def chunks(
         timeout = calls.timeout + (size - done) / SLOWEST
         request = DownloadArtifactRequest(name=name, offset=done)
         try:
-            async with aclosing(calls.hear(calls.artifacts.DownloadArtifact, request, timeout)) as stream:
-                async for answer in stream:
-                    if answer.chunk:  # the first answer describes the artifact once more
-                        digest.update(answer.chunk)
-                        done += len(answer.chunk)
+            async with aclosing(
+                calls.server_stream(calls.artifacts.DownloadArtifact, request, timeout)
+            ) as stream:
+                async for response in stream:
+                    if response.chunk:  # the first message describes the artifact
+                        digest.update(response.chunk)
+                        done += len(response.chunk)
                         attempts.succeeded()
                         if progress is not None:
                             progress(done, size)
-                        yield answer.chunk
+                        yield response.chunk
             if done < size:
                 raise errors.ModelDown(f"the stream of {name} ended early, at byte {done}; try again")
         except errors.ModelDown as error:
@@ -173,25 +175,25 @@ async def read(calls: Calls, name: str) -> bytes:
 
 
 async def download(calls: Calls, name: str, to: Path, progress: Progress | None) -> Path:
-    """Writes an artifact to a file, which appears only when it is whole and right.
+    """Writes an artifact to a file, which appears only when it is complete and its digest is right.
 
-    What has arrived waits beside it in `.<file>.<digest>.part`, and a later download goes on from there,
-    even after a crash. Two at the same time write the same bytes to the same places. A link stays a link:
-    the file it leads to is written. A device or a pipe gets the bytes as they come.
+    The bytes so far are in `.<file>.<digest>.part` beside it, and a later download continues from there,
+    even after a crash. Two downloads at the same time write the same bytes to the same offsets. A link stays
+    a link: its target is written. A device or a pipe gets the bytes as they arrive.
     """
     if not is_name(name):
         raise errors.InvalidRequest(
-            f"{name!r} is not an artifact's name; it looks like artifacts/ and 64 hexadecimal digits",
+            f"{name!r} is not the name of an artifact: artifacts/ and 64 hexadecimal digits",
             field="name",
         )
     if to.exists() and not to.is_file():
-        await _pour(calls, name, to, progress)
+        await _write_through(calls, name, to, progress)
         return to
     target = Path(os.path.realpath(to))
     part = target.with_name(f".{target.name}.{name[-64:][:16]}.part")
     try:
         if part.exists():
-            with suppress(errors.DataLoss):  # what was left over is damaged: once more, from the start
+            with suppress(errors.DataLoss):  # the part file is damaged: start again
                 await _complete(calls, name, part, target, progress)
                 return to
             part.unlink(missing_ok=True)
@@ -205,28 +207,28 @@ async def download(calls: Calls, name: str, to: Path, progress: Progress | None)
             part.unlink(missing_ok=True)
 
 
-async def _pour(calls: Calls, name: str, to: Path, progress: Progress | None) -> None:
-    aside = calls.wire.aside
-    with await aside(to.open, "wb") as file:
+async def _write_through(calls: Calls, name: str, to: Path, progress: Progress | None) -> None:
+    in_thread = calls.transport.in_thread
+    with await in_thread(to.open, "wb") as file:
         async with aclosing(chunks(calls, name, progress=progress)) as stream:
             async for chunk in stream:
-                await aside(file.write, chunk)
+                await in_thread(file.write, chunk)
 
 
 async def _complete(calls: Calls, name: str, part: Path, to: Path, progress: Progress | None) -> None:
-    aside = calls.wire.aside
-    with await aside(_open_part, part) as file:
-        digest = await aside(_digest_of, file)
+    in_thread = calls.transport.in_thread
+    with await in_thread(_open_part, part) as file:
+        digest = await in_thread(_digest_of, file)
         stream = chunks(calls, name, start=file.tell(), digest=digest, progress=progress)
         async with aclosing(stream):
             async for chunk in stream:
-                await aside(file.write, chunk)
+                await in_thread(file.write, chunk)
     if not (to.exists() and not part.exists()):  # unless another download of the same has just finished
         os.replace(part, to)
 
 
 def _open_part(part: Path) -> BinaryIO:
-    """Open for reading and writing, created if it is not there, never emptied."""
+    """The file, open for reading and writing; created if it does not exist, never truncated."""
     return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
 
 

@@ -1,4 +1,4 @@
-"""The blocking face of coroutines that never suspend (see `intarsia.transport`).
+"""Blocking versions of coroutines that never suspend (see `intarsia.transport`).
 
     class Client:
         get_job = blocking(AsyncClient.get_job)
@@ -17,14 +17,14 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-def finish(work: Coroutine[Any, Any, R]) -> R:
-    """Runs a coroutine that never suspends; its answer."""
+def run(work: Coroutine[Any, Any, R]) -> R:
+    """The result of a coroutine that never suspends, run to its end."""
     try:
         work.send(None)
     except StopIteration as end:
         return end.value
     work.close()
-    raise RuntimeError("a coroutine over a blocking wire has suspended")
+    raise RuntimeError("a coroutine over a blocking transport has suspended")
 
 
 def blocking(
@@ -34,19 +34,19 @@ def blocking(
 
     @wraps(method)
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
-        return finish(method(self._core, *args, **kwargs))
+        return run(method(self._core, *args, **kwargs))
 
     return call
 
 
 def blocking_as(
-    face: Callable[[R], S], method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+    wrap: Callable[[R], S], method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
 ) -> Callable[Concatenate[Any, P], S]:
-    """As `blocking`, for a method whose answer needs a blocking face itself."""
+    """As `blocking`, for a method whose result is wrapped in its blocking version, `wrap`."""
 
     @wraps(method)
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> S:
-        return face(finish(method(self._core, *args, **kwargs)))
+        return wrap(run(method(self._core, *args, **kwargs)))
 
     return call
 
@@ -58,22 +58,22 @@ def iterating(
 
     @wraps(method)
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
-        yield from each(method(self._core, *args, **kwargs))
+        yield from iterate(method(self._core, *args, **kwargs))
 
     return call
 
 
-def each(source: AsyncGenerator[R, None]) -> Iterator[R]:
-    """What an asynchronous generator yields; leaving the loop early closes it."""
+def iterate(source: AsyncGenerator[R, None]) -> Iterator[R]:
+    """A plain iterator over an asynchronous generator; leaving the loop early closes it."""
     try:
         while True:
             try:
-                yield finish(_the(anext(source)))
+                yield run(_as_coroutine(anext(source)))
             except StopAsyncIteration:
                 return
     finally:
-        finish(_the(source.aclose()))
+        run(_as_coroutine(source.aclose()))
 
 
-async def _the(awaitable: Awaitable[R]) -> R:
+async def _as_coroutine(awaitable: Awaitable[R]) -> R:
     return await awaitable

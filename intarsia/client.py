@@ -1,8 +1,8 @@
 """The client: every rpc as a method, for asyncio and for blocking code.
 
-`AsyncClient` has the bodies; `Client` runs the same bodies over a wire that blocks. Methods raise the
-exceptions of `intarsia.errors`, the same classes as on the server. Calls that find nobody are repeated
-with growing pauses; that is harmless, since every edit carries a request id.
+`AsyncClient` has the bodies; `Client` runs the same bodies over a transport that blocks. Methods raise the
+exceptions of `intarsia.errors`, the same classes as on the server. Calls to a server that is out of reach
+are repeated with growing pauses; that is safe, since every edit carries a request id.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from intarsia import artifacts, jobs
 from intarsia.artifacts import Progress, Source, is_name
 from intarsia.blocking import blocking, blocking_as, iterating
-from intarsia.editing import Settings, edit_region_request, fill_region_request
+from intarsia.editing import edit_region_request, fill_region_request
 from intarsia.jobs import AsyncJob, Job
 from intarsia.region import Region, put
-from intarsia.retry import Calls, Patience
+from intarsia.retry import Calls, RetryPolicy
+from intarsia.settings import Settings
 from intarsia.tracking import track_region_request
-from intarsia.transport import AsyncioWire, BlockingWire, credentials, metadata
+from intarsia.transport import AsyncioTransport, BlockingTransport, credentials, metadata
 from intarsia.v1 import jobs_pb2, region_pb2
 from intarsia.v1.adapters_pb2 import InspectAdapterRequest, InspectAdapterResponse
 from intarsia.v1.artifacts_pb2 import Artifact
@@ -48,8 +49,8 @@ class AsyncClient:
     """A client for asyncio; use it within one event loop.
 
     `tls` is True for servers with a well-known certificate authority, or the root certificate to trust
-    (a PEM file, or its bytes). `token` is sent with every call as a bearer token. `timeout` is what one
-    call may take in seconds, repeats included; transfers get more, by their size.
+    (a PEM file, or its bytes). `token` is sent with every call as a bearer token. `timeout` is the limit of
+    one call in seconds, with its repeats; transfers get more, by their size.
     """
 
     def __init__(
@@ -59,12 +60,12 @@ class AsyncClient:
         tls: bool | str | Path | bytes = False,
         token: str | None = None,
         timeout: float = 120.0,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
-        wire: type[AsyncioWire] | type[BlockingWire] = AsyncioWire,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        transport: type[AsyncioTransport] | type[BlockingTransport] = AsyncioTransport,
     ) -> None:
         self.server = server
         headers = metadata(server, token, encrypted=tls is not False)
-        self._calls = Calls(wire(server, credentials(tls), headers), timeout=timeout, patience=patience)
+        self._calls = Calls(transport(server, credentials(tls), headers), timeout=timeout, retry=retry)
 
     async def edit_region(
         self,
@@ -73,19 +74,19 @@ class AsyncClient:
         instruction: str,
         *,
         negative_instruction: str = "",
-        then: Iterable[Further] = (),
+        further: Iterable[Further] = (),
         **settings: Unpack[Settings],
     ) -> AsyncJob:
         """Starts an edit by instruction; every pixel outside the region keeps its exact value.
 
-        `picture` is a file, its bytes, or an artifact's name. `then` are further edits, laid over the
-        first in this order: regions and instructions, with negative instructions where there are any.
-        For the settings see `intarsia.editing.Settings`.
+        `picture` is a file, its bytes, or an artifact's name. `further` edits are applied to the result in
+        this order; each is a region, an instruction and, optionally, a negative instruction. For the
+        settings see `intarsia.settings.SETTINGS`.
         """
         request = await self.edit_request(
-            region, instruction, negative_instruction=negative_instruction, then=then, **settings
+            region, instruction, negative_instruction=negative_instruction, further=further, **settings
         )
-        request.picture = await self._name_of(picture)
+        request.picture = await self._artifact_name(picture)
         return await self.start(request)
 
     async def fill_region(
@@ -97,26 +98,26 @@ class AsyncClient:
         negative_prompt: str = "",
         **settings: Unpack[Settings],
     ) -> AsyncJob:
-        """Starts filling a region with what is likely there, or with what the prompt names; every pixel
-        outside the region keeps its exact value. For the settings see `intarsia.editing.Settings`.
+        """Starts filling a region with what fits its surroundings, or with what the prompt describes; every
+        pixel outside the region keeps its exact value. For the settings see `intarsia.settings.SETTINGS`.
         """
         request = await self.fill_request(region, prompt, negative_prompt=negative_prompt, **settings)
-        request.picture = await self._name_of(picture)
+        request.picture = await self._artifact_name(picture)
         return await self.start(request)
 
     async def plan_region(
         self, picture: Picture, request: EditRegionRequest | FillRegionRequest
     ) -> PlanRegionResponse:
-        """What an edit or a fill of a picture would do and cost; does none of it.
+        """What an edit or a fill of a picture would do and cost, without doing it.
 
-        The request is one that `edit_request` or `fill_request` has made.
+        The request comes from `edit_request` or `fill_request`.
         """
         plan = PlanRegionRequest()
         edits = isinstance(request, EditRegionRequest)
-        asked = plan.edit_region if edits else plan.fill_region
-        asked.CopyFrom(request)
-        asked.picture = await self._name_of(picture)
-        return await self._calls.ask(self._calls.editing.PlanRegion, plan)
+        planned = plan.edit_region if edits else plan.fill_region
+        planned.CopyFrom(request)
+        planned.picture = await self._artifact_name(picture)
+        return await self._calls.unary(self._calls.editing.PlanRegion, plan)
 
     async def edit_request(
         self,
@@ -124,15 +125,15 @@ class AsyncClient:
         instruction: str,
         *,
         negative_instruction: str = "",
-        then: Iterable[Further] = (),
+        further: Iterable[Further] = (),
         **settings: Unpack[Settings],
     ) -> EditRegionRequest:
         """The request of `edit_region`, for any picture. Masks and adapters are uploaded."""
         request = edit_region_request(instruction, negative_instruction, **settings)
-        request.region.CopyFrom(await self._sendable(region))
-        for where, *said in then:
-            further = request.then.add(instruction=said[0], negative_instruction="".join(said[1:]))
-            further.region.CopyFrom(await self._sendable(where))
+        request.region.CopyFrom(await self._region_message(region))
+        for where, instruction, *negative in further:
+            edit = request.then.add(instruction=instruction, negative_instruction="".join(negative))
+            edit.region.CopyFrom(await self._region_message(where))
         await self._add_adapters(request, settings)
         return request
 
@@ -141,33 +142,33 @@ class AsyncClient:
     ) -> FillRegionRequest:
         """The request of `fill_region`, for any picture. Masks and adapters are uploaded."""
         request = fill_region_request(prompt, negative_prompt, **settings)
-        request.region.CopyFrom(await self._sendable(region))
+        request.region.CopyFrom(await self._region_message(region))
         await self._add_adapters(request, settings)
         return request
 
     async def start(self, request: Request) -> AsyncJob:
-        """Sends a request as it stands: whatever it names has been uploaded.
+        """Sends a request as it is, without uploading anything; the job that it starts.
 
-        To ask the same of another picture, give it another `request_id`: one stands for one job.
+        A request id stands for one job: for another picture, set another `request_id`.
         """
         method = {
             EditRegionRequest: self._calls.editing.EditRegion,
             FillRegionRequest: self._calls.editing.FillRegion,
             TrackRegionRequest: self._calls.segmentation.TrackRegion,
         }[type(request)]
-        return self.job((await self._calls.ask(method, request)).name)
+        return self.job((await self._calls.unary(method, request)).name)
 
     async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
-        """What an adapter is to a model, `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing fits."""
-        request = InspectAdapterRequest(adapter=await self._name_of(adapter), model=model)
-        return await self._calls.ask(self._calls.adapters.InspectAdapter, request)
+        """Describes an adapter for `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing in it fits."""
+        request = InspectAdapterRequest(adapter=await self._artifact_name(adapter), model=model)
+        return await self._calls.unary(self._calls.adapters.InspectAdapter, request)
 
     async def segment_region(self, picture: Picture, region: Where) -> SegmentRegionResponse:
         """Finds a region: every candidate, and the mask that an edit would use."""
         request = SegmentRegionRequest(
-            picture=await self._name_of(picture), region=await self._sendable(region)
+            picture=await self._artifact_name(picture), region=await self._region_message(region)
         )
-        return await self._calls.ask(self._calls.segmentation.SegmentRegion, request)
+        return await self._calls.unary(self._calls.segmentation.SegmentRegion, request)
 
     async def track_region(
         self,
@@ -181,14 +182,13 @@ class AsyncClient:
     ) -> AsyncJob:
         """Starts following a region through a clip, a file, its bytes, or an artifact's name.
 
-        `seen` is the region in the first frame, or regions by the number of the frame they are seen in. At
-        most `frames` are looked at, from the first sighting on. With `overlay` a clip to look at is made as
-        well.
+        `seen` is the region in the first frame, or regions by the numbers of their frames. At most `frames`
+        are followed, from the first sighting on. `overlay` also makes a clip with the region tinted.
         """
         request = await self.track_request(
             seen, frames=frames, overlay=overlay, time_limit=time_limit, request_id=request_id
         )
-        request.clip = await self._name_of(clip)
+        request.clip = await self._artifact_name(clip)
         return await self.start(request)
 
     async def track_request(self, seen: Where | Mapping[int, Where], **settings: Any) -> TrackRegionRequest:
@@ -199,7 +199,7 @@ class AsyncClient:
         for frame, region in sorted((seen if isinstance(seen, Mapping) else {0: seen}).items()):
             sighting = request.sightings.add()
             put(sighting, "frame", frame, "sightings.frame")
-            sighting.region.CopyFrom(await self._sendable(region))
+            sighting.region.CopyFrom(await self._region_message(region))
         return request
 
     async def upload(
@@ -207,7 +207,7 @@ class AsyncClient:
     ) -> Artifact:
         """Stores a file, bytes or an open binary file, unless the server has those bytes already.
 
-        `progress` is told the bytes sent and their number after every chunk.
+        `progress` is called after every chunk with the bytes sent so far and in all.
         """
         return await artifacts.upload(self._calls, source, media_type, progress)
 
@@ -216,7 +216,7 @@ class AsyncClient:
     ) -> Path:
         """Writes an artifact to a file, which appears only when it is whole and its digest right.
 
-        A download that broke off, even with its process, goes on from where it was.
+        An interrupted download continues where it stopped, even after the end of the process.
         """
         return await artifacts.download(self._calls, name, Path(to), progress)
 
@@ -233,39 +233,39 @@ class AsyncClient:
         return await artifacts.get(self._calls, name)
 
     def job(self, name: str) -> AsyncJob:
-        """The handle of a job, to wait for, watch or cancel it; asks the server nothing."""
+        """The handle of a job, to wait for, watch or cancel it; sends nothing to the server."""
         return AsyncJob(self._calls, name)
 
     async def get_job(self, name: str) -> jobs_pb2.Job:
-        """How a job stands."""
+        """A job's current state."""
         return await jobs.get(self._calls, name)
 
     def list_jobs(
         self, *, states: Iterable[str] = (), page_size: int = 50
     ) -> AsyncGenerator[jobs_pb2.Job, None]:
-        """Jobs, newest first, in some states (`queued`, `running`, ...) or all; pages come as needed."""
+        """Jobs, newest first: all, or those in these states (`queued`, `running`, ...)."""
         return jobs.listing(self._calls, states, page_size)
 
     def watch_job(
         self, name: str, *, timeout: float | None = None, cancel_on_disconnect: bool = False
     ) -> AsyncGenerator[jobs_pb2.Job, None]:
-        """How a job stands now and after every change, through broken connections, until it is finished.
+        """A job's state now and after every change until it is finished, even if the connection breaks.
 
-        With `cancel_on_disconnect`, leaving the loop or dying cancels the job.
+        With `cancel_on_disconnect`, leaving the loop, or the end of the process, cancels the job.
         """
         return jobs.watch(self._calls, name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
 
     async def wait(self, job: str, timeout: float | None = None) -> jobs_pb2.Job:
-        """The finished job, however it ended; `TimeoutError` after `timeout` seconds, and it runs on."""
+        """The finished job, however it ended; `TimeoutError` after `timeout` seconds; the job goes on."""
         return await jobs.wait(self._calls, job, timeout)
 
     async def cancel_job(self, name: str) -> jobs_pb2.Job:
-        """Asks a job to stop; it ends within one step. A finished job stays as it is."""
+        """Cancels a job, which ends within one step. A finished job stays as it is."""
         return await jobs.cancel(self._calls, name)
 
     async def close(self) -> None:
-        """Hangs up."""
-        await self._calls.wire.close()
+        """Closes the connection."""
+        await self._calls.transport.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -276,20 +276,20 @@ class AsyncClient:
     async def _add_adapters(self, request: Any, settings: Settings) -> None:
         adapters = settings.get("adapters") or ()
         if isinstance(adapters, str | bytes | os.PathLike | Artifact):
-            adapters = (adapters,)  # one by itself, which is no list of letters
+            adapters = (adapters,)  # a single adapter, not a sequence of characters
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
         for adapter, strength in named:
-            request.adapters.add(adapter=await self._name_of(adapter), strength=strength)
+            request.adapters.add(adapter=await self._artifact_name(adapter), strength=strength)
 
-    async def _name_of(self, picture: Picture) -> str:
+    async def _artifact_name(self, picture: Picture) -> str:
         if isinstance(picture, Artifact):
             return picture.name
         return str(picture) if is_name(picture) else (await self.upload(picture)).name
 
-    async def _sendable(self, region: Where) -> region_pb2.Region:
+    async def _region_message(self, region: Where) -> region_pb2.Region:
         if isinstance(region, region_pb2.Region):
             return region
-        names = {path: await self._name_of(source) for path, source in region.masks.items()}
+        names = {path: await self._artifact_name(source) for path, source in region.masks.items()}
         return region.naming(names)
 
 
@@ -303,10 +303,10 @@ class Client:
         tls: bool | str | Path | bytes = False,
         token: str | None = None,
         timeout: float = 120.0,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._core = AsyncClient(
-            server, tls=tls, token=token, timeout=timeout, patience=patience, wire=BlockingWire
+            server, tls=tls, token=token, timeout=timeout, retry=retry, transport=BlockingTransport
         )
         self.server = server
 
@@ -333,7 +333,7 @@ class Client:
     close = blocking(AsyncClient.close)
 
     def job(self, name: str) -> Job:
-        """The handle of a job, to wait for, watch or cancel it; asks the server nothing."""
+        """The handle of a job, to wait for, watch or cancel it; sends nothing to the server."""
         return Job(self._core.job(name))
 
     def __enter__(self) -> Client:

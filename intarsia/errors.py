@@ -1,23 +1,23 @@
-"""Everything that can go wrong, as one tree; the same classes on both ends of the wire.
+"""All errors, as one tree; the same classes in the client and on the server.
 
     IntarsiaError
-    ├── InvalidRequest        a field is wrong; says which, and how to mend it
+    ├── InvalidRequest        a field is wrong; names it, and how to correct it
     │   └── DigestMismatch    bytes are not what their name says
     ├── Unauthenticated       no token, or one that the server does not know
     ├── PermissionDenied      the token is valid, but does not allow this
     ├── QuotaExceeded         the caller has used up its share; says when there is more
-    ├── NotFound              a name that means nothing here
-    │   └── EmptyRegion       the region selects no pixel; says what was looked for
+    ├── NotFound              nothing has this name
+    │   └── EmptyRegion       the region selects no pixel; says what was searched for
     ├── NotReady              the request is fine, this server cannot do it as it is set up
-    ├── Busy                  no room now; try again later
+    ├── Busy                  the server is full; try again later
     ├── Cancelled             stopped on request
     ├── TimeLimit             stopped by its own deadline
     ├── ModelDown             a model, or the server, is out of reach; trying again is safe
     ├── DataLoss              stored bytes are damaged
-    └── InternalError         a fault of ours
+    └── InternalError         a bug in the server
 
-Every class has a `reason`, the word by which it travels: a server turns the exception into a gRPC
-status with that reason, a client turns the reason back into the class.
+Every class has a `reason`: the server turns the exception into a gRPC status with that reason, and the client
+turns the reason back into the class.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ DOMAIN = "intarsia"
 
 
 class IntarsiaError(Exception):
-    """A fault that can be explained to the one who asked."""
+    """An error with a message for the caller."""
 
     reason = "INTERNAL"
 
     def __init__(self, message: str, **facts: object) -> None:
-        """`message` says what happened and what to do next; `facts` are details for machines."""
+        """`message` says what happened and what to do next; `facts` are details for programs."""
         super().__init__(message)
         self.message = message
         self.facts: Mapping[str, str] = {name: str(value) for name, value in facts.items()}
@@ -74,7 +74,7 @@ class QuotaExceeded(IntarsiaError):
 
 
 class NotFound(IntarsiaError):
-    """Nothing of that name is here."""
+    """Nothing has this name."""
 
     reason = "NOT_FOUND"
 
@@ -92,25 +92,25 @@ class NotReady(IntarsiaError):
 
 
 class Busy(IntarsiaError):
-    """No room for this request now."""
+    """The server is full; try again later."""
 
     reason = "BUSY"
 
 
 class Cancelled(IntarsiaError):
-    """Stopped because somebody asked for it."""
+    """Stopped on request."""
 
     reason = "CANCELLED"
 
 
 class TimeLimit(IntarsiaError):
-    """Stopped because its time was up."""
+    """Stopped by its time limit."""
 
     reason = "TIME_LIMIT"
 
 
 class ModelDown(IntarsiaError):
-    """A model or a server cannot be reached, or died at work."""
+    """A model or a server cannot be reached, or crashed during the call."""
 
     reason = "MODEL_DOWN"
 
@@ -122,7 +122,7 @@ class DataLoss(IntarsiaError):
 
 
 class InternalError(IntarsiaError):
-    """A fault of ours; the log knows more."""
+    """A bug in the server; its log has the details."""
 
     reason = "INTERNAL"
 

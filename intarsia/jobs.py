@@ -21,7 +21,7 @@ Result: TypeAlias = Made | v1.TrackRegionResult
 
 
 class AsyncJob:
-    """A piece of work on the server, by its name. Letting go of this object leaves the job running."""
+    """The handle of a job on the server. The job goes on without this object."""
 
     def __init__(self, calls: Calls, name: str) -> None:
         self._calls, self.name = calls, name
@@ -30,30 +30,30 @@ class AsyncJob:
         return f"{type(self).__name__}({self.name!r})"
 
     async def get(self) -> v1.Job:
-        """How it stands now."""
+        """Its current state."""
         return await get(self._calls, self.name)
 
     def watch(
         self, *, timeout: float | None = None, cancel_on_disconnect: bool = False
     ) -> AsyncGenerator[v1.Job, None]:
-        """How it stands now and after every change; the last one is the finished job."""
+        """Its state now and after every change; the last one is the finished job."""
         return watch(self._calls, self.name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
 
     async def wait(self, timeout: float | None = None) -> v1.Job:
-        """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it runs on."""
+        """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it goes on."""
         return await wait(self._calls, self.name, timeout)
 
     async def result(self, timeout: float | None = None) -> Result:
-        """What it made. A job that failed or was cancelled raises the reason, as an rpc would."""
+        """Its result. A job that failed or was cancelled raises its error, as an rpc would."""
         return result_of(await self.wait(timeout))
 
     async def cancel(self) -> v1.Job:
-        """Asks it to stop; it ends within one step. A finished job stays as it is."""
+        """Cancels it; it ends within one step. A finished job stays as it is."""
         return await cancel(self._calls, self.name)
 
 
 class Job:
-    """The blocking face of `AsyncJob`."""
+    """The blocking version of `AsyncJob`."""
 
     def __init__(self, core: AsyncJob) -> None:
         self._core, self.name = core, core.name
@@ -69,27 +69,27 @@ class Job:
 
 
 def result_of(job: v1.Job) -> Result:
-    """What a finished job made, or the exception it ended with."""
+    """The result of a finished job; raises its error if it failed or was cancelled."""
     if job.state == v1.Job.STATE_SUCCEEDED:
         return getattr(job, job.WhichOneof("result") or "edit_region")
     if job.state == v1.Job.STATE_CANCELLED and not job.failure.reason:
         raise errors.Cancelled(job.failure.message or f"{job.name} was cancelled")
-    raise status.of_failure(job.failure, job.name)
+    raise status.from_failure(job.failure, job.name)
 
 
 async def get(calls: Calls, name: str) -> v1.Job:
-    return await calls.ask(calls.jobs.GetJob, v1.GetJobRequest(name=name))
+    return await calls.unary(calls.jobs.GetJob, v1.GetJobRequest(name=name))
 
 
 async def cancel(calls: Calls, name: str) -> v1.Job:
-    return await calls.ask(calls.jobs.CancelJob, v1.CancelJobRequest(name=name))
+    return await calls.unary(calls.jobs.CancelJob, v1.CancelJobRequest(name=name))
 
 
 async def listing(calls: Calls, states: Iterable[str], page_size: int) -> AsyncGenerator[v1.Job, None]:
     """Jobs, newest first, page by page as they are needed."""
     request = v1.ListJobsRequest(page_size=page_size, states=[state_named(state) for state in states])
     while True:
-        page = await calls.ask(calls.jobs.ListJobs, request)
+        page = await calls.unary(calls.jobs.ListJobs, request)
         for job in page.jobs:
             yield job
         if not page.next_page_token:
@@ -117,14 +117,14 @@ async def watch(
     attempts = calls.attempts(timeout)
     while True:
         try:
-            stream = calls.hear(calls.jobs.WatchJob, request, attempts.time_left())
+            stream = calls.server_stream(calls.jobs.WatchJob, request, attempts.time_left())
             async with aclosing(stream):
                 async for job in stream:
                     attempts.succeeded()
                     yield job
                     if job.state in FINISHED:
                         return
-            raise errors.ModelDown(f"the server stopped telling about {name}; ask again")
+            raise errors.ModelDown(f"the stream of {name} ended early; try again")
         except errors.ModelDown as error:
             await attempts.failed(error)
 
@@ -139,8 +139,8 @@ async def wait(calls: Calls, name: str, timeout: float | None) -> v1.Job:
                     return job
     except errors.TimeLimit:
         if end is None or time.monotonic() < end - 0.05:
-            raise  # not ours: the server gave up
+            raise  # the server's own limit
         raise TimeoutError(
-            f"{name} is not finished after {timeout:g} s; it runs on: wait again or cancel it"
+            f"{name} is not finished after {timeout:g} s; it goes on: wait again or cancel it"
         ) from None
     raise errors.InternalError(f"the stream of {name} ended before the job did")

@@ -1,4 +1,4 @@
-"""Presets: prompts for fills that come up again and again. What is said beside one takes its place."""
+"""Presets: prompts for common fills. A prompt given besides a preset replaces the preset's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """What shall be there, and what must not appear."""
+    """A prompt and a negative prompt."""
 
     prompt: str
     negative_prompt: str

@@ -1,4 +1,4 @@
-"""Regions, as one says them.
+"""Regions: how to say where.
 
     click(120, 80)
     clicks((120, 80), (130, 95), beside=[(40, 40)]).grown(4).feathered(8)
@@ -7,9 +7,9 @@
     words("dress", not_words=["yellow dress"]).corrected(on=[(120, 80)])
     (words("dress") | words("hat")) - box(10, 10, 90, 60) & mask("left.png", inside="white")
 
-A `Region` never changes; every word returns a new one. Coordinates are pixels of the upright picture
+A `Region` never changes; every method returns a new one. Coordinates are pixels of the upright picture
 (right and bottom edges exclusive) unless `.relative()` makes them fractions of its width and height.
-Python binds `-` closer than `&`, and that closer than `|`; regions are put together from left to right.
+Python evaluates `-` before `&`, and that before `|`; regions are combined from left to right.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ class Region:
     """Where an edit may happen."""
 
     proto: v1.Region
-    """As it is sent, but for masks that are still to be uploaded."""
+    """The message, but for masks that are still to be uploaded."""
     masks: Mapping[Path, Source] = field(default_factory=dict)
-    """Mask pictures of this machine, by where they belong; `naming` fills in what they are called."""
+    """Mask pictures to upload, by their place in the message; `naming` fills in their names."""
 
     def __or__(self, other: Region) -> Region:
-        """What lies in either."""
+        """The union."""
         return self._with(v1.Term.OPERATION_PLUS, other)
 
     def __sub__(self, other: Region) -> Region:
-        """What lies in this one, but not in the other."""
+        """The difference: this region without the other."""
         return self._with(v1.Term.OPERATION_MINUS, other)
 
     def __and__(self, other: Region) -> Region:
-        """What lies in both."""
+        """The intersection."""
         return self._with(v1.Term.OPERATION_WITHIN, other)
 
     def __invert__(self) -> Region:
         return self.inverted()
 
     def naming(self, names: Mapping[Path, str]) -> v1.Region:
-        """As it is sent, with the artifacts that its `masks` have become."""
+        """The message with the names of the uploaded `masks`."""
         named = v1.Region()
         named.CopyFrom(self.proto)
         for path, name in names.items():
@@ -64,7 +64,7 @@ class Region:
         return named
 
     def relative(self) -> Region:
-        """All coordinates said so far are fractions of the picture's width and height, in [0, 1]."""
+        """Makes all coordinates so far fractions of the picture's width and height, in [0, 1]."""
 
         def change(region: v1.Region) -> None:
             for part in _parts(region):
@@ -73,9 +73,9 @@ class Region:
         return self._but(change)
 
     def corrected(self, *, on: Iterable[Point] = (), beside: Iterable[Point] = ()) -> Region:
-        """What was found, with what lies `on` these points and without what lies `beside` it, at those.
+        """Adds what is `on` these points and removes what is at the points `beside`.
 
-        Comes before the outline is filled, grown, shrunk or inverted, whenever it is said.
+        Always done before the outline is filled, grown, shrunk or inverted.
         """
         return self._but(lambda region: region.corrections.extend(_clicks(on, beside)))
 
@@ -88,7 +88,7 @@ class Region:
         if isinstance(which, int) and which >= 0:
             return self._but(lambda region: setattr(region.choice, "index", which))
         raise errors.InvalidRequest(
-            f"cannot choose {which!r}; say 'best', 'all' or a number from 0", field="region.choice"
+            f"cannot choose {which!r}; use 'best', 'all' or a number from 0", field="region.choice"
         )
 
     def nearest(self, x: float, y: float) -> Region:
@@ -108,7 +108,7 @@ class Region:
         return self._shaped(shrink=pixels)
 
     def inverted(self) -> Region:
-        """Everything but the selection."""
+        """Everything except the selection."""
         return self._but(lambda region: setattr(region.shaping, "invert", not region.shaping.invert))
 
     def feathered(self, pixels: float) -> Region:
@@ -129,7 +129,7 @@ class Region:
         return replace(self, proto=proto)
 
     def _with(self, operation: v1.Term.Operation, other: Region) -> Region:
-        """A combination that begins with this region; the very same one goes on where nothing bars it."""
+        """A combination that begins with this region; an unshaped combination is extended instead."""
         if not isinstance(other, Region):
             return NotImplemented
         if self.proto == v1.Region(combination=self.proto.combination):
@@ -143,17 +143,17 @@ class Region:
 
 
 def click(x: float, y: float) -> Region:
-    """The thing at this point."""
+    """The object at this point."""
     return clicks((x, y))
 
 
 def clicks(*on: Point, beside: Iterable[Point] = ()) -> Region:
-    """The thing at all points `on` and at none of the points `beside`."""
+    """The object at all points `on` and at none of the points `beside`."""
     return Region(v1.Region(clicks=v1.Clicks(clicks=_clicks(on, beside))))
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Region:
-    """The thing inside this box."""
+    """The object in this box."""
     return Region(v1.Region(box=v1.Box(left=left, top=top, right=right, bottom=bottom)))
 
 
@@ -168,21 +168,21 @@ def polygon(*corners: Point) -> Region:
 
 
 def mask(picture: Source | None, *, inside: str, threshold: float | None = None, fit: bool = False) -> Region:
-    """What a mask picture says: a file, its bytes, or an artifact's name.
+    """The area of a mask picture: a file, its bytes, or an artifact's name.
 
-    `inside` is what belongs to the region: `"white"`, `"black"`, `"opaque"` or `"transparent"`. Degrees of
-    belonging from `threshold` on, in (0, 1], count as wholly inside, those below as outside. `fit` brings
-    a mask of another size to that of the picture. None, for a folder of pictures, is each one's own mask.
+    `inside` is the part that is the region: `"white"`, `"black"`, `"opaque"` or `"transparent"`. With a
+    `threshold`, in (0, 1], values from it on are inside and lower ones outside. `fit` resizes the mask to the
+    size of the picture. None, for a folder of pictures, stands for each picture's own mask.
     """
     if inside not in POLARITIES:
         raise errors.InvalidRequest(
-            f"inside={inside!r} is no polarity; one of: {', '.join(POLARITIES)}", field="region.mask.polarity"
+            f"unknown inside={inside!r}; one of: {', '.join(POLARITIES)}", field="region.mask.polarity"
         )
-    said = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
+    message = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
     if is_name(picture):
-        said.artifact = str(picture)
-    masks: dict[Path, Source] = {} if picture is None or said.artifact else {(): picture}
-    return Region(v1.Region(mask=said), masks)
+        message.artifact = str(picture)
+    masks: dict[Path, Source] = {} if picture is None or message.artifact else {(): picture}
+    return Region(v1.Region(mask=message), masks)
 
 
 def words(
@@ -192,18 +192,17 @@ def words(
     not_words: str | Iterable[str] = (),
     not_at: Iterable[Point] = (),
 ) -> Region:
-    """The things of this name; candidates scored below `threshold` are dropped.
+    """The objects of this name; candidates with a score below `threshold` are ignored.
 
-    So are those that mostly are a thing of one of the names `not_words`, and those that cover one of the
-    points `not_at`.
+    So are those that are mostly an object named in `not_words`, and those that cover a point of `not_at`.
     """
     names = (not_words,) if isinstance(not_words, str) else tuple(not_words)
-    said = v1.Words(phrase=phrase, threshold=threshold, not_phrases=names, not_at=_corners(not_at))
-    return Region(v1.Region(words=said))
+    message = v1.Words(phrase=phrase, threshold=threshold, not_phrases=names, not_at=_corners(not_at))
+    return Region(v1.Region(words=message))
 
 
 def put(message: object, name: str, value: object, field: str) -> None:
-    """Sets a field of a message; what cannot be sent at all is refused by the field's path."""
+    """Sets a field of a message; `InvalidRequest` with the field's path if the value does not fit."""
     try:
         setattr(message, name, value)
     except (TypeError, ValueError) as error:
@@ -219,7 +218,7 @@ def _clicks(on: Iterable[Point], beside: Iterable[Point]) -> list[v1.Click]:
 
 
 def _parts(region: v1.Region) -> Iterator[v1.Region]:
-    """The region, and all regions that it is put together from."""
+    """The region, and all regions that it combines."""
     yield region
     for term in region.combination.terms:
         yield from _parts(term.region)
@@ -232,5 +231,5 @@ def _part(region: v1.Region, path: Path) -> v1.Region:
 
 
 def _below(term: int, masks: Mapping[Path, Source]) -> dict[Path, Source]:
-    """Where masks belong once their region is a term of another one."""
+    """The places of masks once their region is a term of another one."""
     return {(term, *path): source for path, source in masks.items()}

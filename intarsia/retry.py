@@ -1,8 +1,9 @@
-"""Calls that outlive a broken connection.
+"""Calls that are repeated when the connection breaks.
 
 Every rpc of Intarsia may be repeated: reading changes nothing, bytes are stored under their digest, and
-an edit carries a request id. So whatever ends with `ModelDown` (nobody there, or gone in mid-call) is
-tried again, with growing pauses, until the caller's patience or time is used up.
+an edit carries a request id. So a call that ends with `ModelDown` (the server cannot be reached, or went
+away during the call) is tried again, with growing pauses, as often as the retry policy and the timeout
+allow.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from intarsia import errors
-from intarsia.transport import Wire
+from intarsia.transport import Transport
 from intarsia.v1.adapters_pb2_grpc import AdaptersStub
 from intarsia.v1.artifacts_pb2_grpc import ArtifactsStub
 from intarsia.v1.editing_pb2_grpc import EditingStub
@@ -24,71 +25,72 @@ from intarsia.v1.segmentation_pb2_grpc import SegmentationStub
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a call is tried in a row, and how long the pauses between are, in seconds.
 
-    Pauses double from `first` to `longest`; half of each is chance, so that many clients of a server
-    which comes back do not all arrive at once.
+    Pauses double from `first_pause` to `longest_pause`; half of each is random, so that many clients of a
+    restarted server do not all come back at the same moment.
     """
 
     attempts: int = 6
-    first: float = 0.2
-    longest: float = 5.0
+    first_pause: float = 0.2
+    longest_pause: float = 5.0
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after this many failures in a row."""
-        return min(self.longest, self.first * 2 ** (failures - 1)) * (0.5 + random.random() / 2)
+        usual = min(self.longest_pause, self.first_pause * 2 ** (failures - 1))
+        return usual * (0.5 + random.random() / 2)
 
 
 class Calls:
-    """The server's methods, over one wire. `timeout` is that of calls which do not say otherwise."""
+    """The server's methods over one transport. `timeout` is that of calls without one of their own."""
 
-    def __init__(self, wire: Wire, *, timeout: float, patience: Patience) -> None:
-        self.wire, self.timeout, self._patience = wire, timeout, patience
+    def __init__(self, transport: Transport, *, timeout: float, retry: RetryPolicy) -> None:
+        self.transport, self.timeout, self._policy = transport, timeout, retry
 
     @cached_property
     def editing(self) -> EditingStub:
-        return EditingStub(self.wire.channel)
+        return EditingStub(self.transport.channel)
 
     @cached_property
     def segmentation(self) -> SegmentationStub:
-        return SegmentationStub(self.wire.channel)
+        return SegmentationStub(self.transport.channel)
 
     @cached_property
     def adapters(self) -> AdaptersStub:
-        return AdaptersStub(self.wire.channel)
+        return AdaptersStub(self.transport.channel)
 
     @cached_property
     def artifacts(self) -> ArtifactsStub:
-        return ArtifactsStub(self.wire.channel)
+        return ArtifactsStub(self.transport.channel)
 
     @cached_property
     def jobs(self) -> JobsStub:
-        return JobsStub(self.wire.channel)
+        return JobsStub(self.transport.channel)
 
-    async def ask(self, method: Any, request: Any) -> Any:
-        """One question, one answer, within `timeout` in all."""
+    async def unary(self, method: Any, request: Any) -> Any:
+        """One response to one request, within `timeout` with all repeats."""
         attempts = self.attempts(self.timeout)
         while True:
             try:
-                return await self.wire.ask(method, request, attempts.time_left())
+                return await self.transport.unary(method, request, attempts.time_left())
             except errors.ModelDown as error:
                 await attempts.failed(error)
 
-    def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
-        """A stream of answers; not repeated, since only the caller knows where to go on."""
-        return self.wire.hear(method, request, timeout)
+    def server_stream(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
+        """A stream of responses; not repeated, since only the caller knows where to continue."""
+        return self.transport.server_stream(method, request, timeout)
 
     def attempts(self, timeout: float | None) -> Attempts:
         """A fresh count of failures, for a task that has `timeout` seconds in all."""
-        return Attempts(self.wire, self._patience, timeout)
+        return Attempts(self.transport, self._policy, timeout)
 
 
 class Attempts:
     """Counts failures in a row and decides whether there is another attempt."""
 
-    def __init__(self, wire: Wire, patience: Patience, timeout: float | None) -> None:
-        self._wire, self._patience, self._failures = wire, patience, 0
+    def __init__(self, transport: Transport, retry: RetryPolicy, timeout: float | None) -> None:
+        self._transport, self._policy, self._failures = transport, retry, 0
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def time_left(self) -> float | None:
@@ -96,13 +98,13 @@ class Attempts:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def succeeded(self) -> None:
-        """Something arrived: what failed before no longer counts."""
+        """Resets the count: something arrived."""
         self._failures = 0
 
     async def failed(self, error: errors.ModelDown) -> None:
         """Returns after a pause if there is another attempt; raises `error` if not."""
         self._failures += 1
-        pause, left = self._patience.pause(self._failures), self.time_left()
-        if self._failures >= self._patience.attempts or (left is not None and left <= pause):
+        pause, left = self._policy.pause(self._failures), self.time_left()
+        if self._failures >= self._policy.attempts or (left is not None and left <= pause):
             raise error
-        await self._wire.sleep(pause)
+        await self._transport.sleep(pause)

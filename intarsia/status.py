@@ -1,4 +1,4 @@
-"""Errors as they arrive: a gRPC status, or a job's failure, becomes the exception the server meant.
+"""From a gRPC status, or a job's failure, to the exception that the server raised.
 
 A server sends its exceptions as rich statuses: `ErrorInfo` with the class's reason and its facts, and
 `BadRequest` with the field if one is wrong. A reason this client does not know (the server is newer)
@@ -35,10 +35,10 @@ BY_CODE: Mapping[str, type[errors.IntarsiaError]] = {
 }
 
 
-def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
-    """The exception that ended an rpc to `server` (its address, for the message if nobody is there)."""
+def from_rpc_error(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
+    """The exception that ended an rpc to `server` (its address, for the message if it cannot be reached)."""
     code, details = call.code().name, call.details() or ""
-    info, field = _rich(call)
+    info, field = _details(call)
     if info is not None:
         return _exception(info.reason, code, details, info.metadata, field)
     if code == "UNAVAILABLE":
@@ -50,9 +50,9 @@ def of_call(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
     return _exception("", code, details, {}, field)
 
 
-def of_failure(failure: Failure, job: str) -> errors.IntarsiaError:
+def from_failure(failure: Failure, job: str) -> errors.IntarsiaError:
     """The exception that `job` ended with; a wrong field travels among the facts."""
-    message = failure.message or f"{job} ended without saying why"
+    message = failure.message or f"{job} ended without a reason"
     return _exception(failure.reason, failure.status, message, failure.metadata, "")
 
 
@@ -60,7 +60,7 @@ def _exception(
     reason: str, code: str, message: str, facts: Mapping[str, str], field: str
 ) -> errors.IntarsiaError:
     kind = errors.classes().get(reason) or BY_CODE.get(code, errors.InternalError)
-    error = kind(message or f"the server answered {code} without saying why")
+    error = kind(message or f"the server answered {code} without a reason")
     error.facts = dict(facts)
     if isinstance(error, errors.InvalidRequest):
         error.field = field or facts.get("field", "")
@@ -68,8 +68,8 @@ def _exception(
     return error
 
 
-def _rich(call: grpc.RpcError) -> tuple[ErrorInfo | None, str]:
-    """Reason and facts of a status, and its first wrong field; nothing if it is plain, foreign or garbled."""
+def _details(call: grpc.RpcError) -> tuple[ErrorInfo | None, str]:
+    """Reason and facts of a status, and its first wrong field; None if it has no details of Intarsia's."""
     try:
         status = rpc_status.from_call(call)
     except (DecodeError, ValueError):
@@ -78,5 +78,5 @@ def _rich(call: grpc.RpcError) -> tuple[ErrorInfo | None, str]:
     for detail in status.details if status is not None else ():
         detail.Unpack(info)
         detail.Unpack(bad)
-    ours = info if info.domain == errors.DOMAIN else None
-    return ours, bad.field_violations[0].field if bad.field_violations else ""
+    known = info if info.domain == errors.DOMAIN else None
+    return known, bad.field_violations[0].field if bad.field_violations else ""

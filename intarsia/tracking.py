@@ -1,4 +1,4 @@
-"""Requests to follow a region: from keyword arguments to the wire. What is absent is left to the server."""
+"""Requests to follow a region, from keyword arguments to messages. What is left out, the server chooses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def track_region_request(
     time_limit: float | timedelta | None = None,
     request_id: str | None = None,
 ) -> TrackRegionRequest:
-    """A request without its clip and sightings."""
+    """The request without its clip and sightings."""
     request = TrackRegionRequest(overlay=overlay, request_id=request_id or str(uuid.uuid4()))
     if frames is not None:
         put(request, "frames", frames, "frames")

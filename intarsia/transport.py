@@ -1,8 +1,8 @@
 """The two ways to talk to a server: asyncio, or blocking the caller's thread.
 
-Everything above this module is written once, as coroutines over a `Wire`. Over an `AsyncioWire` they
-suspend as usual. Over a `BlockingWire` no await ever suspends, so `intarsia.blocking` can run them to
-their end in the caller's thread, without an event loop and without a thread of its own.
+Everything above this module is written once, as coroutines over a `Transport`. Over an `AsyncioTransport`
+they suspend as usual. Over a `BlockingTransport` no await ever suspends, so `intarsia.blocking` can run them
+to their end in the caller's thread, without an event loop and without a second thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import grpc
 from grpc.experimental import ChannelOptions
 
 from intarsia import errors, status
-from intarsia.blocking import each
+from intarsia.blocking import iterate
 
 T = TypeVar("T")
 
@@ -34,40 +34,42 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
-# The blocking caller's own thread fetches its answers. With gRPC's default, a thread beside it, a Ctrl-C in
-# the moment before that thread runs leaves `close` waiting for an answer that nobody fetches.
+# The calling thread fetches its responses itself. With gRPC's default, a second thread, a Ctrl-C just before
+# that thread runs leaves `close` waiting for ever.
 BLOCKING_OPTIONS = ((ChannelOptions.SingleThreadedUnaryStream, 1),)
-# gRPC would ask a proxy, where the environment names one, for the way to this machine itself.
-AT_HOME_OPTIONS = (("grpc.enable_http_proxy", 0),)
+# Without this, gRPC would reach this machine itself through a proxy if the environment names one.
+LOCAL_OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-class Wire(Protocol):
-    """A connection, and the few things that blocking and asyncio do differently."""
+class Transport(Protocol):
+    """A connection, and the few operations that differ between blocking and asyncio code."""
 
     @property
     def channel(self) -> Any:
         """A gRPC channel; connects by itself when it is first used."""
 
-    async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
-        """One answer to a request. Raises `IntarsiaError`."""
+    async def unary(self, method: Any, request: Any, timeout: float | None) -> Any:
+        """One response to a request. Raises `IntarsiaError`."""
 
-    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
-        """One answer to many requests, which must not raise: gRPC would not say what. As `ask` else."""
+    async def client_stream(
+        self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None
+    ) -> Any:
+        """One response to many requests. These must not raise: gRPC would hide the exception."""
 
-    def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
-        """Many answers to a request. Closing the iterator cancels the call. Raises `IntarsiaError`."""
+    def server_stream(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
+        """Many responses to a request. Closing the iterator cancels the call. Raises `IntarsiaError`."""
 
     async def sleep(self, seconds: float) -> None: ...
 
-    async def aside(self, work: Callable[..., T], *args: Any) -> T:
-        """Runs something slow (disk, digests) without holding up anybody else."""
+    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        """The result of something slow (disk, digests) that must not block the event loop."""
 
     async def close(self) -> None: ...
 
 
-class AsyncioWire:
+class AsyncioTransport:
     """For use inside an event loop; the channel belongs to the loop of the first call."""
 
     def __init__(self, server: str, credentials: grpc.ChannelCredentials | None, metadata: Metadata) -> None:
@@ -75,34 +77,38 @@ class AsyncioWire:
 
     @cached_property
     def channel(self) -> grpc.aio.Channel:
-        options = options_for(self._server)
+        options = channel_options(self._server)
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._server, options=options)
         return grpc.aio.secure_channel(self._server, self._credentials, options=options)
 
-    async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
+    async def unary(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
             return await method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise status.of_call(error, self._server) from error
+            raise status.from_rpc_error(error, self._server) from error
 
-    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
-        return await self.ask(method, requests, timeout)
+    async def client_stream(
+        self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None
+    ) -> Any:
+        return await self.unary(method, requests, timeout)
 
-    async def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
+    async def server_stream(
+        self, method: Any, request: Any, timeout: float | None
+    ) -> AsyncGenerator[Any, None]:
         call = method(request, timeout=timeout, metadata=self._metadata)
         try:
-            async for answer in call:
-                yield answer
+            async for response in call:
+                yield response
         except grpc.RpcError as error:
-            raise status.of_call(error, self._server) from error
+            raise status.from_rpc_error(error, self._server) from error
         finally:
             call.cancel()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def aside(self, work: Callable[..., T], *args: Any) -> T:
+    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.to_thread(work, *args)
 
     async def close(self) -> None:
@@ -110,40 +116,44 @@ class AsyncioWire:
             await self.channel.close()
 
 
-class BlockingWire:
+class BlockingTransport:
     """For use in any thread; its coroutines never suspend."""
 
     def __init__(self, server: str, credentials: grpc.ChannelCredentials | None, metadata: Metadata) -> None:
         self._server, self._metadata = server, metadata
-        options = (*options_for(server), *BLOCKING_OPTIONS)
+        options = (*channel_options(server), *BLOCKING_OPTIONS)
         if credentials is None:
             self.channel = grpc.insecure_channel(server, options=options)
         else:
             self.channel = grpc.secure_channel(server, credentials, options=options)
 
-    async def ask(self, method: Any, request: Any, timeout: float | None) -> Any:
+    async def unary(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
             return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise status.of_call(error, self._server) from error
+            raise status.from_rpc_error(error, self._server) from error
 
-    async def give(self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None) -> Any:
-        return await self.ask(method, each(requests), timeout)
+    async def client_stream(
+        self, method: Any, requests: AsyncGenerator[Any, None], timeout: float | None
+    ) -> Any:
+        return await self.unary(method, iterate(requests), timeout)
 
-    async def hear(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
+    async def server_stream(
+        self, method: Any, request: Any, timeout: float | None
+    ) -> AsyncGenerator[Any, None]:
         call = method(request, timeout=timeout, metadata=self._metadata)
         try:
-            for answer in call:
-                yield answer
+            for response in call:
+                yield response
         except grpc.RpcError as error:
-            raise status.of_call(error, self._server) from error
+            raise status.from_rpc_error(error, self._server) from error
         finally:
             call.cancel()
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    async def aside(self, work: Callable[..., T], *args: Any) -> T:
+    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return work(*args)
 
     async def close(self) -> None:
@@ -160,22 +170,22 @@ def credentials(tls: bool | str | Path | bytes) -> grpc.ChannelCredentials | Non
 
 
 def metadata(server: str, token: str | None, *, encrypted: bool) -> Metadata:
-    """What is sent with every call. A token is a secret: it leaves this machine encrypted or not at all."""
+    """The headers of every call. A token is secret: it leaves this machine encrypted or not at all."""
     if token is None:
         return ()
-    if not (encrypted or at_home(server)):
+    if not (encrypted or is_local(server)):
         raise errors.InvalidRequest(
-            f"a token must not travel to {server} in plain text; set `tls`", field="token"
+            f"a token is not sent to {server} in plain text; set `tls`", field="token"
         )
     return (("authorization", f"Bearer {token}"),)
 
 
-def at_home(server: str) -> bool:
+def is_local(server: str) -> bool:
     """Whether a server is on this machine."""
     host = server.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
     return server.startswith("unix:") or host in ("localhost", "127.0.0.1", "::1")
 
 
-def options_for(server: str) -> tuple[tuple[str, int], ...]:
-    """How a channel to this server behaves."""
-    return (*OPTIONS, *AT_HOME_OPTIONS) if at_home(server) else OPTIONS
+def channel_options(server: str) -> tuple[tuple[str, int], ...]:
+    """The gRPC options of a channel to this server."""
+    return (*OPTIONS, *LOCAL_OPTIONS) if is_local(server) else OPTIONS

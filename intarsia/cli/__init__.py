@@ -1,6 +1,6 @@
-"""The command line: one subcommand per rpc, and the ways to serve.
+"""The command line: one subcommand per rpc, and commands of the server.
 
-Results go to standard output, progress and complaints to standard error. With `--json`, standard output
+Results go to standard output, progress and errors to standard error. With `--json`, standard output
 carries one JSON object per line and nothing else: `{"job": …}`, `{"progress": …}`, `{"result": …}`,
 `{"artifact": …}`, `{"segmentation": …}`, `{"plan": …}`, `{"saved": …}`, or, at the end, `{"error": …}`.
 """
@@ -23,7 +23,7 @@ from intarsia.cli import (
     serving,
     track_region,
 )
-from intarsia.cli.output import Voice
+from intarsia.cli.output import Console
 from intarsia.cli.usage import Parser, Usage
 
 EXIT_CODES = """exit codes:
@@ -65,24 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in serving.COMMANDS:
         return serving.run(*arguments)
-    voice = Voice(machine="--json" in arguments)
+    console = Console(json="--json" in arguments)
     try:
         options = parser().parse_args(arguments)
-        return options.run(options, voice) or 0
+        return options.run(options, console) or 0
     except Usage as error:
-        voice.complain(error)
+        console.error(error)
         return 2
     except errors.IntarsiaError as error:
-        voice.complain(error)
+        console.error(error)
         return code_of(error)
     except KeyboardInterrupt:
-        voice.complain(errors.Cancelled("cancelled"))
+        console.error(errors.Cancelled("cancelled"))
         return 130
-    except BrokenPipeError:  # whoever read our output has heard enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        voice.complain(error)
+        console.error(error)
         return 1
 
 

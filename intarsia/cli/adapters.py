@@ -1,4 +1,4 @@
-"""`intarsia adapters show`: what an adapter is to a model."""
+"""`intarsia adapters show`: describes an adapter and checks it against a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from intarsia.cli import connection
-from intarsia.cli.output import Voice
+from intarsia.cli.output import Console
 from intarsia.cli.usage import picture
 from intarsia.v1.adapters_pb2 import InspectAdapterResponse
 
@@ -14,23 +14,23 @@ MODELS = ("ip2p_unet", "sd2_inpaint")
 
 
 def add_to(commands: Any) -> None:
-    group = commands.add_parser("adapters", help="hold LoRA and other adapters against a model")
+    group = commands.add_parser("adapters", help="check LoRA and other adapters against a model")
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
-    shower = actions.add_parser("show", help="what is in an adapter, and whether it fits")
+    shower = actions.add_parser("show", help="describe an adapter, and check whether it fits")
     shower.set_defaults(run=show)
     shower.add_argument("adapter", metavar="ADAPTER", type=picture, help="a safetensors file, or artifacts/…")
     shower.add_argument("--model", choices=MODELS, required=True, help="the model it is for")
     connection.add_options(shower)
 
 
-def show(options: argparse.Namespace, voice: Voice) -> int:
+def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         found = client.inspect_adapter(options.adapter, options.model)
-    voice.tell("adapter", found, _told(found))
+    console.result("adapter", found, _text(found))
     return 0
 
 
-def _told(found: InspectAdapterResponse) -> str:
+def _text(found: InspectAdapterResponse) -> str:
     kind = InspectAdapterResponse.Kind.Name(found.kind).removeprefix("KIND_").lower()
     rank = f" of rank {found.rank}" if found.rank else ""
     lines = [
@@ -39,6 +39,6 @@ def _told(found: InspectAdapterResponse) -> str:
     ]
     if found.unexpected_count:
         lines.append(
-            f"  {found.unexpected_count} keys mean nothing to the model: {', '.join(found.unexpected)}"
+            f"  {found.unexpected_count} keys do not belong to the model: {', '.join(found.unexpected)}"
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection
-from intarsia.cli.output import Voice
+from intarsia.cli.output import Console
 from intarsia.cli.progress import Bytes
 from intarsia.cli.usage import artifact_name, readable, writable_or_pipe
 from intarsia.client import Client
@@ -35,37 +35,37 @@ def add_to(commands: Any) -> None:
         connection.add_options(action)
 
 
-def put(options: argparse.Namespace, voice: Voice) -> int:
+def put(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         for file in options.files:
             source = sys.stdin.buffer if file == "-" else file
-            with closing(Bytes(voice, options.progress, file)) as progress:
+            with closing(Bytes(console, options.progress, file)) as progress:
                 artifact = client.upload(source, progress=progress)
-            voice.tell("artifact", artifact, artifact.name)
+            console.result("artifact", artifact, artifact.name)
     return 0
 
 
-def get(options: argparse.Namespace, voice: Voice) -> int:
-    target = writable_or_pipe(options.output, machine=options.json)
+def get(options: argparse.Namespace, console: Console) -> int:
+    target = writable_or_pipe(options.output, json=options.json)
     with connection.connect(options) as client:
         if target == Path("-"):
             to_standard_output(client, options.name)
             return 0
-        with closing(Bytes(voice, options.progress, str(target))) as progress:
+        with closing(Bytes(console, options.progress, str(target))) as progress:
             client.download(options.name, to=target, progress=progress)
-    voice.tell("saved", {"name": options.name, "output": str(target)}, str(target))
+    console.result("saved", {"name": options.name, "output": str(target)}, str(target))
     return 0
 
 
-def show(options: argparse.Namespace, voice: Voice) -> int:
+def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         artifact = client.get_artifact(options.name)
-    voice.tell("artifact", artifact, _line(artifact))
+    console.result("artifact", artifact, _line(artifact))
     return 0
 
 
 def to_standard_output(client: Client, name: str) -> None:
-    """An artifact's bytes, chunk by chunk; whoever reads them learns of wrong ones by the exit code."""
+    """Writes an artifact's bytes to standard output; damaged bytes are reported by the exit code."""
     for chunk in client.stream(name):
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""Options that every command with a server has."""
+"""The options of every command that talks to a server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tls",
         action="store_true",
-        help="encrypt; a token in the environment's INTARSIA_TOKEN is sent along",
+        help="use TLS; the token in the environment variable INTARSIA_TOKEN is sent along",
     )
     group.add_argument(
-        "--tls-roots", metavar="FILE", type=readable, help="encrypt, trusting these certificates (PEM)"
+        "--tls-roots", metavar="FILE", type=readable, help="use TLS, trusting these certificates (PEM)"
     )
     group.add_argument(
         "--timeout", type=seconds, default=120.0, metavar="S", help="seconds for one call (default: 120)"
@@ -46,7 +46,7 @@ def connect(options: argparse.Namespace) -> Client:
 
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What a client is told about its server."""
+    """The client's arguments that the options give."""
     return {
         "server": options.server,
         "tls": options.tls_roots or options.tls,

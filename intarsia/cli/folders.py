@@ -1,4 +1,4 @@
-"""Whole folders in place of one picture: `--pictures` of `edit-region` and `fill-region`."""
+"""Folders instead of one picture: `--pictures` of `edit-region` and `fill-region`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tqdm import tqdm
 
 from intarsia import folder
 from intarsia.cli import connection
-from intarsia.cli.output import Voice, as_dict, option_of
+from intarsia.cli.output import Console, as_dict, option_of
 from intarsia.cli.progress import wanted
 from intarsia.cli.usage import Usage, whole
-from intarsia.folder import Ask, Folder, Item, Listener, Pairs, Report
+from intarsia.folder import Folder, Item, Listener, Pairs, Report, RequestFactory
 from intarsia.folder.pairs import POLICIES, RELATIVE
 from intarsia.jobs import FINISHED, word_of
 from intarsia.region import POLARITIES
 from intarsia.v1.jobs_pb2 import Job
 
-# Options of a folder, and what they are without being given.
+# Options of a folder, and their defaults.
 OPTIONS: Mapping[str, Any] = {"masks": None, "out": None, "pair": None, "at_once": None, "save_masks": False}
-# Options of one picture that mean nothing for many.
-OF_ONE = (
+# Options that are for one picture only.
+ONE_PICTURE = (
     "picture",
     "output",
     "save_mask",
@@ -40,39 +40,39 @@ OF_ONE = (
 
 def add_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group(
-        "a whole folder, in place of PICTURE",
-        "Items that are done are skipped when it is run again; report.json in --out tells about each.",
+        "a folder, instead of PICTURE",
+        "A second run skips what is done; report.json in --out lists every picture.",
     )
-    group.add_argument("--pictures", metavar="DIR", help="every picture in it and in the folders below")
+    group.add_argument("--pictures", metavar="DIR", help="edit every picture in it and in the folders below")
     group.add_argument(
-        "--masks", metavar="DIR", help="each picture's own mask, by the same name; see --inside"
+        "--masks", metavar="DIR", help="masks of the same names as the pictures; needs --inside"
     )
-    group.add_argument("--out", metavar="DIR", help="where the results go, by the same names")
+    group.add_argument("--out", metavar="DIR", help="write the results here, with the same names")
     group.add_argument(
         "--pair",
         choices=POLICIES,
-        help="what a mask shares with its picture: the path (default), or the name",
+        help="pair masks with pictures by path (default) or by name",
     )
-    group.add_argument("--at-once", type=whole, metavar="N", help="pictures under way (default: 4)")
-    group.add_argument("--save-masks", action="store_true", help="keep the masks that were used as well")
+    group.add_argument("--at-once", type=whole, metavar="N", help="pictures at the same time (default: 4)")
+    group.add_argument("--save-masks", action="store_true", help="also write the masks that were used")
 
 
 def named(options: argparse.Namespace) -> Folder | None:
-    """The folder that the options name; None if they are about one picture."""
+    """The folder that the options name; None for a single picture."""
     if options.pictures is None:
-        for name, without in OPTIONS.items():
-            if getattr(options, name) != without:
-                raise Usage(f"{_option(name)} belongs to --pictures; add it, or leave this out")
+        for name, default in OPTIONS.items():
+            if getattr(options, name) != default:
+                raise Usage(f"{_option(name)} needs --pictures; add it, or leave this out")
         return None
-    for name in OF_ONE:
+    for name in ONE_PICTURE:
         if getattr(options, name, None) not in (None, False):
-            raise Usage(f"{_option(name)} is for one picture; leave it out with --pictures")
+            raise Usage(f"{_option(name)} is for one picture; leave it out, or leave out --pictures")
     if options.out is None:
-        raise Usage("--out: say which folder the results go to, e.g. --out results")
-    if options.masks is not None and not any(name == "inside" for name, _ in options.said):
-        raise Usage(f"--masks needs --inside, which says what belongs to the region: {', '.join(POLARITIES)}")
+        raise Usage("--out: name the folder for the results, e.g. --out results")
+    if options.masks is not None and not any(name == "inside" for name, _ in options.ordered):
+        raise Usage(f"--masks needs --inside, the part of a mask that is the region: {', '.join(POLARITIES)}")
     if options.pair is not None and options.masks is None:
-        raise Usage("--pair belongs to --masks; add it, or leave this out")
+        raise Usage("--pair needs --masks; add it, or leave this out")
     return Folder(
         options.pictures,
         options.out,
@@ -83,46 +83,46 @@ def named(options: argparse.Namespace) -> Folder | None:
     )
 
 
-def run(options: argparse.Namespace, voice: Voice, where: Folder, ask: Ask) -> int:
-    """Works through a folder; exit code 0 if everything is done, 1 if something failed."""
+def run(options: argparse.Namespace, console: Console, where: Folder, make_request: RequestFactory) -> int:
+    """Processes a folder; exit code 0 if everything is done, 1 if something failed."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
-    with Teller(voice, options.progress, where.at_once) as teller:
-        report = folder.run(where, ask, listener=teller, **connection.settings(options))
+        sys.stdout.reconfigure(errors="backslashreplace")  # for file names that are not Unicode
+    with BatchConsole(console, options.progress, where.at_once) as listener:
+        report = folder.run(where, make_request, listener=listener, **connection.settings(options))
     return 0 if report.ok else 1
 
 
-class Teller(Listener):
-    """Tells how a batch goes: bars for the batch and for what is under way, a line for every item, a table.
+class BatchConsole(Listener):
+    """Shows a batch: progress bars, a line for every item, and a table at its end.
 
-    A context: the bars are taken down when it is left.
+    A context manager: leaving it removes the bars.
     """
 
-    def __init__(self, voice: Voice, asked: bool | None, at_once: int) -> None:
-        self._voice, self._shown = voice, wanted(asked, voice)
-        self._bars = self._shown and not voice.machine
+    def __init__(self, console: Console, asked: bool | None, at_once: int) -> None:
+        self._console, self._shown = console, wanted(asked, console)
+        self._bars = self._shown and not console.json
         self._batch: tqdm | None = None
         self._free = list(range(at_once, 0, -1))  # lines below the batch's bar
         self._items: dict[Item, tuple[tqdm, int]] = {}  # their bars, and those bars' lines
 
-    def __enter__(self) -> Teller:
+    def __enter__(self) -> BatchConsole:
         return self
 
     def __exit__(self, *_: object) -> None:
         for item in list(self._items):
-            self._take_down(item)
+            self._remove_bar(item)
         if self._batch is not None:
             self._batch.close()
 
-    def found(self, pairs: Pairs) -> None:
+    def on_start(self, pairs: Pairs) -> None:
         for sentence in _left_out(pairs):
-            self._voice.warn(sentence)
+            self._console.warning(sentence)
         if self._bars:
             self._batch = tqdm(
                 total=len(pairs.items), unit="picture", desc="folder", file=sys.stderr, dynamic_ncols=True
             )
 
-    def began(self, item: Item) -> None:
+    def on_item_start(self, item: Item) -> None:
         if self._bars:
             line = self._free.pop()
             bar = tqdm(
@@ -136,7 +136,7 @@ class Teller(Listener):
             )
             self._items[item] = bar, line
 
-    def moved(self, item: Item, job: Job) -> None:
+    def on_progress(self, item: Item, job: Job) -> None:
         at = job.progress
         stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
         if item in self._items:
@@ -144,37 +144,37 @@ class Teller(Listener):
             bar.n = min(max(at.fraction, 0.0), 1.0)
             bar.set_description_str(f"{item.name}: {stage}", refresh=False)
             bar.refresh()
-        elif self._shown and self._voice.machine:
+        elif self._shown and self._console.json:
             about = {"item": item.name, "job": job.name, "state": word_of(job.state), **as_dict(at)}
-            self._voice.tell("progress", about, "")
+            self._console.result("progress", about, "")
 
-    def waits(self, item: Item, why: Exception, seconds: float) -> None:
-        with self._aside():
-            self._voice.warn(f"{item.name} waits {seconds:.0f} s: {why}")
+    def on_retry(self, item: Item, error: Exception, seconds: float) -> None:
+        with self._above_bars():
+            self._console.warning(f"{item.name} waits {seconds:.0f} s: {error}")
 
-    def ended(self, item: Item, line: Mapping[str, Any]) -> None:
-        self._take_down(item)
+    def on_item_end(self, item: Item, entry: Mapping[str, Any]) -> None:
+        self._remove_bar(item)
         if self._batch is not None:
             self._batch.update()
-        with self._aside():
-            self._voice.tell("item", line, _made(line) if line["state"] == "succeeded" else "")
-            if line["state"] == "failed" and not self._voice.machine:
-                self._voice.warn(_failed(line))
+        with self._above_bars():
+            self._console.result("item", entry, _success_text(entry) if entry["state"] == "succeeded" else "")
+            if entry["state"] == "failed" and not self._console.json:
+                self._console.warning(_failure_text(entry))
 
-    def over(self, report: Report) -> None:
+    def on_end(self, report: Report) -> None:
         self.__exit__()
         facts = {**report.facts(), "report": str(report.path)}
-        self._voice.tell("batch", facts, _table(report))
+        self._console.result("batch", facts, _table(report))
 
-    def _take_down(self, item: Item) -> None:
+    def _remove_bar(self, item: Item) -> None:
         if item in self._items:
             bar, line = self._items.pop(item)
             bar.close()
             self._free.append(line)
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """For what is printed while bars are shown: they make room for it."""
+    def _above_bars(self) -> Iterator[None]:
+        """A context in which a line can be printed without spoiling the bars."""
         with tqdm.external_write_mode(file=sys.stderr) if self._bars else nullcontext():
             yield
 
@@ -184,7 +184,7 @@ def _option(name: str) -> str:
 
 
 def _left_out(pairs: Pairs) -> Iterator[str]:
-    """A sentence for everything that is not worked on."""
+    """A sentence for every file that is left out."""
     for each in pairs.duplicates:
         files = ", ".join([*each["pictures"], *(f"mask {mask}" for mask in each["masks"])])
         yield f"left out: {each['name']} is the name of several files: {files}"
@@ -199,12 +199,12 @@ def _left_out(pairs: Pairs) -> Iterator[str]:
             yield f"not read: {path}: {why}"
 
 
-def _made(line: Mapping[str, Any]) -> str:
+def _success_text(line: Mapping[str, Any]) -> str:
     first = f"{line['files'][0]}: seed {line['seed']}, {line['seconds']:.1f} s"
     return "\n".join([first, *(f"  {note}" for note in line["notes"])])
 
 
-def _failed(line: Mapping[str, Any]) -> str:
+def _failure_text(line: Mapping[str, Any]) -> str:
     field = line.get("field", "")
     about = f"{option_of(field) or field}: " if field and field != "picture" else ""
     return f"{line['item']}: {line['reason']}: {about}{line['message']}"

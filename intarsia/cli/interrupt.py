@@ -1,4 +1,4 @@
-"""Ctrl-C at the wrong moment: a job that has been started, but whose name has not arrived yet."""
+"""Ctrl-C at a bad moment: after a job was started and before its name has arrived."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Held:
+class HeldInterrupt:
     """Whether a Ctrl-C was held back."""
 
-    asked = False
+    interrupted = False
 
 
 @contextmanager
-def holding_interrupts() -> Iterator[Held]:
-    """Holds one Ctrl-C back, for the caller to see to after the block; a second one is let through."""
-    held = Held()
+def holding_interrupts() -> Iterator[HeldInterrupt]:
+    """Holds one Ctrl-C back, for the caller to handle after the block; a second one is raised at once."""
+    held = HeldInterrupt()
 
     def hold(number: int, frame: FrameType | None) -> None:
-        held.asked = True
+        held.interrupted = True
         signal.signal(signal.SIGINT, before)
 
     if threading.current_thread() is not threading.main_thread():

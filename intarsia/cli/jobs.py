@@ -9,7 +9,7 @@ from typing import Any
 from intarsia import errors, jobs
 from intarsia.cli import connection, picture_job, track_region
 from intarsia.cli.follow_job import follow
-from intarsia.cli.output import Voice, as_dict
+from intarsia.cli.output import Console, as_dict
 from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
 from intarsia.v1 import jobs_pb2 as v1
 
@@ -20,13 +20,17 @@ def add_to(commands: Any) -> None:
     lister = actions.add_parser("list", help="the newest jobs")
     lister.set_defaults(run=list_jobs)
     lister.add_argument(
-        "--state", choices=tuple(jobs.STATES), action="append", default=[], help="only these (repeatable)"
+        "--state",
+        choices=tuple(jobs.STATES),
+        action="append",
+        default=[],
+        help="only jobs in this state (repeatable)",
     )
-    lister.add_argument("--limit", type=whole, default=50, metavar="N", help="at most so many (default: 50)")
+    lister.add_argument("--limit", type=whole, default=50, metavar="N", help="at most N jobs (default: 50)")
     connection.add_options(lister)
     for name, run, text in (
-        ("show", show, "how a job stands"),
-        ("watch", watch, "follow a job to its end, and fetch what it made"),
+        ("show", show, "the state of a job"),
+        ("watch", watch, "follow a job to its end, and fetch its result"),
         ("cancel", cancel, "ask a job to stop"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -42,54 +46,52 @@ def add_to(commands: Any) -> None:
         connection.add_options(action)
 
 
-def list_jobs(options: argparse.Namespace, voice: Voice) -> int:
+def list_jobs(options: argparse.Namespace, console: Console) -> int:
     if options.limit == 0:
         return 0
     with connection.connect(options) as client:
         found = client.list_jobs(states=options.state, page_size=min(options.limit, 1000))
         for job in islice(found, options.limit):
-            voice.tell("job", job, _line(job))
+            console.result("job", job, _line(job))
     return 0
 
 
-def show(options: argparse.Namespace, voice: Voice) -> int:
+def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         job = client.get_job(options.job)
     details = [
         f"  {key}: {value}" for key, value in as_dict(job).items() if key not in ("name", "state", "method")
     ]
-    voice.tell("job", job, "\n".join([_line(job), *details]))
+    console.result("job", job, "\n".join([_line(job), *details]))
     return 0
 
 
-def watch(options: argparse.Namespace, voice: Voice) -> int:
-    output = writable_or_pipe(options.output, machine=options.json) if options.output else None
+def watch(options: argparse.Namespace, console: Console) -> int:
+    output = writable_or_pipe(options.output, json=options.json) if options.output else None
     mask = writable("--save-mask", options.save_mask) if options.save_mask else None
     with connection.connect(options) as client:
         tracked = client.get_job(options.job).method == "TrackRegion"
         if tracked and mask is not None:
-            raise Usage("--save-mask: the masks of a clip are what -o writes; leave this out")
+            raise Usage("--save-mask: -o writes the masks of a clip; leave this out")
         if not tracked and (options.save_track or options.save_overlay):
-            raise Usage(
-                "--save-track and --save-overlay: this job follows nothing through a clip; leave them out"
-            )
+            raise Usage("--save-track and --save-overlay: only for jobs of track-region; leave them out")
         try:
-            finished = follow(client, options.job, voice, options.progress, None, tied=False)
+            finished = follow(client, options.job, console, options.progress, None, cancel_on_exit=False)
         except KeyboardInterrupt:
             raise errors.Cancelled(
-                f"{options.job} is not watched any more, and runs on; `intarsia jobs cancel` stops it"
+                f"{options.job} is no longer watched and keeps running; `intarsia jobs cancel` stops it"
             ) from None
         if tracked:
-            track_region.save(client, finished, voice, track_region.files(options))
+            track_region.save(client, finished, console, track_region.files(options))
         else:
-            picture_job.save(client, finished, voice, output, mask)
+            picture_job.save(client, finished, console, output, mask)
     return 0
 
 
-def cancel(options: argparse.Namespace, voice: Voice) -> int:
+def cancel(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         job = client.cancel_job(options.job)
-    voice.tell("job", job, _line(job))
+    console.result("job", job, _line(job))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is said, to people or to machines."""
+"""Output of the commands: sentences for people, or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from intarsia import errors
+from intarsia.settings import SETTINGS
 
-# Where a field of a request comes from; the longest prefix counts.
+# The option of every field of a request; the longest prefix counts.
 FIELD_OPTIONS = {
+    **{setting.path: setting.option for setting in SETTINGS},
+    "output.collage.spacing_horizontal": "--spacing",
+    "output.collage.spacing_vertical": "--spacing",
     "picture": "PICTURE",
     "clip": "CLIP",
     "frame": "--at",
@@ -44,33 +48,11 @@ FIELD_OPTIONS = {
     "region.shaping.feather": "--feather",
     "instruction": "--instruction",
     "negative_instruction": "--negative-instruction",
-    "sampling.seed": "--seed",
-    "sampling.steps": "--steps",
-    "sampling.guidance": "--guidance",
-    "sampling.picture_guidance": "--picture-guidance",
-    "sampling.scheduler": "--scheduler",
-    "cut.context": "--context",
-    "cut.working_size": "--working-size",
-    "output.format": "--format",
-    "output.quality": "--quality",
     "prompt": "--prompt",
     "negative_prompt": "--negative-prompt",
-    "candidates": "--candidates",
-    "adapters": "--adapter",
+    "then": "--then",
     "adapter": "ADAPTER",
     "model": "--model",
-    "margin": "--margin",
-    "cut.layout": "--layout",
-    "cut.overlap": "--overlap",
-    "output.views": "--view",
-    "output.collage": "--collage",
-    "output.collage.captions": "--captions",
-    "output.collage.spacing_horizontal": "--spacing",
-    "output.collage.spacing_vertical": "--spacing",
-    "then": "--then",
-    "preview_every": "--preview-every",
-    "time_limit": "--time-limit",
-    "request_id": "--request-id",
     "pictures": "--pictures",
     "masks": "--masks",
     "out": "--out",
@@ -81,7 +63,7 @@ FIELD_OPTIONS = {
     "states": "--state",
 }
 
-# Where one option is said for several: further edits, sightings in a clip, regions of a combination.
+# Fields of further edits, of sightings and of combined regions are set by the options of the first.
 _EDIT, _SIGHTING = re.compile(r"^then\[(\d+)\]\."), re.compile(r"^sightings\[(\d+)\]\.")
 _REGION = re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
 
@@ -91,37 +73,36 @@ def as_dict(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-class Voice:
-    """Speaks in sentences, or in JSON lines if a machine listens."""
+class Console:
+    """Prints results and errors as sentences or, if `json`, as one JSON object per line."""
 
-    def __init__(self, *, machine: bool) -> None:
-        self.machine = machine
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
 
-    def tell(self, kind: str, facts: Message | Mapping[str, Any], sentence: str) -> None:
-        """A result: the facts for machines, the sentence for people (nothing if it is empty)."""
-        if self.machine:
-            body = as_dict(facts) if isinstance(facts, Message) else facts
-            print(json.dumps({kind: body}, ensure_ascii=False), flush=True)
+    def result(self, kind: str, facts: Message | Mapping[str, Any], sentence: str) -> None:
+        """Prints a result: the facts as JSON, or the sentence (nothing if it is empty)."""
+        if self.json:
+            _print_json({kind: as_dict(facts) if isinstance(facts, Message) else facts})
         elif sentence:
             print(sentence, flush=True)
 
-    def warn(self, sentence: str) -> None:
-        """What went wrong without ending the command."""
-        if self.machine:
-            print(json.dumps({"warning": {"message": sentence}}, ensure_ascii=False), flush=True)
+    def warning(self, sentence: str) -> None:
+        """Prints a problem that does not end the command."""
+        if self.json:
+            _print_json({"warning": {"message": sentence}})
         else:
             print(f"intarsia: {sentence}", file=sys.stderr)
 
-    def complain(self, error: Exception) -> None:
-        """The reason why a command ends without success."""
-        if self.machine:
-            print(json.dumps({"error": _facts(error)}, ensure_ascii=False), flush=True)
+    def error(self, error: Exception) -> None:
+        """Prints the error that ends a command."""
+        if self.json:
+            _print_json({"error": _facts(error)})
         else:
             print(f"intarsia: {_sentence(error)}", file=sys.stderr)
 
 
 def option_of(field: str) -> str:
-    """The option that a field of a request was read from; empty if there is none."""
+    """The option that sets a field of a request; empty if there is none."""
     field = _REGION.sub("", _SIGHTING.sub("", _EDIT.sub("", field)))
     fits = [
         prefix
@@ -131,6 +112,10 @@ def option_of(field: str) -> str:
     return FIELD_OPTIONS[max(fits, key=len)] if fits else ""
 
 
+def _print_json(fields: Mapping[str, Any]) -> None:
+    print(json.dumps(fields, ensure_ascii=False), flush=True)
+
+
 def _sentence(error: Exception) -> str:
     field = getattr(error, "field", "")
     named = f"{option_of(field)}{_which(field)}" if option_of(field) else field
@@ -138,11 +123,11 @@ def _sentence(error: Exception) -> str:
 
 
 def _which(field: str) -> str:
-    """Which of several edits and regions the field belongs to, counted from 1 as they are said."""
+    """Which of several edits and regions the field belongs to, counted from 1 in the order of the options."""
     edits = [f"edit {int(n) + 2}" for n in _EDIT.findall(field)]
-    seen = [f"sighting {int(n) + 1}" for n in _SIGHTING.findall(field)]
+    sightings = [f"sighting {int(n) + 1}" for n in _SIGHTING.findall(field)]
     regions = [f"region {int(n) + 1}" for n in _REGION.findall(field)]
-    which = edits + seen + regions
+    which = edits + sightings + regions
     return f" ({', '.join(which)})" if which else ""
 
 

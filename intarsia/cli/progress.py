@@ -7,25 +7,25 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from intarsia.cli.output import Voice, as_dict
+from intarsia.cli.output import Console, as_dict
 from intarsia.jobs import FINISHED, word_of
 from intarsia.v1.jobs_pb2 import Job
 
 
-def wanted(asked: bool | None, voice: Voice) -> bool:
-    """Whether to show progress: as asked, else to people who look at a terminal."""
-    return (sys.stderr.isatty() and not voice.machine) if asked is None else asked
+def wanted(asked: bool | None, console: Console) -> bool:
+    """Whether to show progress: as the option says, else if standard error is a terminal."""
+    return (sys.stderr.isatty() and not console.json) if asked is None else asked
 
 
 class Progress:
-    """One job's progress on its way to the end. A context: the bar is taken down when it is left."""
+    """The progress of a job. A context manager: leaving it removes the bar."""
 
-    def __init__(self, voice: Voice, asked: bool | None) -> None:
-        self._voice, self._shown = voice, wanted(asked, voice)
+    def __init__(self, console: Console, asked: bool | None) -> None:
+        self._console, self._shown = console, wanted(asked, console)
         self._bar: tqdm | None = None
 
     def __enter__(self) -> Progress:
-        if self._shown and not self._voice.machine:
+        if self._shown and not self._console.json:
             self._bar = tqdm(desc="waiting", unit="step", file=sys.stderr, dynamic_ncols=True)
         return self
 
@@ -40,19 +40,19 @@ class Progress:
             self._draw(self._bar, job)
         elif self._shown:
             about = {"job": job.name, "state": word_of(job.state), **as_dict(job.progress)}
-            self._voice.tell("progress", about, "")
+            self._console.result("progress", about, "")
 
     def warn(self, sentence: str) -> None:
-        """Says what went wrong on the way, above the bar."""
+        """Prints a problem above the bar."""
         if self._bar is not None:
             self._bar.clear()
-        self._voice.warn(sentence)
+        self._console.warning(sentence)
 
     def _draw(self, bar: tqdm, job: Job) -> None:
         at = job.progress
-        if at.step or at.steps:  # without a total where nobody knows how many there are
+        if at.step or at.steps:  # without a total if it is not known
             bar.total, bar.n = at.steps or None, at.step
-        # Before a clip is followed, and on the way, something is looked for; it is not yet at its end.
+        # A clip's job finds regions before and while it follows them: `segment` is not its end.
         if bar.total and (job.state == Job.STATE_SUCCEEDED or not (at.steps or at.stage == "segment")):
             bar.n = bar.total
         stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
@@ -65,17 +65,17 @@ class Progress:
 
 
 class Bytes:
-    """A transfer's progress; itself the callback that the client tells."""
+    """The progress of a transfer; a callback for the client."""
 
-    def __init__(self, voice: Voice, asked: bool | None, name: str) -> None:
-        self._voice, self._shown, self._name = voice, wanted(asked, voice), name
+    def __init__(self, console: Console, asked: bool | None, name: str) -> None:
+        self._console, self._shown, self._name = console, wanted(asked, console), name
         self._bar: tqdm | None = None
 
     def __call__(self, done: int, size: int) -> None:
         if not self._shown:
             return
-        if self._voice.machine:
-            self._voice.tell("progress", {"file": self._name, "bytes": done, "of": size}, "")
+        if self._console.json:
+            self._console.result("progress", {"file": self._name, "bytes": done, "of": size}, "")
             return
         if self._bar is None:
             self._bar = tqdm(desc=self._name, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True)

@@ -1,7 +1,7 @@
-"""Saying where, in options.
+"""The options of a region.
 
-They are read in the order in which they are said: `--plus`, `--minus` and `--within` begin a further region,
-to which everything belongs that follows, but for what is said of all regions together.
+Their order counts: `--plus`, `--minus` and `--within` begin a further region, and the options after one of
+them belong to that region, except those for all regions together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from functools import partial
 from typing import Any
 
 import intarsia
-from intarsia.cli.usage import Said, Spoken, Usage, choice, corners, numbers, picture, split, whole
+from intarsia.cli.usage import (
+    OptionValue,
+    OrderedOption,
+    Usage,
+    choice,
+    corners,
+    numbers,
+    picture,
+    split,
+    whole,
+)
 from intarsia.region import POLARITIES, Region
 
 SELECTORS = ("click", "box", "rectangle", "polygon", "mask", "words")
@@ -22,11 +32,11 @@ OPERATIONS: Mapping[str, Callable[[Region, Region], Region]] = {
     "minus": operator.sub,
     "within": operator.and_,
 }
-# What may be said more than once of a region, and what is said of all regions together.
+# Options that may be repeated for one region, and options for all regions together.
 REPEATABLE = ("click", "not_click", "not_words", "not_at", "correct", "correct_not")
-OF_ALL = ("relative", "feather")
-# What means something beside another option only.
-BELONGS = {
+COMMON = ("relative", "feather")
+# Options that need another option.
+REQUIRES = {
     "not_click": "click",
     "inside": "mask",
     "mask_threshold": "mask",
@@ -36,80 +46,80 @@ BELONGS = {
     "not_at": "words",
 }
 SHAPE = ("choose", "correct", "correct_not", "fill_holes", "grow", "shrink", "invert")
-OPTIONS = {*SELECTORS, *OPERATIONS, *OF_ALL, *BELONGS, *SHAPE}
+OPTIONS = {*SELECTORS, *OPERATIONS, *COMMON, *REQUIRES, *SHAPE}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    where = partial(_group(command, "the region: how it is found (one of these)"), action=Said)
+    select = partial(_group(command, "how the region is found (one of these)"), action=OrderedOption)
     point, edges = numbers(2, "120,80"), numbers(4, "10,10,90,60")
-    where("--click", metavar="X,Y", type=point, help="on the thing (repeatable)")
-    where("--not-click", metavar="X,Y", type=point, help="beside the thing (repeatable)")
-    where("--box", metavar="L,T,R,B", type=edges, help="the thing inside this box")
-    where("--rectangle", metavar="L,T,R,B", type=edges, help="this rectangle itself")
-    where("--polygon", metavar='"X,Y X,Y ..."', type=corners, help="inside this outline")
-    where("--mask", metavar="FILE", type=picture, help="what this mask picture says")
-    where("--inside", choices=tuple(POLARITIES), help="what belongs to the region in the mask")
-    where("--mask-threshold", metavar="T", type=float, help="from here on wholly inside, below outside")
-    where("--fit-mask", nargs=0, help="bring a mask of another size to that of the picture")
-    where("--words", metavar="PHRASE", help='the thing of this name, "yellow dress"')
-    where("--threshold", metavar="T", type=float, help="drop candidates of --words below this")
-    where("--not-words", metavar="PHRASE", help="not a thing of this name (repeatable)")
-    where("--not-at", metavar="X,Y", type=point, help="not a thing that lies here (repeatable)")
-    where("--relative", nargs=0, help="all coordinates are fractions of the picture")
-    shape = partial(_group(command, "the region: once it is found (in this order)"), action=Said)
+    select("--click", metavar="X,Y", type=point, help="the object at this point (repeatable)")
+    select("--not-click", metavar="X,Y", type=point, help="a point outside the object (repeatable)")
+    select("--box", metavar="L,T,R,B", type=edges, help="the object in this box")
+    select("--rectangle", metavar="L,T,R,B", type=edges, help="this rectangle itself")
+    select("--polygon", metavar='"X,Y X,Y ..."', type=corners, help="the inside of this outline")
+    select("--mask", metavar="FILE", type=picture, help="the area of this mask picture")
+    select("--inside", choices=tuple(POLARITIES), help="the part of the mask that is the region")
+    select("--mask-threshold", metavar="T", type=float, help="values from T are inside, lower ones outside")
+    select("--fit-mask", nargs=0, help="resize a mask to the size of the picture")
+    select("--words", metavar="PHRASE", help='the object of this name, "yellow dress"')
+    select("--threshold", metavar="T", type=float, help="ignore candidates of --words with a lower score")
+    select("--not-words", metavar="PHRASE", help="exclude objects of this name (repeatable)")
+    select("--not-at", metavar="X,Y", type=point, help="exclude objects at this point (repeatable)")
+    select("--relative", nargs=0, help="all coordinates are fractions of the picture")
+    shape = partial(_group(command, "what is done with it then (in this order)"), action=OrderedOption)
     shape("--choose", metavar="WHICH", type=choice, help="best (default), all, a number from 0, nearest:X,Y")
-    shape("--correct", metavar="X,Y", type=point, help="add what lies here to it (repeatable)")
-    shape("--correct-not", metavar="X,Y", type=point, help="take what lies here from it (repeatable)")
+    shape("--correct", metavar="X,Y", type=point, help="add what is at this point (repeatable)")
+    shape("--correct-not", metavar="X,Y", type=point, help="remove what is at this point (repeatable)")
     shape("--fill-holes", metavar="N", type=whole, help="fill holes of at most N pixels")
     shape("--grow", metavar="PX", type=float, help="move the outline outward")
     shape("--shrink", metavar="PX", type=float, help="move the outline inward")
-    shape("--invert", nargs=0, help="everything but the selection")
-    shape("--feather", metavar="PX", type=float, help="soften the border of all inward (default: 8)")
-    more = partial(_group(command, "further regions: each with options like those above"), action=Said)
-    more("--plus", nargs=0, help="add what the options after this find")
-    more("--minus", nargs=0, help="take it away")
-    more("--within", nargs=0, help="keep only what lies in it as well")
+    shape("--invert", nargs=0, help="everything except the selection")
+    shape("--feather", metavar="PX", type=float, help="soften the border of all regions, inward (default: 8)")
+    more = partial(_group(command, "further regions, each with the options above"), action=OrderedOption)
+    more("--plus", nargs=0, help="add the region of the options that follow")
+    more("--minus", nargs=0, help="subtract it")
+    more("--within", nargs=0, help="keep only what lies in it too")
 
 
-def region(said: Iterable[Spoken], *, masked: bool = False) -> Region:
-    """The region that these options describe, in the order in which they were said; others do not matter.
+def region(values: Iterable[OptionValue], *, masked: bool = False) -> Region:
+    """The region that these options describe; options of other things are ignored.
 
-    `masked`: where `--inside` comes without `--mask`, the mask is the one that each picture has of its own.
+    `masked`: `--inside` without `--mask` means each picture's own mask.
     """
-    known = [each for each in said if each[0] in OPTIONS]
-    first, *further = split((each for each in known if each[0] not in OF_ALL), *OPERATIONS)
+    known = [each for each in values if each[0] in OPTIONS]
+    first, *further = split((each for each in known if each[0] not in COMMON), *OPERATIONS)
     if further and not first[1]:
         name = further[0][0]
-        raise Usage(f"--{name}: say a region before it, e.g. --box 10,10,90,60 --{name} --click 120,80")
-    found = _one(*first, masked)
+        raise Usage(f"--{name}: needs a region before it, e.g. --box 10,10,90,60 --{name} --click 120,80")
+    found = _build(*first, masked)
     for name, one in further:
-        found = OPERATIONS[name](found, _one(name, one, masked))
+        found = OPERATIONS[name](found, _build(name, one, masked))
     feathers = [value for name, value in known if name == "feather"]
     if len(feathers) > 1:
-        raise Usage("--feather: all regions together have one border to soften; keep one of them")
+        raise Usage("--feather: option given twice; all regions together have one border")
     if any(name == "relative" for name, _ in known):
         found = found.relative()
     return found.feathered(feathers[0]) if feathers else found
 
 
-def parts(said: Sequence[Spoken]) -> list[list[Spoken]]:
-    """What was said of each edit: `--then` begins a further one. Fractions are meant by all or by none."""
-    relative = [each for each in said if each[0] == "relative"]
-    return [[*part, *relative] for _, part in split(said, "then")]
+def parts(values: Sequence[OptionValue]) -> list[list[OptionValue]]:
+    """The options of each edit: `--then` begins a further one. `--relative` counts for all of them."""
+    relative = [each for each in values if each[0] == "relative"]
+    return [[*part, *relative] for _, part in split(values, "then")]
 
 
-def masks(said: Iterable[Spoken]) -> tuple[str, ...]:
-    """The mask pictures that are named."""
-    return tuple(value for name, value in said if name == "mask")
+def masks(values: Iterable[OptionValue]) -> tuple[str, ...]:
+    """The mask pictures among the options."""
+    return tuple(value for name, value in values if name == "mask")
 
 
-def _one(operation: str, said: Iterable[Spoken], masked: bool) -> Region:
-    """One of the regions that are put together; `operation` is the option it follows, empty for the first."""
+def _build(operation: str, values: Iterable[OptionValue], masked: bool) -> Region:
+    """One of the combined regions; `operation` is the option before it, empty for the first."""
     options: dict[str, list[Any]] = {}
-    for name, value in said:
+    for name, value in values:
         options.setdefault(name, []).append(value)
         if len(options[name]) > 1 and name not in REPEATABLE:
-            raise Usage(f"{_option(name)} is said twice of one region; keep one, or put --plus between them")
+            raise Usage(f"{_option(name)}: option given twice for one region; put --plus between two regions")
     found = _selected(operation, options, masked)
     for which in options.get("choose", ()):
         found = found.nearest(*which) if isinstance(which, tuple) else found.choosing(which)
@@ -121,20 +131,20 @@ def _one(operation: str, said: Iterable[Spoken], masked: bool) -> Region:
 
 
 def _selected(operation: str, options: Mapping[str, list[Any]], masked: bool) -> Region:
-    given = [name for name in SELECTORS if name in options]
-    own = masked and not given and "inside" in options  # each picture's own mask
-    if len(given) > 1:
-        one, other = _option(given[0]), _option(given[1])
-        raise Usage(f"{one} and {other} exclude each other; keep one, or put --plus between them")
-    for extra, needs in BELONGS.items():
-        if extra in options and given != [needs] and not (own and needs == "mask"):
-            raise Usage(f"{_option(extra)} belongs to {_option(needs)}; add it, or leave this out")
-    if not (given or own):
+    selectors = [name for name in SELECTORS if name in options]
+    own = masked and not selectors and "inside" in options  # each picture's own mask
+    if len(selectors) > 1:
+        one, other = _option(selectors[0]), _option(selectors[1])
+        raise Usage(f"{one} and {other} exclude each other; put --plus between two regions")
+    for extra, needs in REQUIRES.items():
+        if extra in options and selectors != [needs] and not (own and needs == "mask"):
+            raise Usage(f"{_option(extra)} needs {_option(needs)}; add it, or leave this out")
+    if not (selectors or own):
         known = ", ".join(_option(name) for name in SELECTORS)
         before = [_option(operation)] if operation else []
-        where, example = " after ".join(["say where", *before]), " ".join([*before, "--click 120,80"])
+        where, example = " after ".join(["name a region", *before]), " ".join([*before, "--click 120,80"])
         raise Usage(f"{where}: one of {known}, e.g. {example}")
-    value: Any = options[given[0]][0] if given else None
+    value: Any = options[selectors[0]][0] if selectors else None
     if "click" in options:
         return intarsia.clicks(*options["click"], beside=options.get("not_click", ()))
     if "box" in options:
@@ -148,7 +158,9 @@ def _selected(operation: str, options: Mapping[str, list[Any]], masked: bool) ->
         not_words, not_at = options.get("not_words", ()), options.get("not_at", ())
         return intarsia.words(value, threshold=threshold, not_words=not_words, not_at=not_at)
     if "inside" not in options:
-        raise Usage(f"--mask needs --inside, which says what belongs to the region: {', '.join(POLARITIES)}")
+        raise Usage(
+            f"--mask needs --inside, the part of the mask that is the region: {', '.join(POLARITIES)}"
+        )
     (inside,), (threshold,) = options["inside"], options.get("mask_threshold", [None])
     return intarsia.mask(value, inside=inside, threshold=threshold, fit="fit_mask" in options)
 

@@ -1,4 +1,4 @@
-"""`intarsia segment-region`: what an edit would change, before anything is changed."""
+"""`intarsia segment-region`: finds a region and writes its mask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection, regions
-from intarsia.cli.output import Voice, as_dict
+from intarsia.cli.output import Console, as_dict
 from intarsia.cli.usage import Usage, picture, writable
 from intarsia.v1.region_pb2 import Instance
 
@@ -29,8 +29,8 @@ def add_to(commands: Any) -> None:
     connection.add_options(command)
 
 
-def run(options: argparse.Namespace, voice: Voice) -> int:
-    where, inputs = regions.region(options.said), (options.picture, *regions.masks(options.said))
+def run(options: argparse.Namespace, console: Console) -> int:
+    where, inputs = regions.region(options.ordered), (options.picture, *regions.masks(options.ordered))
     target, folder = None, None
     if options.output is not None:
         target = writable("--output", options.output, inputs=inputs, force=options.force)
@@ -53,12 +53,12 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
         "output": None if target is None else str(target),
         "candidate_outputs": [str(path) for path in saved],
     }
-    voice.tell("segmentation", facts, "\n".join(lines))
+    console.result("segmentation", facts, "\n".join(lines))
     return 0
 
 
 def _folder(path: str, *, inputs: tuple[str, ...], force: bool) -> Path:
-    """Where candidates go, a folder that may be made; nothing in it that is called like one is an input."""
+    """The folder for the candidates, which may not exist yet; no file that would be replaced is an input."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise Usage(f"--save-all: {path!r} is a file; name a folder")

@@ -1,4 +1,4 @@
-"""`intarsia track-region`: where a thing is in every frame of a clip."""
+"""`intarsia track-region`: follows a region through a clip."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from intarsia import jobs
 from intarsia.artifacts import is_name
 from intarsia.cli import connection, follow_job, regions
 from intarsia.cli.artifacts import to_standard_output
-from intarsia.cli.output import Voice, as_dict
-from intarsia.cli.usage import Said, Spoken, Usage, picture, whole, writable, writable_or_pipe
+from intarsia.cli.output import Console, as_dict
+from intarsia.cli.usage import OptionValue, OrderedOption, Usage, picture, whole, writable, writable_or_pipe
 from intarsia.client import Client
 from intarsia.region import Region
 from intarsia.v1 import jobs_pb2 as v1
@@ -25,7 +25,7 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "track-region",
         help="follow a region through a clip",
-        description="Follows a region through a clip, from the frame in which it is pointed at. Ctrl-C, or "
+        description="Follows a region through a clip, from the frame of its first sighting. Ctrl-C, or "
         "the end of this process, cancels the job.",
     )
     command.set_defaults(run=run)
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
     )
     add_files(command)
     command.add_argument(
-        "--overlay", action="store_true", help="have that made with --detach, to be fetched later"
+        "--overlay", action="store_true", help="make the overlay of a detached job, to fetch it later"
     )
     command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
     command.add_argument(
@@ -49,20 +49,20 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument(
         "--at",
-        action=Said,
+        action=OrderedOption,
         type=whole,
         metavar="FRAME",
-        help="the region after this is where the thing is in this frame, from 0 (default: 0; repeatable)",
+        help="the options after this show the object in this frame, from 0 (default: 0; repeatable)",
     )
     follow_job.add_options(command)
     regions.add_options(command)
     connection.add_options(command)
 
 
-def run(options: argparse.Namespace, voice: Voice) -> int:
-    seen = _sightings(options.said)
+def run(options: argparse.Namespace, console: Console) -> int:
+    seen = _sightings(options.ordered)
     if options.frames == 0:
-        raise Usage("--frames: no frames hold nothing; name 1 or more, or leave it out")
+        raise Usage("--frames: must be 1 or more, or left out")
     targets = _targets(options)
     with connection.connect(options) as client:
         clip = options.clip if is_name(options.clip) else client.upload(options.clip).name
@@ -74,17 +74,17 @@ def run(options: argparse.Namespace, voice: Voice) -> int:
             request_id=options.request_id,
         )
         request.clip = clip
-        finished = follow_job.carry(client, request, options, voice)
+        finished = follow_job.run(client, request, options, console)
         if finished is not None:
-            save(client, finished, voice, targets)
+            save(client, finished, console, targets)
     return 0
 
 
-def save(client: Client, job: v1.Job, voice: Voice, targets: dict[str, Path]) -> None:
-    """Writes what a finished job made and tells about it; a job without success raises its reason."""
+def save(client: Client, job: v1.Job, console: Console, targets: dict[str, Path]) -> None:
+    """Writes the files of a finished job and prints its result; raises the error of a failed one."""
     result = jobs.result_of(job)
     if "save_overlay" in targets and not result.overlay:
-        raise Usage("--save-overlay: none was made; follow the region again with --overlay")
+        raise Usage("--save-overlay: this job has no overlay; follow the region again with --overlay")
     for name, target in targets.items():
         if target != Path("-"):
             client.download(getattr(result, _FILES[name]), to=target)
@@ -97,18 +97,18 @@ def save(client: Client, job: v1.Job, voice: Voice, targets: dict[str, Path]) ->
     lines = [f"{written.get('output', result.masks)}: {how}"]
     lines += [path for name, path in written.items() if name != "output"]
     facts = {**as_dict(result), "job": job.name, **{name: written.get(name) for name in _FILES}}
-    voice.tell("result", facts, "\n".join([*lines, *(f"  {note}" for note in result.notes)]))
+    console.result("result", facts, "\n".join([*lines, *(f"  {note}" for note in result.notes)]))
 
 
-def _sightings(said: Iterable[Spoken]) -> dict[int, Region]:
-    """The regions by the frames they are seen in. Fractions are meant by all or by none."""
-    seen: dict[int, list[Spoken]] = {}
-    frame, relative = 0, [each for each in said if each[0] == "relative"]
-    for name, value in said:
+def _sightings(values: Iterable[OptionValue]) -> dict[int, Region]:
+    """The regions by the frames they are seen in. `--relative` counts for all of them."""
+    seen: dict[int, list[OptionValue]] = {}
+    frame, relative = 0, [each for each in values if each[0] == "relative"]
+    for name, value in values:
         if name == "at":
             frame = value
             if frame in seen:
-                raise Usage(f"--at: frame {frame} is named twice; put --plus between regions of one frame")
+                raise Usage(f"--at: frame {frame} given twice; put --plus between regions of one frame")
             seen[frame] = []
         elif name != "relative":
             seen.setdefault(frame, []).append((name, value))
@@ -120,12 +120,12 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
         follow_job.check_detached(options, *_FILES)
         return {}
     if options.output is None:
-        raise Usage("-o/--output: say where the masks go, e.g. -o masks.mkv, or add --detach")
-    return files(options, options.clip, *regions.masks(options.said))
+        raise Usage("-o/--output: name the file for the masks, e.g. -o masks.mkv, or add --detach")
+    return files(options, options.clip, *regions.masks(options.ordered))
 
 
 def add_files(command: argparse.ArgumentParser) -> None:
-    """What can be written beside the masks."""
+    """Adds the options of the files that can be written besides the masks."""
     command.add_argument(
         "--save-track", metavar="FILE", help="write box, area and presence here, a JSON object for each frame"
     )
@@ -133,7 +133,7 @@ def add_files(command: argparse.ArgumentParser) -> None:
 
 
 def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
-    """Files to be written, `-` for a pipe, checked before any work is done; none of them is an input."""
+    """The files to write, `-` for a pipe, checked before any work is done; none of them is an input."""
     targets: dict[str, Path] = {}
     force = getattr(options, "force", False)
     for name in _FILES:
@@ -142,12 +142,12 @@ def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
             continue
         ending = _ENDINGS.get(name)
         if ending and path != "-" and Path(path).suffix.lower() != ending:
-            raise Usage(f"{option}: what is written is {ending[1:].upper()}; end the name in {ending}")
+            raise Usage(f"{option}: the file is {ending[1:].upper()}; use the ending {ending}")
         if name == "output":
-            target = writable_or_pipe(path, machine=options.json, inputs=inputs, force=force)
+            target = writable_or_pipe(path, json=options.json, inputs=inputs, force=force)
         else:
             target = writable(option, path, inputs=inputs, force=force)
         if target in targets.values():
-            raise Usage(f"{option}: {path!r} is named twice; name different files")
+            raise Usage(f"{option}: {path!r} named twice; name different files")
         targets[name] = target
     return targets

@@ -1,15 +1,16 @@
-"""Reading options: what is wrong with one is said by its name, with an example of a right one."""
+"""Parsing options: an error names the option and gives an example of a correct one."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from intarsia.artifacts import is_name
+from intarsia.settings import SETTINGS
 
-Spoken = tuple[str, Any]  # an option's name, as `not_click`, and its value; True for one that has none
+OptionValue = tuple[str, Any]  # an option's name, as `not_click`, and its value; True for one without
 
 
 class Usage(Exception):
@@ -17,8 +18,8 @@ class Usage(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, so that `--json` can report wrong options as well; never guesses at
-    shortened options, which would change their meaning when new ones arrive."""
+    """Raises instead of exiting, so that `--json` can report wrong options too. Options are not abbreviated:
+    an abbreviation could change its meaning when a new option is added."""
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
@@ -27,21 +28,35 @@ class Parser(argparse.ArgumentParser):
         raise Usage(f"{message.removeprefix('argument ')} (`{self.prog} --help` lists the options)")
 
 
-class Said(argparse.Action):
-    """Keeps options in the order in which they are said, all of them in `said`, as `Spoken`."""
+class OrderedOption(argparse.Action):
+    """Appends the option to `ordered`, which holds all options of this kind in their order."""
 
     def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
-        super().__init__(option_strings, "said", **{"default": (), **settings})
+        super().__init__(option_strings, "ordered", **{"default": (), **settings})
         self._name = dest
 
     def __call__(self, _: object, options: argparse.Namespace, value: Any, option: str | None = None) -> None:
-        options.said = (*options.said, (self._name, True if self.nargs == 0 else value))
+        options.ordered = (*options.ordered, (self._name, True if self.nargs == 0 else value))
 
 
-def split(said: Iterable[Spoken], *separators: str) -> list[tuple[str, list[Spoken]]]:
-    """What is said before the first of these options, under an empty name, and after each, under its name."""
-    groups: list[tuple[str, list[Spoken]]] = [("", [])]
-    for name, value in said:
+def add_setting(group: argparse._ActionsContainer, name: str, **details: Any) -> None:
+    """Adds the option of a setting; `details` are arguments of argparse that the table does not know."""
+    (setting,) = (each for each in SETTINGS if each.name == name)
+    if setting.kind is bool:
+        details = {"action": "store_true", **details}
+    elif isinstance(setting.kind, Mapping):
+        details = {"choices": tuple(setting.kind), **details}
+    elif setting.kind is not None:
+        details = {"type": whole if setting.kind is int else setting.kind, **details}
+    if setting.metavar is not None:
+        details["metavar"] = setting.metavar
+    group.add_argument(setting.option, dest=name, help=setting.help, **details)
+
+
+def split(values: Iterable[OptionValue], *separators: str) -> list[tuple[str, list[OptionValue]]]:
+    """Groups of options: those before the first separator, with an empty name, and those after each."""
+    groups: list[tuple[str, list[OptionValue]]] = [("", [])]
+    for name, value in values:
         if name in separators:
             groups.append((name, []))
         else:
@@ -50,9 +65,9 @@ def split(said: Iterable[Spoken], *separators: str) -> list[tuple[str, list[Spok
 
 
 def numbers(count: int, example: str) -> Callable[[str], tuple[float, ...]]:
-    """A reader of so many numbers with commas between."""
+    """A parser of so many numbers with commas between."""
 
-    def read(text: str) -> tuple[float, ...]:
+    def parse(text: str) -> tuple[float, ...]:
         try:
             values = tuple(float(part) for part in text.split(","))
         except ValueError:
@@ -63,7 +78,7 @@ def numbers(count: int, example: str) -> Callable[[str], tuple[float, ...]]:
             )
         return values
 
-    return read
+    return parse
 
 
 def corners(text: str) -> list[tuple[float, ...]]:
@@ -80,36 +95,36 @@ def choice(text: str) -> str | int | tuple[float, ...]:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no choice; write best, all, a number from 0, or nearest:X,Y"
+        f"unknown choice {text!r}; write best, all, a number from 0, or nearest:X,Y"
     )
 
 
 def picture(text: str) -> str:
-    """A file that is there, or an artifact's name."""
+    """An existing file, or an artifact's name."""
     if is_name(text) or Path(text).is_file():
         return text
     raise argparse.ArgumentTypeError(
-        f"there is no file {text!r}; give one that is, or an artifact's name with all 64 digits"
+        f"there is no file {text!r}; name an existing one, or an artifact with all 64 digits"
     )
 
 
 def whole(text: str) -> int:
-    """A number that counts something."""
+    """A whole number from 0."""
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0; write for example 20")
 
 
 def seconds(text: str) -> float:
-    """A time that is neither nothing nor endless."""
+    """A time in seconds, more than 0."""
     (value,) = numbers(1, "120")(text)
     if 0 < value < 1e9:
         return value
-    raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds; write for example 120")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds, more than 0; write for example 120")
 
 
 def readable(text: str) -> str:
-    """A file that is there, or - for standard input."""
+    """An existing file, or - for standard input."""
     if text == "-" or Path(text).is_file():
         return text
     raise argparse.ArgumentTypeError(f"there is no file {text!r}")
@@ -123,23 +138,25 @@ def artifact_name(text: str) -> str:
     name = text if text.startswith("artifacts/") else f"artifacts/{text}"
     if is_name(name):
         return name
-    raise argparse.ArgumentTypeError(f"{text!r} is no artifact's name; write artifacts/ and all 64 digits")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not the name of an artifact; write artifacts/ and all 64 digits"
+    )
 
 
 def writable_or_pipe(
-    path: str, *, machine: bool, inputs: tuple[str | None, ...] = (), force: bool = False
+    path: str, *, json: bool, inputs: tuple[str | None, ...] = (), force: bool = False
 ) -> Path:
-    """What `-o` names: a file to write to, or - for standard output, unless a `machine` reads that."""
-    if path == "-" and machine:
-        raise Usage("-o/--output: with --json, standard output is taken; name a file")
+    """The file that `-o` names, or - for standard output, unless `json` goes there."""
+    if path == "-" and json:
+        raise Usage("-o/--output: standard output is taken by --json; name a file")
     return Path("-") if path == "-" else writable("--output", path, inputs=inputs, force=force)
 
 
 def writable(option: str, path: str, *, inputs: tuple[str | None, ...] = (), force: bool = False) -> Path:
-    """A file to write to: found out before any work is done, and never one of the inputs by accident."""
+    """A file that can be written to; not one of the inputs, unless `force`."""
     target = Path(path)
     if path == "-":
-        raise Usage(f"{option}: this does not go to standard output; name a file")
+        raise Usage(f"{option}: cannot be written to standard output; name a file")
     if target.is_dir():
         raise Usage(f"{option}: {path!r} is a folder; name a file in it")
     if not target.parent.is_dir():

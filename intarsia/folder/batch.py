@@ -1,7 +1,7 @@
-"""A batch: every item of a folder, a few at a time, until all are done or somebody stops it.
+"""A batch: every item of a folder, a few at a time, until all are done or the batch is stopped.
 
-However many items there are, at most `at_once` are under way, and of the others only the names are held:
-pictures are streamed from and to their files, and what became of an item is in the ledger.
+However many items there are, at most `at_once` are in memory; of the others only the names are. Pictures are
+streamed from and to their files, and the outcome of an item goes to the journal.
 """
 
 from __future__ import annotations
@@ -16,102 +16,102 @@ from google.protobuf.json_format import MessageToDict
 from intarsia.client import SERVER, AsyncClient
 from intarsia.editing import Request
 from intarsia.folder.folder import Folder
-from intarsia.folder.journal import Ledger
+from intarsia.folder.journal import Journal
 from intarsia.folder.listener import Listener
 from intarsia.folder.pairs import Item
 from intarsia.folder.report import FILE, Report
 from intarsia.folder.template import template
-from intarsia.folder.work import VERSION, Hopeless, Work
-from intarsia.retry import Patience
+from intarsia.folder.work import VERSION, BatchError, ItemWorker
+from intarsia.retry import RetryPolicy
 
-# Makes the request for all pictures, and uploads for it what is the same for all.
-Ask: TypeAlias = Callable[[AsyncClient], Awaitable[Request]]
+# Makes the request for all pictures, and uploads what is the same for all.
+RequestFactory: TypeAlias = Callable[[AsyncClient], Awaitable[Request]]
 
-# A server that is full, or being restarted, is given about five minutes.
-PATIENCE = Patience(attempts=12, first=1.0, longest=60.0)
+# Waits about five minutes for a server that is busy or restarting.
+FOLDER_RETRY = RetryPolicy(attempts=12, first_pause=1.0, longest_pause=60.0)
 
 
 def run(
     folder: Folder,
-    ask: Ask,
+    make_request: RequestFactory,
     *,
     server: str = SERVER,
     listener: Listener | None = None,
-    patience: Patience = PATIENCE,
+    retry: RetryPolicy = FOLDER_RETRY,
     **connection: Any,
 ) -> Report:
-    """`work_through` in a blocking call. `connection` are further settings of `AsyncClient`."""
+    """`run_async` as a blocking call. `connection` are further settings of `AsyncClient`."""
 
     async def work() -> Report:
         async with AsyncClient(server, **connection) as client:
-            return await work_through(client, folder, ask, listener=listener, patience=patience)
+            return await run_async(client, folder, make_request, listener=listener, retry=retry)
 
     return asyncio.run(work())
 
 
-async def work_through(
+async def run_async(
     client: AsyncClient,
     folder: Folder,
-    ask: Ask,
+    make_request: RequestFactory,
     *,
     listener: Listener | None = None,
-    patience: Patience = PATIENCE,
+    retry: RetryPolicy = FOLDER_RETRY,
 ) -> Report:
-    """Asks the same for every picture of a folder, and leaves results, ledger and report in its `out`.
+    """Sends the same request for every picture of a folder; writes results, journal and report to its `out`.
 
-    What goes wrong with one item is in the report. What would go wrong with all of them (a wrong option, a
-    server that stays away) ends the batch and is raised, and so is a cancel, which also stops what is under
-    way; then, too, the report is written first. A later run goes on from there.
+    The failure of one item goes to the report. What every item would fail with (a wrong option, a server
+    that stays out of reach) ends the batch and is raised; so is a cancel, which also cancels the running
+    jobs. The report is written in each case, and a later run goes on from there.
     """
     listener = listener or Listener()
     folder.check()
-    request, out = template(await ask(client), masked=folder.masks is not None), Path(folder.out)
+    request, out = template(await make_request(client), masked=folder.masks is not None), Path(folder.out)
     out.mkdir(parents=True, exist_ok=True)
-    with Ledger(out) as ledger:
+    with Journal(out) as journal:
         pairs = await asyncio.to_thread(folder.pairs, request)
-        listener.found(pairs)
-        report = Report(_asked(folder, request), pairs, out / FILE)
+        listener.on_start(pairs)
+        report = Report(_request_fields(folder, request), pairs, out / FILE)
 
         def ended(item: Item, line: Mapping[str, Any]) -> None:
             report.count(line)
-            listener.ended(item, line)
+            listener.on_item_end(item, line)
 
-        work = Work(client, folder, request, ledger, listener, ended, patience)
+        worker = ItemWorker(client, folder, request, journal, listener, ended, retry)
         try:
-            await _together(work, pairs.items, folder.at_once)
+            await _run_workers(worker, pairs.items, folder.at_once)
         except BaseException as error:
             report.ended_by = error
             raise
         finally:
-            report.close(ledger)
-            listener.over(report)
+            report.close(journal)
+            listener.on_end(report)
     return report
 
 
-async def _together(work: Work, items: list[Item], at_once: int) -> None:
-    """Works on all items; ends early, and cancels those under way, with the first that raises."""
+async def _run_workers(worker: ItemWorker, items: list[Item], at_once: int) -> None:
+    """Processes all items, `at_once` at a time; the first exception cancels the others and is raised."""
     waiting = iter(items)
 
-    async def hand() -> None:
-        for item in waiting:  # shared: whoever is free takes the next one
-            await work.do(item)
+    async def run() -> None:
+        for item in waiting:  # shared by all tasks: each takes the next item
+            await worker.process(item)
 
     if not items:
         return
-    hands = [asyncio.create_task(hand()) for _ in range(min(at_once, len(items)))]
+    tasks = [asyncio.create_task(run()) for _ in range(min(at_once, len(items)))]
     try:
-        done, _ = await asyncio.wait(hands, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for one in done:
             one.result()
-    except Hopeless as error:
-        raise error.why from None
+    except BatchError as error:
+        raise error.error from None
     finally:
-        for one in hands:  # once each: a second cancel would come between a hand and the job it cancels
+        for one in tasks:  # once each: a second cancel would interrupt the cancelling of a job
             one.cancel()
-        await asyncio.gather(*hands, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _asked(folder: Folder, request: Request) -> dict[str, object]:
+def _request_fields(folder: Folder, request: Request) -> dict[str, object]:
     return {
         "intarsia": VERSION,
         "method": type(request).__name__.removesuffix("Request"),

@@ -1,4 +1,4 @@
-"""A folder of pictures, and what belongs to it. Everything but the folder of results is only ever read."""
+"""A folder of pictures, with its masks and its results. Only the folder of results is written to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Folder:
-    """What is worked through, and where the results go.
+    """The pictures to process, and where the results go.
 
     With `masks`, every picture is paired with the mask of its name, `by` its `"relative"` path or its
-    `"stem"` alone. `at_once` items are under way at the same time. `with_mask` keeps the masks that were
-    used beside the results.
+    `"stem"` alone. `at_once` items are processed at the same time. `with_mask` also keeps the masks
+    that were used.
     """
 
     pictures: PathLike
@@ -32,9 +32,9 @@ class Folder:
     with_mask: bool = False
 
     def check(self) -> None:
-        """Raises `InvalidRequest`, with the name of the field here, for what cannot be worked with."""
+        """Raises `InvalidRequest`, with the name of the field here, if a value cannot be used."""
         if self.by not in POLICIES:
-            raise InvalidRequest(f"{self.by!r} pairs nothing; one of: {', '.join(POLICIES)}", field="by")
+            raise InvalidRequest(f"unknown policy {self.by!r}; one of: {', '.join(POLICIES)}", field="by")
         if self.at_once < 1:
             raise InvalidRequest(f"must be at least 1, not {self.at_once}", field="at_once")
         for field, inputs in (("pictures", self.pictures), ("masks", self.masks)):
@@ -44,15 +44,15 @@ class Folder:
                 raise InvalidRequest(f"there is no folder {str(inputs)!r}", field=field)
             if within(inputs, self.out):
                 raise InvalidRequest(
-                    f"{str(self.out)!r} would mix results with the {field} in {str(inputs)!r}; name a folder "
-                    "of its own, which may lie in that one",
+                    f"{str(self.out)!r} would mix results with the {field} in {str(inputs)!r}; name another "
+                    "folder, which may lie in that one",
                     field="out",
                 )
         if self.masks is not None and Path(self.masks).samefile(self.pictures):
             raise InvalidRequest("the pictures lie in the same folder; name another one", field="masks")
 
     def pairs(self, request: Request) -> Pairs:
-        """Reads the names, and pairs them; for results of this request."""
+        """Scans the folders and pairs pictures with masks; `request` names the files of a result."""
         closed = [Path(path) for path in (self.pictures, self.masks, self.out) if path is not None]
         pictures = scan(Path(self.pictures), closed=closed)
         masks = None if self.masks is None else scan(Path(self.masks), closed=closed)

@@ -1,11 +1,10 @@
-"""The ledger: what has become of every item, one line of JSON each, never rewritten.
+"""The journal: one line of JSON for every item that ended, appended and never rewritten.
 
-    {"ledger": "6f1c…"}
-    {"item": "sub/name", "state": "succeeded", "mark": "9f86…", "files": ["sub/name.png"], …}
+    {"journal": "6f1c…"}
+    {"item": "sub/name", "state": "succeeded", "digest": "9f86…", "files": ["sub/name.png"], …}
 
-It is the memory of a folder: a run that is killed loses what it holds, not what it has written here. A
-line that was torn by the end of a process is passed over. The process itself remembers where each item's
-last line begins, and no line.
+It is what a later run goes on from: a killed run loses only the items it was working on. A line that was cut
+off by the end of a process is ignored. In memory is only the offset of each item's last entry.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ FILE = "report.jsonl"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 
 
-class Ledger:
-    """The ledger of one folder of results. A context; several may be open at the same time."""
+class Journal:
+    """The journal of one folder of results. A context manager; several may be open at the same time."""
 
     def __init__(self, out: Path) -> None:
-        """Opens the ledger in a folder, or begins it. `InvalidRequest` if its file is something else."""
+        """Opens or creates the journal in a folder. `InvalidRequest` if its file is something else."""
         self.path = out / FILE
-        self._places: dict[str, int] = {}  # where an item's last line begins
-        self._failures: Counter[str] = Counter()  # by mark
+        self._offsets: dict[str, int] = {}  # of every item's last entry
+        self._failures: Counter[str] = Counter()  # by digest
         self._file = open(self.path, "a+b")  # noqa: SIM115 - closed by `__exit__`
         try:
             self.id = self._read() or self._begin()
@@ -40,7 +39,7 @@ class Ledger:
             self._file.close()
             raise
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(
@@ -49,60 +48,60 @@ class Ledger:
         self._file.close()
 
     def last(self, item: str) -> dict[str, Any] | None:
-        """What became of an item when it was worked on last."""
-        if item not in self._places:
+        """An item's last entry."""
+        if item not in self._offsets:
             return None
-        self._file.seek(self._places[item])
+        self._file.seek(self._offsets[item])
         return json.loads(self._file.readline())
 
-    def failures(self, mark: str) -> int:
-        """How often work with this mark has failed."""
-        return self._failures[mark]
+    def failures(self, digest: str) -> int:
+        """How often items with this digest have failed."""
+        return self._failures[digest]
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Writes what became of an item. It is on the disk when this returns.
+        """Appends an entry. It is on the disk when this returns.
 
-        Blocks for as long as the disk takes: a line is written between two awaits, so no cancel comes
-        between the deed and its record.
+        Blocks for as long as the disk takes: an entry is written between two awaits, so that no cancel
+        comes between a finished item and its entry.
         """
         self._remember(line, self._append(line))
 
     def _append(self, line: Mapping[str, Any]) -> int:
-        text = json.dumps(line).encode() + b"\n"  # ASCII, for names that are no Unicode
+        text = json.dumps(line).encode() + b"\n"  # ASCII, for file names that are not Unicode
         self._file.seek(0, os.SEEK_END)
         self._file.write(text)
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell() - len(text)
 
-    def _remember(self, line: Mapping[str, Any], place: int) -> None:
-        self._places[line["item"]] = place
+    def _remember(self, line: Mapping[str, Any], offset: int) -> None:
+        self._offsets[line["item"]] = offset
         if line["state"] == FAILED:
-            self._failures[line["mark"]] += 1
+            self._failures[line["digest"]] += 1
 
     def _read(self) -> uuid.UUID | None:
-        """What is there: its id, or None if that is still to be written."""
+        """Reads all entries; the journal's id, or None if the file is new."""
         self._file.seek(0)
-        found, place, text = None, 0, b"\n"
+        found, offset, text = None, 0, b"\n"
         for text in self._file:
             line = _parsed(text)
-            if found is None and "ledger" in line:
-                found = uuid.UUID(line["ledger"])
-            elif {"item", "state", "mark"} <= line.keys():
-                self._remember(line, place)
-            place += len(text)
-        if found is None and place > 0 and text.endswith(b"\n"):
+            if found is None and "journal" in line:
+                found = uuid.UUID(line["journal"])
+            elif {"item", "state", "digest"} <= line.keys():
+                self._remember(line, offset)
+            offset += len(text)
+        if found is None and offset > 0 and text.endswith(b"\n"):
             raise InvalidRequest(
-                f"{self.path} is no ledger of Intarsia's; name another folder for the results", field="out"
+                f"{self.path} is not a journal of Intarsia; name another folder for the results", field="out"
             )
         if not text.endswith(b"\n"):
             self._file.write(b"\n")
         return found
 
     def _begin(self) -> uuid.UUID:
-        drawn = uuid.uuid4()
-        self._append({"ledger": str(drawn)})
-        return drawn
+        id = uuid.uuid4()
+        self._append({"journal": str(id)})
+        return id
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Listening: how a batch goes, told as it happens."""
+"""The listener: methods that are called while a batch runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from intarsia.v1.jobs_pb2 import Job
 
 
 class Listener:
-    """Hears how a batch goes. Every method does nothing here; none may take long, since all items wait."""
+    """The events of a batch. The methods here do nothing; none may take long, since all items wait for it."""
 
-    def found(self, pairs: Pairs) -> None:
-        """What there is to do, and what is left out; comes first."""
+    def on_start(self, pairs: Pairs) -> None:
+        """The first event: the items to process, and the files that are left out."""
 
-    def began(self, item: Item) -> None:
-        """An item is looked at."""
+    def on_item_start(self, item: Item) -> None:
+        """An item is begun."""
 
-    def moved(self, item: Item, job: Job) -> None:
-        """How an item's job stands; the last time, it is finished."""
+    def on_progress(self, item: Item, job: Job) -> None:
+        """An item's job has changed; it is finished in the last of these events."""
 
-    def waits(self, item: Item, why: Exception, seconds: float) -> None:
-        """There is no room, or nobody there; it is tried again after so many seconds."""
+    def on_retry(self, item: Item, error: Exception, seconds: float) -> None:
+        """The server is busy or out of reach; the call is repeated after so many seconds."""
 
-    def ended(self, item: Item, line: Mapping[str, Any]) -> None:
-        """What became of an item: its line in the ledger, or that of earlier with the state `skipped`."""
+    def on_item_end(self, item: Item, entry: Mapping[str, Any]) -> None:
+        """An item ended: its journal entry, or its earlier one with the state `skipped`."""
 
-    def over(self, report: Report) -> None:
-        """The sum of it; comes last, however the batch ended."""
+    def on_end(self, report: Report) -> None:
+        """The last event, however the batch ended."""

@@ -1,7 +1,7 @@
-"""Pairs: which mask belongs to which picture, and what cannot be told.
+"""Pairs: which mask belongs to which picture.
 
-A picture is called by its path without the ending, upper and lower case kept apart. Two files of one name
-are never guessed between: both are left out, and listed.
+A picture's name is its path without the file's ending; case matters. Where two files have the same name,
+both are left out and listed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ POLICIES = (RELATIVE, STEM)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture to be worked on. Paths are relative to their folders, with `/` between the parts."""
+    """A picture to process. Paths are relative to their folders, with `/` between the parts."""
 
-    name: str  # the picture's path without its ending; so will its results be called
+    name: str  # the picture's path without its ending, and the name of its results
     picture: str
     mask: str | None = None
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What there is to do, by name, and what is left out."""
+    """The items to process, by name, and the files that are left out."""
 
     items: list[Item]
     orphans: dict[str, list[str]] = field(default_factory=dict)  # "pictures" without mask, "masks" without…
@@ -42,19 +42,19 @@ def pair(
 ) -> Pairs:
     """Pairs pictures and masks by their path without the ending, or (`"stem"`) by its last part alone.
 
-    `endings` are what an item's further results will be called, after its own name: `_2`, `_mask`. Items
-    whose results would be files of the same name are left out.
+    `endings` are those of an item's further results, after its own name: `_2`, `_mask`. Items whose results
+    would be files of the same name are left out.
     """
-    shown, masking = _by_key(pictures.files, by), _by_key(masks.files if masks else (), by)
+    by_picture, by_mask = _by_key(pictures.files, by), _by_key(masks.files if masks else (), by)
     items, orphans, duplicates = [], {"pictures": list[str](), "masks": list[str]()}, []
-    for key in sorted(shown.keys() | masking.keys()):
-        here, there = shown.get(key, []), masking.get(key, [])
+    for key in sorted(by_picture.keys() | by_mask.keys()):
+        here, there = by_picture.get(key, []), by_mask.get(key, [])
         if len(here) > 1 or len(there) > 1:
             duplicates.append({"name": key, "pictures": here, "masks": there})
         elif masks is None:
-            items.append(Item(_bare(here[0]), here[0]))
+            items.append(Item(_stem(here[0]), here[0]))
         elif here and there:
-            items.append(Item(_bare(here[0]), here[0], there[0]))
+            items.append(Item(_stem(here[0]), here[0], there[0]))
         else:
             orphans["pictures"] += here
             orphans["masks"] += there
@@ -66,14 +66,14 @@ def pair(
     return Pairs(items, orphans, duplicates, clashes, unread)
 
 
-def _bare(path: str) -> str:
+def _stem(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
 def _by_key(files: Iterable[str], by: str) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for file in files:
-        name = _bare(file)
+        name = _stem(file)
         grouped.setdefault(name if by == RELATIVE else name.rpartition("/")[2], []).append(file)
     return grouped
 

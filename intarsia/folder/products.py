@@ -1,13 +1,13 @@
-"""Products: what an item's job made, and what its files are called.
+"""Products: the files of a job's result, and their names.
 
     sub/name.png              the picture; with several candidates, that of the first seed
     sub/name_2.png            the picture of the second seed, and so on
-    sub/name_mask.png         the mask that was used, if it is wanted
+    sub/name_mask.png         the mask that was used, on request
     sub/name_overlay.png      a view of all candidates
     sub/name_2_layer.png      a view of the second candidate
     sub/name_collage.png      the comparison collage
 
-An ending here is what stands between an item's name and the dot: `""`, `_2`, `_mask`, `_2_layer`.
+An ending here is the part between an item's name and the dot: `""`, `_2`, `_mask`, `_2_layer`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "
 
 
 def endings(request: Request, *, with_mask: bool) -> list[str]:
-    """Every ending that a request's products may have, but for the first picture's."""
+    """Every ending that a request's products can have, without the empty one of the first picture."""
     rows = ["", *(f"_{number}" for number in range(2, request.candidates + 1))]
     found = [*rows[1:], *(f"{row}_{_word(kind)}" for row in rows for kind in request.output.views)]
     if with_mask:
@@ -34,7 +34,7 @@ def endings(request: Request, *, with_mask: bool) -> list[str]:
 
 
 def products(result: Made, *, with_mask: bool) -> dict[str, str]:
-    """What was made: the artifact's name by the ending of its file."""
+    """The artifacts of a result, by the endings of their files."""
     found = {"": result.picture}
     for number, candidate in enumerate(result.candidates, start=1):
         row = f"_{number}" if number > 1 else ""
@@ -49,7 +49,7 @@ def products(result: Made, *, with_mask: bool) -> dict[str, str]:
 
 
 def suffix(media_type: str, source: str) -> str:
-    """The end of a file's name by what is in it; that of the source if it means the same."""
+    """The file suffix of a media type; that of the source if it stands for the same type."""
     own = os.path.splitext(source)[1]
     return own if ENDINGS.get(own.lower()) == media_type else _SUFFIXES.get(media_type, "")
 

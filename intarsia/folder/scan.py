@@ -1,6 +1,6 @@
-"""Scanning: which pictures lie in a folder, and in the folders below it.
+"""Scanning: the pictures in a folder and in the folders below it.
 
-Only names are read. Names that begin with a dot are hidden, here as in a shell.
+Only names are read. Names that begin with a dot are ignored.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ ENDINGS = {
 
 @dataclass
 class Scan:
-    """What lies in a folder, by paths relative to it with `/` between their parts."""
+    """The files of a folder, as paths relative to it with `/` between their parts."""
 
     files: list[str] = field(default_factory=list)  # in alphabetical order
-    unread: dict[str, str] = field(default_factory=dict)  # what should have been read and was not, and why
+    unread: dict[str, str] = field(default_factory=dict)  # what could not be read, and why
 
 
 def scan(folder: Path, *, closed: Iterable[Path] = ()) -> Scan:
-    """Every picture in and below a folder, but for those in `closed` folders, however they are reached.
+    """Every picture in and below a folder, but for those in `closed` folders, even if a link leads to them.
 
-    Links are followed, after all that is reached without them. No folder is read twice, so links that
-    lead in circles come to an end, and a picture has one name.
+    Links are followed last. No folder is read twice, so cycles of links end, and a picture has one name.
     """
-    shut = [path for path in closed if not within(folder, path)]
+    excluded = [path for path in closed if not within(folder, path)]
     found, read = Scan(), set[tuple[int, int]]()
     plain, linked = deque([""]), deque[str]()
     while plain or linked:
         inside = (plain or linked).popleft()
         path = os.path.join(folder, inside)
         try:
-            if any(within(path, one) for one in shut):
+            if any(within(path, one) for one in excluded):
                 continue
             facts = os.stat(path)
             if (facts.st_dev, facts.st_ino) in read:
@@ -51,7 +50,7 @@ def scan(folder: Path, *, closed: Iterable[Path] = ()) -> Scan:
             with os.scandir(path) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
-            found.unread[inside or "."] = _why(error)
+            found.unread[inside or "."] = _reason(error)
             continue
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
@@ -64,9 +63,9 @@ def scan(folder: Path, *, closed: Iterable[Path] = ()) -> Scan:
                     if entry.is_file():
                         found.files.append(name)
                     else:
-                        found.unread[name] = "this is no file, or a link that leads nowhere"
+                        found.unread[name] = "not a file, or a link whose target does not exist"
             except OSError as error:
-                found.unread[name] = _why(error)
+                found.unread[name] = _reason(error)
     found.files.sort()
     return found
 
@@ -76,5 +75,5 @@ def within(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)

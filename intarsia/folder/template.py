@@ -1,7 +1,7 @@
-"""Templates: a request for every picture of a folder, with the places left open that differ.
+"""Templates: the request for every picture of a folder, without the fields that differ.
 
-Open are the picture, the id, and every mask without an artifact in a region, however deep in a
-combination: those are the item's own mask, `intarsia.mask(None, …)`.
+Empty are the picture, the request id, and every mask without an artifact in a region, however deep in a
+combination: `intarsia.mask(None, …)` stands for each picture's own mask.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from intarsia.v1.region_pb2 import Mask, Region
 
 
 def template(request: Request, *, masked: bool) -> Request:
-    """The request without what differs from picture to picture. Without previews, which nobody would see."""
-    made = copied(request)
+    """The request without what differs from picture to picture, and without previews, which are not shown."""
+    made = copy_of(request)
     for field in ("picture", "request_id", "preview_every"):
         made.ClearField(field)
-    if masked != (next(_open(made), None) is not None):
+    if masked != (next(_unnamed_masks(made), None) is not None):
         raise InvalidRequest(
-            "the region says nothing of the folder's masks; leave them out, or say what is inside them"
+            "the region does not use the folder's masks; leave them out, or name what is inside them"
             if masked
             else "the mask is missing; name one for all pictures, or a folder of masks",
             field="region.mask",
@@ -29,24 +29,24 @@ def template(request: Request, *, masked: bool) -> Request:
     return made
 
 
-def filled_in(request: Request, picture: str, mask: str = "") -> Request:
+def fill_template(request: Request, picture: str, mask: str = "") -> Request:
     """A template for one picture, and its mask; both are artifacts."""
-    made = copied(request)
+    made = copy_of(request)
     made.picture = picture
-    for place in _open(made):
+    for place in _unnamed_masks(made):
         place.artifact = mask
     return made
 
 
-def copied(request: Request) -> Request:
-    """The same once more."""
+def copy_of(request: Request) -> Request:
+    """A copy of a request."""
     made = type(request)()
     made.CopyFrom(request)
     return made
 
 
-def _open(request: Request) -> Iterator[Mask]:
-    """Masks that are not named yet."""
+def _unnamed_masks(request: Request) -> Iterator[Mask]:
+    """The masks of all regions that have no artifact yet."""
     further = request.then if isinstance(request, EditRegionRequest) else ()
     for region in (request.region, *(each.region for each in further)):
         yield from (mask for mask in _masks(region) if not mask.artifact)

@@ -1,9 +1,9 @@
-"""Work: one item from its files to the files that are made of it.
+"""One item of a folder, from its input files to the files of its result.
 
-What an item's result depends on has a digest, its *mark*. An item whose last line has the same mark, was
-a success, and whose files are still there is done. The request id of a job follows from the ledger, the
-mark and the number of failures before: a run that follows a killed one asks for the same jobs, and finds
-them where the server has started them already.
+Everything that an item's result depends on has a *digest*. An item is done if its last entry in the journal
+has the same digest and was a success, and its files still exist. The request id of a job is derived from the
+journal's id, that digest and the number of failures before: a run after a killed one sends the same request
+ids, and finds the jobs that the server has started already.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from intarsia.artifacts import measure
 from intarsia.client import AsyncClient
 from intarsia.editing import Request
 from intarsia.folder.folder import Folder
-from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Ledger
+from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Journal
 from intarsia.folder.listener import Listener
 from intarsia.folder.pairs import Item
 from intarsia.folder.products import products, suffix
-from intarsia.folder.report import SKIPPED, explained, now
+from intarsia.folder.report import SKIPPED, error_fields, now
 from intarsia.folder.scan import within
-from intarsia.folder.template import copied, filled_in
+from intarsia.folder.template import copy_of, fill_template
 from intarsia.jobs import AsyncJob, Result, result_of
-from intarsia.retry import Patience
+from intarsia.retry import RetryPolicy
 from intarsia.v1.jobs_pb2 import Job
 
 T = TypeVar("T")
@@ -45,138 +45,140 @@ try:
 except PackageNotFoundError:  # a checkout that is not installed
     VERSION = "unknown"
 
-PASSING = (errors.Busy.reason, errors.ModelDown.reason)  # no fault of the job that fails with it
-FOR_ALL = ("sampling.", "adapters")  # fields that no picture has a part in
-SETBACKS = 3  # jobs of one item that may end so in one run
-LAST_WORDS = 3.0  # seconds that a cancel may take
+TRANSIENT = (errors.Busy.reason, errors.ModelDown.reason)  # a job that fails so is started again
+SHARED_FIELDS = ("sampling.", "adapters")  # wrong for one picture, wrong for all
+MOST_RESTARTS = 3  # jobs of one item that may fail so in one run
+CANCEL_TIMEOUT = 3.0  # seconds
 
 
-class Hopeless(Exception):
-    """What would happen to every item, and ends the batch."""
+class BatchError(Exception):
+    """An error that every other item would meet as well; it ends the batch."""
 
-    def __init__(self, why: errors.IntarsiaError) -> None:
-        super().__init__(str(why))
-        self.why = why
+    def __init__(self, error: errors.IntarsiaError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
-class Work:
-    """Works on items of one folder, several at a time."""
+class ItemWorker:
+    """Processes the items of one folder; several calls may run at the same time."""
 
     def __init__(
         self,
         client: AsyncClient,
         folder: Folder,
         request: Request,
-        ledger: Ledger,
+        journal: Journal,
         listener: Listener,
         ended: Callable[[Item, Mapping[str, Any]], None],
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> None:
-        """`request` is a template; `ended` is told what became of an item, once that is on the disk."""
+        """`request` is a template. `ended` is called with an item's journal entry once it is on the disk."""
         self._client, self._folder, self._out, self._request = client, folder, Path(folder.out), request
-        self._ledger, self._listener, self._ended, self._patience = ledger, listener, ended, patience
-        timeless = copied(request)
-        timeless.ClearField("time_limit")  # how long it may take changes nothing about a result
-        self._asked = [VERSION, type(request).__name__, MessageToDict(timeless)]
+        self._journal, self._listener, self._ended, self._policy = journal, listener, ended, retry
+        unlimited = copy_of(request)
+        unlimited.ClearField("time_limit")  # does not change a result
+        self._request_facts = [VERSION, type(request).__name__, MessageToDict(unlimited)]
 
-    async def do(self, item: Item) -> None:
-        """Works on an item unless it is done already. A failure is written down; raised is what would befall
-        every other item as well."""
-        line = {"item": item.name, "state": FAILED, "mark": "", "picture": item.picture, "mask": item.mask}
-        began, hopeless = time.monotonic(), None
-        self._listener.began(item)
+    async def process(self, item: Item) -> None:
+        """Processes an item unless it is done already. A failure goes to the journal; a `BatchError` is
+        raised for one that every other item would meet as well."""
+        line = {"item": item.name, "state": FAILED, "digest": "", "picture": item.picture, "mask": item.mask}
+        began, batch_error = time.monotonic(), None
+        self._listener.on_item_start(item)
         try:
-            digests = [await asyncio.to_thread(_digest, path) for path in self._folder.paths(item)]
-            mark = line["mark"] = self._mark(item, digests)
-            last = self._ledger.last(item.name)
-            if last is not None and self._is_done(last, mark):
+            inputs = [await asyncio.to_thread(_file_digest, path) for path in self._folder.paths(item)]
+            digest = line["digest"] = self._digest(item, inputs)
+            last = self._journal.last(item.name)
+            if last is not None and self._is_done(last, digest):
                 self._ended(item, {**last, "state": SKIPPED})
                 return
-            line |= {"state": SUCCEEDED, **await self._made(item, mark, digests)}
+            line |= {"state": SUCCEEDED, **await self._result(item, digest, inputs)}
         except (errors.IntarsiaError, OSError) as error:
-            line |= explained(error)
-            hopeless = _hopeless(error)
+            line |= error_fields(error)
+            batch_error = _as_batch_error(error)
         except asyncio.CancelledError as stop:
-            if line["mark"]:
-                line |= {"state": CANCELLED, **explained(stop)}
-                self._write(item, line, began)
+            if line["digest"]:
+                line |= {"state": CANCELLED, **error_fields(stop)}
+                self._record(item, line, began)
             raise
-        self._write(item, line, began)
-        if hopeless is not None:
-            raise hopeless
+        self._record(item, line, began)
+        if batch_error is not None:
+            raise batch_error
 
-    async def _made(self, item: Item, mark: str, digests: list[str]) -> dict[str, Any]:
-        """Has the picture made and fetches it; what the line says about that."""
+    async def _result(self, item: Item, digest: str, inputs: list[str]) -> dict[str, Any]:
+        """Runs the item's job and downloads what it made; the fields of the journal entry about that."""
         names = []
-        for path, digest in zip(self._folder.paths(item), digests, strict=True):
-            stored = await self._through(item, partial(self._client.upload, path))
-            if stored.name != f"artifacts/{digest}":
+        for path, sha256 in zip(self._folder.paths(item), inputs, strict=True):
+            stored = await self._retried(item, partial(self._client.upload, path))
+            if stored.name != f"artifacts/{sha256}":
                 raise errors.DataLoss(f"{path} changed while it was being read; run this again")
             names.append(stored.name)
-        job = await self._job(item, mark, filled_in(self._request, *names))
+        job = await self._job(item, digest, fill_template(self._request, *names))
         result = result_of(job)
         return {
             "files": await self._files(item, result),
             "job": job.name,
-            "seed": str(result.manifest.seed),  # as in proto3 JSON: more than many readers' numbers can hold
+            "seed": str(
+                result.manifest.seed
+            ),  # as in proto3 JSON: too large for the numbers of many JSON readers
             "notes": list(result.manifest.notes),
         }
 
-    async def _job(self, item: Item, mark: str, request: Request) -> Job:
+    async def _job(self, item: Item, digest: str, request: Request) -> Job:
         """The finished job of an item, which may be one that an earlier run has started.
 
-        A job that is found cancelled was stopped by an earlier run, and one may fail because a model was
-        away: then another follows, under an id of its own.
+        Another job is started, with another request id, if the job was cancelled by an earlier run or
+        failed for a transient reason.
         """
         limit = request.time_limit.ToJsonString() if request.HasField("time_limit") else ""
-        number, setbacks = self._ledger.failures(mark), 0
+        number, restarts = self._journal.failures(digest), 0
         while True:
-            request.request_id = str(uuid.uuid5(self._ledger.id, f"{mark} {number} {limit}"))
-            job, stale = await self._through(item, partial(self._followed, item, request))
+            request.request_id = str(uuid.uuid5(self._journal.id, f"{digest} {number} {limit}"))
+            job, stale = await self._retried(item, partial(self._follow, item, request))
             number += 1
             if stale and job.state == Job.STATE_CANCELLED:
                 continue
-            if job.failure.reason not in PASSING or (setbacks := setbacks + 1) >= SETBACKS:
+            if job.failure.reason not in TRANSIENT or (restarts := restarts + 1) >= MOST_RESTARTS:
                 return job
 
-    async def _followed(self, item: Item, request: Request) -> tuple[Job, bool]:
-        """Starts a job, or finds it, and follows it to its end; with whether it was over from the start.
+    async def _follow(self, item: Item, request: Request) -> tuple[Job, bool]:
+        """Starts or finds a job and waits for its end; the job, and whether it had ended before.
 
-        Cancelled in between, it cancels the job.
+        If this call is cancelled, so is the job.
         """
         starting = asyncio.ensure_future(self._start(request))
         try:
-            return await self._watched(item, await asyncio.shield(starting))
+            return await self._watch(item, await asyncio.shield(starting))
         except asyncio.CancelledError:
-            with suppress(errors.IntarsiaError, asyncio.TimeoutError, Hopeless):
-                await asyncio.wait_for(_stop(starting), LAST_WORDS)
+            with suppress(errors.IntarsiaError, asyncio.TimeoutError, BatchError):
+                await asyncio.wait_for(_cancel(starting), CANCEL_TIMEOUT)
             raise
 
     async def _start(self, request: Request) -> AsyncJob:
-        """Sends a request. What is wrong before anybody looked at the picture is wrong with all of them."""
+        """Sends a request. `BatchError` for what is wrong with it before the picture is read."""
         try:
             return await self._client.start(request)
         except (errors.InvalidRequest, errors.NotReady) as error:
             if getattr(error, "field", "").startswith(("picture", "region.mask.artifact")):
                 raise
-            raise Hopeless(error) from error
+            raise BatchError(error) from error
 
-    async def _watched(self, item: Item, handle: AsyncJob) -> tuple[Job, bool]:
+    async def _watch(self, item: Item, handle: AsyncJob) -> tuple[Job, bool]:
         job, messages = Job(), 0
         try:
             async with aclosing(handle.watch()) as states:
                 async for job in states:
                     messages += 1
-                    self._listener.moved(item, job)
+                    self._listener.on_progress(item, job)
         except errors.NotFound as error:
             raise errors.ModelDown(f"the server was restarted and has forgotten a job: {error}") from error
         return job, messages == 1
 
     async def _files(self, item: Item, result: Result) -> list[str]:
-        """Fetches what was made; the files, relative to the folder of results."""
+        """Downloads the result; its files, relative to the folder of results."""
         files = []
         for ending, name in products(result, with_mask=self._folder.with_mask).items():
-            stored = await self._through(item, partial(self._client.get_artifact, name))
+            stored = await self._retried(item, partial(self._client.get_artifact, name))
             file = item.name + ending + suffix(stored.media_type, item.picture)
             target = self._out / file
             if not within(target, self._out):
@@ -184,58 +186,58 @@ class Work:
                     f"a link leads from {target} out of the folder of results; remove it", field="out"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
-            await self._through(item, partial(self._client.download, name, to=target))
+            await self._retried(item, partial(self._client.download, name, to=target))
             files.append(file)
         return files
 
-    async def _through(self, item: Item, call: Callable[[], Awaitable[T]]) -> T:
-        """A call's answer, as soon as there is room for it and somebody there; it may be repeated."""
+    async def _retried(self, item: Item, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call, which is repeated while the server is busy or out of reach."""
         failures = 0
         while True:
             try:
                 return await call()
             except (errors.Unauthenticated, errors.PermissionDenied) as error:
-                raise Hopeless(error) from error
+                raise BatchError(error) from error
             except (errors.Busy, errors.QuotaExceeded, errors.ModelDown) as error:
                 failures += 1
-                if failures >= self._patience.attempts:
+                if failures >= self._policy.attempts:
                     if isinstance(error, errors.Busy):
                         raise
-                    raise Hopeless(error) from error
-                pause = self._patience.pause(failures)
-                self._listener.waits(item, error, pause)
+                    raise BatchError(error) from error
+                pause = self._policy.pause(failures)
+                self._listener.on_retry(item, error, pause)
                 await asyncio.sleep(pause)
 
-    def _mark(self, item: Item, digests: list[str]) -> str:
-        facts = json.dumps([*self._asked, item.name, digests], sort_keys=True)
+    def _digest(self, item: Item, inputs: list[str]) -> str:
+        facts = json.dumps([*self._request_facts, item.name, inputs], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()
 
-    def _is_done(self, last: dict[str, Any], mark: str) -> bool:
-        """Whether an earlier run has done it, for the same request and inputs, and the files are there."""
-        if (last["state"], last["mark"]) != (SUCCEEDED, mark):
+    def _is_done(self, last: dict[str, Any], digest: str) -> bool:
+        """Whether an earlier run has done it, for the same request and inputs, and the files still exist."""
+        if (last["state"], last["digest"]) != (SUCCEEDED, digest):
             return False
         files = [self._out / file for file in last["files"]]
         return all(file.is_file() and file.stat().st_size > 0 for file in files)
 
-    def _write(self, item: Item, line: dict[str, Any], began: float) -> None:
+    def _record(self, item: Item, line: dict[str, Any], began: float) -> None:
         line |= {"finished": now(), "seconds": round(time.monotonic() - began, 3)}
-        self._ledger.add(line)
+        self._journal.add(line)
         self._ended(item, line)
 
 
-def _hopeless(error: Exception) -> Hopeless | None:
-    """What ends the batch because of an error that every other item would meet as well."""
+def _as_batch_error(error: Exception) -> BatchError | None:
+    """The `BatchError` for an error that every other item would meet as well, else None."""
     if isinstance(error, errors.NotReady):
-        return Hopeless(error)
-    if isinstance(error, errors.InvalidRequest) and error.field.startswith(FOR_ALL):
-        return Hopeless(error)
+        return BatchError(error)
+    if isinstance(error, errors.InvalidRequest) and error.field.startswith(SHARED_FIELDS):
+        return BatchError(error)
     return None
 
 
-async def _stop(starting: asyncio.Future[AsyncJob]) -> None:
+async def _cancel(starting: asyncio.Future[AsyncJob]) -> None:
     """Cancels a job, even if its name is still on its way here."""
     await (await starting).cancel()
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     return measure(path).sha256

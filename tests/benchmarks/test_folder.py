@@ -13,7 +13,7 @@ from benchmarks.folder import twice_and_missing
 
 
 def test_what_was_done_twice_or_never_is_read_from_the_ledger(tmp_path: Path) -> None:
-    lines = [{"ledger": "x"}, {"item": "a", "state": "succeeded"}, {"item": "b", "state": "failed"}]
+    lines = [{"journal": "x"}, {"item": "a", "state": "succeeded"}, {"item": "b", "state": "failed"}]
     lines += [{"item": "b", "state": "succeeded"}, {"item": "a", "state": "succeeded"}]
     (tmp_path / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert twice_and_missing(tmp_path, {"a", "b", "c"}) == (1, 1)

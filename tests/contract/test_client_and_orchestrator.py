@@ -88,7 +88,7 @@ def test_every_exception_crosses_the_wire_unchanged(kind: type[errors.IntarsiaEr
     address = f"localhost:{server.add_insecure_port('localhost:0')}"
     server.start()
     try:
-        with intarsia.Client(address, patience=intarsia.Patience(attempts=1)) as client:
+        with intarsia.Client(address, retry=intarsia.RetryPolicy(attempts=1)) as client:
             with pytest.raises(errors.IntarsiaError) as caught:
                 client.get_job("jobs/1")
     finally:

@@ -16,8 +16,8 @@ import pytest
 import intarsia
 from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
-from intarsia.retry import Patience
-from tests.e2e.waiting import LONG, PATIENCE, edit, photo, running, stepping, until
+from intarsia.retry import RetryPolicy
+from tests.e2e.waiting import FOLDER_RETRY, LONG, edit, photo, running, stepping, until
 
 Orchestrator = Callable[..., tuple[subprocess.Popen[bytes], intarsia.Client]]
 
@@ -43,7 +43,7 @@ def orchestrator(stack: Stack, tmp_path: Path) -> Iterator[Orchestrator]:
             leaving.callback(process.kill)
             until(lambda: ready.exists() or process.poll() is not None, seconds=60)
             address = json.loads(ready.read_text())["listen"]
-            client = intarsia.Client(address, timeout=10, patience=Patience(attempts=2))
+            client = intarsia.Client(address, timeout=10, retry=RetryPolicy(attempts=2))
             return process, leaving.enter_context(client)
 
         yield start
@@ -55,7 +55,7 @@ def test_a_running_job_is_finished_before_the_end(orchestrator: Orchestrator):
     stepping(job)
     process.send_signal(signal.SIGTERM)
     until(lambda: not _takes_jobs(client))
-    result = job.result(timeout=PATIENCE)
+    result = job.result(timeout=FOLDER_RETRY)
     assert client.read(result.picture).startswith(b"\x89PNG")
     assert process.wait(30) == 0
 
@@ -66,7 +66,7 @@ def test_a_job_that_takes_longer_than_allowed_ends_with_the_reason(stack: Stack,
     stepping(job)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(ModelDown, match="the server shut down before this job was done"):
-        job.result(timeout=PATIENCE)
+        job.result(timeout=FOLDER_RETRY)
     assert process.wait(30) == 0
     until(lambda: running(stack.triton) == 0)
 
@@ -79,7 +79,7 @@ def test_a_killed_orchestrator_gives_its_places_back(stack: Stack, orchestrator:
     process.kill()
     until(lambda: running(stack.triton) == 0)
     with pytest.raises(ModelDown):
-        job.result(timeout=PATIENCE)
+        job.result(timeout=FOLDER_RETRY)
 
 
 def _takes_jobs(client: intarsia.Client) -> bool:

@@ -75,7 +75,7 @@ def test_killed_in_the_middle_and_run_again_all_that_can_be_done_is_done_once(
     assert (batch["counts"]["failed"], batch["counts"]["left"]) == (len(ways), 0)
     assert batch["complete"] and batch["counts"]["skipped"] > 0
 
-    # No item was done twice and none is missing, by the server's word and by the ledger's.
+    # No item was done twice and none is missing, by the server's word and by the journal's.
     assert succeeded(client) - before == whole
     lines = [json.loads(line) for line in (tmp_path / "out/report.jsonl").read_text().splitlines()]
     written = Counter(line["item"] for line in lines if line.get("state") == "succeeded")

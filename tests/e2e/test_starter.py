@@ -190,7 +190,7 @@ def test_two_regions_of_one_job_each_become_what_was_said(client: intarsia.Clien
         colours = [colour for colour in COLOURS if colour not in seen][:2]
         first, second = (asked(scene, place, colour) for place, colour in zip((0, 3), colours, strict=True))
         (one, words), further = ((clicked(q.before).grown(3), q.edit.instruction) for q in (first, second))
-        job = client.edit_region(png(first.source.pixels), one, words, then=[further], seed=index)
+        job = client.edit_region(png(first.source.pixels), one, words, further=[further], seed=index)
         after = made(client, first.source.pixels, job)
         right += [figures_of(question, after / 255)["recolour right"] for question in (first, second)]
     assert sum(right) >= 5

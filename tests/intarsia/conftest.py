@@ -10,7 +10,7 @@ import intarsia
 from intarsia.cli import main
 from tests.intarsia.double import Double, serve
 
-QUICK = intarsia.Patience(attempts=4, first=0.01, longest=0.05)
+QUICK = intarsia.RetryPolicy(attempts=4, first_pause=0.01, longest_pause=0.05)
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def server(double: Double) -> Iterator[str]:
 
 @pytest.fixture
 def client(server: str) -> Iterator[intarsia.Client]:
-    with intarsia.Client(server, patience=QUICK) as client:
+    with intarsia.Client(server, retry=QUICK) as client:
         yield client
 
 
 @pytest.fixture
 async def async_client(server: str) -> AsyncIterator[intarsia.AsyncClient]:
-    async with intarsia.AsyncClient(server, patience=QUICK) as client:
+    async with intarsia.AsyncClient(server, retry=QUICK) as client:
         yield client
 
 

@@ -157,7 +157,9 @@ def test_a_broken_download_goes_on_where_it_stopped(
     client: intarsia.Client, double: Double, tmp_path: Path
 ) -> None:
     name = double.keep(content(10_500))
-    double.faults["DownloadArtifact"] += [BROKEN] * 5  # more than patience, but each brings something
+    double.faults["DownloadArtifact"] += [
+        BROKEN
+    ] * 5  # more than the policy's attempts, but each brings something
     assert client.download(name, to=tmp_path / "whole").read_bytes() == content(10_500)
     offsets = [request.offset for request in double.requests("DownloadArtifact")]
     assert offsets == [0, 2000, 4000, 6000, 8000, 10_000]

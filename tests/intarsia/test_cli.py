@@ -187,7 +187,7 @@ def test_the_mask_of_each_picture_of_a_folder_is_a_region_like_others() -> None:
     said = (("inside", "white"), ("grow", 2.0), ("minus", True), ("box", (1.0, 2.0, 3.0, 4.0)))
     own = intarsia.mask(None, inside="white").grown(2)
     assert regions.region(said, masked=True).proto == (own - intarsia.box(1, 2, 3, 4)).proto
-    with pytest.raises(Usage, match="--inside belongs to --mask"):
+    with pytest.raises(Usage, match="--inside needs --mask"):
         regions.region(said)
 
 
@@ -447,19 +447,19 @@ def test_nobody_there(cli: Callable[..., Ran]) -> None:
         ("edit-region PHOTO -i x -o out.png --click 1,two", "120,80"),
         ("edit-region PHOTO -i x -o out.png --box 1,2,3", "--box"),
         ("edit-region PHOTO -i x -o out.png --box 1,2,3,4 --click 1,2", "--click and --box exclude"),
-        ("edit-region PHOTO -i x -o out.png --not-click 1,2 --box 1,2,3,4", "--not-click belongs to --click"),
+        ("edit-region PHOTO -i x -o out.png --not-click 1,2 --box 1,2,3,4", "--not-click needs --click"),
         ("edit-region PHOTO -i x -o out.png --mask PHOTO", "--inside"),
-        ("segment-region PHOTO --mask PHOTO --inside white --inside black", "--inside is said twice"),
-        ("segment-region PHOTO --box 1,2,3,4 --box 1,2,3,4", "put --plus between them"),
+        ("segment-region PHOTO --mask PHOTO --inside white --inside black", "--inside: option given twice"),
+        ("segment-region PHOTO --box 1,2,3,4 --box 1,2,3,4", "put --plus between two regions"),
         ("segment-region PHOTO --click 1,2 --feather 3 --plus --click 1,2 --feather 4", "--feather"),
-        ("segment-region PHOTO --click 1,2 --not-words belt", "--not-words belongs to --words"),
-        ("segment-region PHOTO --click 1,2 --not-at 1,2", "--not-at belongs to --words"),
-        ("segment-region PHOTO --words dress --mask-threshold 0.5", "--mask-threshold belongs to --mask"),
-        ("segment-region PHOTO --words dress --fit-mask", "--fit-mask belongs to --mask"),
+        ("segment-region PHOTO --click 1,2 --not-words belt", "--not-words needs --words"),
+        ("segment-region PHOTO --click 1,2 --not-at 1,2", "--not-at needs --words"),
+        ("segment-region PHOTO --words dress --mask-threshold 0.5", "--mask-threshold needs --mask"),
+        ("segment-region PHOTO --words dress --fit-mask", "--fit-mask needs --mask"),
         ("segment-region PHOTO --words dress --correct 1", "--correct"),
-        ("segment-region PHOTO --click 1,2 --minus", "say where after --minus"),
+        ("segment-region PHOTO --click 1,2 --minus", "name a region after --minus"),
         ("segment-region PHOTO --click 1,2 --minus --grow 2 --plus --click 1,2", "e.g. --minus --click"),
-        ("segment-region PHOTO --minus --click 1,2", "--minus: say a region before it"),
+        ("segment-region PHOTO --minus --click 1,2", "--minus: needs a region before it"),
         ("segment-region PHOTO --click 1,2 --save-all PHOTO", "name a folder"),
         ("segment-region PHOTO --click 1,2 --save-all FOLDER/none/all", "create it first"),
         ("segment-region PHOTO --mask PHOTO --inside white -o PHOTO", "--force"),

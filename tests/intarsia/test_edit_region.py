@@ -158,5 +158,5 @@ def test_the_blocking_face_has_every_method_with_its_signature_and_words(face: t
 
 def test_the_two_constructors_agree() -> None:
     parameters = dict(inspect.signature(intarsia.AsyncClient).parameters)
-    del parameters["wire"]
+    del parameters["transport"]
     assert parameters == dict(inspect.signature(intarsia.Client).parameters)

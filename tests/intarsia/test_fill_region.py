@@ -86,7 +86,7 @@ def test_further_edits_bring_their_own_masks(
 ) -> None:
     (tmp_path / "sky.png").write_bytes(b"a mask of the sky")
     sky = intarsia.mask(tmp_path / "sky.png", inside="white")
-    client.edit_region(photo, HOLE, "one", then=[(sky, "two"), (HOLE, "three", "not that")])
+    client.edit_region(photo, HOLE, "one", further=[(sky, "two"), (HOLE, "three", "not that")])
     (sent,) = double.requests("EditRegion")
     assert [(each.instruction, each.negative_instruction) for each in sent.then] == [
         ("two", ""),
@@ -230,14 +230,14 @@ def test_adapters_are_shown_and_named_with_their_strength(
     ("arguments", "says"),
     [
         ("fill-region --rectangle 1,2,3,4 -o out.png", "PICTURE"),
-        ("fill-region PHOTO -o out.png", "say where"),
+        ("fill-region PHOTO -o out.png", "name a region"),
         ("fill-region PHOTO --rectangle 1,2,3,4", "--output"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --candidates 0", "--candidates"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --adapter nowhere:1", "nowhere"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --adapter PHOTO --adapter PHOTO:2", "twice"),
         ("fill-region PHOTO --rectangle 1,2,3,4 -o out.png --captions one two", "--captions"),
         ("edit-region PHOTO --click 1,2 -o out.png", "--instruction"),
-        ("edit-region PHOTO --click 1,2 -i x --then -i y -o out.png", "say where"),
+        ("edit-region PHOTO --click 1,2 -i x --then -i y -o out.png", "name a region"),
         ("edit-region PHOTO --click 1,2 -i x -i y -o out.png", "--instruction"),
     ],
 )

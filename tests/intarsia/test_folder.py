@@ -102,7 +102,7 @@ def run(server: str, imgs: Path) -> Run:
     def work(what: folder.Ask | None = None, **settings: Any) -> Report:
         listener = settings.pop("listener", None)
         where = Folder(**{"pictures": imgs, "out": imgs.parent / "out", **settings})
-        return folder.run(where, what or ask(), server=server, listener=listener, patience=QUICK)
+        return folder.run(where, what or ask(), server=server, listener=listener, retry=QUICK)
 
     return work
 
@@ -128,7 +128,7 @@ def counted(**some: int) -> dict[str, int]:
     return dict.fromkeys(("items", "succeeded", "skipped", "failed", "cancelled", "left"), 0) | some
 
 
-def ledger(out: Path) -> list[dict[str, Any]]:
+def journal(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()[1:]]
 
 
@@ -180,7 +180,7 @@ def test_a_mask_in_a_combination_is_the_items_own_as_well(run: Run, imgs: Path, 
     shared = imgs.parent / "shared.png"
     shared.write_bytes(b"a mask for all")
     masks = pictures(imgs.parent / "masks", "a.png")
-    run(ask(OWN_MASK - intarsia.mask(shared, inside="black"), then=[(OWN_MASK, "red")]), masks=masks)
+    run(ask(OWN_MASK - intarsia.mask(shared, inside="black"), further=[(OWN_MASK, "red")]), masks=masks)
     (sent,) = double.requests("EditRegion")
     regions = [*(term.region for term in sent.region.combination.terms), sent.then[0].region]
     own = b"picture a.png"
@@ -218,7 +218,7 @@ def test_a_second_run_asks_for_nothing(run: Run, imgs: Path, double: Painter) ->
 def test_only_what_changed_is_done_anew(change: str, run: Run, imgs: Path, double: Painter) -> None:
     masks, out = pictures(imgs.parent / "masks", "a.png", "sub/b.png", "sub/c.png"), imgs.parent / "out"
     run(ask(OWN_MASK), masks=masks)
-    first, done = ledger(out), jobs_of(double)
+    first, done = journal(out), jobs_of(double)
     how: dict[str, Any] = {}
     if change == "picture":
         (imgs / "a.png").write_bytes(b"picture a, cleaned")
@@ -233,7 +233,7 @@ def test_only_what_changed_is_done_anew(change: str, run: Run, imgs: Path, doubl
     report = run(ask(OWN_MASK, **how), masks=masks)
     anew = 3 if change == "request" else 1
     assert report.counts == {"succeeded": anew, "skipped": 3 - anew} if anew < 3 else {"succeeded": 3}
-    assert len(ledger(out)) == len(first) + anew
+    assert len(journal(out)) == len(first) + anew
     content = (imgs / "a.png").read_bytes() + b" in " + (masks / "a.png").read_bytes() + b" blue"
     assert (out / "a.png").read_bytes() == content
     # A result that was lost is fetched again, and not made again.
@@ -352,8 +352,8 @@ def test_a_server_that_is_full_for_a_while_is_waited_for(run: Run, double: Paint
     waited: list[str] = []
 
     class Ear(folder.Listener):
-        def waits(self, item: folder.Item, why: Exception, seconds: float) -> None:
-            waited.append(str(why))
+        def on_retry(self, item: folder.Item, error: Exception, seconds: float) -> None:
+            waited.append(str(error))
 
     double.faults["EditRegion"] += [Fault(errors.Busy("256 jobs are waiting already"))] * 3
     assert run(at_once=1, listener=Ear()).counts == {"succeeded": 3}
@@ -368,9 +368,9 @@ def test_a_server_that_stays_full_fails_the_items(run: Run, double: Painter) -> 
 
 async def test_a_server_that_stays_away_ends_the_batch(imgs: Path) -> None:
     where = Folder(imgs, imgs.parent / "out")
-    async with intarsia.AsyncClient("localhost:1", patience=QUICK, timeout=0.2) as client:
+    async with intarsia.AsyncClient("localhost:1", retry=QUICK, timeout=0.2) as client:
         with pytest.raises(errors.ModelDown, match="localhost:1"):
-            await folder.work_through(client, where, ask(), patience=QUICK)
+            await folder.run_async(client, where, ask(), retry=QUICK)
     facts = json.loads((imgs.parent / "out/report.json").read_text())
     assert not facts["complete"] and facts["ended_by"]["reason"] == "MODEL_DOWN"
 
@@ -450,11 +450,11 @@ def test_of_two_hundred_pictures_the_twenty_broken_ones_are_explained(
 SCRIPT = textwrap.dedent(
     """
     import sys
-    from intarsia import Patience, folder
+    from intarsia import RetryPolicy, folder
     from tests.intarsia.test_folder import ask
 
     pictures, out, server = sys.argv[1:]
-    folder.run(folder.Folder(pictures, out), ask(), server=server, patience=Patience(4, 0.01, 0.05))
+    folder.run(folder.Folder(pictures, out), ask(), server=server, retry=RetryPolicy(4, 0.01, 0.05))
     """
 )
 
@@ -489,7 +489,7 @@ def test_killed_in_the_middle_and_run_again_no_item_is_done_twice_and_none_is_mi
     assert report.ok and sum(report.counts.values()) == 24
     assert jobs_of(double) == {f"picture {number}.png".encode(): 1 for number in range(24)}
     assert set(written(tmp_path / "out")) == {f"{number}.png" for number in range(24)}
-    lines = [line["item"] for line in ledger(tmp_path / "out")]
+    lines = [line["item"] for line in journal(tmp_path / "out")]
     assert sorted(lines) == sorted({str(number) for number in range(24)})
 
 
@@ -521,7 +521,7 @@ def test_ctrl_c_cancels_what_is_under_way_and_a_later_run_does_it(
     assert process.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
     assert {history[-1].state for history in double.jobs.values()} == {Job.STATE_CANCELLED}
     assert len(double.jobs) == 4
-    assert [line["state"] for line in ledger(tmp_path / "out")] == ["cancelled"] * 4
+    assert [line["state"] for line in journal(tmp_path / "out")] == ["cancelled"] * 4
     facts = json.loads((tmp_path / "out/report.json").read_text())
     assert facts["counts"] == counted(items=9, cancelled=4, left=5) and not facts["complete"]
     assert facts["ended_by"]["reason"] == "CANCELLED"
@@ -537,8 +537,8 @@ async def test_a_cancel_in_asyncio_reaches_a_job_whose_name_has_not_arrived(
 ) -> None:
     double.by_hand, double.pause = True, threading.Event()
     where = Folder(imgs, imgs.parent / "out")
-    async with intarsia.AsyncClient(server, patience=QUICK) as client:
-        task = asyncio.create_task(folder.work_through(client, where, ask()))
+    async with intarsia.AsyncClient(server, retry=QUICK) as client:
+        task = asyncio.create_task(folder.run_async(client, where, ask()))
         await asyncio.to_thread(double.until, lambda: len(double.jobs) == 3)
         task.cancel()
         await asyncio.sleep(0)  # the cancel is on its way before the name is
@@ -578,7 +578,7 @@ MEMORY = textwrap.dedent(
     process, sizes = psutil.Process(), []
 
     class Scale(folder.Listener):
-        def ended(self, item, line):
+        def on_item_end(self, item, entry):
             sizes.append(process.memory_info().rss)
 
     pictures, out, server = sys.argv[1:]

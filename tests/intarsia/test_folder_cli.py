@@ -164,15 +164,15 @@ def test_ctrl_c_ends_the_batch_with_its_own_exit_code(
         ("--pictures imgs --out imgs", "would mix results"),
         ("--pictures imgs --out .", "would mix results"),
         ("imgs/a.png --pictures imgs --out out", "PICTURE is for one picture"),
-        ("imgs/a.png --masks imgs -o out.png", "--masks belongs to --pictures"),
-        ("imgs/a.png --out out", "--out belongs to --pictures"),
-        ("imgs/a.png --at-once 2 -o out.png", "--at-once belongs to --pictures"),
+        ("imgs/a.png --masks imgs -o out.png", "--masks needs --pictures"),
+        ("imgs/a.png --out out", "--out needs --pictures"),
+        ("imgs/a.png --at-once 2 -o out.png", "--at-once needs --pictures"),
         ("--pictures imgs --out out -o out.png", "--output is for one picture"),
         ("--pictures imgs --out out --detach", "--detach is for one picture"),
         ("--pictures imgs --out out --plan", "--plan is for one picture"),
         ("--pictures imgs --out out --save-mask m.png", "--save-mask is for one picture"),
         ("--pictures imgs --out out --preview p.jpg", "--preview is for one picture"),
-        ("--pictures imgs --out out --pair stem", "--pair belongs to --masks"),
+        ("--pictures imgs --out out --pair stem", "--pair needs --masks"),
         ("--pictures imgs --out out --masks imgs/sub", "--inside"),
         ("--pictures imgs --out out --at-once 0", "--at-once"),
         ("-o out.png", "--pictures"),
@@ -183,9 +183,9 @@ def test_a_wrong_option_is_named_with_its_remedy(arguments: str, says: str, cli:
     assert code == 2 and says in err
 
 
-def test_masks_that_the_region_does_not_speak_of_are_refused(cli: Cli, tmp_path: Path) -> None:
+def test_masks_that_the_region_does_not_use_are_rejected(cli: Cli, tmp_path: Path) -> None:
     masks = ("--masks", str(pictures(tmp_path / "masks", "a.png")), "--plus", "--inside", "white")
     words = (*EDIT, "--pictures", "imgs", "--out", "out")
     assert cli(*words, *masks)[0] == 0
     code, _, err = cli(*words, "--minus", "--mask", "imgs/a.png", "--inside", "white", *masks[:2])
-    assert code == 2 and "--mask" in err and "says nothing of the folder's masks" in err
+    assert code == 2 and "--mask" in err and "does not use the folder's masks" in err

@@ -62,19 +62,19 @@ def test_patience_ends(client: intarsia.Client, double: Double) -> None:
 
 def test_repeats_stay_within_the_calls_time(server: str, double: Double) -> None:
     double.faults["GetJob"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 99
-    patience = intarsia.Patience(attempts=99, first=0.05, longest=0.05)
+    retry = intarsia.RetryPolicy(attempts=99, first_pause=0.05, longest_pause=0.05)
     start = time.monotonic()
     # The last attempt either fails like the others or, on a slow machine, is cut off by the call's end.
     given_up = pytest.raises((errors.ModelDown, errors.TimeLimit))
-    with intarsia.Client(server, timeout=0.5, patience=patience) as client, given_up:
+    with intarsia.Client(server, timeout=0.5, retry=retry) as client, given_up:
         client.get_job("jobs/1")
     assert time.monotonic() - start < 2
 
 
 def test_pauses_grow_and_stay_under_the_longest() -> None:
-    patience = intarsia.Patience(first=1.0, longest=4.0)
+    retry = intarsia.RetryPolicy(first_pause=1.0, longest_pause=4.0)
     for failures, most in ((1, 1.0), (2, 2.0), (3, 4.0), (9, 4.0)):
-        assert all(most / 2 <= patience.pause(failures) <= most for _ in range(50))
+        assert all(most / 2 <= retry.pause(failures) <= most for _ in range(50))
 
 
 def test_a_call_without_an_answer_ends_by_its_deadline(server: str, double: Double) -> None:

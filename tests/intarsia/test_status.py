@@ -9,7 +9,7 @@ import pytest
 
 import intarsia
 from intarsia import errors
-from intarsia.status import of_failure
+from intarsia.status import from_failure
 from intarsia.v1.jobs_pb2 import Failure, Job
 from tests.intarsia.double import Double, Fault
 
@@ -18,7 +18,7 @@ EVERY_CLASS = sorted(errors.classes().values(), key=lambda kind: kind.reason)
 
 @pytest.fixture
 def hasty(server: str) -> intarsia.Client:
-    return intarsia.Client(server, patience=intarsia.Patience(attempts=1))
+    return intarsia.Client(server, retry=intarsia.RetryPolicy(attempts=1))
 
 
 @pytest.mark.parametrize("kind", EVERY_CLASS)
@@ -91,7 +91,7 @@ def test_a_plain_status_is_read_by_its_code(
 
 def test_a_reason_from_the_future_is_read_by_its_code() -> None:
     failure = Failure(status="RESOURCE_EXHAUSTED", reason="QUOTA_OF_THE_MOON", message="full")
-    assert type(of_failure(failure, "jobs/1")) is errors.Busy
+    assert type(from_failure(failure, "jobs/1")) is errors.Busy
 
 
 def test_no_authentication_failure_is_an_invalid_request() -> None:
@@ -119,6 +119,6 @@ def test_garbled_details_do_not_hide_the_error() -> None:
 
 
 def test_nobody_there_says_where_and_what_to_do() -> None:
-    client = intarsia.Client("localhost:1", patience=intarsia.Patience(attempts=2, first=0.01))
+    client = intarsia.Client("localhost:1", retry=intarsia.RetryPolicy(attempts=2, first_pause=0.01))
     with pytest.raises(errors.ModelDown, match=r"localhost:1 .*intarsia up"):
         client.get_job("jobs/1")

@@ -48,5 +48,5 @@ async def test_asyncio_too(encrypted: str, certificate: Path) -> None:
 
 
 def test_a_stranger_is_not_trusted(encrypted: str) -> None:
-    with intarsia.Client(encrypted, tls=True, patience=QUICK) as client, pytest.raises(errors.ModelDown):
+    with intarsia.Client(encrypted, tls=True, retry=QUICK) as client, pytest.raises(errors.ModelDown):
         client.upload(b"a picture")

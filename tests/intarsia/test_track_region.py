@@ -10,7 +10,7 @@ import pytest
 
 import intarsia
 from intarsia import errors
-from intarsia.cli.output import Voice
+from intarsia.cli.output import Console
 from intarsia.cli.progress import Progress
 from intarsia.v1 import jobs_pb2, region_pb2, segmentation_pb2
 from tests.intarsia.double import Double, Fault
@@ -137,7 +137,7 @@ def test_who_stops_watching_is_told_that_the_job_runs_on(
     _, name, _ = told("track-region", walk, "--click", "1,1", "--detach")
     monkeypatch.setattr("intarsia.cli.jobs.follow", interrupted)
     code, _, err = told("jobs", "watch", name.strip())
-    assert code == 130 and "runs on" in err
+    assert code == 130 and "keeps running" in err
 
 
 def test_masks_go_through_a_pipe(told: Any, walk: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_picture_has_no_track(told: Any, photo: Path) -> None:
 
 
 def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
-    with Progress(Voice(machine=False), True) as shown:
+    with Progress(Console(json=False), True) as shown:
         for at, total, done in (
             (jobs_pb2.Progress(stage="track", step=3, steps=10), 10, 3),
             (jobs_pb2.Progress(stage="segment"), 10, 3),  # a further sighting is looked for
@@ -169,9 +169,9 @@ def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
     ("words", "named"),
     [
         ("--click 1,1", "-o/--output"),
-        ("-o masks.mkv", "say where"),
+        ("-o masks.mkv", "name a region"),
         ("--click 1,1 --at 4 --box 1,2,3,4 --at 4 --click 2,2 -o masks.mkv", "--at"),
-        ("--click 1,1 --at 4 -o masks.mkv", "say where"),
+        ("--click 1,1 --at 4 -o masks.mkv", "name a region"),
         ("--click 1,1 -o masks.mkv --save-track masks.mkv", "--save-track"),
         ("--click 1,1 -o masks.avi", ".mkv"),
         ("--click 1,1 -o masks.mkv --save-overlay seen.webm", ".mp4"),

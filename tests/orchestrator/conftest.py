@@ -46,7 +46,7 @@ class Client:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            raise status.of_call(error, "the server") from error
+            raise status.from_rpc_error(error, "the server") from error
 
     async def upload(self, data: bytes) -> str:
         header = artifacts_pb2.UploadHeader(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
