@@ -24,7 +24,7 @@ from benchmarks.report import Origin, Report, median, milliseconds, percentile, 
 from benchmarks.running import stack
 from intarsia.v1 import jobs_pb2
 from services.bundles.bundle import Bundle
-from services.denoising.schedule import CLASSES, name_of
+from services.denoising.schedule import SCHEDULES, name_of
 
 BAR = 1.25
 WIDTH, HEIGHT = 480, 320
@@ -34,7 +34,7 @@ GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
 def pipeline_of(bundle: Bundle) -> Any:
     """diffusers' own, from the same bundle."""
     config = bundle.scheduler_config()
-    kind: Any = CLASSES[name_of(config)]
+    kind: Any = SCHEDULES[name_of(config)].scheduler
     made = diffusers.StableDiffusionInstructPix2PixPipeline(
         **{name: bundle.network(name) for name in ("vae", "text_encoder", "unet")},
         tokenizer=bundle.tokenizer(),

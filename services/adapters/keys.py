@@ -37,7 +37,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class ParsedKey:
-    """What the key of a tensor names: `down`, `up` or `alpha` of a LoRA, or a layer's own `weight` or `bias`."""
+    """The part a key names: `down`, `up` or `alpha` of a LoRA, or a layer's own `weight` or `bias`."""
 
     layout: str
     layer: str
@@ -51,7 +51,7 @@ class KeyParser:
         self._by_underscores = {name.replace(".", "_"): name for name in modules}
 
     def parse(self, key: str) -> ParsedKey | None:
-        """The layer and part that a key names; None if no known layout has such keys. The layer need not exist."""
+        """The layer and part that a key names, None in no known layout; the layer need not exist."""
         kohya = _KOHYA.fullmatch(key)
         if kohya:
             flattened = kohya["layer"] if kohya[1] == "unet" else key

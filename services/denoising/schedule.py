@@ -1,89 +1,321 @@
-"""The rules that walk from noise to picture: diffusers' own, chosen by name."""
+"""Schedules: thin wrappers around diffusers' schedulers, chosen by name.
+
+A schedule takes latents from noise to a picture in steps. It remembers earlier steps where its method needs
+them, so each trajectory has its own. Its tables stay on the host: looking up a level must not wait for a
+device. Latents are shaped (1, ...).
+"""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import diffusers
 import torch
 from torch import Tensor
 
-CLASSES: dict[str, type] = {
-    "ddim": diffusers.DDIMScheduler,
-    "ddpm": diffusers.DDPMScheduler,
-    "dpm_solver": diffusers.DPMSolverMultistepScheduler,
-    "euler": diffusers.EulerDiscreteScheduler,
-    "euler_ancestral": diffusers.EulerAncestralDiscreteScheduler,
-    "pndm": diffusers.PNDMScheduler,
-    "unipc": diffusers.UniPCMultistepScheduler,
+from services.denoising import prediction
+
+Config = Mapping[str, Any]  # a bundle's scheduler_config.json
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """The schedule that a request asks for."""
+
+    name: str
+    steps: int
+    shift: float | None = None  # of flow matching: how much longer the noisy levels last, see `shift_for`
+
+
+class Schedule(ABC):
+    """A diffusers scheduler set to a number of steps."""
+
+    scheduler: ClassVar[Any]  # diffusers' class
+    settings: ClassVar[Config] = {}  # that hold whatever a bundle's config says
+    counters: ClassVar[tuple[str, ...]] = ()  # names of the scheduler's own memory: whole numbers or None
+    tensors: ClassVar[tuple[str, ...]] = ()  # latents or None
+    histories: ClassVar[tuple[str, ...]] = ()  # lists of latents
+
+    def __init__(self, config: Config, spec: ScheduleSpec) -> None:
+        self._scheduler = self.scheduler.from_config(config, **self.settings)
+        self._set_steps(spec)
+        self.timesteps: Tensor = self._scheduler.timesteps
+
+    @property
+    def noise_scale(self) -> float:
+        """The factor of the noise that the first step starts from."""
+        return float(self._scheduler.init_noise_sigma)
+
+    def network_input(self, latents: Tensor, index: int) -> Tensor:
+        """The latents as the network expects them at this step."""
+        return self._scheduler.scale_model_input(latents, self.timesteps[index])
+
+    @abstractmethod
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The latents after this step, and the clean estimate."""
+
+    @abstractmethod
+    def level(self, index: int) -> tuple[Tensor, Tensor]:
+        """Signal and sigma of the latents before this step."""
+
+    def noised(self, clean: Tensor, noise: Tensor, index: int) -> Tensor:
+        """Clean latents, as noisy as latents are before this step; after the last step they stay clean."""
+        return clean if index == len(self.timesteps) else prediction.noised(clean, noise, *self.level(index))
+
+    def takes(self, steps: int, trained: int) -> bool:
+        """True if no step lies outside the levels the network was trained at, and no two at the same."""
+        levels = self.timesteps.tolist()
+        return max(levels) <= trained - 1 and len(set(levels)) == steps
+
+    def state(self) -> dict[str, Tensor]:
+        """The memory of earlier steps, to be given to `restore`."""
+        memory = vars(self._scheduler)
+        counters = [memory.get(name) for name in self.counters]
+        state = {"counters": torch.tensor([-1 if count is None else int(count) for count in counters])}
+        state |= {name: memory[name] for name in self.tensors if memory[name] is not None}
+        for name in self.histories:
+            state |= {f"{name}.{i}": each for i, each in enumerate(memory[name]) if each is not None}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes the memory of another schedule of the same kind and steps, which made at least one."""
+        for name, count in zip(self.counters, state["counters"].tolist(), strict=True):
+            setattr(self._scheduler, name, None if count < 0 else count)
+        for name in self.tensors:
+            setattr(self._scheduler, name, state.get(name))
+        for name in self.histories:
+            indices = [int(key.rpartition(".")[2]) for key in state if key.startswith(f"{name}.")]
+            history = [state.get(f"{name}.{i}") for i in range(max(indices, default=-1) + 1)]
+            setattr(self._scheduler, name, history)
+
+    def _set_steps(self, spec: ScheduleSpec) -> None:
+        self._scheduler.set_timesteps(spec.steps, device="cpu")
+
+
+class _ByAlphas(Schedule):
+    """Levels of noise are kept as the signal's share of the variance, by training step."""
+
+    def level(self, index: int) -> tuple[Tensor, Tensor]:
+        share = self._scheduler.alphas_cumprod[self.timesteps[index]]
+        return share.sqrt(), (1 - share).sqrt()
+
+
+class _BySigmas(Schedule):
+    """Levels of noise are kept as the noise beside a signal of one, by step."""
+
+    counters = ("_step_index",)
+
+    def level(self, index: int) -> tuple[Tensor, Tensor]:
+        sigma = self._scheduler.sigmas[index]
+        return torch.ones_like(sigma), sigma
+
+
+class _WithGenerator(Schedule):
+    """Steps may draw noise, and return their clean estimate."""
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        step = self._scheduler.step(predicted, self.timesteps[index], latents, generator=generator)
+        return step.prev_sample, step.pred_original_sample
+
+
+class Ddim(_WithGenerator, _ByAlphas):
+    scheduler = diffusers.DDIMScheduler
+
+
+class Ddpm(_WithGenerator, _ByAlphas):
+    scheduler = diffusers.DDPMScheduler
+
+
+class Euler(_WithGenerator, _BySigmas):
+    scheduler = diffusers.EulerDiscreteScheduler
+
+
+class EulerAncestral(_WithGenerator, _BySigmas):
+    scheduler = diffusers.EulerAncestralDiscreteScheduler
+
+
+class _Multistep(Schedule):
+    """Steps extrapolate from the last clean estimates, which the scheduler keeps."""
+
+    counters: ClassVar[tuple[str, ...]] = ("_step_index", "lower_order_nums")
+    histories = ("model_outputs",)
+
+    def level(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._scheduler._sigma_to_alpha_sigma_t(self._scheduler.sigmas[index])
+
+
+class DpmSolver(_Multistep):
+    scheduler = diffusers.DPMSolverMultistepScheduler
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        step = self._scheduler.step(predicted, self.timesteps[index], latents, generator=generator)
+        return step.prev_sample, self._scheduler.model_outputs[-1]
+
+
+class UniPc(_Multistep):
+    scheduler = diffusers.UniPCMultistepScheduler
+    counters = ("_step_index", "lower_order_nums", "this_order")
+    tensors = ("last_sample",)
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        step = self._scheduler.step(predicted, self.timesteps[index], latents)
+        return step.prev_sample, self._scheduler.model_outputs[-1]
+
+
+class Pndm(_ByAlphas):
+    """Takes one step more than it is asked for."""
+
+    scheduler = diffusers.PNDMScheduler
+    # Its slow start is for networks of pixels: pipelines of latents leave it out, whatever a config says.
+    settings: ClassVar[Config] = {"skip_prk_steps": True}
+    counters = ("counter",)
+    tensors = ("cur_sample",)
+    histories = ("ets",)
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        kind = self._scheduler.config.prediction_type
+        clean = prediction.clean_estimate(kind, latents, predicted, *self.level(index))
+        return self._scheduler.step(predicted, self.timesteps[index], latents).prev_sample, clean
+
+
+class FlowMatch(_BySigmas):
+    """Straight ways from noise to picture: the network predicts noise less picture."""
+
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler
+    noise_scale = 1.0
+
+    def network_input(self, latents: Tensor, index: int) -> Tensor:
+        return latents
+
+    def level(self, index: int) -> tuple[Tensor, Tensor]:
+        sigma = self._scheduler.sigmas[index]
+        return 1 - sigma, sigma
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        clean = prediction.clean_estimate("flow_prediction", latents, predicted, *self.level(index))
+        step = self._scheduler.step(predicted, self.timesteps[index], latents, generator=generator)
+        return step.prev_sample, clean
+
+    def takes(self, steps: int, trained: int) -> bool:
+        levels = self.timesteps
+        return bool(torch.isfinite(levels).all()) and len(set(levels.tolist())) == steps
+
+    def _set_steps(self, spec: ScheduleSpec) -> None:
+        if not self._scheduler.config.use_dynamic_shifting:
+            self._scheduler.set_timesteps(spec.steps, device="cpu")
+            return
+        if spec.shift is None:
+            raise ValueError("this flow schedule needs a shift: see `shift_for`")
+        even = torch.linspace(1.0, 1 / spec.steps, spec.steps, dtype=torch.float64)  # as pipelines have it
+        self._scheduler.set_timesteps(sigmas=even.tolist(), mu=spec.shift, device="cpu")
+
+
+class CogVideoXDdim(_ByAlphas):
+    scheduler = diffusers.CogVideoXDDIMScheduler
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        step = self._scheduler.step(predicted, self.timesteps[index], latents)
+        return step.prev_sample, step.pred_original_sample
+
+
+class CogVideoXDpm(_ByAlphas):
+    """Its scheduler is given the clean estimate of the step before, instead of keeping it."""
+
+    scheduler = diffusers.CogVideoXDPMScheduler
+
+    def __init__(self, config: Config, spec: ScheduleSpec) -> None:
+        super().__init__(config, spec)
+        self._clean: Tensor | None = None
+
+    def advance(
+        self, predicted: Tensor, index: int, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        before = self.timesteps[index - 1] if index else None
+        latents, clean = self._scheduler.step(
+            predicted,
+            self._clean,
+            self.timesteps[index],
+            before,
+            latents,
+            generator=generator,
+            return_dict=False,
+        )
+        self._clean = clean
+        return latents, clean
+
+    def state(self) -> dict[str, Tensor]:
+        return {**super().state(), **({} if self._clean is None else {"clean": self._clean})}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        super().restore(state)
+        self._clean = state["clean"]
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "cogvideox_ddim": CogVideoXDdim,
+    "cogvideox_dpm": CogVideoXDpm,
+    "ddim": Ddim,
+    "ddpm": Ddpm,
+    "dpm_solver": DpmSolver,
+    "euler": Euler,
+    "euler_ancestral": EulerAncestral,
+    "flow_match": FlowMatch,
+    "pndm": Pndm,
+    "unipc": UniPc,
 }
-# The slow start of PNDM is for networks of pixels: pipelines of latents leave it out, whatever a config says.
-_SET = {"pndm": {"skip_prk_steps": True}}
+# Those that any network of latents takes which predicts noise, velocity or the clean latents.
+DIFFUSION = ("ddim", "ddpm", "dpm_solver", "euler", "euler_ancestral", "pndm", "unipc")
+
+ScheduleFactory = Callable[[ScheduleSpec], Schedule]
 
 
-def name_of(config: dict) -> str:
-    """The name of a bundle's own scheduler; ValueError if it is none of ours."""
-    for name, kind in CLASSES.items():
-        if kind.__name__ == config.get("_class_name"):
+def factories(names: Sequence[str], config: Config) -> dict[str, ScheduleFactory]:
+    """The schedules of these names, as a bundle's config sets them."""
+    return {name: partial(SCHEDULES[name], config) for name in names}
+
+
+def name_of(config: Config, names: Sequence[str] = DIFFUSION) -> str:
+    """The name of a bundle's own scheduler; ValueError if it is none of these."""
+    for name in names:
+        if SCHEDULES[name].scheduler.__name__ == config.get("_class_name"):
             return name
-    raise ValueError(f"the bundle's scheduler {config.get('_class_name')!r} is none of {', '.join(CLASSES)}")
+    raise ValueError(f"the bundle's scheduler {config.get('_class_name')!r} is none of {', '.join(names)}")
 
 
-def most_steps(name: str, config: dict) -> int:
-    """How many steps a scheduler can take with this config.
+def most_steps(name: str, config: Config, shift: float | None = None) -> int:
+    """The most steps that a schedule can take with this config.
 
     Fewer than the network was trained with where the last of them would lie beyond the end, or two of
-    them at the same level; where a scheduler takes one step more than it is asked for, that one is.
+    them at the same level; where a schedule takes one step more than it is asked for, that one is.
     """
     trained = int(config.get("num_train_timesteps", 1000))
     for steps in range(trained, 0, -1):
-        levels = Schedule(name, config, steps).levels.tolist()
-        if max(levels) <= trained - 1 and len(set(levels)) == steps:
+        if SCHEDULES[name](config, ScheduleSpec(name, steps, shift)).takes(steps, trained):
             return steps
     raise ValueError(f"{name} cannot take a single step with the bundle's config")
 
 
-class Schedule:
-    """One scheduler set to a number of steps; it remembers where it is, so each trajectory has its own.
-
-    Its tables stay on the host: looking a level up must not wait for a device.
-    """
-
-    def __init__(self, name: str, config: dict, steps: int) -> None:
-        self._scheduler: Any = CLASSES[name].from_config(config, **_SET.get(name, {}))  # type: ignore[attr-defined]
-        self._scheduler.set_timesteps(steps, device="cpu")
-        self.levels: Tensor = self._scheduler.timesteps
-        self.noise_scale = float(self._scheduler.init_noise_sigma)
-        takes = inspect.signature(self._scheduler.step).parameters
-        self._takes_dice = "generator" in takes
-        self._clean_estimate: Tensor | None = None
-
-    def network_input(self, latents: Tensor, index: int) -> Tensor:
-        """The latents as the network wants to see them at this step."""
-        return self._scheduler.scale_model_input(latents, self.levels[index])
-
-    def advance(self, estimate: Tensor, index: int, latents: Tensor, dice: torch.Generator) -> Tensor:
-        """The latents one step nearer to the picture."""
-        chance = {"generator": dice} if self._takes_dice else {}
-        result = self._scheduler.step(estimate, self.levels[index], latents, **chance)
-        self._clean_estimate = self._clean(result, estimate, self.levels[index], latents)
-        return result.prev_sample
-
-    def clean_estimate(self) -> Tensor:
-        """The clean latents as the last step foresaw them."""
-        if self._clean_estimate is None:
-            raise RuntimeError("nothing is foreseen before the first step")
-        return self._clean_estimate
-
-    def _clean(self, result: Any, estimate: Tensor, level: Tensor, latents: Tensor) -> Tensor:
-        told = getattr(result, "pred_original_sample", None)
-        if told is not None:
-            return told
-        if hasattr(self._scheduler, "model_outputs"):  # solvers that keep their last one, and tell it not
-            return self._scheduler.model_outputs[-1]
-        share = self._scheduler.alphas_cumprod[level]  # of the clean latents' variance
-        clean, noise = share.sqrt(), (1 - share).sqrt()
-        if self._scheduler.config.prediction_type == "v_prediction":
-            return clean * latents - noise * estimate
-        return (latents - noise * estimate) / clean
+def shift_for(config: Config, tokens: int) -> float:
+    """The shift of flow matching for a picture of so many tokens, as pipelines have it."""
+    few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    slope = (most - least) / (many - few)
+    return tokens * slope + (least - slope * few)

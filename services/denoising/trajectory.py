@@ -10,7 +10,7 @@ from torch import Tensor
 
 from services.denoising.family import Request, Rows
 from services.denoising.noise import draw_noise
-from services.denoising.schedule import Schedule
+from services.denoising.schedule import SCHEDULES, ScheduleSpec
 
 _turns = itertools.count()
 
@@ -25,10 +25,12 @@ class Trajectory:
         self.request = request
         self.done = 0
         self.turn = next(_turns)
-        self._schedule = Schedule(request.scheduler, scheduler_config, request.steps)
-        (noise, *_), self._dice = draw_noise(request.seed, request.latents, 1 + request.draws)
-        self.latents = (noise * self._schedule.noise_scale).to(device)
-        self._levels = self._schedule.levels.to(device=device, dtype=torch.float32)
+        spec = ScheduleSpec(request.scheduler, request.steps)
+        self._schedule = SCHEDULES[request.scheduler](scheduler_config, spec)
+        noise, self._generator = draw_noise(request.seed, [request.latents] * (1 + request.draws))
+        self.latents = (noise[0][None] * self._schedule.noise_scale).to(device)
+        self._timesteps = self._schedule.timesteps.to(device=device, dtype=torch.float32)
+        self._clean: Tensor | None = None
         self._text = torch.stack([branch.text for branch in request.branches]).to(device)
         self._condition = torch.stack([branch.condition for branch in request.branches]).to(device)
         self._weights = [branch.weight for branch in request.branches]
@@ -36,7 +38,7 @@ class Trajectory:
     @property
     def steps(self) -> int:
         """How many steps the whole way has; some schedulers take more than were asked for."""
-        return len(self._schedule.levels)
+        return len(self._schedule.timesteps)
 
     @property
     def rows(self) -> int:
@@ -55,7 +57,7 @@ class Trajectory:
         return Rows(
             latents=seen.expand(self.rows, -1, -1, -1),
             condition=self._condition,
-            level=self._levels[self.done].expand(self.rows),
+            level=self._timesteps[self.done].expand(self.rows),
             text=self._text,
         )
 
@@ -64,13 +66,16 @@ class Trajectory:
         estimate = answers[:1] * self._weights[0]
         for weight, answer in zip(self._weights[1:], answers[1:], strict=True):
             estimate = estimate + weight * answer
-        self.latents = self._schedule.advance(estimate, self.done, self.latents, self._dice).float()
+        latents, self._clean = self._schedule.advance(estimate, self.done, self.latents, self._generator)
+        self.latents = latents.float()
         self.done += 1
         self.turn = next(_turns)
 
     def clean_estimate(self) -> Tensor:
         """The clean latents as seen from here, (channels, height, width)."""
-        return self._schedule.clean_estimate()[0]
+        if self._clean is None:
+            raise RuntimeError("no step has been taken yet")
+        return self._clean[0]
 
 
 def joined(trajectories: list[Trajectory]) -> Rows:

@@ -35,8 +35,8 @@ class Inpaint(UNetFamily):
         noise it starts from: where pipelines draw it, and what they walk on with.
         """
         hole = _hole(required("hole", tensors), args.source)
-        (_, noise), _ = draw_noise(args.seed, tuple(args.source.shape), 1 + self.draws)
-        masked = args.source + _spread(tensors, args.source) * noise[0]
+        (_, noise), _ = draw_noise(args.seed, [tuple(args.source.shape)] * (1 + self.draws))
+        masked = args.source + _spread(tensors, args.source) * noise
         condition = torch.cat([hole, masked])
         (guidance,) = args.guidance
         return (

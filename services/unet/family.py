@@ -12,7 +12,7 @@ from torch import Tensor
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
 from services.denoising.family import Branch, Request, Rows, needed_branches
-from services.denoising.schedule import CLASSES, most_steps, name_of
+from services.denoising.schedule import DIFFUSION, most_steps, name_of
 from services.refusal import invalid
 from services.unet.request import INPUTS, Defaults, DenoiseArgs, NetworkLimits, read_args
 
@@ -48,7 +48,7 @@ class UNetFamily(ABC):
         self._limits = NetworkLimits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],
-            steps={name: most_steps(name, self.scheduler_config) for name in CLASSES},
+            steps={name: most_steps(name, self.scheduler_config) for name in DIFFUSION},
         )
         own, values = name_of(self.scheduler_config), bundle.defaults
         self._preparation = {
@@ -125,5 +125,5 @@ class UNetFamily(ABC):
                 **self._preparation,
                 "scheduler": self._defaults.scheduler,
             },
-            "schedulers": sorted(CLASSES),
+            "schedulers": sorted(DIFFUSION),
         }

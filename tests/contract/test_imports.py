@@ -76,7 +76,8 @@ MAY: dict[str, set[str]] = {
     "services.json_text": {"services.refusal"},
     "services.bundles": set(),
     "services.adapters": {"services.bundles", *BASE},
-    "services.denoising": {"services.adapters", "services.refusal"},
+    "services.denoising": {"services.denoising.prediction", "services.adapters", "services.refusal"},
+    "services.denoising.prediction": set(),
     "services.unet": {"services.denoising", "services.adapters", *NETWORKS},
     "services.ip2p_unet": {"services.unet", "services.denoising", *NETWORKS},
     "services.sd2_inpaint": {"services.unet", "services.denoising", *NETWORKS},
@@ -93,7 +94,7 @@ MAY: dict[str, set[str]] = {
     "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *ERRORS},
     "deploy.local.sample": {"training"},  # a picture drawn in the world the starter weights know
     "deploy.local.weights": {"deploy", "training"},
-    "training": set(),
+    "training": {"services.denoising.prediction"},
 }
 # These look at everything, as a stranger or as an insider.
 FREE = ("tests", "benchmarks")

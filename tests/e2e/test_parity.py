@@ -12,7 +12,7 @@ from PIL import Image
 
 import intarsia
 from services.bundles.bundle import Bundle
-from services.denoising.schedule import CLASSES
+from services.denoising.schedule import SCHEDULES
 from tests.e2e.conftest import THREADS
 
 WORDS = "make the circle blue"
@@ -55,7 +55,7 @@ def by_diffusers(parts: dict, picture: Image.Image, setting: tuple, seed: int) -
         text_encoder=parts["text_encoder"],
         tokenizer=parts["tokenizer"],
         unet=parts["unet"],
-        scheduler=CLASSES[scheduler].from_config(parts["config"]),
+        scheduler=SCHEDULES[scheduler].scheduler.from_config(parts["config"]),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -19,7 +19,7 @@ from PIL import Image
 from services import json_text
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle, BundleError
-from services.denoising.schedule import CLASSES
+from services.denoising.schedule import DIFFUSION, SCHEDULES
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
@@ -138,7 +138,7 @@ def by_diffusers(
         **{name: bundle.network(name) for name in ("vae", "text_encoder", "unet")},
         tokenizer=bundle.tokenizer(),
         # Without the last setting the pipeline would complain of PNDM's slow start, and leave it out itself.
-        scheduler=CLASSES[scheduler].from_config(bundle.scheduler_config(), skip_prk_steps=True),
+        scheduler=SCHEDULES[scheduler].scheduler.from_config(bundle.scheduler_config(), skip_prk_steps=True),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -187,7 +187,7 @@ def test_filled_pictures_equal_those_of_diffusers(scheduled, setting, adapter):
 
 
 def test_settings_reach_every_scheduler_and_every_schedule():
-    assert {setting[4] for setting in SETTINGS} == set(CLASSES)
+    assert {setting[4] for setting in SETTINGS} == set(DIFFUSION)
     assert all(any(s[-1] is each for s in SETTINGS) for each in (VELOCITY, EPSILON, NOISE_TO_THE_END))
 
 
@@ -225,13 +225,13 @@ def made(family: Inpaint, **settings) -> torch.Tensor:
             some.integers(1, 6),
             some.sampled_from([4, 6]),
             some.integers(0, 6),
-            some.sampled_from(sorted(CLASSES)),
+            some.sampled_from(sorted(DIFFUSION)),
         ),
         max_size=5,
     ),
     leaves=some.sets(some.integers(0, 4), max_size=3),
     at=some.integers(0, 4),
-    scheduler=some.sampled_from(sorted(CLASSES)),
+    scheduler=some.sampled_from(sorted(DIFFUSION)),
 )
 def test_beside_any_crowd_a_filling_is_the_one_made_alone(family, crowd, leaves, at, scheduler):
     """Others join and leave. Reproducible: the same bytes. Otherwise only rounding differs."""

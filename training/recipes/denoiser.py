@@ -7,6 +7,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from services.denoising import prediction
 from training.recipes.tokenizer import LENGTH
 
 WIDTH = 96  # of the text
@@ -72,8 +73,14 @@ def noised(schedule: DDIMScheduler, clean: Tensor, chance: torch.Generator) -> t
     noise = torch.randn(clean.shape, generator=chance).to(clean.device)
     level = (torch.rand(len(clean), generator=chance).sqrt() * LEVELS).long().clamp(max=LEVELS - 1)
     level = level.to(clean.device)
-    noisy = schedule.add_noise(clean, noise, level)
-    return noisy, level, schedule.get_velocity(clean, noise, level)
+    share = schedule.alphas_cumprod.to(clean)[level].reshape(-1, *(1 for _ in clean.shape[1:]))
+    signal, sigma = share.sqrt(), (1 - share).sqrt()
+    kind = schedule.config.prediction_type
+    return (
+        prediction.noised(clean, noise, signal, sigma),
+        level,
+        prediction.target(kind, clean, noise, signal, sigma),
+    )
 
 
 def weighted(error: Tensor, weight: Tensor) -> Tensor:

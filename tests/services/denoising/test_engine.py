@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.denoising.memory_budget import state_bytes
-from services.denoising.schedule import CLASSES
+from services.denoising.schedule import DIFFUSION
 from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal
 from tests.services.denoising.doubles import Listener, Notes, Sketch, engine, request, run_to_the_end
@@ -63,7 +63,7 @@ def test_a_request_that_joins_midway_gets_the_picture_it_would_get_alone():
             st.sampled_from([2, 3, 4]),
             st.integers(0, 8),
             st.booleans(),
-            st.sampled_from(sorted(CLASSES)),
+            st.sampled_from(sorted(DIFFUSION)),
         ),
         max_size=7,
     ),
@@ -366,7 +366,7 @@ def test_previews_come_every_so_many_steps_and_foresee_the_result():
     assert last < first
 
 
-@pytest.mark.parametrize("scheduler", CLASSES)
+@pytest.mark.parametrize("scheduler", DIFFUSION)
 def test_every_scheduler_foresees(scheduler):
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=5, preview_every=1, scheduler=scheduler), subscriber)
