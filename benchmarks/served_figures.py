@@ -30,7 +30,7 @@ from benchmarks.clips import packed, unpacked
 from benchmarks.options import parsed, parser
 from benchmarks.report import Origin, Report, Value
 from benchmarks.running import stack
-from services.bundles.bundle import bundles_in
+from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
 from training.recipes.edit_measure import Question
 from training.recipes.evaluate import SPLIT
@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parsed(made, argv)
     if options.n < FEWEST:
         made.error(f"--n {options.n}: below {FEWEST} there is nothing to say")
-    bundles = {name: bundle for name, bundle in bundles_in(options.weights).items() if bundle.card}
+    bundles = {name: bundle for name, bundle in open_bundles(options.weights).items() if bundle.card}
     if not bundles:
         made.error(f"--weights {options.weights}: no bundle has a card that promises anything")
     told = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in bundles.items())

@@ -1,4 +1,4 @@
-"""What was made lately, kept within a budget of bytes, and for a while only where that is asked for."""
+"""An LRU cache bounded by bytes, with an optional idle timeout."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Generic, NamedTuple, TypeVar
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
-    """Forgets what was asked for longest ago when something new needs its room.
+class ByteBudgetCache(Generic[Value]):
+    """Removes the least recently used values when a new one needs their bytes.
 
-    What alone exceeds the budget is not kept at all. With `idle` seconds, also what nobody asked for that
-    long is forgotten, at the next question of any kind; `clock` says what time it is, in seconds.
+    A value larger than the whole budget is not cached. With `idle` seconds, values that were not used for
+    that long are removed too, at the next call of any method; `clock` returns the time in seconds.
     """
 
     def __init__(
@@ -33,43 +33,43 @@ class Kept(Generic[Value]):
         self.misses = 0
         self._size = size
         self._clock = clock
-        self._values: OrderedDict[bytes, _Asked[Value]] = OrderedDict()  # asked for longest ago first
+        self._values: OrderedDict[bytes, _Cached[Value]] = OrderedDict()  # least recently used first
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, key: bytes) -> Value | None:
-        """What is kept under a key, which now counts as the one asked for last."""
-        self._sweep()
+        """The value of a key, which becomes the most recently used one; None if there is none."""
+        self._remove_idle()
         found = self._values.pop(key, None)
         if found is None:
             self.misses += 1
             return None
-        self._values[key] = found._replace(at=self._clock())
+        self._values[key] = found._replace(used=self._clock())
         self.hits += 1
         return found.value
 
-    def keep(self, key: bytes, value: Value) -> None:
-        """Keep something, in place of what was under its key."""
-        self._sweep()
-        self.forget(key)
+    def put(self, key: bytes, value: Value) -> None:
+        """Store a value in place of the one its key had."""
+        self._remove_idle()
+        self.discard(key)
         size = self._size(value)
         if size > self.budget_bytes:
             return
         while self.bytes + size > self.budget_bytes:
-            self.forget(next(iter(self._values)))
-        self._values[key] = _Asked(value, self._clock())
+            self.discard(next(iter(self._values)))
+        self._values[key] = _Cached(value, self._clock())
         self.bytes += size
 
-    def forget(self, key: bytes) -> None:
-        """Keep what is under a key no longer; nothing may be there."""
+    def discard(self, key: bytes) -> None:
+        """Remove the value of a key, if there is one."""
         old = self._values.pop(key, None)
         if old is not None:
             self.bytes -= self._size(old.value)
 
     def facts(self) -> dict[str, int]:
-        """How full it is, and how often it helped."""
-        self._sweep()
+        """Number and bytes of the values, hits and misses."""
+        self._remove_idle()
         return {
             "count": len(self),
             "bytes": self.bytes,
@@ -78,17 +78,17 @@ class Kept(Generic[Value]):
             "misses": self.misses,
         }
 
-    def _sweep(self) -> None:
+    def _remove_idle(self) -> None:
         due = self._clock() - self.idle
         while self._values:
             key, oldest = next(iter(self._values.items()))
-            if oldest.at > due:
+            if oldest.used > due:
                 return
-            self.forget(key)
+            self.discard(key)
 
 
-class _Asked(NamedTuple, Generic[Value]):
-    """A value, and when it was last asked for."""
+class _Cached(NamedTuple, Generic[Value]):
+    """A value, and when it was last used."""
 
     value: Value
-    at: float
+    used: float

@@ -1,4 +1,4 @@
-"""Words as tensors: JSON in a UINT8 tensor, the only form in which text crosses Triton's border."""
+"""Text and JSON as UINT8 tensors, the only form in which text crosses Triton's border."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_tensor(value: Any) -> torch.Tensor:
 
 
 def from_tensor(name: str, tensor: torch.Tensor) -> Any:
-    """What a UINT8 tensor of JSON says; `name` is the input it came in, for the error."""
+    """The value of JSON in a UINT8 tensor; `name` is the input it came in, for the error."""
     if tensor.dtype != torch.uint8:
         raise invalid(name, "must be UINT8 holding JSON")
     if tensor.numel() > LONGEST:
@@ -30,10 +30,10 @@ def from_tensor(name: str, tensor: torch.Tensor) -> Any:
 
 
 def text(name: str, tensor: torch.Tensor) -> str:
-    """A JSON string."""
+    """The string of a JSON string."""
     value = from_tensor(name, tensor)
     if not isinstance(value, str):
         raise invalid(name, "must be a JSON string")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise invalid(name, "must be Unicode text; half of a surrogate pair is none")
+        raise invalid(name, "must be Unicode text without unpaired surrogates")
     return value

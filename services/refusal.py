@@ -1,7 +1,7 @@
-"""Saying no to a request in a way the other side can act on.
+"""Refusals: errors for the caller of a model, with a reason that its client understands.
 
 Triton carries an error as one of a few codes and a line of text. The line begins with the reason, the
-same word that `intarsia.errors` uses: `BUSY: no room for this picture now, try again later`.
+same word that `intarsia.errors` uses: `BUSY: not enough memory for this picture now, try again later`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 
 
 class Refusal(Exception):
-    """A request that is not served, with a reason for machines and a message for people.
+    """A request that is not served, with a reason for programs and a message for people.
 
     Reasons in use: INVALID_FIELD, NOT_READY, NOT_FOUND, UNKNOWN_PICTURE, UNKNOWN_CLIP, UNKNOWN_ADAPTER,
     EMPTY_REGION, BUSY, CANCELLED, TIME_LIMIT, MODEL_DOWN, INTERNAL.
@@ -23,12 +23,12 @@ class Refusal(Exception):
 
 
 def invalid(field: str, message: str) -> Refusal:
-    """A tensor, or a value in it, is wrong: names it and says how to mend it."""
+    """The refusal of a wrong tensor, or of a wrong value in it: names it and says how to correct it."""
     return Refusal("INVALID_FIELD", f"{field} {message}")
 
 
 def refusal_for(fault: Exception) -> Refusal:
-    """What a stranger is told of a fault: a refusal as it is, of anything else only what helps."""
+    """The refusal that a caller gets for an exception; internal faults are not described to callers."""
     if isinstance(fault, Refusal):
         return fault
     if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):

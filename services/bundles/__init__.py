@@ -1,1 +1,1 @@
-"""Weights on disk: bundles, what is in them, and how they are made from published checkpoints."""
+"""Weights on disk: reading bundles, verifying them, and converting published checkpoints into them."""

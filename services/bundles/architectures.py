@@ -1,7 +1,7 @@
-"""From a config to a network without its numbers, for the classes this project knows and no others.
+"""Builds networks without weights from their configs, for the classes listed here and no others.
 
-A hollow network has its parameters on the meta device, so building one takes a blink and no memory at
-any size. Buffers that are computed rather than stored (positions, frequencies) are real.
+Their parameters are on the meta device, so building one is quick and takes no memory at any size. Buffers
+that are computed rather than stored (positions, frequencies) are real.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROLES = {
 
 
 def class_name(component: str, config: Mapping[str, Any]) -> str:
-    """The class a config asks for, by its own word or by the component's role."""
+    """The class that a config names, or the usual one of the component."""
     named = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
     name = named or ROLES.get(component, "")
     if name not in _BUILDERS:
@@ -36,21 +36,21 @@ def class_name(component: str, config: Mapping[str, Any]) -> str:
     return name
 
 
-def hollow(component: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network of a config, in eval mode, with no numbers in it."""
+def build_on_meta(component: str, config: Mapping[str, Any]) -> nn.Module:
+    """The network of a config, in eval mode, its parameters on the meta device."""
     build = _BUILDERS[class_name(component, config)]
     try:
-        with _Hollow():
+        with _EmptyOnMeta():
             network = build(config)
     except BundleError:
         raise
-    except Exception as problem:  # the config is a file from outside: whatever its values break is its fault
+    except Exception as problem:  # the config is a file from outside: any value in it may be wrong
         raise BundleError(f"{component}: no network can be built from this config: {problem!r}") from problem
     return network.eval().requires_grad_(False)
 
 
-class _Hollow(TorchFunctionMode):
-    """Memory asked for without a device is not given: layers ask for their parameters that way."""
+class _EmptyOnMeta(TorchFunctionMode):
+    """Puts on the meta device what is allocated without a device, as layers allocate their parameters."""
 
     def __torch_function__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -96,7 +96,7 @@ def _sam2(config: Mapping[str, Any]) -> nn.Module:
 
 
 def _instance(node: Any) -> Any:
-    """What a `_target_` tree describes. Only network classes of sam2 are called, never functions."""
+    """The object of a `_target_` tree. Only network classes of sam2 are called, never functions."""
     if isinstance(node, list):
         return [_instance(item) for item in node]
     if not isinstance(node, Mapping):

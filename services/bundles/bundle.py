@@ -8,7 +8,7 @@
                         preprocessor_config.json
 
 Networks are built from their config and loaded strictly by name. Nothing is unpickled, nothing is fetched,
-and no class is built that `anatomy` does not know. Sizes are data: a bundle of any size loads the same way.
+and only classes listed in `architectures` are built. Sizes are data: any size loads the same way.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import torch
 from torch import nn
 
 from services.bundles import digest
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.errors import BundleError
-from services.bundles.inventory import Inventory, take
-from services.bundles.tensor_files import entries, read, weight_files
+from services.bundles.inventory import Inventory, compare
+from services.bundles.tensor_files import read, stored_tensors, weight_files
 
-__all__ = ["Bundle", "BundleError", "bundles_in"]
+__all__ = ["Bundle", "BundleError", "open_bundles"]
 
 NETWORKS = ("unet", "vae", "text_encoder", "text_head", "sam")
 PREPROCESSOR = "preprocessor_config.json"
@@ -78,22 +78,26 @@ class Bundle:
     ) -> nn.Module:
         """A network in eval mode, without gradients, every tensor of it loaded from this bundle.
 
-        Whatever floating type the numbers are stored in, they arrive in `dtype`. Tensors that are missing,
+        Floating numbers of any stored type are converted to `dtype`. Tensors that are missing,
         unexpected or of a wrong shape are all named in one BundleError.
         """
-        network = hollow(component, self.config(component))
-        stored = entries(self._weights(component))
-        inventory = take(component, network, stored)
+        network = build_on_meta(component, self.config(component))
+        stored = stored_tensors(self._weights(component))
+        inventory = compare(component, network, stored)
         if not inventory.sound:
             raise BundleError(f"bundle {self.name}: {inventory}")
         tensors = read(stored, dict(inventory.pairs), lambda tensor: tensor.to(device, dtype))
         network.load_state_dict(tensors, strict=True, assign=True)
-        nn.Module.to(network, device=device, dtype=dtype)  # what was computed and not stored follows
+        nn.Module.to(network, device=device, dtype=dtype)  # buffers that were computed, not loaded
         return network.requires_grad_(False)
 
     def inventory(self, component: str) -> Inventory:
-        """What the weights hold against what the config wants; no weights are read."""
-        return take(component, hollow(component, self.config(component)), entries(self._weights(component)))
+        """The comparison of the stored tensors with those of the config; no weights are read."""
+        return compare(
+            component,
+            build_on_meta(component, self.config(component)),
+            stored_tensors(self._weights(component)),
+        )
 
     def tokenizer(self, component: str = "text_encoder") -> Any:
         """The tokenizer of the text encoder, or of the text head."""
@@ -110,10 +114,10 @@ class Bundle:
             ) from problem
 
     def preprocessor(self) -> dict[str, Any]:
-        """How the text head wants to be shown pictures, as it was written; `size` and colours among it."""
-        file = self._home("text_head") / PREPROCESSOR
+        """The text head's preprocessor_config.json as it was written: size, mean and deviation of colours."""
+        file = self._folder("text_head") / PREPROCESSOR
         if not file.is_file():
-            raise BundleError(f"bundle {self.name}: how its text_head sees is not said; {file} is missing")
+            raise BundleError(f"bundle {self.name} has no preprocessor for its text_head: {file} is missing")
         return read_json(file)
 
     def scheduler_config(self) -> dict[str, Any]:
@@ -125,12 +129,12 @@ class Bundle:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """How these weights want to be used, for example {"steps": 10, "guidance": 2.5}; may be empty."""
+        """Recommended settings, for example {"steps": 10, "guidance": 2.5}; may be empty."""
         return dict(self._notes("intarsia.json").get("defaults", {}))
 
     @property
     def card(self) -> dict[str, Any]:
-        """Where the weights come from and what they can do, as their maker wrote it; may be empty."""
+        """The model card: origin, training, measured figures, limits; may be empty."""
         return self._notes("card.json")
 
     @property
@@ -141,31 +145,31 @@ class Bundle:
 
     def digest_of(self, component: str) -> str:
         """SHA-256 over one network's config and weights; equal for equal networks of two bundles."""
-        return digest.of_files(self._files(component), root=self._home(component))
+        return digest.of_files(self._files(component), root=self._folder(component))
 
     def size_bytes(self, component: str) -> int:
-        """What a network's weights take on disk."""
+        """The size of a network's weight files."""
         return sum(file.stat().st_size for file in self._weights(component))
 
-    def _home(self, component: str) -> Path:
+    def _folder(self, component: str) -> Path:
         return self.folder if component == "sam" else self.folder / component
 
     def _config_file(self, component: str) -> Path:
-        return self._home(component) / ("config.yaml" if component == "sam" else "config.json")
+        return self._folder(component) / ("config.yaml" if component == "sam" else "config.json")
 
     def _files(self, component: str) -> list[Path]:
-        looks = self._home(component) / PREPROCESSOR
+        preprocessor = self._folder(component) / PREPROCESSOR
         return [
             self._config_file(component),
-            *([looks] if looks.is_file() else []),
+            *([preprocessor] if preprocessor.is_file() else []),
             *self._weights(component),
         ]
 
     def _weights(self, component: str) -> list[Path]:
-        files = weight_files(self._home(component))
+        files = weight_files(self._folder(component))
         if not files:
             raise BundleError(
-                f"bundle {self.name} has no {component}: no safetensors weights in {self._home(component)} "
+                f"bundle {self.name} has no {component}: no safetensors weights in {self._folder(component)} "
                 f"(.bin, .ckpt and .pt files are not read); {REMEDY}"
             )
         return files
@@ -175,12 +179,12 @@ class Bundle:
         return read_json(file) if file.is_file() else {}
 
 
-def bundles_in(folder: str | Path) -> dict[str, Bundle]:
+def open_bundles(folder: str | Path) -> dict[str, Bundle]:
     """Every bundle of a folder by name; fails if there is no folder or nothing in it."""
     folder = Path(folder)
     if not folder.is_dir():
         raise BundleError(f"no weights at {folder}: there is no such folder; {REMEDY}")
-    # A name with a dot in front is a bundle that is still being written.
+    # A name that begins with a dot is a bundle that is still being written.
     children = (child for child in sorted(folder.iterdir()) if child.is_dir() and child.name[0] != ".")
     candidates = (Bundle(child.resolve()) for child in children)
     found = {bundle.name: bundle for bundle in candidates if bundle.components}
@@ -201,7 +205,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _yaml(file: Path) -> dict[str, Any]:
-    """Read as sam2 itself reads it: plain YAML would take 1e-6 for a word."""
+    """Read as sam2 itself reads it: plain YAML would take 1e-6 for a string."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

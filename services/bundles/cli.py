@@ -1,4 +1,4 @@
-"""`intarsia weights`: what bundles there are, whether they are whole, and how to make them of checkpoints."""
+"""`intarsia weights`: lists bundles, verifies them, and converts published checkpoints into bundles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from services.bundles.bundle import Bundle, BundleError, bundles_in
+from services.bundles.bundle import Bundle, BundleError, open_bundles
 from services.bundles.verify import verify
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -38,37 +38,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="intarsia weights", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    shelf = commands.add_parser("list", parents=[shared], help="show the bundles of a folder")
-    shelf.add_argument(
+    listing = commands.add_parser("list", parents=[shared], help="show the bundles of a folder")
+    listing.add_argument(
         "folder", nargs="?", type=Path, help="default: $INTARSIA_WEIGHTS, else the starter weights"
     )
-    shelf.set_defaults(run=_list)
+    listing.set_defaults(run=_list)
 
-    check = commands.add_parser("verify", parents=[shared], help="name what is missing or wrong in a bundle")
+    check = commands.add_parser("verify", parents=[shared], help="list what is missing or wrong in a bundle")
     check.add_argument("bundle", nargs="+", type=Path, help="a bundle's folder")
     check.set_defaults(run=_verify)
 
-    make = commands.add_parser("convert", help="make a bundle of a published checkpoint, offline")
+    make = commands.add_parser("convert", help="convert a published checkpoint into a bundle, offline")
     kinds = make.add_subparsers(required=True, metavar="KIND")
-    ip2p = kinds.add_parser("instruct-pix2pix", parents=[shared], help="of an InstructPix2Pix .ckpt")
+    ip2p = kinds.add_parser("instruct-pix2pix", parents=[shared], help="from an InstructPix2Pix .ckpt")
     ip2p.set_defaults(run=_convert_instruct_pix2pix)
-    fill = kinds.add_parser("sd2-inpaint", parents=[shared], help="of a Stable Diffusion 2 inpainting .ckpt")
+    fill = kinds.add_parser(
+        "sd2-inpaint", parents=[shared], help="from a Stable Diffusion 2 inpainting .ckpt"
+    )
     fill.set_defaults(run=_convert_sd2_inpaint)
     for kind in (ip2p, fill):
         kind.add_argument(
             "--tokenizer", type=Path, required=True, help="folder with vocab.json and merges.txt of CLIP"
         )
-    sam2 = kinds.add_parser("sam2", parents=[shared], help="of a SAM 2 .pt")
+    sam2 = kinds.add_parser("sam2", parents=[shared], help="from a SAM 2 .pt")
     sam2.set_defaults(run=_convert_sam2)
-    sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, of a SAM 3 folder")
+    sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, from a SAM 3 folder")
     sam3.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if elsewhere")
     sam3.set_defaults(run=_convert_sam3)
     for kind in (ip2p, fill, sam2, sam3):
         kind.add_argument("checkpoint", type=Path)
         kind.add_argument("--to", type=Path, required=True, help="a new folder; for sam3: sam/text_head")
-        kind.add_argument("--dtype", choices=DTYPES, help="how to store numbers; defaults to as they are")
         kind.add_argument(
-            "--config", type=Path, help="configs of networks of another size than the published"
+            "--dtype", choices=DTYPES, help="number type to store; default: as in the checkpoint"
+        )
+        kind.add_argument(
+            "--config", type=Path, help="configs of the networks, if they are not of the published size"
         )
     return parser
 
@@ -77,7 +81,7 @@ def _list(options: argparse.Namespace) -> int:
     folder = options.folder or os.environ.get("INTARSIA_WEIGHTS") or _STARTER
     if not Path(folder).is_dir():
         raise BundleError(f"there is no folder {folder}; name one, or set INTARSIA_WEIGHTS")
-    rows = [_described(bundle) for bundle in bundles_in(folder).values()]
+    rows = [_summary(bundle) for bundle in open_bundles(folder).values()]
     if options.json:
         print(json.dumps(rows))
         return 0
@@ -93,13 +97,13 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _measured(figure: dict[str, Any]) -> str:
-    """A card's figure as one reads it; shares are kept as fractions of one."""
+    """A card's figure as text; percentages are stored as fractions of one."""
     value, unit, verdict = figure["value"], figure["unit"], figure["verdict"]
-    said = f"{value:.1%}" if unit == "%" else f"{value:g} {unit}".strip()
-    return f"{said} ({verdict})" if verdict else said
+    shown = f"{value:.1%}" if unit == "%" else f"{value:g} {unit}".strip()
+    return f"{shown} ({verdict})" if verdict else shown
 
 
-def _described(bundle: Bundle) -> dict[str, Any]:
+def _summary(bundle: Bundle) -> dict[str, Any]:
     inventories = [bundle.inventory(component) for component in bundle.components]
     return {
         "bundle": bundle.name,
@@ -130,7 +134,7 @@ def _convert_instruct_pix2pix(options: argparse.Namespace) -> int:
     bundle = instruct_pix2pix.convert(
         options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
     )
-    return _told(bundle, options)
+    return _report(bundle, options)
 
 
 def _convert_sd2_inpaint(options: argparse.Namespace) -> int:
@@ -141,13 +145,13 @@ def _convert_sd2_inpaint(options: argparse.Namespace) -> int:
     bundle = sd2_inpaint.convert(
         options.checkpoint, options.to, tokenizer=options.tokenizer, dtype=_dtype(options), config=config
     )
-    return _told(bundle, options)
+    return _report(bundle, options)
 
 
 def _convert_sam2(options: argparse.Namespace) -> int:
     from services.bundles.convert import sam2
 
-    return _told(
+    return _report(
         sam2.convert(options.checkpoint, options.to, dtype=_dtype(options), config=options.config), options
     )
 
@@ -162,7 +166,7 @@ def _convert_sam3(options: argparse.Namespace) -> int:
         dtype=_dtype(options),
         config=options.config,
     )
-    return _told(bundle, options)
+    return _report(bundle, options)
 
 
 def _dtype(options: argparse.Namespace) -> Any:
@@ -171,8 +175,8 @@ def _dtype(options: argparse.Namespace) -> Any:
     return getattr(torch, options.dtype) if options.dtype else None
 
 
-def _told(bundle: Bundle, options: argparse.Namespace) -> int:
-    row = _described(bundle)
+def _report(bundle: Bundle, options: argparse.Namespace) -> int:
+    row = _summary(bundle)
     print(json.dumps(row) if options.json else f"{bundle.folder}: {row['size_bytes'] / 1e6:.1f} MB, sound")
     return 0
 

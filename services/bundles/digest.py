@@ -19,7 +19,7 @@ def of_files(files: Iterable[Path], *, root: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _of_file(file: Path, size: int, changed: int) -> str:
-    """Size and time of change are part of the key alone: a file written anew is another file."""
+    """SHA-256 of a file; its size and time of change are only part of the cache's key."""
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while chunk := content.read(1 << 20):

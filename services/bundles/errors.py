@@ -1,4 +1,4 @@
-"""What can be wrong with weights."""
+"""Errors of bundles and adapters."""
 
 from __future__ import annotations
 

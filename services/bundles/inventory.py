@@ -1,4 +1,4 @@
-"""What weights hold, against what a network wants."""
+"""Comparison of the tensors in weight files with those that a network needs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from torch import nn
 
 from services.bundles.names import match
-from services.bundles.tensor_files import FLOATING, Entry
+from services.bundles.tensor_files import FLOATING, StoredTensor
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The comparison of one component. It is sound if the network can be loaded."""
+    """The comparison for one component. It is sound if the network can be loaded."""
 
     component: str
     network: str  # class name
-    parameters: int  # how many numbers the network learned
+    parameters: int  # the number of learned values
     pairs: Mapping[str, str]  # the network's name -> the stored name
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -38,8 +38,8 @@ class Inventory:
         )
 
 
-def take(component: str, network: nn.Module, stored: Mapping[str, Entry]) -> Inventory:
-    """Compare what a network wants, which may be hollow, with what headers promise."""
+def compare(component: str, network: nn.Module, stored: Mapping[str, StoredTensor]) -> Inventory:
+    """Compare the tensors of a network, which may be on the meta device, with stored ones."""
     wanted = network.state_dict()
     found = match(wanted, stored)
     misshapen = []

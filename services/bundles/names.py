@@ -1,8 +1,8 @@
-"""Stored names and the network's names: strictly the same, but for what published files are known to say.
+"""Matches stored tensor names with a network's names: equal, except for known older spellings.
 
 The same tensor has had several names over the years: attention in a VAE was spelled query, key, value and
-proj_attn, and the text encoder's tensors lay under `text_model.`. A stored name is read the newer way only
-where the network knows that one and not the stored one.
+proj_attn, and the text encoder's tensors lay under `text_model.`. A stored name is replaced by the newer one
+only where the network has that one and not the stored one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# Counting up from 0 is computed, not learned; old files carry it all the same.
-_IDLE = re.compile(r"(^|\.)embeddings\.position_ids$")
+# Position ids are computed, not learned; old files hold them nevertheless.
+_COMPUTED = re.compile(r"(^|\.)embeddings\.position_ids$")
 _RENAMED = (
     (re.compile(r"^text_model\."), ""),
     (re.compile(r"\.query\.(weight|bias)$"), r".to_q.\1"),
@@ -24,7 +24,7 @@ _RENAMED = (
 
 @dataclass(frozen=True)
 class Match:
-    """Which stored tensor belongs to which of the network's, and what has no partner."""
+    """Pairs of a network's tensors and stored ones, and the names without a partner."""
 
     pairs: Mapping[str, str]  # the network's name -> the stored name
     missing: tuple[str, ...]
@@ -37,10 +37,10 @@ def match(wanted: Iterable[str], stored: Iterable[str]) -> Match:
     pairs: dict[str, str] = {}
     unexpected: list[str] = []
     for name in stored:
-        meant = name if name in known else _newer(name, known)
-        if meant is not None and meant not in pairs:
-            pairs[meant] = name
-        elif not _IDLE.search(name):
+        current = name if name in known else _newer(name, known)
+        if current is not None and current not in pairs:
+            pairs[current] = name
+        elif not _COMPUTED.search(name):
             unexpected.append(name)
     return Match(pairs, tuple(sorted(known - pairs.keys())), tuple(sorted(unexpected)))
 

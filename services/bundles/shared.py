@@ -1,4 +1,4 @@
-"""The same network of several bundles, side by side: equal weights are held once."""
+"""Loads one component of several bundles; bundles with equal weights share one network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.bundles.bundle import REMEDY, Bundle, BundleError
 
 
 @dataclass(frozen=True)
-class Shelved:
+class SharedNetwork:
     """A network of a bundle. Bundles with equal weights have the same network object."""
 
     bundle: Bundle
@@ -19,16 +19,18 @@ class Shelved:
     digest: str  # of the network's config and weights
 
 
-def shelve(bundles: Iterable[Bundle], component: str, load: Callable[[Bundle], nn.Module]) -> list[Shelved]:
-    """The component of every bundle that has it. A server without any is a fault."""
+def load_shared(
+    bundles: Iterable[Bundle], component: str, load: Callable[[Bundle], nn.Module]
+) -> list[SharedNetwork]:
+    """The component of every bundle that has it; raises BundleError if none has."""
     networks: dict[str, nn.Module] = {}
-    shelved: list[Shelved] = []
+    loaded: list[SharedNetwork] = []
     for bundle in bundles:
         if component in bundle.components:
             digest = bundle.digest_of(component)
             if digest not in networks:
                 networks[digest] = load(bundle)
-            shelved.append(Shelved(bundle, networks[digest], digest))
-    if not shelved:
+            loaded.append(SharedNetwork(bundle, networks[digest], digest))
+    if not loaded:
         raise BundleError(f"no bundle has a {component}; {REMEDY}")
-    return shelved
+    return loaded

@@ -1,4 +1,4 @@
-"""Tensors as they lie in safetensors files: names, shapes and types without reading the numbers."""
+"""Tensors in safetensors files: their names, shapes and types, and reading them one at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from services.bundles.errors import BundleError
 
-# In the order they are looked for; published folders use all of them.
+# In the order of search; published folders use all of these names.
 FILES = (
     "diffusion_pytorch_model.safetensors",
     "model.safetensors",
@@ -24,8 +24,8 @@ FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One tensor: where it lies, its shape, and its type in safetensors' words, for example `F16`."""
+class StoredTensor:
+    """One tensor: its file, its shape, and its type as safetensors names it, for example `F16`."""
 
     file: Path
     shape: tuple[int, ...]
@@ -43,30 +43,30 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
-def entries(files: list[Path]) -> dict[str, Entry]:
-    """What the headers of these files promise, by tensor name."""
-    found: dict[str, Entry] = {}
+def stored_tensors(files: list[Path]) -> dict[str, StoredTensor]:
+    """The tensors that the headers of these files list, by name."""
+    found: dict[str, StoredTensor] = {}
     for file in files:
         with _opened(file) as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a mapping
                 view = tensors.get_slice(name)
-                found[name] = Entry(file, tuple(view.get_shape()), view.get_dtype())
+                found[name] = StoredTensor(file, tuple(view.get_shape()), view.get_dtype())
     return found
 
 
 def read(
-    entries: dict[str, Entry], wanted: dict[str, str], place: Callable[[torch.Tensor], torch.Tensor]
+    stored: dict[str, StoredTensor], wanted: dict[str, str], convert: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Tensors by the names the network wants (`wanted`: its name -> the stored name).
+    """Tensors by the network's names (`wanted`: its name -> the stored name).
 
-    One tensor at a time goes through `place`, so the peak is the network plus one tensor.
+    They are read and passed through `convert` one at a time, so the peak is the network plus one tensor.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for file in dict.fromkeys(entries[stored].file for stored in wanted.values()):
+    for file in dict.fromkeys(stored[source].file for source in wanted.values()):
         with _opened(file) as opened:
-            for name, stored in wanted.items():
-                if entries[stored].file == file:
-                    tensors[name] = place(opened.get_tensor(stored))
+            for name, source in wanted.items():
+                if stored[source].file == file:
+                    tensors[name] = convert(opened.get_tensor(source))
     return tensors
 
 

@@ -1,4 +1,4 @@
-"""Is a bundle whole? Answered from configs and file headers; no weights are read."""
+"""Verifies that a bundle is complete, from configs and file headers; no weights are read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle, BundleError
 from services.bundles.inventory import Inventory
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found. `problems` are faults that kept a part from being looked at."""
+class BundleReport:
+    """The result. `problems` are faults because of which a component could not be compared."""
 
     bundle: str
     inventories: tuple[Inventory, ...]
@@ -30,7 +30,7 @@ class Report:
         return "\n".join([f"{self.bundle}: {'sound' if self.sound else 'not sound'}", *lines])
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines: without the tensors that are as they must be."""
+        """The report as JSON values, without the tensors that are right."""
         components = {
             item.component: {
                 "network": item.network,
@@ -49,15 +49,15 @@ class Report:
         }
 
 
-def verify(folder: str | Path) -> Report:
-    """Compare every network of a bundle with its config, and try its tokenizers and scheduler."""
+def verify(folder: str | Path) -> BundleReport:
+    """Compare every network of a bundle with its config, and load its tokenizers and scheduler."""
     bundle = Bundle.open(folder)
     inventories: list[Inventory] = []
     problems: list[str] = []
 
-    def attempt(look: Callable[[], Any]) -> Any:
+    def attempt(check: Callable[[], Any]) -> Any:
         try:
-            return look()
+            return check()
         except BundleError as problem:
             problems.append(str(problem))
             return None
@@ -73,15 +73,16 @@ def verify(folder: str | Path) -> Report:
         attempt(bundle.preprocessor)
     if "unet" in bundle.components:
         attempt(bundle.scheduler_config)
-    return Report(bundle.name, tuple(inventories), tuple(problems))
+    return BundleReport(bundle.name, tuple(inventories), tuple(problems))
 
 
 def _check_tokenizer(bundle: Bundle, component: str) -> None:
-    settings = hollow(component, bundle.config(component)).config
+    settings = build_on_meta(component, bundle.config(component)).config
     tokens = len(bundle.tokenizer(component))
-    room = getattr(getattr(settings, "text_config", settings), "vocab_size", 0)
-    if tokens > room:
+    vocabulary = getattr(getattr(settings, "text_config", settings), "vocab_size", 0)
+    if tokens > vocabulary:
         raise BundleError(
-            f"bundle {bundle.name}: the tokenizer knows {tokens} tokens but the {component} only {room}; "
+            f"bundle {bundle.name}: the tokenizer knows {tokens} tokens but the {component} only "
+            f"{vocabulary}; "
             "they are not of the same weights"
         )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.denoising.family import Branch
 from services.unet.family import UNetFamily
@@ -26,7 +26,7 @@ class InstructPix2Pix(UNetFamily):
         super().__init__(bundle, device, dtype)
         # Everyone else speaks scaled latents; this network was trained beside unscaled sources. Older configs
         # leave the scale to the class they are for.
-        vae: Any = hollow("vae", bundle.config("vae"))
+        vae: Any = build_on_meta("vae", bundle.config("vae"))
         self._scale: float = vae.config.scaling_factor
 
     def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:

@@ -1,4 +1,4 @@
-"""Where a model runs and what it is loaded from, as its environment says."""
+"""The device, weights and limits of a model, from Triton's arguments and the process environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from services.bundles.bundle import Bundle, bundles_in
+from services.bundles.bundle import Bundle, open_bundles
 from services.denoising import memory_budget
 
 WEIGHTS = "INTARSIA_WEIGHTS"
@@ -25,12 +25,12 @@ def device_of(args: Mapping[str, Any]) -> torch.device:
 
 
 def precision_of(device: torch.device) -> torch.dtype:
-    """Half precision on a GPU, single on a processor."""
+    """The number type of a network: float16 on a GPU, float32 on a processor."""
     return torch.float16 if device.type == "cuda" else torch.float32
 
 
 def weights_folder() -> Path:
-    """The folder of bundles; a clear end where the environment names none."""
+    """The folder of bundles; raises RuntimeError if the environment names none."""
     folder = os.environ.get(WEIGHTS)
     if not folder:
         raise RuntimeError(f"{WEIGHTS} is not set: it names the folder that holds the bundles of weights")
@@ -44,11 +44,11 @@ def bundle_named(name: str) -> Bundle:
 
 def bundles() -> list[Bundle]:
     """Every bundle among the weights of this server."""
-    return list(bundles_in(weights_folder()).values())
+    return list(open_bundles(weights_folder()).values())
 
 
 def running_at_once() -> int | None:
-    """How many requests may step in turn; None where nothing is said. 1 is only for comparing."""
+    """The most requests that may run at a time; None if it is not set. 1 is for benchmarks only."""
     words = os.environ.get(RUNNING, "").strip()
     if not words:
         return None
@@ -58,7 +58,7 @@ def running_at_once() -> int | None:
 
 
 def memory_share() -> float:
-    """The share of the memory that is free which a step loop may plan with."""
+    """The share of the free memory that an engine may plan with."""
     words = os.environ.get(SHARE, "").strip()
     if not words:
         return memory_budget.SHARE

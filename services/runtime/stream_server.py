@@ -49,7 +49,7 @@ class StreamServer:
         self._denoiser, self._engine = denoiser, engine
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
         self._names = (*denoiser.inputs, *introspection.INPUTS)
-        watchdog.end_with_the_server()
+        watchdog.start()
         engine.start()
 
     def admit(self, requests: Sequence[Any]) -> None:
@@ -71,7 +71,7 @@ class StreamServer:
 
     def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
-        asked = introspection.question(tensors, "adapter")
+        asked = introspection.query_kind(tensors, "adapter")
         if asked is None:
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return

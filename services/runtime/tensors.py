@@ -1,7 +1,7 @@
 """Tensors across Triton's border.
 
 They cross by DLPack through torch, never through NumPy: beside NumPy 2 this Triton's own conversion
-corrupts values without a word. Text crosses as UINT8 holding JSON, never as BYTES, for the same reason.
+corrupts values silently. Text crosses as UINT8 holding JSON, never as BYTES, for the same reason.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _CODES = {
 
 
 def received(request: Any, names: Iterable[str]) -> Tensors:
-    """The inputs that are there, copied: what Triton lends would pin its shared memory.
+    """The inputs of a request, copied: tensors that Triton owns would pin its shared memory.
 
-    An input may arrive on the host only; anything else is a fault of the deployment.
+    Inputs may arrive on the host only; anything else is a fault of the deployment.
     """
     found: Tensors = {}
     for name in names:
@@ -46,13 +46,13 @@ def received(request: Any, names: Iterable[str]) -> Tensors:
 
 
 def response(outputs: Mapping[str, torch.Tensor]) -> Any:
-    """An answer made of tensors; they are brought to the host and made contiguous."""
+    """A response made of tensors; they are copied to the host and made contiguous."""
     return pb.InferenceResponse(
         [pb.Tensor.from_dlpack(name, value.detach().cpu().contiguous()) for name, value in outputs.items()]
     )
 
 
 def refused(refusal: Refusal) -> Any:
-    """An answer that says no."""
+    """The error response of a refusal."""
     code = getattr(pb.TritonError, _CODES.get(refusal.reason, "INTERNAL"))
     return pb.InferenceResponse(error=pb.TritonError(str(refusal), code))

@@ -1,4 +1,4 @@
-"""The door to a model that answers one question at a time: Triton hands requests over, answers go back."""
+"""The server of a model that answers requests one at a time: requests of Triton in, responses out."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import torch
 import triton_python_backend_utils as pb
 
-from services.cache import Kept
+from services.cache import ByteBudgetCache
 from services.refusal import Refusal, refusal_for
 from services.runtime import introspection, watchdog
 from services.runtime.tensors import Tensors, received, refused, response
 
 
 class Service(Protocol):
-    """What a model offers at the door."""
+    """A model as it is served."""
 
     inputs: Sequence[str]
 
@@ -25,37 +25,39 @@ class Service(Protocol):
         """The outputs for one request's inputs; raises Refusal."""
 
     def probe(self) -> None:
-        """A small piece of real work."""
+        """Do a small piece of real work."""
 
     def facts(self) -> dict[str, Any]:
-        """What is loaded."""
+        """A description of what is loaded."""
 
 
-class BatchDoor:
-    """Answers requests in order, each on its own: whatever is wrong with one is no other's business."""
+class UnaryServer:
+    """Answers requests in order, each by itself: a fault of one does not affect other requests."""
 
     def __init__(
         self,
         service: Service,
         *,
-        kept_bytes: int = 0,
-        kept_for: str | None = None,
+        cache_bytes: int = 0,
+        cache_only: str | None = None,
         asks: Mapping[str, Callable[[Tensors], None]] | None = None,
     ) -> None:
-        """`asks`: what else `ask` may hold, and what is then done before the facts are told.
+        """`asks`: further values of `ask`, and what each does before the facts are returned.
 
-        `kept_bytes`: how much of past answers to keep for the same question; 0 for none. With `kept_for`,
-        the name of an input, only answers to questions with that input are kept.
+        `cache_bytes`: the budget of a cache of answers, for requests that are equal; 0 for none. With
+        `cache_only`, the name of an input, only answers to requests with that input are cached.
 
-        Triton's own response cache will not do: it keeps a refusal as an answer without tensors, lets the
-        old answers of a model outlive its reloading, and goes on answering probes of a dead one.
+        Triton's own response cache does not fit: it stores a refusal as an answer without tensors, does not
+        clear a model's old answers when the model is reloaded, and answers probes of a dead one.
         """
         self._service = service
-        self._kept: Kept[Tensors] | None = Kept(kept_bytes, _size) if kept_bytes else None
-        self._kept_for = kept_for
+        self._cache: ByteBudgetCache[Tensors] | None = (
+            ByteBudgetCache(cache_bytes, _size) if cache_bytes else None
+        )
+        self._cache_only = cache_only
         self._asks = dict(asks or {})
         self._names = (*service.inputs, *introspection.INPUTS)
-        watchdog.end_with_the_server()
+        watchdog.start()
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
@@ -64,40 +66,40 @@ class BatchDoor:
 
     def _answer(self, request: Any) -> Any:
         if request.is_cancelled():
-            return refused(Refusal("CANCELLED", "the caller has gone"))
+            return refused(Refusal("CANCELLED", "the caller has left"))
         try:
             tensors = received(request, self._names)
-            asked = introspection.question(tensors, *self._asks)
-            if asked is None:
+            kind = introspection.query_kind(tensors, *self._asks)
+            if kind is None:
                 return response(self._answered(tensors))
-            if asked == "probe":
+            if kind == "probe":
                 self._service.probe()
-            elif asked in self._asks:
-                self._asks[asked](tensors)
+            elif kind in self._asks:
+                self._asks[kind](tensors)
             return response(introspection.answer(self._facts(), tensors))
         except Refusal as refusal:
             return refused(refusal)
-        except Exception as fault:  # must not end the process that serves everybody else
+        except Exception as fault:  # must not end the process, which serves other callers too
             pb.Logger.log_error(traceback.format_exc())
             return refused(refusal_for(fault))
 
     def _answered(self, tensors: Tensors) -> Tensors:
-        if self._kept is None or (self._kept_for is not None and self._kept_for not in tensors):
+        if self._cache is None or (self._cache_only is not None and self._cache_only not in tensors):
             return self._service.answer(tensors)
         key = _key(tensors)
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             found = self._service.answer(tensors)
-            self._kept.keep(key, found)
+            self._cache.put(key, found)
         return found
 
     def _facts(self) -> dict[str, Any]:
         facts = self._service.facts()
-        return facts if self._kept is None else {**facts, "kept": self._kept.facts()}
+        return facts if self._cache is None else {**facts, "kept": self._cache.facts()}
 
 
 def _key(tensors: Tensors) -> bytes:
-    """Of a question: every input's name, type, shape and bytes."""
+    """A digest of every input's name, type, shape and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())

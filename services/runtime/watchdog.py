@@ -1,9 +1,10 @@
-"""A model's process ends when its server does.
+"""A watchdog that ends a model's process when the Triton server that started it has ended.
 
-A server that is killed leaves the stub of a model with a thread of its own behind, with all its memory.
-The kernel's own bond to a parent does not serve: it is to the thread that started the stub, which Triton
-ends soon after loading. So a thread watches the parent. The dying stub may hold the interpreter's lock for
-ever, and then that thread sleeps too; for this case it keeps winding up a timer which needs no lock.
+When a server is killed, a model process that runs threads of its own stays behind with all its memory.
+The kernel's parent-death signal does not help: it is bound to the thread that started the process, which
+Triton ends soon after loading. So a thread polls the parent's process id. A process that is ending may hold
+the interpreter lock (GIL) for ever, and then that thread cannot run; for this case it keeps re-arming a timer
+that needs no lock.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import os
 import threading
 import time
 
-_LOOK = 1.0  # seconds between two looks at the parent
-_FUSE = 120.0  # seconds without the interpreter's lock after which the process counts as dying
+_POLL_SECONDS = 1.0  # between two checks of the parent
+_GIL_TIMEOUT = 120.0  # seconds without the interpreter lock after which the process is ended
 
 
-def end_with_the_server() -> None:
-    """Watches the server from now on."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="orphan-watch", daemon=True).start()
+def start() -> None:
+    """Watch the server from now on, in a thread."""
+    threading.Thread(target=_watch, args=(os.getppid(),), name="watchdog", daemon=True).start()
 
 
 def _watch(server: int) -> None:
     while os.getppid() == server:
-        faulthandler.dump_traceback_later(_FUSE, exit=True)
-        time.sleep(_LOOK)  # the parent's end is no event that a child could wait for
+        faulthandler.dump_traceback_later(_GIL_TIMEOUT, exit=True)
+        time.sleep(_POLL_SECONDS)  # a child cannot wait for the end of its parent
     os._exit(1)

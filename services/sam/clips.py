@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.cache import Kept
+from services.cache import ByteBudgetCache
 from services.refusal import Refusal, invalid
 from services.sam import fields
 from services.sam.mask import squared
@@ -29,7 +29,9 @@ class Clips:
         self, network: Sam2, follower: Follower, *, budget_bytes: int, clock: Callable[[], float]
     ) -> None:
         self._network, self._follower = network, follower
-        self._kept: Kept[Memory] = Kept(budget_bytes, lambda memory: memory.bytes, idle=IDLE, clock=clock)
+        self._kept: ByteBudgetCache[Memory] = ByteBudgetCache(
+            budget_bytes, lambda memory: memory.bytes, idle=IDLE, clock=clock
+        )
 
     def look(self, frame: fields.Frame, picture: Shown) -> dict[str, Tensor]:
         """The thing in a frame, as `logits` and `presence`; `begun` is the frame that memory begins with."""
@@ -40,13 +42,13 @@ class Clips:
             mask = squared(frame.mask, self._network.size)
         known = picture.known_to(self._network)
         thing, memory = self._follower.look(known, frame.number, memory, mask=mask)
-        self._kept.keep(frame.clip, memory)
+        self._kept.put(frame.clip, memory)
         begun = torch.tensor([memory.begun], dtype=torch.int32)
         return {"logits": thing.logits, "presence": thing.presence, "begun": begun}
 
     def forget(self, clip: bytes) -> None:
         """Remembers a clip no longer, if it did."""
-        self._kept.forget(clip)
+        self._kept.discard(clip)
 
     def facts(self) -> dict[str, Any]:
         """How many are followed, for how many seconds one is remembered that nobody asks about, and how many

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from services.cache import Kept
+from services.cache import ByteBudgetCache
 from services.refusal import Refusal
 from services.sam.preprocessing import key_of
 
@@ -41,7 +41,7 @@ class Shown:
 
     def __init__(
         self,
-        kept: Kept[Any],
+        kept: ByteBudgetCache[Any],
         *,
         pixels: Tensor | None = None,
         key: bytes = b"",
@@ -71,5 +71,5 @@ class Shown:
                     "UNKNOWN_PICTURE", "picture_key names no picture that is kept here; send its pixels"
                 )
             found = network.embed(self._pixels)
-            self._kept.keep(key, found)
+            self._kept.put(key, found)
         return found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from services.bundles.bundle import Bundle, BundleError
-from services.cache import Kept
+from services.cache import ByteBudgetCache
 from services.refusal import Refusal, invalid
 from services.sam import fields
 from services.sam.clips import Clips
@@ -48,8 +48,8 @@ class Sam:
         self._network, self._follower = Sam2(network), Follower(network)
         self._clips = Clips(self._network, self._follower, budget_bytes=clips_bytes, clock=clock)
         self._head = _text_head(bundle, self._network, device)
-        self._kept: Kept[Any] = Kept(kept_bytes, lambda known: known.bytes)
-        self._probed: Kept[Any] = Kept(kept_bytes, lambda known: known.bytes)
+        self._kept: ByteBudgetCache[Any] = ByteBudgetCache(kept_bytes, lambda known: known.bytes)
+        self._probed: ByteBudgetCache[Any] = ByteBudgetCache(kept_bytes, lambda known: known.bytes)
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and how the memory of pictures and of clips is doing. `words`: whether names are

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from services import json_text
 from services.bundles.bundle import Bundle
-from services.bundles.shared import shelve
+from services.bundles.shared import load_shared
 from services.refusal import Refusal, invalid
 from services.text_encoder.words import Words
 
@@ -23,11 +23,11 @@ class TextEncoder:
     inputs = ("family", "text")
 
     def __init__(self, bundles: Iterable[Bundle], device: torch.device, dtype: torch.dtype) -> None:
-        shelved = shelve(
+        loaded = load_shared(
             bundles, "text_encoder", lambda bundle: bundle.network("text_encoder", device=device, dtype=dtype)
         )
-        self._words = {item.bundle.name: Words(item.bundle.tokenizer(), item.network) for item in shelved}
-        self._digests = {item.bundle.name: item.digest for item in shelved}
+        self._words = {item.bundle.name: Words(item.bundle.tokenizer(), item.network) for item in loaded}
+        self._digests = {item.bundle.name: item.digest for item in loaded}
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, by family."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from services import json_text
 from services.bundles.bundle import Bundle
-from services.bundles.shared import shelve
+from services.bundles.shared import load_shared
 from services.refusal import Refusal, invalid
 from services.vae.codec import Codec
 from services.vae.tiles import Tiling
@@ -36,9 +36,9 @@ class Vae:
             full = bundle.config("vae").get("force_upcast", False)
             return bundle.network("vae", device=device, dtype=torch.float32 if full else dtype)
 
-        shelved = shelve(bundles, "vae", load)
-        self._codecs = {item.bundle.name: Codec(item.network, tiling or Tiling()) for item in shelved}
-        self._digests = {item.bundle.name: item.digest for item in shelved}
+        loaded = load_shared(bundles, "vae", load)
+        self._codecs = {item.bundle.name: Codec(item.network, tiling or Tiling()) for item in loaded}
+        self._digests = {item.bundle.name: item.digest for item in loaded}
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, by family: `factor` pixels to a latent, and the scale latents carry."""

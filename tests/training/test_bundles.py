@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPSegForImageSegmentation, CLIPTextModel, CLIPTokenizer
 
-from services.bundles.bundle import bundles_in
+from services.bundles.bundle import open_bundles
 from training.recipes import figures_of_ip2p, figures_of_sam, figures_of_sd2_inpaint, sam_config
 from training.recipes.edit_measure import edit_figures
 from training.recipes.fill_measure import fill_figures
@@ -39,7 +39,7 @@ def stored(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_every_bundle_has_its_card():
-    shelf = bundles_in(STARTER)
+    shelf = open_bundles(STARTER)
     assert sorted(shelf) == ["ip2p", "sam", "sd2_inpaint"]
     for name, bundle in shelf.items():
         assert bundle.card["figures"] and bundle.card["recipe"]

@@ -1,1 +1,1 @@
-"""Published checkpoints into bundles: offline, and without free unpickling."""
+"""Converts published checkpoints into bundles: offline, and without unrestricted unpickling."""

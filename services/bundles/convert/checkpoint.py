@@ -1,4 +1,4 @@
-"""Checkpoint files as they are published: one pickle or safetensors file with everything in it."""
+"""Reads published checkpoint files: one pickle or safetensors file that holds everything."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch import Tensor
 
 from services.bundles.errors import BundleError
 
-# Some training programs left the name of a class of theirs in the file, as a key beside the weights.
-_BYSTANDERS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
+# Some training programs left the name of one of their classes in the file, as a key beside the weights.
+_IGNORED_CLASSES = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
 
 
-class _Bystander:
-    """Stands for a class that is named in a checkpoint and not wanted."""
+class _IgnoredClass:
+    """Takes the place of a class that a checkpoint names and that is not needed."""
 
 
 def tensors(file: Path, *, inside: str) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by name.
 
-    `inside` is the key that weights usually lie under. A pickle is read with PyTorch's restricted reader
-    only: a file that wants to run code is refused.
+    `inside` is the key that usually holds the weights. A pickle is read with PyTorch's restricted reader
+    only: a file that would run code is rejected.
     """
     if not file.is_file():
         raise BundleError(f"no checkpoint at {file}")
@@ -46,14 +46,14 @@ def _safetensors(file: Path) -> dict:
 
 
 def _pickle(file: Path) -> dict:
-    known: list[Any] = [(_Bystander, name) for name in _BYSTANDERS]
+    known: list[Any] = [(_IgnoredClass, name) for name in _IGNORED_CLASSES]
     mapped = zipfile.is_zipfile(file)  # files of the older format cannot be mapped into memory
     try:
         with torch.serialization.safe_globals(known):
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as problem:
         raise BundleError(
-            f"{file} is not read: it holds more than weights, or is damaged. Where you trust it, save its "
+            f"{file} is not read: it holds more than weights, or is damaged. If you trust it, save its "
             f"state dict alone, or as .safetensors, and convert that. PyTorch says: {problem}"
         ) from problem
     except (RuntimeError, OSError, EOFError, ValueError) as problem:

@@ -1,4 +1,4 @@
-"""InstructPix2Pix as it was published: one checkpoint of the latent diffusion code, with averaged weights."""
+"""Converts InstructPix2Pix as it was published: a checkpoint of the latent diffusion code."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ from services.bundles.published_configs import IP2P
 def convert(
     checkpoint: Path, to: Path, *, tokenizer: Path, dtype: torch.dtype | None = None, config: Path = IP2P
 ) -> Bundle:
-    """Make the bundle `to` of a checkpoint; see `bundle_of`."""
+    """Convert a checkpoint into the bundle `to`; see `bundle_of`."""
     stored = tensors(checkpoint, inside="state_dict")
     return bundle_of(stored, to, tokenizer=tokenizer, dtype=dtype, config=config)

@@ -1,4 +1,4 @@
-"""A checkpoint of the latent diffusion code made into a bundle: UNet, autoencoder and text encoder in one."""
+"""Converts a checkpoint of the latent diffusion code (UNet, autoencoder, text encoder) into a bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.bundles.convert import ldm
 from services.bundles.convert.open_clip import CLIP
@@ -24,33 +24,33 @@ FILES = {
     "vae": "diffusion_pytorch_model.safetensors",
     "text_encoder": "model.safetensors",
 }
-IDLE = "embeddings.position_ids"  # computed, not learned
+COMPUTED = "embeddings.position_ids"  # computed, not learned
 
 
 def bundle_of(
     stored: Mapping[str, Tensor], to: Path, *, tokenizer: Path, dtype: torch.dtype | None, config: Path
 ) -> Bundle:
-    """Make the bundle `to` of a checkpoint's tensors.
+    """Convert a checkpoint's tensors into the bundle `to`.
 
     `tokenizer` holds the files of the CLIP tokenizer, which a checkpoint lacks; `config` is a bundle of
-    configs alone, and what that says of the tokenizer counts; `dtype` None keeps numbers as they are
-    stored. Averaged weights of the UNet are taken where there are any.
+    configs without weights, and its tokenizer settings take precedence; `dtype` None keeps the stored number
+    type. Averaged weights of the UNet are taken if there are any.
     """
     plan = Bundle.open(config)
     with new_bundle(to) as part:
         for component, source in _sources(plan, stored).items():
-            network = hollow(component, plan.config(component)).state_dict()
-            found = _gathered(component, network, stored, source)
+            network = build_on_meta(component, plan.config(component)).state_dict()
+            found = _tensors_of(component, network, stored, source)
             write_json(part / component / "config.json", plan.config(component))
             write_tensors(
                 part / component / FILES[component],
-                {_published(component, name): _cast(value, dtype) for name, value in found.items()},
+                {_published_name(component, name): _cast(value, dtype) for name, value in found.items()},
             )
         copy_tokenizer(tokenizer, part / "tokenizer")
-        set_up = plan.folder / "tokenizer" / "tokenizer_config.json"
-        if set_up.is_file():
-            shutil.copyfile(set_up, part / "tokenizer" / set_up.name)
-            (part / "tokenizer" / "special_tokens_map.json").unlink(missing_ok=True)  # says the same, or not
+        settings = plan.folder / "tokenizer" / "tokenizer_config.json"
+        if settings.is_file():
+            shutil.copyfile(settings, part / "tokenizer" / settings.name)
+            (part / "tokenizer" / "special_tokens_map.json").unlink(missing_ok=True)  # may contradict it
         write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())
         for name in ("model_index.json", "intarsia.json"):
             if (plan.folder / name).is_file():
@@ -60,7 +60,7 @@ def bundle_of(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network lies: all its tensors' names start with `prefix`; `named` leads from ours to theirs."""
+    """The tensors of a network in a checkpoint: names begin with `prefix`; `named` maps ours to them."""
 
     prefix: str
     named: Callable[[str], str]
@@ -80,16 +80,16 @@ def _sources(plan: Bundle, stored: Mapping[str, Tensor]) -> dict[str, Source]:
     }
 
 
-def _gathered(
+def _tensors_of(
     component: str, network: Mapping[str, Tensor], stored: Mapping[str, Tensor], source: Source
 ) -> dict[str, Tensor]:
-    """Every tensor of a network out of the checkpoint, and not one left over."""
+    """Every tensor of a network from the checkpoint; raises BundleError if some are missing or left over."""
     there = {name: source.named(name) for name in network}
     missing = sorted(name for name in there.values() if name not in stored)
     left = sorted(
         name
         for name in stored.keys() - set(there.values())
-        if name.startswith(source.prefix) and not name.endswith(IDLE)
+        if name.startswith(source.prefix) and not name.endswith(COMPUTED)
     )
     if missing or left:
         faults = [f"missing: {', '.join(missing)}"] * bool(missing) + [
@@ -109,13 +109,13 @@ def _gathered(
     return found
 
 
-def _published(component: str, name: str) -> str:
-    """Every reader knows a text encoder's tensors by the prefix they were first published with."""
+def _published_name(component: str, name: str) -> str:
+    """The name to store: a text encoder's tensors have the prefix `text_model.` in published files."""
     return f"text_model.{name.removeprefix('text_model.')}" if component == "text_encoder" else name
 
 
 def _flat(tensor: Tensor, wanted: Tensor) -> Tensor:
-    """A projection may be kept as a convolution of one pixel; it is the same matrix."""
+    """The matrix of a projection that is stored as a 1 x 1 convolution; other tensors as they are."""
     return tensor[:, :, 0, 0] if wanted.ndim == 2 and tensor.shape[2:] == (1, 1) else tensor
 
 

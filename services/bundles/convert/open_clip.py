@@ -1,4 +1,4 @@
-"""An OpenCLIP text encoder told in CLIP's words, as a checkpoint of the latent diffusion code holds both."""
+"""Renames the tensors of an OpenCLIP text encoder to those of CLIP's."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ _PARTS = {
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
-_ELSEWHERE = ("text_projection", "logit_scale", "attn_mask")  # for comparing words with pictures
+_UNUSED = ("text_projection", "logit_scale", "attn_mask")  # used for comparing texts with pictures only
 _BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
 
 
 def as_clip(stored: Mapping[str, Tensor], *, layers: int) -> dict[str, Tensor]:
     """The checkpoint with its text encoder, if that is an OpenCLIP one, under CLIP's names.
 
-    Pictures are steered by what the last layer but one says, so of `layers` + 1 the last is left out.
-    What is not known keeps its own name behind CLIP's prefix.
+    The embedding is the output of the last layer but one, so of `layers` + 1 the last is left out.
+    Unknown names are kept behind CLIP's prefix.
     """
-    told: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, value in stored.items():
         if name.startswith(OPEN_CLIP):
-            told.update((CLIP + ours, part) for ours, part in _told(name[len(OPEN_CLIP) :], value, layers))
+            renamed.update(
+                (CLIP + ours, part) for ours, part in _renamed(name[len(OPEN_CLIP) :], value, layers)
+            )
         else:
-            told[name] = value
-    return told
+            renamed[name] = value
+    return renamed
 
 
-def _told(name: str, value: Tensor, layers: int) -> Iterator[tuple[str, Tensor]]:
+def _renamed(name: str, value: Tensor, layers: int) -> Iterator[tuple[str, Tensor]]:
     block = _BLOCK.fullmatch(name)
     if block is None:
-        if name not in _ELSEWHERE:
+        if name not in _UNUSED:
             yield _WHOLE.get(name, name), value
         return
     number, rest = int(block[1]), block[2]
@@ -53,8 +55,8 @@ def _told(name: str, value: Tensor, layers: int) -> Iterator[tuple[str, Tensor]]
     layer = f"encoder.layers.{number}"
     if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):  # queries, keys and values in one
         kind = rest.rpartition("_")[2]
-        for asks, part in zip("qkv", value.chunk(3), strict=True):
-            yield f"{layer}.self_attn.{asks}_proj.{kind}", part
+        for letter, part in zip("qkv", value.chunk(3), strict=True):
+            yield f"{layer}.self_attn.{letter}_proj.{kind}", part
         return
     part_of, _, kind = rest.rpartition(".")
     yield f"{layer}.{_PARTS.get(part_of, part_of)}.{kind}", value

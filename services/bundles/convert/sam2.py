@@ -1,4 +1,4 @@
-"""SAM 2 as it is published: a checkpoint whose names are the network's own, and a config apart."""
+"""Converts SAM 2 as it is published: a checkpoint with the network's own names, and a separate config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.bundles.convert.checkpoint import tensors
 from services.bundles.convert.writing import new_bundle, write_tensors
@@ -20,15 +20,15 @@ from services.bundles.published_configs import SAM2, sam2_config
 def convert(
     checkpoint: Path, to: Path, *, dtype: torch.dtype | None = None, config: Path | None = None
 ) -> Bundle:
-    """Make the bundle `to` of a checkpoint.
+    """Convert a checkpoint into the bundle `to`.
 
-    `config` is a model config of sam2; without one the published size is found whose tensors these are.
-    `dtype` None keeps numbers as they are stored.
+    `config` is a model config of sam2; without one, the published size with these tensors is used.
+    `dtype` None keeps the stored number type.
     """
     from omegaconf import OmegaConf
 
     stored = tensors(checkpoint, inside="model")
-    content = _read(config) if config is not None else _recognised(stored)
+    content = _read(config) if config is not None else _matching_config(stored)
     with new_bundle(to) as part:
         OmegaConf.save(OmegaConf.create(content), part / "config.yaml")
         write_tensors(
@@ -47,12 +47,12 @@ def _read(config: Path) -> dict[str, Any]:
     return content
 
 
-def _recognised(stored: Mapping[str, Tensor]) -> dict[str, Any]:
+def _matching_config(stored: Mapping[str, Tensor]) -> dict[str, Any]:
     """The first published config whose network has exactly these tensors."""
     shapes = {name: value.shape for name, value in stored.items()}
     for name in SAM2:
         content = sam2_config(name)
-        network = hollow("sam", content).state_dict()
+        network = build_on_meta("sam", content).state_dict()
         if {key: value.shape for key, value in network.items()} == shapes:
             return content
     raise BundleError(

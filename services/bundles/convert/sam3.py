@@ -1,6 +1,6 @@
-"""SAM 3 as transformers publishes it: one file for finding in pictures and following through clips.
+"""Converts SAM 3 as transformers publishes it: one file with a detector for pictures and a tracker for clips.
 
-Finding alone makes a text head; its tensors lie under a name of their own.
+Only the detector becomes a text head; its tensors have a prefix of their own.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import PREPROCESSOR, Bundle, read_json
 from services.bundles.convert.writing import copy_tokenizer, new_component, write_json, write_tensors
 from services.bundles.errors import BundleError
-from services.bundles.inventory import take
-from services.bundles.tensor_files import entries, read, weight_files
+from services.bundles.inventory import compare
+from services.bundles.tensor_files import read, stored_tensors, weight_files
 
 HEAD = "text_head"
-FINDING, FOLLOWING = "detector_model.", ("tracker_model.", "tracker_neck.")
+DETECTOR, TRACKER = "detector_model.", ("tracker_model.", "tracker_neck.")
 GREY = [0.5, 0.5, 0.5]
 
 
@@ -31,20 +31,20 @@ def convert(
     dtype: torch.dtype | None = None,
     config: Path | None = None,
 ) -> Bundle:
-    """Make the text head `to`, a folder named so in the bundle `sam`; gives that bundle.
+    """Write the text head to `to`, the folder `text_head` of the bundle `sam`; returns that bundle.
 
-    `source` is the published folder, or its safetensors file. `tokenizer` and `config` are looked for beside
-    the weights unless they are named; without any config the published size is taken. `dtype` None keeps
-    numbers as they are stored.
+    `source` is the published folder, or its safetensors file. `tokenizer` and `config` are searched beside
+    the weights unless they are named; without a config, the published size is assumed. `dtype` None keeps the
+    stored number type.
     """
     if to.name != HEAD:
         raise BundleError(f"--to must be the folder {HEAD} of the bundle sam, not {to}")
-    folder, files = _located(source)
+    folder, files = _locate(source)
     settings = _settings(config or folder / "config.json", wanted=config is not None)
-    network: Any = hollow(HEAD, settings)
-    stored = entries(files)
-    ours = {name.removeprefix(FINDING): name for name in stored if not name.startswith(FOLLOWING)}
-    inventory = take(HEAD, network, {name: stored[there] for name, there in ours.items()})
+    network: Any = build_on_meta(HEAD, settings)
+    stored = stored_tensors(files)
+    ours = {name.removeprefix(DETECTOR): name for name in stored if not name.startswith(TRACKER)}
+    inventory = compare(HEAD, network, {name: stored[there] for name, there in ours.items()})
     if not inventory.sound:
         raise BundleError(f"{source} does not hold SAM 3 as transformers publishes it; {inventory}")
 
@@ -60,8 +60,8 @@ def convert(
     return Bundle.open(to.parent)
 
 
-def _located(source: Path) -> tuple[Path, list[Path]]:
-    """The published folder, and the files of its weights."""
+def _locate(source: Path) -> tuple[Path, list[Path]]:
+    """The published folder and its weight files."""
     if source.is_dir():
         files = weight_files(source)
         if not files:
@@ -75,7 +75,7 @@ def _located(source: Path) -> tuple[Path, list[Path]]:
 
 
 def _settings(file: Path, *, wanted: bool) -> dict[str, Any]:
-    """The config of the network that finds; of the published size where there is no file."""
+    """The config of the detector; of the published size if there is no file."""
     content: dict[str, Any] = {}
     if file.is_file():
         content = read_json(file)
@@ -86,7 +86,7 @@ def _settings(file: Path, *, wanted: bool) -> dict[str, Any]:
 
 
 def _preprocessor(folder: Path, size: int) -> dict[str, Any]:
-    """How the published network sees; older publications say so in a file of its own."""
+    """The preprocessor settings of the published network; older publications have them in another file."""
     for name, inside in ((PREPROCESSOR, None), ("processor_config.json", "image_processor")):
         if (folder / name).is_file():
             content = read_json(folder / name)

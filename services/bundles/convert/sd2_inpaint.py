@@ -1,4 +1,4 @@
-"""Inpainting of Stable Diffusion 2 as it was published: a checkpoint with an OpenCLIP text encoder."""
+"""Converts Stable Diffusion 2 inpainting as it was published: a checkpoint with an OpenCLIP text encoder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def convert(
     dtype: torch.dtype | None = None,
     config: Path = SD2_INPAINT,
 ) -> Bundle:
-    """Make the bundle `to` of a checkpoint; see `bundle_of`.
+    """Convert a checkpoint into the bundle `to`; see `bundle_of`.
 
-    One whose text encoder is a CLIP one, as those of Stable Diffusion 1 are, is read too, with a `config`
-    that says so.
+    A checkpoint with a CLIP text encoder, as those of Stable Diffusion 1 have, is read too, with the
+    `config` of that encoder.
     """
     layers = Bundle.open(config).config("text_encoder")["num_hidden_layers"]
     stored = as_clip(tensors(checkpoint, inside="state_dict"), layers=layers)

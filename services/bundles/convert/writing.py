@@ -1,4 +1,4 @@
-"""Bundles being written: complete or not there at all."""
+"""Writes bundles atomically: complete, or not there at all."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special
 
 @contextmanager
 def new_bundle(folder: Path) -> Iterator[Path]:
-    """A place to write a bundle in; it gets its name once it is whole and has been verified."""
+    """A temporary folder to write a bundle in; it is renamed to `folder` after it was verified."""
     with _verified(folder) as part:
         yield part
 
 
 @contextmanager
 def new_component(folder: Path) -> Iterator[Path]:
-    """The same for one component, in a folder of the name it has in its bundle: `sam/text_head`."""
+    """The same for one component, in the folder that it has in its bundle: `sam/text_head`."""
     with _verified(folder, inside=folder.name) as part:
         yield part
 
 
 @contextmanager
 def _verified(folder: Path, inside: str = "") -> Iterator[Path]:
-    """A bundle that holds nothing yet, or the place `inside` it that is to become the folder."""
+    """An empty temporary bundle, or the folder `inside` it that becomes `folder`."""
     if folder.exists():
-        raise BundleError(f"{folder} exists; remove it, or choose another place with --to")
+        raise BundleError(f"{folder} exists; remove it, or choose another folder with --to")
     bundle = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(bundle, ignore_errors=True)
     part = bundle / inside
@@ -53,7 +53,7 @@ def _verified(folder: Path, inside: str = "") -> Iterator[Path]:
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """The files of a CLIP tokenizer, of which two must be there."""
+    """Copy the files of a CLIP tokenizer, of which two must be there."""
     for name in TOKENIZER_FILES[:2]:
         if not (source / name).is_file():
             raise BundleError(f"{source / name} is missing: --tokenizer names the folder of a CLIP tokenizer")
@@ -69,7 +69,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Readable for everyone who may read the folder: the writer of safetensors keeps files to their owner."""
+    """Write a safetensors file, readable for everyone (safetensors itself writes it for the owner only)."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in tensors.items()}, file, metadata={"format": "pt"}

@@ -1,7 +1,7 @@
-"""Configurations of published weights: what a checkpoint file itself does not tell.
+"""Configs of published weights, which a checkpoint file does not contain.
 
-`ip2p` and `sd2_inpaint` are bundles without weights and tokenizers; how a tokenizer is set up is said where
-other weights share its vocabulary and set it up otherwise. SAM 2 brings its own model configs in its package.
+`ip2p` and `sd2_inpaint` are bundles without weights and tokenizers; a tokenizer_config.json is there if other
+weights use the same vocabulary with other settings. The model configs of SAM 2 are in its own package.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.bundles.published_configs import IP2P
 from training.tiny import vocabulary
@@ -29,7 +29,7 @@ RESNET = [
 ]
 
 
-def small_configs(folder: Path, of: Path = IP2P) -> Path:
+def narrow_configs(folder: Path, of: Path = IP2P) -> Path:
     """Published configs with everything made narrow: as many blocks, and of the same kinds."""
     narrow = {
         "unet": {
@@ -64,7 +64,7 @@ def drawn(configs: Path, seed: int) -> dict[str, Tensors]:
     return {
         component: {
             name: torch.randn(value.shape, generator=generator)
-            for name, value in hollow(component, bundle.config(component)).state_dict().items()
+            for name, value in build_on_meta(component, bundle.config(component)).state_dict().items()
         }
         for component in bundle.components
     }

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from services.bundles.bundle import Bundle, BundleError, bundles_in
+from services.bundles.bundle import Bundle, BundleError, open_bundles
 from tests.services.bundles.altered import copied, weights_of, with_config, with_tensors
 
 COMPONENTS = ("unet", "vae", "text_encoder")
@@ -176,16 +176,16 @@ def test_what_is_missing_comes_with_the_way_to_get_it(ip2p, tmp_path):
     with pytest.raises(BundleError, match=f"ip2p has no sam: .*config\\.yaml is missing; .*{remedy}"):
         ip2p.network("sam")
     with pytest.raises(BundleError, match=f"there is no such folder; .*{remedy}"):
-        bundles_in(tmp_path / "none")
+        open_bundles(tmp_path / "none")
     with pytest.raises(BundleError, match=f"no bundle in .*{remedy}"):
-        bundles_in(tmp_path)
+        open_bundles(tmp_path)
 
 
 def test_a_shelf_shows_its_bundles_by_name(shelf, ip2p, tmp_path):
     (copied(ip2p, tmp_path).folder).rename(tmp_path / ".ip2p.part")
     with pytest.raises(BundleError, match="no bundle in"):
-        bundles_in(tmp_path)
-    assert {name: bundle.components for name, bundle in bundles_in(shelf).items()} == {
+        open_bundles(tmp_path)
+    assert {name: bundle.components for name, bundle in open_bundles(shelf).items()} == {
         "ip2p": COMPONENTS,
         "sam": ("text_head", "sam"),
         "sd2_inpaint": COMPONENTS,
@@ -239,7 +239,7 @@ def test_loading_asks_nothing_of_the_network(shelf, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for bundle in bundles_in(shelf).values():
+    for bundle in open_bundles(shelf).values():
         for component in bundle.components:
             assert bundle.network(component) is not None
     assert Bundle.open(shelf / "ip2p").tokenizer()("red").input_ids
@@ -251,7 +251,7 @@ def test_the_same_seed_writes_the_same_bundles(shelf, tmp_path):
     tiny.write(tmp_path / "again")
     tiny.write(tmp_path / "other", seed=1)
     digests = [
-        {name: bundle.digest for name, bundle in bundles_in(folder).items()}
+        {name: bundle.digest for name, bundle in open_bundles(folder).items()}
         for folder in (shelf, tmp_path / "again", tmp_path / "other")
     ]
     assert digests[0] == digests[1]

@@ -11,7 +11,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle, BundleError
 from services.bundles.convert import instruct_pix2pix, sam2
 from services.bundles.published_configs import IP2P, SAM2, sam2_config
@@ -21,7 +21,7 @@ from tests.services.bundles import original
 
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory) -> Path:
-    return original.small_configs(tmp_path_factory.mktemp("original") / "configs")
+    return original.narrow_configs(tmp_path_factory.mktemp("original") / "configs")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_names_lead_where_the_published_files_have_them(component, ours, theirs)
     published = Bundle.open(IP2P)
     plan = getattr(ldm, component)(published.config(component))
     assert plan.source(ours) == theirs
-    assert ours in hollow(component, published.config(component)).state_dict()
+    assert ours in build_on_meta(component, published.config(component)).state_dict()
 
 
 def test_numbers_are_stored_as_asked(configs, tokenizer, state, tmp_path):
@@ -152,7 +152,7 @@ def test_what_is_missing_or_left_over_is_named_and_nothing_is_written(configs, t
 def test_a_bundle_is_never_written_over(configs, tokenizer, state, tmp_path):
     file = saved({"state_dict": state}, tmp_path / "edit.ckpt")
     (tmp_path / "ip2p").mkdir()
-    with pytest.raises(BundleError, match="exists; remove it, or choose another place with --to"):
+    with pytest.raises(BundleError, match="exists; remove it, or choose another folder with --to"):
         instruct_pix2pix.convert(file, tmp_path / "ip2p", tokenizer=tokenizer, config=configs)
 
 
@@ -218,5 +218,5 @@ def test_sam_2_arrives_tensor_by_tensor(sam_bundle, tmp_path):
 
 @pytest.mark.parametrize("name", SAM2)
 def test_a_published_sam_2_is_recognised_by_its_tensors(name):
-    state = hollow("sam", sam2_config(name)).state_dict()
-    assert sam2._recognised(state) == sam2_config(name)
+    state = build_on_meta("sam", sam2_config(name)).state_dict()
+    assert sam2._matching_config(state) == sam2_config(name)

@@ -29,7 +29,7 @@ TEXT = "cond_stage_model.model."
 
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = original.small_configs(tmp_path_factory.mktemp("original") / "configs", of=SD2_INPAINT)
+    folder = original.narrow_configs(tmp_path_factory.mktemp("original") / "configs", of=SD2_INPAINT)
     set_up = json.loads((SD2_INPAINT / "tokenizer" / "tokenizer_config.json").read_text())
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer" / "tokenizer_config.json").write_text(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.bundles.architectures import hollow
+from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle, BundleError
 from services.bundles.published_configs import IP2P, SAM2, SD2_INPAINT, sam2_config
 
@@ -13,7 +13,7 @@ from services.bundles.published_configs import IP2P, SAM2, SD2_INPAINT, sam2_con
     [("unet", 859_520_964 + 4 * 320 * 9), ("vae", 83_653_863), ("text_encoder", 123_060_480)],
 )
 def test_the_networks_of_instruct_pix2pix_have_their_published_sizes(component, count):
-    network = hollow(component, Bundle.open(IP2P).config(component))
+    network = build_on_meta(component, Bundle.open(IP2P).config(component))
     assert sum(parameter.numel() for parameter in network.parameters()) == count
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
 
@@ -24,7 +24,7 @@ def test_the_networks_of_instruct_pix2pix_have_their_published_sizes(component, 
     [("unet", 865_910_724 + 5 * 320 * 9), ("vae", 83_653_863), ("text_encoder", 340_387_840)],
 )
 def test_the_networks_of_stable_diffusion_2_inpainting_have_their_published_sizes(component, count):
-    network = hollow(component, Bundle.open(SD2_INPAINT).config(component))
+    network = build_on_meta(component, Bundle.open(SD2_INPAINT).config(component))
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
@@ -38,7 +38,7 @@ def test_the_networks_of_stable_diffusion_2_inpainting_have_their_published_size
     ],
 )
 def test_sam_2_has_its_published_sizes(name, millions):
-    network = hollow("sam", sam2_config(name))
+    network = build_on_meta("sam", sam2_config(name))
     assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == pytest.approx(
         millions, abs=0.11
     )
@@ -48,7 +48,7 @@ def test_sam_2_has_its_published_sizes(name, millions):
 
 def test_sam_3_has_its_published_size():
     """Of the part that finds things; what follows them through clips is not in a text head."""
-    network = hollow("text_head", {"architectures": ["Sam3Model"]})
+    network = build_on_meta("text_head", {"architectures": ["Sam3Model"]})
     assert sum(parameter.numel() for parameter in network.parameters()) == 840_376_374
     assert network.config.image_size == 1008
     assert network.config.text_config.max_position_embeddings == 32

@@ -46,26 +46,26 @@ def stub(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
     from services.runtime import watchdog
 
-    monkeypatch.setattr(watchdog, "end_with_the_server", lambda: None)  # this process has no server to follow
+    monkeypatch.setattr(watchdog, "start", lambda: None)  # this process has no server to watch
     yield module
     for name in [name for name in sys.modules if name.startswith("services.runtime")]:
         del sys.modules[name]
 
 
 @pytest.fixture
-def door(stub):
-    from services.runtime.unary_server import BatchDoor
+def server(stub):
+    from services.runtime.unary_server import UnaryServer
 
-    return BatchDoor(Halver())
+    return UnaryServer(Halver())
 
 
 def number(value: float, **more) -> Request:
     return Request(number=torch.tensor([value]), **more)
 
 
-def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(door):
+def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(server):
     asked = [number(4), number(-1), number(13), number(8, cancelled=True), number(1000), number(6)]
-    good, refused, failed, gone, full, last = door.answer(asked)
+    good, refused, failed, gone, full, last = server.answer(asked)
     assert float(good.tensors["half"]) == 2 and good.error is None
     assert refused.error.code == backend.TritonError.INVALID_ARG
     assert refused.error.message == "INVALID_FIELD: number must not be negative"
@@ -75,22 +75,22 @@ def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(
     assert float(last.tensors["half"]) == 3
 
 
-def test_a_fault_of_ours_is_logged_and_not_shown(door, stub):
-    (failed,) = door.answer([number(13)])
+def test_a_fault_of_ours_is_logged_and_not_shown(server, stub):
+    (failed,) = server.answer([number(13)])
     assert "/secret" not in failed.error.message
     assert "unlucky" in stub.errors[0]
 
 
-def test_a_cancelled_request_is_not_worked_on(door, stub):
-    (gone,) = door.answer([number(13, cancelled=True)])
+def test_a_cancelled_request_is_not_worked_on(server, stub):
+    (gone,) = server.answer([number(13, cancelled=True)])
     assert gone.error.code == backend.TritonError.CANCELLED and not stub.errors
 
 
-def test_a_probe_works_and_brings_numbers_back(door):
+def test_a_probe_works_and_brings_numbers_back(server):
     known = torch.tensor([1.5, -2.0])
-    (answer,) = door.answer([Request(ask=json_text.to_tensor("probe"), known=known)])
+    (answer,) = server.answer([Request(ask=json_text.to_tensor("probe"), known=known)])
     assert torch.equal(answer.tensors["known"], known)
-    # Once when the door was opened, before any request, and once now.
+    # Once when the server was opened, before any request, and once now.
     assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 2}
 
 
@@ -103,14 +103,14 @@ def test_a_probe_works_and_brings_numbers_back(door):
         ({"ask": torch.full((1 << 20,), 91, dtype=torch.uint8)}, "ask has 1048576 bytes of JSON"),
     ],
 )
-def test_a_question_without_end_is_refused_in_short(door, told, words):
-    (answer,) = door.answer([Request(**told)])
+def test_a_question_without_end_is_refused_in_short(server, told, words):
+    (answer,) = server.answer([Request(**told)])
     assert answer.error.code == backend.TritonError.INVALID_ARG
     assert words in answer.error.message and len(answer.error.message) < 300
 
 
 def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
-    from services.runtime.unary_server import BatchDoor
+    from services.runtime.unary_server import UnaryServer
 
     service = Halver()
 
@@ -119,8 +119,8 @@ def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
             raise invalid("number", "must come with it")
         service.probed += int(tensors["number"])
 
-    door = BatchDoor(service, asks={"double": double})
-    told, refused, unknown = door.answer(
+    server = UnaryServer(service, asks={"double": double})
+    told, refused, unknown = server.answer(
         [
             number(3, ask=json_text.to_tensor("double")),
             Request(ask=json_text.to_tensor("double")),
@@ -132,58 +132,58 @@ def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
     assert 'ask must be "facts" or "probe" or "double", not' in unknown.error.message
 
 
-def test_facts_cost_no_work(door):
-    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+def test_facts_cost_no_work(server):
+    (answer,) = server.answer([Request(ask=json_text.to_tensor("facts"))])
     assert json_text.from_tensor("facts", answer.tensors["facts"]) == {"probed": 1}
 
 
-def test_inputs_are_copied_out_of_tritons_memory(door):
+def test_inputs_are_copied_out_of_tritons_memory(server):
     lent = number(4)
-    (answer,) = door.answer([lent])
+    (answer,) = server.answer([lent])
     lent.tensors["number"].fill_(0)
     assert float(answer.tensors["half"]) == 2
 
 
 def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stub):
-    from services.runtime.unary_server import BatchDoor
+    from services.runtime.unary_server import UnaryServer
 
     service = Halver()
-    door = BatchDoor(service, kept_bytes=8)
-    first, again, other = door.answer([number(4), number(4), number(6)])
+    server = UnaryServer(service, cache_bytes=8)
+    first, again, other = server.answer([number(4), number(4), number(6)])
     assert torch.equal(first.tensors["half"], again.tensors["half"])
     assert float(other.tensors["half"]) == 3
     assert service.answered == 2
     for _ in range(2):
-        (refused,) = door.answer([number(-1)])
+        (refused,) = server.answer([number(-1)])
         assert refused.error.message == "INVALID_FIELD: number must not be negative"
     assert service.answered == 4
     # Other numbers, or the same in another shape, are other questions; there is room for two answers.
-    door.answer([Request(number=torch.tensor([[4.0]])), number(8), number(4)])
+    server.answer([Request(number=torch.tensor([[4.0]])), number(8), number(4)])
     assert service.answered == 7
-    (answer,) = door.answer([Request(ask=json_text.to_tensor("facts"))])
+    (answer,) = server.answer([Request(ask=json_text.to_tensor("facts"))])
     assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
 
 
 def test_only_questions_that_come_again_are_worth_an_answer_kept(stub):
-    from services.runtime.unary_server import BatchDoor
+    from services.runtime.unary_server import UnaryServer
 
     class Either(Halver):
         inputs = ("number", "other")
 
     service = Either()
-    door = BatchDoor(service, kept_bytes=8, kept_for="other")
-    door.answer([number(4), number(4)])
+    server = UnaryServer(service, cache_bytes=8, cache_only="other")
+    server.answer([number(4), number(4)])
     assert service.answered == 2
-    door.answer([number(4, other=torch.ones(1)), number(4, other=torch.ones(1))])
+    server.answer([number(4, other=torch.ones(1)), number(4, other=torch.ones(1))])
     assert service.answered == 3
 
 
 def test_a_model_that_cannot_do_its_work_does_not_start(stub):
-    from services.runtime.unary_server import BatchDoor
+    from services.runtime.unary_server import UnaryServer
 
     class Broken(Halver):
         def probe(self):
             raise RuntimeError("no kernel for this device")
 
     with pytest.raises(RuntimeError, match="no kernel"):
-        BatchDoor(Broken())
+        UnaryServer(Broken())
