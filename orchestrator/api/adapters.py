@@ -34,4 +34,4 @@ class Adapters(rpc.AdaptersServicer):
             lambda at: at.denoiser(request.model).upload_adapter(name, "adapter"),
             what="the adapter was not looked at",
         )
-        return to_proto.inspected(report)
+        return to_proto.inspect_adapter_response(report)

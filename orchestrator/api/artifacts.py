@@ -38,7 +38,7 @@ class Artifacts(rpc.ArtifactsServicer):
     ) -> AsyncIterator[pb.DownloadArtifactResponse]:
         name = fields.artifact(request.name, "name")
         kept = await self._store.describe(name)
-        offset = fields.between(request.offset, "offset", 0, kept.size)
+        offset = fields.in_range(request.offset, "offset", 0, kept.size)
         yield pb.DownloadArtifactResponse(artifact=to_proto.artifact(kept))
         async with aclosing(self._store.read(name, offset)) as chunks:
             async for chunk in chunks:

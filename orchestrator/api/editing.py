@@ -47,7 +47,7 @@ class Editing(rpc.EditingServicer):
         plan = await self._immediate.run(
             context, lambda at: plan_region(asked, at), what="the plan was not made"
         )
-        return to_proto.planned(plan)
+        return to_proto.plan_region_response(plan)
 
 
 def _named(asked: _Asked) -> list[str]:

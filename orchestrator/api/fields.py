@@ -1,4 +1,4 @@
-"""Checks of single fields. Every one names the field by its path and says how to mend it."""
+"""Checks of single fields. An error names the field by its path and says how to correct it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ARTIFACT = re.compile(r"artifacts/[0-9a-f]{64}")
 _JOB = re.compile(r"jobs/[0-9a-f]{32}")
 
 
-def given(message: Message, name: str) -> bool:
+def is_set(message: Message, name: str) -> bool:
     """Whether an optional field is set."""
     return bool(message.HasField(name))
 
 
-def absent(message: Message, name: str, path: str, *, why: str) -> None:
-    """Refuses an optional field that would mean nothing."""
-    if given(message, name):
+def reject_if_set(message: Message, name: str, path: str, *, why: str) -> None:
+    """`InvalidRequest` if an optional field is set that has no meaning here."""
+    if is_set(message, name):
         raise InvalidRequest(f"{path}.{name} must be left out: {why}", field=f"{path}.{name}")
 
 
@@ -50,33 +50,33 @@ def job(name: str, field: str) -> str:
     return name
 
 
-def words(text: str, field: str, *, at_most: int, required: bool = False) -> str:
-    """Text for a model."""
-    if required and not text.strip():
-        raise InvalidRequest(f"{field} is required; say it in plain words", field=field)
-    if len(text) > at_most:
+def text(value: str, field: str, *, at_most: int, required: bool = False) -> str:
+    """Text of a limited length."""
+    if required and not value.strip():
+        raise InvalidRequest(f"{field} is required; describe it in plain words", field=field)
+    if len(value) > at_most:
         raise InvalidRequest(
-            f"{field} may have {at_most} characters and has {len(text)}; shorten it", field=field
+            f"{field} may have {at_most} characters and has {len(value)}; shorten it", field=field
         )
-    return text
+    return value
 
 
-def number(value: float, field: str) -> float:
-    """Any finite number."""
+def finite(value: float, field: str) -> float:
+    """A finite number."""
     if not math.isfinite(value):
         raise InvalidRequest(f"{field} must be a finite number, not {value}", field=field)
     return value
 
 
-def between(value: T, field: str, least: float, most: float) -> T:
+def in_range(value: T, field: str, least: float, most: float) -> T:
     """A number in [least, most]."""
     if not least <= value <= most:  # type: ignore[operator]  # NaN is in no interval
         raise InvalidRequest(f"{field} must be in [{least:g}, {most:g}], not {value:g}", field=field)
     return value
 
 
-def one_of(value: int, field: str, known: Mapping[int, T]) -> T:
-    """What an enum value stands for here."""
+def enum_value(value: int, field: str, known: Mapping[int, T]) -> T:
+    """The meaning of an enum value."""
     if value not in known:
         raise InvalidRequest(f"{field} has the value {value}, which this server does not know", field=field)
     return known[value]
@@ -97,7 +97,7 @@ def request_id(text: str) -> str:
 
 def seconds(message: Message, name: str) -> float | None:
     """A length of time, more than 0, if the field is set."""
-    if not given(message, name):
+    if not is_set(message, name):
         return None
     duration: Duration = getattr(message, name)
     length = duration.seconds + duration.nanos / 1e9

@@ -1,4 +1,4 @@
-"""Messages to requests. Whatever is wrong with a request ends here."""
+"""From messages to requests. `InvalidRequest` for every field that is wrong."""
 
 from __future__ import annotations
 
@@ -58,51 +58,51 @@ STATES: Mapping[int, State] = {
 
 
 def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
-    """What to find."""
+    """The request of `SegmentRegion`."""
     return SegmentRegion(fields.artifact(message.picture, "picture"), region.field_region(message.region))
 
 
 def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
-    """What to follow, and where it is seen."""
-    seen = message.sightings
-    if not 1 <= len(seen) <= MOST_SIGHTINGS:
+    """The request of `TrackRegion`."""
+    sightings = message.sightings
+    if not 1 <= len(sightings) <= MOST_SIGHTINGS:
         raise InvalidRequest(
-            f"sightings must be 1 to {MOST_SIGHTINGS}, not {len(seen)}: say in which frame the thing can be "
-            "seen, and where",
+            f"sightings must be 1 to {MOST_SIGHTINGS}, not {len(sightings)}: name the frame in which the "
+            "object can be seen, and its region there",
             field="sightings",
         )
-    for n, (earlier, later) in enumerate(itertools.pairwise(seen), 1):
+    for n, (earlier, later) in enumerate(itertools.pairwise(sightings), 1):
         if later.frame <= earlier.frame:
             raise InvalidRequest(
                 f"sightings[{n}].frame must be greater than that of the sighting before, {earlier.frame}, "
                 f"not {later.frame}; sort them, and take those of one frame together in one region",
                 field=f"sightings[{n}].frame",
             )
-    end = seen[0].frame + message.frames
-    if message.frames and seen[-1].frame >= end:
-        n = next(n for n, one in enumerate(seen) if one.frame >= end)
+    end = sightings[0].frame + message.frames
+    if message.frames and sightings[-1].frame >= end:
+        n = next(n for n, one in enumerate(sightings) if one.frame >= end)
         raise InvalidRequest(
-            f"sightings[{n}].frame is {seen[n].frame}, but {message.frames} frames from the first sighting "
-            f"on end before frame {end}; follow through more frames, or leave this sighting out",
+            f"sightings[{n}].frame is {sightings[n].frame}, but {message.frames} frames from the first "
+            f"sighting on end before frame {end}; follow more frames, or leave this sighting out",
             field=f"sightings[{n}].frame",
         )
     return TrackRegion(
         clip=fields.artifact(message.clip, "clip"),
-        sightings=tuple(_sighting(one, f"sightings[{n}]") for n, one in enumerate(seen)),
+        sightings=tuple(_sighting(one, f"sightings[{n}]") for n, one in enumerate(sightings)),
         frames=message.frames or None,
         overlay=message.overlay,
     )
 
 
 def _sighting(message: segmentation_pb2.Sighting, field: str) -> Sighting:
-    fields.absent(
+    fields.reject_if_set(
         message.region.shaping, "feather", f"{field}.region.shaping", why="masks of clips have hard outlines"
     )
     return Sighting(message.frame, region.field_region(message.region, f"{field}.region"))
 
 
 def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
-    """What to change, where."""
+    """The request of `EditRegion`."""
     if len(message.then) > MOST_FURTHER:
         raise InvalidRequest(
             f"then may hold {MOST_FURTHER} further edits and has {len(message.then)}; send several requests",
@@ -111,7 +111,7 @@ def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
     cut = _cut(message.cut)
     if cut.layout is Layout.TILES:
         raise InvalidRequest(
-            "an edit looks at its region as a whole and is not worked in tiles; choose another layout",
+            "an edit cannot be done in tiles; choose another layout",
             field="cut.layout",
         )
     return EditRegion(
@@ -126,47 +126,45 @@ def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
         cut=cut,
         match_colours=message.match_colours,
         output=_output(message.output),
-        preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
+        preview_every=fields.in_range(message.preview_every, "preview_every", 0, 1000),
     )
 
 
 def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
-    """What to fill, where."""
-    if fields.given(message.sampling, "picture_guidance"):
+    """The request of `FillRegion`."""
+    if fields.is_set(message.sampling, "picture_guidance"):
         raise InvalidRequest(
             "a fill does not start from the picture, so nothing holds it to it; leave picture_guidance out",
             field="sampling.picture_guidance",
         )
-    margin = message.margin if fields.given(message, "margin") else None
+    margin = message.margin if fields.is_set(message, "margin") else None
     return FillRegion(
         picture=fields.artifact(message.picture, "picture"),
         target=region.field_region(message.region),
-        prompt=fields.words(message.prompt, "prompt", at_most=2000),
-        negative_prompt=fields.words(message.negative_prompt, "negative_prompt", at_most=2000),
-        margin=None if margin is None else fields.between(margin, "margin", 0, 64),
+        prompt=fields.text(message.prompt, "prompt", at_most=2000),
+        negative_prompt=fields.text(message.negative_prompt, "negative_prompt", at_most=2000),
+        margin=None if margin is None else fields.in_range(margin, "margin", 0, 64),
         candidates=_candidates(message.candidates),
         sampling=_sampling(message.sampling, message.candidates),
         adapters=_adapters(message.adapters),
         cut=_cut(message.cut),
         match_colours=message.match_colours,
         output=_output(message.output),
-        preview_every=fields.between(message.preview_every, "preview_every", 0, 1000),
+        preview_every=fields.in_range(message.preview_every, "preview_every", 0, 1000),
     )
 
 
 def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegion:
-    """What would be asked for."""
-    asked = message.WhichOneof("request")
-    if asked is None:
-        raise InvalidRequest(
-            "say what is planned: set edit_region or fill_region to the request itself", field="request"
-        )
-    return edit_region(message.edit_region) if asked == "edit_region" else fill_region(message.fill_region)
+    """The request that `PlanRegion` plans."""
+    method = message.WhichOneof("request")
+    if method is None:
+        raise InvalidRequest("set edit_region or fill_region to the request to plan", field="request")
+    return edit_region(message.edit_region) if method == "edit_region" else fill_region(message.fill_region)
 
 
 def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path: str) -> Edit:
     def words(name: str, *, required: bool = False) -> str:
-        return fields.words(getattr(message, name), f"{path}{name}", at_most=2000, required=required)
+        return fields.text(getattr(message, name), f"{path}{name}", at_most=2000, required=required)
 
     return Edit(
         target=region.field_region(message.region, f"{path}region"),
@@ -176,7 +174,7 @@ def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path
 
 
 def _candidates(count: int) -> int:
-    return fields.between(count or 1, "candidates", 1, MOST_CANDIDATES)
+    return fields.in_range(count or 1, "candidates", 1, MOST_CANDIDATES)
 
 
 def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[AdapterRef, ...]:
@@ -192,60 +190,62 @@ def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[AdapterRef, .
                 f"adapters[{n}] names the same file as an earlier one; add their strengths up instead",
                 field=f"adapters[{n}].adapter",
             )
-        strength = message.strength if fields.given(message, "strength") else 1.0
-        found.append(AdapterRef(name, fields.between(strength, f"adapters[{n}].strength", -4, 4)))
+        strength = message.strength if fields.is_set(message, "strength") else 1.0
+        found.append(AdapterRef(name, fields.in_range(strength, f"adapters[{n}].strength", -4, 4)))
     return tuple(found)
 
 
 def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
     def optional(name: str, least: float, most: float) -> float | None:
-        if not fields.given(message, name):
+        if not fields.is_set(message, name):
             return None
-        return fields.between(getattr(message, name), f"sampling.{name}", least, most)
+        return fields.in_range(getattr(message, name), f"sampling.{name}", least, most)
 
-    seed = message.seed if fields.given(message, "seed") else None
+    seed = message.seed if fields.is_set(message, "seed") else None
     if seed is not None and seed + max(candidates, 1) > 2**63:
         raise InvalidRequest(
             f"sampling.seed must be below 2^63, that of the last candidate too, not {seed}",
             field="sampling.seed",
         )
-    steps = message.steps if fields.given(message, "steps") else None
+    steps = message.steps if fields.is_set(message, "steps") else None
     return Sampling(
         seed=seed,
-        steps=None if steps is None else fields.between(steps, "sampling.steps", 1, 1000),
+        steps=None if steps is None else fields.in_range(steps, "sampling.steps", 1, 1000),
         guidance=optional("guidance", 0, 100),
         picture_guidance=optional("picture_guidance", 0, 100),
-        scheduler=fields.one_of(message.scheduler, "sampling.scheduler", SCHEDULERS),
+        scheduler=fields.enum_value(message.scheduler, "sampling.scheduler", SCHEDULERS),
         reproducible=message.reproducible,
     )
 
 
 def _cut(message: editing_pb2.Cut) -> Cut:
-    context = message.context if fields.given(message, "context") else Cut().context
-    size = message.working_size if fields.given(message, "working_size") else None
-    overlap = message.overlap if fields.given(message, "overlap") else None
+    context = message.context if fields.is_set(message, "context") else Cut().context
+    size = message.working_size if fields.is_set(message, "working_size") else None
+    overlap = message.overlap if fields.is_set(message, "overlap") else None
     return Cut(
-        context=fields.between(context, "cut.context", 0, 8),
-        working_size=None if size is None else fields.between(size, "cut.working_size", 64, LARGEST_SIDE),
-        layout=fields.one_of(message.layout, "cut.layout", LAYOUTS),
-        overlap=None if overlap is None else fields.between(overlap, "cut.overlap", 0, 512),
+        context=fields.in_range(context, "cut.context", 0, 8),
+        working_size=None if size is None else fields.in_range(size, "cut.working_size", 64, LARGEST_SIDE),
+        layout=fields.enum_value(message.layout, "cut.layout", LAYOUTS),
+        overlap=None if overlap is None else fields.in_range(overlap, "cut.overlap", 0, 512),
     )
 
 
 def _output(message: editing_pb2.Output) -> Output:
-    quality = message.quality if fields.given(message, "quality") else Output().quality
+    quality = message.quality if fields.is_set(message, "quality") else Output().quality
     return Output(
-        format=fields.one_of(message.format, "output.format", FORMATS),
-        quality=fields.between(quality, "output.quality", 1, 100),
-        views=tuple(fields.one_of(kind, f"output.views[{n}]", VIEWS) for n, kind in enumerate(message.views)),
+        format=fields.enum_value(message.format, "output.format", FORMATS),
+        quality=fields.in_range(quality, "output.quality", 1, 100),
+        views=tuple(
+            fields.enum_value(kind, f"output.views[{n}]", VIEWS) for n, kind in enumerate(message.views)
+        ),
         collage=_collage(message.collage) if message.HasField("collage") else None,
     )
 
 
 def _collage(message: editing_pb2.Collage) -> Collage:
     def spacing(name: str, usual: int) -> int:
-        value = getattr(message, name) if fields.given(message, name) else usual
-        return fields.between(value, f"output.collage.{name}", 0, 512)
+        value = getattr(message, name) if fields.is_set(message, name) else usual
+        return fields.in_range(value, f"output.collage.{name}", 0, 512)
 
     field = "output.collage.captions"
     if len(message.captions) not in (0, 3):
@@ -260,11 +260,11 @@ def _collage(message: editing_pb2.Collage) -> Collage:
             spacing("spacing_horizontal", usual.horizontal), spacing("spacing_vertical", usual.vertical)
         ),
         captions=tuple(
-            fields.words(text, f"{field}[{n}]", at_most=200) for n, text in enumerate(message.captions)
+            fields.text(text, f"{field}[{n}]", at_most=200) for n, text in enumerate(message.captions)
         ),
     )
 
 
 def states(numbers: list[int]) -> tuple[State, ...]:
-    """The states to list."""
-    return tuple(fields.one_of(number, f"states[{n}]", STATES) for n, number in enumerate(numbers))
+    """The job states of these enum values."""
+    return tuple(fields.enum_value(number, f"states[{n}]", STATES) for n, number in enumerate(numbers))

@@ -31,7 +31,7 @@ class Jobs(rpc.JobsServicer):
         self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListJobsResponse:
         page = await self._jobs.list(
-            size=fields.between(request.page_size or _PAGE, "page_size", 1, 1000),
+            size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
             token=request.page_token,
             states=from_proto.states(list(request.states)),
         )

@@ -1,4 +1,4 @@
-"""Regions off the wire. What can be judged without the picture is judged here."""
+"""From messages to regions. Everything that needs no picture is checked here."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def _region(message: pb.Region, field: str) -> Region:
         raise InvalidRequest(
             f"{field} needs a selector: clicks, a box, a polygon, a mask, words or a combination", field=field
         )
-    relative = fields.one_of(message.units, f"{field}.units", _RELATIVE)
-    coordinate = _fraction if relative else fields.number
+    relative = fields.enum_value(message.units, f"{field}.units", _RELATIVE)
+    coordinate = _fraction if relative else fields.finite
     return Region(
         selector=_SELECTORS[selector](getattr(message, selector), f"{field}.{selector}", coordinate),
         choice=_choice(message.choice, f"{field}.choice", coordinate),
@@ -154,7 +154,7 @@ def _mask(message: pb.Mask, field: str, _: _Coordinate) -> Selector:
             "belongs to the region",
             field=f"{field}.polarity",
         )
-    threshold = message.threshold if fields.given(message, "threshold") else None
+    threshold = message.threshold if fields.is_set(message, "threshold") else None
     if threshold is not None and not 0 < threshold <= 1:
         raise InvalidRequest(
             f"{field}.threshold must be in (0, 1], not {threshold:g}; leave it out to keep all degrees",
@@ -162,24 +162,24 @@ def _mask(message: pb.Mask, field: str, _: _Coordinate) -> Selector:
         )
     return MaskPicture(
         fields.artifact(message.artifact, f"{field}.artifact"),
-        fields.one_of(message.polarity, f"{field}.polarity", _POLARITIES),
+        fields.enum_value(message.polarity, f"{field}.polarity", _POLARITIES),
         threshold=threshold,
         fit=message.fit,
     )
 
 
 def _words(message: pb.Words, field: str, coordinate: _Coordinate) -> Selector:
-    threshold = message.threshold if fields.given(message, "threshold") else 0.5
+    threshold = message.threshold if fields.is_set(message, "threshold") else 0.5
     for name, most in (("not_phrases", 16), ("not_at", 64)):
         if (given := len(getattr(message, name))) > most:
             raise InvalidRequest(
                 f"{field}.{name} may be {most} at most, not {given}", field=f"{field}.{name}"
             )
     return Words(
-        fields.words(message.phrase, f"{field}.phrase", at_most=200, required=True),
-        fields.between(threshold, f"{field}.threshold", 0, 1),
+        fields.text(message.phrase, f"{field}.phrase", at_most=200, required=True),
+        fields.in_range(threshold, f"{field}.threshold", 0, 1),
         not_phrases=tuple(
-            fields.words(phrase, f"{field}.not_phrases[{n}]", at_most=200, required=True)
+            fields.text(phrase, f"{field}.not_phrases[{n}]", at_most=200, required=True)
             for n, phrase in enumerate(message.not_phrases)
         ),
         not_at=_corners(message.not_at, f"{field}.not_at", coordinate),
@@ -201,13 +201,13 @@ def _term(message: pb.Term, field: str, *, first: bool) -> Term:
             f"{field}.operation is required: say whether the region is added, taken away or kept within",
             field=f"{field}.operation",
         )
-    operation = fields.one_of(message.operation, f"{field}.operation", _OPERATIONS)
+    operation = fields.enum_value(message.operation, f"{field}.operation", _OPERATIONS)
     if first and operation is not Operation.PLUS:
         raise InvalidRequest(
             f"{field}.operation must be OPERATION_PLUS: there is nothing before the first region",
             field=f"{field}.operation",
         )
-    fields.absent(
+    fields.reject_if_set(
         message.region.shaping,
         "feather",
         f"{field}.region.shaping",
@@ -241,15 +241,15 @@ def _choice(message: pb.Choice, field: str, coordinate: _Coordinate) -> Choice:
 
 
 def _shaping(message: pb.Shaping, field: str) -> Shaping:
-    feather = message.feather if fields.given(message, "feather") else Shaping().feather
+    feather = message.feather if fields.is_set(message, "feather") else Shaping().feather
     return Shaping(
         fill_holes=message.fill_holes,
-        grow=fields.between(message.grow, f"{field}.grow", 0, 1024),
-        shrink=fields.between(message.shrink, f"{field}.shrink", 0, 1024),
+        grow=fields.in_range(message.grow, f"{field}.grow", 0, 1024),
+        shrink=fields.in_range(message.shrink, f"{field}.shrink", 0, 1024),
         invert=message.invert,
-        feather=fields.between(feather, f"{field}.feather", 0, 256),
+        feather=fields.in_range(feather, f"{field}.feather", 0, 256),
     )
 
 
 def _fraction(value: float, field: str) -> float:
-    return fields.between(value, field, 0, 1)
+    return fields.in_range(value, field, 0, 1)

@@ -26,7 +26,7 @@ class Segmentation(rpc.SegmentationServicer):
         found = await self._immediate.run(
             context, lambda at: segment_region(asked, at), what="the region was not found"
         )
-        return to_proto.segmented(found)
+        return to_proto.segment_region_response(found)
 
     async def TrackRegion(
         self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext

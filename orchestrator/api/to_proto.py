@@ -1,4 +1,4 @@
-"""Results to messages."""
+"""From values of the orchestrator to messages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from orchestrator.workflows.track_region import Tracked
 from store.artifact import Artifact
 
 
-def segmented(found: Segmented) -> segmentation_pb2.SegmentRegionResponse:
-    """What was found."""
+def segment_region_response(found: Segmented) -> segmentation_pb2.SegmentRegionResponse:
+    """The response of `SegmentRegion`."""
     return segmentation_pb2.SegmentRegionResponse(
         instances=[_instance(one) for one in found.instances],
         region=_instance(found.region),
@@ -32,45 +32,45 @@ def segmented(found: Segmented) -> segmentation_pb2.SegmentRegionResponse:
     )
 
 
-def artifact(kept: Artifact) -> artifacts_pb2.Artifact:
-    """What is known about stored bytes."""
+def artifact(stored: Artifact) -> artifacts_pb2.Artifact:
+    """The description of stored bytes."""
     return artifacts_pb2.Artifact(
-        name=kept.name,
-        size_bytes=kept.size,
-        media_type=kept.media_type,
-        create_time=_timestamp(kept.created),
+        name=stored.name,
+        size_bytes=stored.size,
+        media_type=stored.media_type,
+        create_time=_timestamp(stored.created),
     )
 
 
-def job(at: Job) -> jobs_pb2.Job:
-    """How a job stands."""
+def job(of: Job) -> jobs_pb2.Job:
+    """A job's state."""
     message = jobs_pb2.Job(
-        name=at.name,
-        method=at.method,
-        state=f"STATE_{at.state.name}",
-        progress=_progress(at.progress),
-        request_id=at.request_id,
-        create_time=_timestamp(at.created),
-        start_time=_timestamp(at.started),
-        end_time=_timestamp(at.ended),
+        name=of.name,
+        method=of.method,
+        state=f"STATE_{of.state.name}",
+        progress=_progress(of.progress),
+        request_id=of.request_id,
+        create_time=_timestamp(of.created),
+        start_time=_timestamp(of.started),
+        end_time=_timestamp(of.ended),
     )
-    if at.failure is not None:
+    if of.failure is not None:
         message.failure.CopyFrom(
             jobs_pb2.Failure(
-                status=code_of(at.failure).name,
-                reason=at.failure.reason,
-                message=at.failure.message,
-                metadata=facts_of(at.failure),
+                status=code_of(of.failure).name,
+                reason=of.failure.reason,
+                message=of.failure.message,
+                metadata=facts_of(of.failure),
             )
         )
-    if at.result is not None:
-        slot, made = _RESULTS[at.method]
-        getattr(message, slot).CopyFrom(made(at.result))
+    if of.result is not None:
+        field, convert = _RESULTS[of.method]
+        getattr(message, field).CopyFrom(convert(of.result))
     return message
 
 
-def planned(plan: Plan) -> editing_pb2.PlanRegionResponse:
-    """What a request would do and cost."""
+def plan_region_response(plan: Plan) -> editing_pb2.PlanRegionResponse:
+    """The response of `PlanRegion`."""
     return editing_pb2.PlanRegionResponse(
         parts=[_part(part) for part in plan.parts],
         steps=plan.steps,
@@ -81,8 +81,8 @@ def planned(plan: Plan) -> editing_pb2.PlanRegionResponse:
     )
 
 
-def inspected(report: Mapping[str, Any]) -> adapters_pb2.InspectAdapterResponse:
-    """What a model says of an adapter."""
+def inspect_adapter_response(report: Mapping[str, Any]) -> adapters_pb2.InspectAdapterResponse:
+    """The response of `InspectAdapter`, from a model's report."""
     return adapters_pb2.InspectAdapterResponse(
         kind=f"KIND_{report['kind'].upper()}",
         layout=report["layout"],
@@ -96,18 +96,18 @@ def inspected(report: Mapping[str, Any]) -> adapters_pb2.InspectAdapterResponse:
     )
 
 
-def _progress(at: Progress) -> jobs_pb2.Progress:
+def _progress(of: Progress) -> jobs_pb2.Progress:
     return jobs_pb2.Progress(
-        stage=at.stage,
-        step=at.step,
-        steps=at.steps,
-        fraction=at.fraction,
-        remaining=None if at.remaining is None else _duration(at.remaining),
-        preview=at.preview,
+        stage=of.stage,
+        step=of.step,
+        steps=of.steps,
+        fraction=of.fraction,
+        remaining=None if of.remaining is None else _duration(of.remaining),
+        preview=of.preview,
     )
 
 
-def _made(result: EditResult, kind: Any) -> Any:
+def _picture_result(result: EditResult, kind: Any) -> Any:
     return kind(
         picture=result.picture,
         mask=result.mask,
@@ -120,7 +120,7 @@ def _made(result: EditResult, kind: Any) -> Any:
     )
 
 
-def _tracked(result: Tracked) -> jobs_pb2.TrackRegionResult:
+def _track_region_result(result: Tracked) -> jobs_pb2.TrackRegionResult:
     return jobs_pb2.TrackRegionResult(
         masks=result.masks,
         track=result.track,
@@ -135,11 +135,11 @@ def _tracked(result: Tracked) -> jobs_pb2.TrackRegionResult:
     )
 
 
-# What jobs make, by the rpc that started them: the field it goes to, and how it is told.
+# Results by the rpc of their job: the field of `Job`, and the function that makes the message.
 _RESULTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "EditRegion": ("edit_region", partial(_made, kind=jobs_pb2.EditRegionResult)),
-    "FillRegion": ("fill_region", partial(_made, kind=jobs_pb2.FillRegionResult)),
-    "TrackRegion": ("track_region", _tracked),
+    "EditRegion": ("edit_region", partial(_picture_result, kind=jobs_pb2.EditRegionResult)),
+    "FillRegion": ("fill_region", partial(_picture_result, kind=jobs_pb2.FillRegionResult)),
+    "TrackRegion": ("track_region", _track_region_result),
 }
 
 
