@@ -18,8 +18,8 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.jobs.memory import JobLimits, MemoryJobs, Recipe
-from orchestrator.media.picture.picture import Limits as PictureLimits
-from orchestrator.media.picture.picture_cache import Opened
+from orchestrator.media.picture.picture import PictureLimits
+from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
 from orchestrator.models.admission import WaitLimits
 from orchestrator.runs.run import Run
@@ -55,8 +55,8 @@ class Orchestrator:
         wait_limits = WaitLimits(full=settings.wait_full, away=settings.wait_away)
         self._models = Models(settings.triton, stall_limits)
         store = _open_store(settings.artifacts)
-        opened = Opened(int(settings.picture_memory * 1e6))
-        pictures = Pictures(store, PictureLimits(settings.picture_megapixels), opened)
+        picture_cache = PictureCache(int(settings.picture_memory * 1e6))
+        pictures = Pictures(store, PictureLimits(settings.picture_megapixels), picture_cache)
         self._stage_factory = StageFactory(self._models, pictures, wait_limits)
         self.jobs = MemoryJobs(
             {

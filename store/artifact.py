@@ -1,4 +1,4 @@
-"""The artifact store as the rest of the orchestrator sees it."""
+"""The interface of the artifact store: files by the SHA-256 of their bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from intarsia.errors import InvalidRequest
 
-# The most bytes a reader gets at once: what fits one message on the wire.
+# The most bytes a reader gets at once: as many as fit one gRPC message.
 CHUNK = 1 << 20
 PREFIX = "artifacts/"
 
@@ -30,59 +30,59 @@ class Artifact:
 
 
 class ArtifactStore(Protocol):
-    """Bytes named by their own SHA-256: `artifacts/` and 64 lower-case hexadecimal digits.
+    """Stores bytes under their own SHA-256: `artifacts/` and 64 lower-case hexadecimal digits.
 
-    The same bytes are stored once, so putting them again is harmless, and nothing ever changes under a
-    name. Names that cannot be raise `InvalidRequest`, names nobody stored `NotFound`. Bytes once found
-    damaged are not found any more; putting them again mends them.
+    The same bytes are stored once, so storing them again is harmless, and the bytes under a name never
+    change. A malformed name raises `InvalidRequest`, an unknown one `NotFound`. Once bytes are found damaged
+    their name counts as unknown; storing them again repairs them.
     """
 
     async def put(
         self, chunks: AsyncIterator[bytes], *, sha256: str | None, size: int | None, media_type: str
     ) -> Artifact:
-        """Stores a stream. Unless it has the digest and the length announced, nothing is kept.
+        """Stores a stream. Nothing is stored unless its digest and length are those announced.
 
         An empty `media_type` is recognised from the bytes. Raises `DigestMismatch`; `InvalidRequest` for
-        more bytes than the store takes; `Busy` when there is no room.
+        more bytes than the store accepts; `Busy` if the disk is full.
         """
 
     async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
-        """Stores bytes at hand, whole or in pieces that follow each other."""
+        """Stores bytes, in one piece or in several that follow each other."""
 
     async def put_file(self, path: Path, media_type: str) -> Artifact:
-        """Takes a finished file out of a scratch folder into the store, without copying its bytes.
+        """Moves a finished file out of a scratch folder into the store, without copying its bytes.
 
-        Nobody may write to it any more.
+        The file must not be written to afterwards.
         """
 
     async def describe(self, name: str) -> Artifact:
-        """What is known about an artifact, without reading it."""
+        """Returns an artifact's size, media type and age, without reading its bytes."""
 
     def read(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """The bytes from `offset` on, in chunks of at most 1 MiB.
+        """Yields the bytes from `offset` on, in chunks of at most 1 MiB.
 
-        Read from the start, they are checked against their name: `DataLoss` comes after the last chunk.
+        Read from the start, they are checked against their name: `DataLoss` is raised after the last chunk.
         """
 
     async def load(self, name: str) -> bytes:
-        """All bytes at once, checked: damaged ones raise `DataLoss` and are not returned."""
+        """Returns all bytes, checked against their name; raises `DataLoss` if they are damaged."""
 
     def local(self, name: str) -> AbstractAsyncContextManager[Path]:
-        """The bytes as a file that may be read, not written, while the context is open.
+        """Gives the bytes as a file that may be read, not written, while the context is open.
 
-        They are checked before it is entered, as by `read`, and are never in memory as a whole.
+        They are checked before the context is entered, as by `read`, and are never in memory as a whole.
         """
 
     def scratch(self) -> AbstractAsyncContextManager[Path]:
-        """A private folder, empty at first, for files that become artifacts by `put_file`.
+        """Gives a private folder, empty at first, for files that become artifacts by `put_file`.
 
-        It is removed afterwards with whatever is in it, by when nobody may write there any more. A full
-        disk met inside is `Busy`, as everywhere in the store.
+        It is removed afterwards with everything in it; nothing may write there any more by then. A full
+        disk raises `Busy` inside, as everywhere in the store.
         """
 
 
 def digest_of(name: str, *, field: str = "name") -> str:
-    """The SHA-256 in an artifact's name; `field` is what a malformed name is blamed on."""
+    """Returns the SHA-256 in an artifact's name; `field` is the field that an error names."""
     digest = name.removeprefix(PREFIX)
     if digest == name or not _DIGEST.fullmatch(digest):
         raise InvalidRequest(
@@ -94,7 +94,7 @@ def digest_of(name: str, *, field: str = "name") -> str:
 
 
 def check_header(sha256: str | None, size: int | None, media_type: str, *, largest: int) -> None:
-    """Refuses an announcement that cannot come true, before any byte arrives."""
+    """Rejects an invalid header of an upload, before any byte arrives."""
     if sha256 is not None and not _DIGEST.fullmatch(sha256):
         raise InvalidRequest(
             f"sha256 must be 64 lower-case hexadecimal digits, got {sha256[:100]!r}", field="header.sha256"
@@ -119,11 +119,11 @@ def too_large(largest: int) -> InvalidRequest:
     )
 
 
-def outgrown(size: int, largest: int) -> InvalidRequest:
-    """For what was made here: no field of its request is to blame alone."""
+def result_too_large(size: int, largest: int) -> InvalidRequest:
+    """The error for a result of the server's own: no single field of its request is wrong."""
     return InvalidRequest(
-        f"what was made has {size} bytes, and this server stores files of at most {largest} bytes; "
-        "ask for less",
+        f"the result has {size} bytes, and this server stores files of at most {largest} bytes; "
+        "use a smaller picture or fewer results",
         size=size,
         largest=largest,
     )

@@ -2,10 +2,10 @@
 
     <folder>/objects/9f/9f86d081…          the bytes
     <folder>/objects/9f/9f86d081….json     their media type and when they were first stored
-    <folder>/objects/9f/9f86d081….damaged  bytes that were found damaged, out of the way
-    <folder>/drafts/                       what is being written, and scratch folders
+    <folder>/objects/9f/9f86d081….damaged  bytes that were found damaged, moved aside
+    <folder>/drafts/                       files being written, and scratch folders
 
-Several processes may share a folder. Whatever blocks runs in threads.
+Several processes may share a folder. Blocking calls run in threads.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest, NotFound
-from store.artifact import CHUNK, PREFIX, Artifact, check_header, digest_of, outgrown, too_large
-from store.draft import Draft, room
+from store.artifact import CHUNK, PREFIX, Artifact, check_header, digest_of, result_too_large, too_large
+from store.draft import Draft, disk_full_is_busy
 from store.media_type import OPENING, recognise
 from store.scratch import Scratch, sweep
 
@@ -30,7 +30,7 @@ class DiskStore:
     """An `ArtifactStore` in a folder."""
 
     def __init__(self, folder: Path, *, largest: int = 4 << 30) -> None:
-        """Opens the folder, making it if need be, and sweeps what a crash left behind.
+        """Opens the folder, creating it if needed, and removes what a crash left behind.
 
         `largest` is the most bytes an artifact may have.
         """
@@ -71,14 +71,14 @@ class DiskStore:
     async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
         pieces = [data] if isinstance(data, bytes) else data
         if (size := sum(map(len, pieces))) > self._largest:
-            raise outgrown(size, self._largest)
+            raise result_too_large(size, self._largest)
         async with self._draft() as draft:
             await asyncio.to_thread(draft.write, *pieces)
             return await asyncio.to_thread(self._publish, draft, media_type or recognise(pieces[0][:OPENING]))
 
     async def put_file(self, path: Path, media_type: str) -> Artifact:
         if (size := (await asyncio.to_thread(path.stat)).st_size) > self._largest:
-            raise outgrown(size, self._largest)
+            raise result_too_large(size, self._largest)
         async with self._draft() as draft:
             await asyncio.to_thread(draft.adopt, path)
             return await asyncio.to_thread(self._publish, draft, media_type)
@@ -99,7 +99,7 @@ class DiskStore:
             yield chunk
             offset += len(chunk)
         if seen is not None and seen.hexdigest() != digest:
-            raise await asyncio.to_thread(self._set_aside, digest)
+            raise await asyncio.to_thread(self._quarantine, digest)
 
     async def load(self, name: str) -> bytes:
         return await asyncio.to_thread(self._load, digest_of(name))
@@ -116,14 +116,14 @@ class DiskStore:
         scratch = Scratch(self._drafts)
         try:
             path = await asyncio.to_thread(scratch.make)
-            with room():
+            with disk_full_is_busy():
                 yield path
         finally:
             await asyncio.shield(asyncio.to_thread(scratch.discard))
 
     @asynccontextmanager
     async def _draft(self) -> AsyncIterator[Draft]:
-        """A draft that is gone afterwards, published or not."""
+        """Gives a draft, and discards it afterwards if it was not published."""
         draft = Draft(self._drafts)
         try:
             yield draft
@@ -141,12 +141,12 @@ class DiskStore:
                 description.publish(self._description(digest))
             finally:
                 description.discard()
-        # Bytes already there are replaced by the same: should they be damaged, this mends them.
+        # Bytes that are there already are replaced by the same bytes: this repairs damaged ones.
         draft.publish(self._bytes(digest))
         return self._describe(digest)
 
     def _described(self, digest: str) -> bool:
-        """Whether there is a description that can be read, with bytes or yet without."""
+        """True if there is a description that can be read, even if the bytes are not there yet."""
         try:
             self._facts(digest)
         except (FileNotFoundError, DataLoss):
@@ -154,7 +154,7 @@ class DiskStore:
         return True
 
     def _facts(self, digest: str) -> tuple[str, datetime]:
-        """The media type, and when it was first stored."""
+        """The media type, and the time when it was first stored."""
         facts = self._description(digest).read_bytes()
         try:
             found = json.loads(facts)
@@ -187,13 +187,13 @@ class DiskStore:
         except FileNotFoundError:
             raise _unknown(digest) from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise self._set_aside(digest)
+            raise self._quarantine(digest)
         return data
 
-    def _set_aside(self, digest: str) -> DataLoss:
-        """Takes damaged bytes out of the way, so that they are not found any more until they are mended.
+    def _quarantine(self, digest: str) -> DataLoss:
+        """Moves damaged bytes aside, so that their name is unknown until they are stored again.
 
-        They are looked at once more: another upload may have mended them meanwhile.
+        They are read once more: another upload may have repaired them meanwhile.
         """
         path = self._bytes(digest)
         with suppress(FileNotFoundError), open(path, "rb") as file:
@@ -216,4 +216,4 @@ def _unknown(digest: str) -> NotFound:
 
 
 def _damaged(digest: str) -> DataLoss:
-    return DataLoss(f"the stored bytes of `{PREFIX}{digest}` are damaged; upload them again to mend them")
+    return DataLoss(f"the stored bytes of `{PREFIX}{digest}` are damaged; upload them again to repair them")

@@ -14,20 +14,20 @@ from uuid import uuid4
 
 from intarsia.errors import Busy
 
-# Bytes this many take about as long to be digested as to reach the disk.
+# So many bytes take about as long to digest as to reach the disk.
 _LARGE = 4 << 20
 _MODE = 0o640
 
 
 class Draft:
-    """A file under a name nobody knows, locked for as long as its writer lives.
+    """A file under a private name, locked for as long as its writer lives.
 
-    The lock tells a draft that is being written, perhaps by another process, from one left behind by a
-    crash. All methods block and may be called from any thread, one draft from several.
+    The lock distinguishes a draft that is being written, perhaps by another process, from one that a crash
+    left behind. All methods block, and are safe to call from several threads.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Touches no disk yet: the file is made by the first write."""
+        """Does not touch the disk yet: the first write creates the file."""
         self.size = 0
         self._folder = folder
         self._digest = hashlib.sha256()
@@ -45,7 +45,7 @@ class Draft:
         with self._guard:
             if self._ended:
                 return  # discarded while this call waited for a thread
-            with self._digesting(pieces, beside=size >= _LARGE), room():
+            with self._digesting(pieces, beside=size >= _LARGE), disk_full_is_busy():
                 _, file = self._file()
                 for piece in pieces:
                     _write_all(file, piece)
@@ -54,22 +54,22 @@ class Draft:
             self.size += size
 
     def adopt(self, path: Path) -> None:
-        """Makes a finished file on the same disk the draft. Nobody may write to it any more."""
+        """Makes a finished file on the same disk the draft. It must not be written to afterwards."""
         with self._guard:
             if self._ended:
                 return
             file = os.open(path, os.O_RDONLY)
             self._open = path, file
             os.fchmod(file, _MODE)
-        while self._adopted(file):
+        while self._digest_next(file):
             pass
 
     def publish(self, target: Path) -> None:
-        """Makes the draft the file at `target`, surviving a crash from here on."""
+        """Makes the draft the file at `target`; from here on it survives a crash."""
         with self._guard:
             if self._ended:
                 return
-            with room():
+            with disk_full_is_busy():
                 path, file = self._file()
                 os.fsync(file)
                 if not target.parent.exists():
@@ -80,8 +80,8 @@ class Draft:
             self._end()
 
     def discard(self) -> None:
-        """Leaves nothing behind; harmless after `publish`. Waits for a write that is under way."""
-        self._ended = True  # before the guard is free: what is done bit by bit stops at the next one
+        """Removes the draft; harmless after `publish`. Waits for a write that is running."""
+        self._ended = True  # before the guard is free, so that `adopt` stops after the next piece
         with self._guard:
             if self._open is not None:
                 self._open[0].unlink(missing_ok=True)
@@ -89,7 +89,7 @@ class Draft:
 
     @contextmanager
     def _digesting(self, pieces: Iterable[bytes], *, beside: bool) -> Iterator[None]:
-        """Digests pieces by the end of the block: beside it, or after it."""
+        """Digests pieces in a thread during the block, or after it."""
 
         def digest() -> None:
             for piece in pieces:
@@ -106,8 +106,8 @@ class Draft:
         finally:
             thread.join()
 
-    def _adopted(self, file: int) -> bool:
-        """Digests the next bytes of an adopted file; whether there may be more."""
+    def _digest_next(self, file: int) -> bool:
+        """Digests the next bytes of an adopted file; returns True if there may be more."""
         with self._guard:
             piece = b"" if self._ended else os.read(file, _LARGE)
             self._digest.update(piece)
@@ -116,7 +116,7 @@ class Draft:
 
     def _file(self) -> tuple[Path, int]:
         if self._open is None:
-            self._open = locked(self._folder)
+            self._open = create_locked(self._folder)
         return self._open
 
     def _end(self) -> None:
@@ -127,18 +127,18 @@ class Draft:
 
 
 @contextmanager
-def room() -> Iterator[None]:
-    """Whoever finds the disk full in this block is told to come back later."""
+def disk_full_is_busy() -> Iterator[None]:
+    """Turns a full disk inside the block into `Busy`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Busy("the artifact store is full; try again when room has been made") from error
+            raise Busy("the artifact store is full; try again when space has been freed") from error
         raise
 
 
-def locked(folder: Path) -> tuple[Path, int]:
-    """A new file, open, which is locked for as long as it is."""
+def create_locked(folder: Path) -> tuple[Path, int]:
+    """Creates a file that stays locked while it is open."""
     while True:
         path = folder / uuid4().hex
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE)
@@ -155,7 +155,7 @@ def _write_all(file: int, chunk: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A renamed file is only safe once its folder is written too."""
+    """Writes a folder to disk: only then a file renamed into it is safe."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

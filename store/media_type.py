@@ -1,10 +1,10 @@
-"""Media types, recognised from the first bytes of a file."""
+"""Recognises media types from the first bytes of a file."""
 
 from __future__ import annotations
 
 UNKNOWN = "application/octet-stream"
 
-# How many bytes `recognise` wants to see: three packets of a transport stream.
+# The number of bytes that `recognise` needs: three packets of a transport stream.
 OPENING = 3 * 188
 
 _OPENINGS = (
@@ -25,7 +25,7 @@ _OPENINGS = (
     (b"\x00\x00\x00\x08wide", "video/quicktime"),
     (b"\x00\x00\x01\xba", "video/mpeg"),
 )
-# ISO base media files say what they are in the brand after `ftyp`.
+# ISO base media files name their type in the brand after `ftyp`.
 _BRANDS = {
     b"avif": "image/avif",
     b"avis": "image/avif",
@@ -34,7 +34,7 @@ _BRANDS = {
     b"mif1": "image/heif",
     b"qt  ": "video/quicktime",
 }
-# RIFF files say it after their length.
+# RIFF files name it after their length.
 _FORMS = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 # QuickTime files older than `ftyp` begin with one of these, or with `wide`.
 _ATOMS = (b"moov", b"mdat", b"pnot")
@@ -52,5 +52,5 @@ def recognise(opening: bytes) -> str:
     if opening.startswith(_EBML):
         return "video/webm" if _DOCTYPE_WEBM in opening[:64] else "video/x-matroska"
     kind = next((kind for start, kind in _OPENINGS if opening.startswith(start)), UNKNOWN)
-    # A byte is little to go by, but it comes at the head of every packet.
+    # One byte is weak evidence, but it begins every packet.
     return "video/mp2t" if kind == UNKNOWN and opening[:OPENING:188] == b"GGG" else kind

@@ -1,4 +1,4 @@
-"""Scratch folders, for files that are no artifacts yet; and sweeping up after writers that died."""
+"""Scratch folders, for files that are not yet artifacts; and removal of what dead writers left behind."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import threading
 from pathlib import Path
 
 from intarsia.errors import InternalError
-from store.draft import locked, room
+from store.draft import create_locked, disk_full_is_busy
 
 _SUFFIX = ".scratch"
 _MODE = 0o750
 
 
 class Scratch:
-    """A private folder beside a file of its name, locked for as long as its owner lives.
+    """A private folder beside a lock file of the same name, locked for as long as its owner lives.
 
-    All methods block and may be called from any thread.
+    All methods block, and are safe to call from any thread.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Touches no disk yet."""
+        """Does not touch the disk yet."""
         self._folder = folder
         self._guard = threading.Lock()
         self._open: tuple[Path, int] | None = None
         self._ended = False
 
     def make(self) -> Path:
-        """Makes the folder, empty."""
-        with self._guard, room():
+        """Creates the folder, empty."""
+        with self._guard, disk_full_is_busy():
             if self._ended:
                 raise InternalError("a scratch folder was discarded before it was made")
-            self._open = path, _ = locked(self._folder)
-            _beside(path).mkdir(_MODE)
-        return _beside(path)
+            self._open = path, _ = create_locked(self._folder)
+            _folder_of(path).mkdir(_MODE)
+        return _folder_of(path)
 
     def discard(self) -> None:
-        """Removes the folder and what is in it. Nobody may write there any more."""
+        """Removes the folder and everything in it. Nothing may write there any more."""
         with self._guard:
             self._ended = True
             if self._open is None:
@@ -51,11 +51,11 @@ class Scratch:
 
 
 def sweep(folder: Path) -> int:
-    """Removes drafts and scratch folders whose writers are gone; how many there were."""
+    """Removes drafts and scratch folders whose writers are dead; returns how many there were."""
     swept = 0
     for path in folder.iterdir():
         if path.suffix == _SUFFIX:
-            continue  # goes with its file
+            continue  # removed together with its lock file
         try:
             file = os.open(path, os.O_RDWR)
         except FileNotFoundError:
@@ -71,12 +71,12 @@ def sweep(folder: Path) -> int:
     return swept
 
 
-def _beside(path: Path) -> Path:
+def _folder_of(path: Path) -> Path:
     return path.with_suffix(_SUFFIX)
 
 
 def _remove(path: Path) -> None:
-    """The folder first: as long as it is there, its file leads a sweep to it."""
-    if _beside(path).exists():
-        shutil.rmtree(_beside(path))
+    """Removes the folder first: while it exists, its lock file leads a sweep to it."""
+    if _folder_of(path).exists():
+        shutil.rmtree(_folder_of(path))
     path.unlink(missing_ok=True)

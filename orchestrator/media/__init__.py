@@ -1,1 +1,1 @@
-"""Picture and clip files: reading and writing them, in the store and in memory."""
+"""Reads and writes picture and clip files, in the store and in memory."""

@@ -1,6 +1,6 @@
-"""Clips out of the store, frame by frame, and what is made of them on the way.
+"""Clips of the store: reads their frames, and writes the files of a track.
 
-Codecs work in threads, off the event loop: one for what is read, one for what is written.
+Codecs run in threads, off the event loop: one to read, one to write.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ from functools import partial
 
 from orchestrator.aio import WorkerThread
 from orchestrator.media.clip.reader import Clip, Frame, open_clip
-from orchestrator.media.clip.track_writer import Trace
-from orchestrator.media.picture.picture import Limits
+from orchestrator.media.clip.track_writer import TrackWriter
+from orchestrator.media.picture.picture import PictureLimits
 from store.artifact import ArtifactStore
 
 
 @dataclass(frozen=True)
 class Clips:
-    """What recipes see of the store where it holds clips."""
+    """Access to the clips of the store, for recipes."""
 
     store: ArtifactStore
-    limits: Limits
+    limits: PictureLimits
 
     @asynccontextmanager
-    async def opened(self, name: str) -> AsyncIterator[Footage]:
-        """A clip to be looked at frame by frame."""
-        async with self.store.local(name) as path, WorkerThread() as aside:
+    async def open(self, name: str) -> AsyncIterator[ClipSource]:
+        """Opens a clip, to be read frame by frame."""
+        async with self.store.local(name) as path, WorkerThread() as in_thread:
             context = open_clip(path, self.limits)
-            clip = await aside(context.__enter__)
+            clip = await in_thread(context.__enter__)
             try:
-                yield Footage(clip, aside)
+                yield ClipSource(clip, in_thread)
             finally:
-                await aside(context.__exit__, None, None, None)
+                await in_thread(context.__exit__, None, None, None)
 
     @asynccontextmanager
-    async def traced(self, clip: Footage, *, overlay: bool) -> AsyncIterator[Trace]:
-        """A trace to be written along a clip. What is not kept by the end is thrown away."""
-        async with self.store.scratch() as folder, WorkerThread() as aside:
-            trace = Trace(self.store, folder, clip.about, aside)
+    async def track_writer(self, clip: ClipSource, *, overlay: bool) -> AsyncIterator[TrackWriter]:
+        """Opens a writer for the track of a clip. Files that are not stored by the end are deleted."""
+        async with self.store.scratch() as folder, WorkerThread() as in_thread:
+            writer = TrackWriter(self.store, folder, clip.info, in_thread)
             try:
-                await aside(partial(trace.open, overlay=overlay))
-                yield trace
+                await in_thread(partial(writer.open, overlay=overlay))
+                yield writer
             finally:
-                await aside(trace.close, *sys.exc_info())
+                await in_thread(writer.close, *sys.exc_info())
 
 
-class Footage:
-    """A clip that is open, with all that is known `about` it."""
+class ClipSource:
+    """An open clip; `info` holds its size, rate and notes."""
 
-    def __init__(self, clip: Clip, aside: WorkerThread) -> None:
-        self.about, self._aside = clip, aside
+    def __init__(self, clip: Clip, in_thread: WorkerThread) -> None:
+        self.info, self._in_thread = clip, in_thread
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
-        """From the first to the last; while one is looked at, the next is read."""
-        left = iter(self.about)
-        upcoming = asyncio.ensure_future(self._aside(next, left, None))
+        """Yields all frames; while one is processed, the next is decoded."""
+        remaining = iter(self.info)
+        upcoming = asyncio.ensure_future(self._in_thread(next, remaining, None))
         try:
             while (frame := await upcoming) is not None:
-                upcoming = asyncio.ensure_future(self._aside(next, left, None))
+                upcoming = asyncio.ensure_future(self._in_thread(next, remaining, None))
                 yield frame
         finally:
             if not upcoming.cancel() and not upcoming.cancelled():
-                upcoming.exception()  # of a frame that nobody wants any more
+                upcoming.exception()  # of a frame that is no longer needed

@@ -11,7 +11,7 @@ from canvas.sight import Sight
 from intarsia.errors import InvalidRequest, ModelDown
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.clip.reader import Clip, Frame
-from orchestrator.media.clip.track_writer import Trace
+from orchestrator.media.clip.track_writer import TrackWriter
 from orchestrator.media.clip.writer import LARGEST_SIDE
 from orchestrator.models.tracking import ClipForgotten
 from orchestrator.runs.run import TRACKING
@@ -74,12 +74,12 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
     weights = {"sam": await at.sam.digest()}
 
     async with (
-        at.clips.opened(request.clip) as clip,
-        at.clips.traced(clip, overlay=request.overlay) as trace,
+        at.clips.open(request.clip) as clip,
+        at.clips.track_writer(clip, overlay=request.overlay) as trace,
         at.sam.tracking() as session,
     ):
-        _check_shown(request, clip.about.width, clip.about.height)
-        expected = _foretold(clip.about.frames, end)
+        _check_shown(request, clip.info.width, clip.info.height)
+        expected = _foretold(clip.info.frames, end)
 
         async def looked(frame: Frame) -> Sight | None:
             if frame.number < first:
@@ -104,18 +104,18 @@ async def _followed(request: TrackRegion, at: Stages) -> Tracked:
             await _written(trace, before)
         _check_seen(request, last, trace.frames)
         with at.stage("inlay"):
-            kept = await trace.kept()
+            kept = await trace.store()
         return Tracked(
             masks=kept.masks,
             track=kept.track,
             overlay=kept.overlay,
             frames=trace.frames,
             seen=trace.seen,
-            width=clip.about.width,
-            height=clip.about.height,
+            width=clip.info.width,
+            height=clip.info.height,
             stage_seconds=dict(at.run.times),
             weights=weights,
-            notes=_notes(request, clip.about),
+            notes=_notes(request, clip.info),
         )
 
 
@@ -130,7 +130,7 @@ def _foretold(announced: int | None, end: int | None) -> int:
     return min((count for count in (announced, end) if count and 0 < count <= _MOST_FRAMES), default=0)
 
 
-async def _written(trace: Trace, before: tuple[Frame, Sight | None] | None) -> None:
+async def _written(trace: TrackWriter, before: tuple[Frame, Sight | None] | None) -> None:
     if before is not None:
         await trace.add(*before)
 

@@ -21,7 +21,7 @@ def test_the_base_alone_comes_first_and_every_number_comes_with_it_and_without()
     assert [list(mix.styles) for mix in mixes([0, 2])] == [[0], [1, 2], [0, 1, 2]]
 
 
-def test_everybody_asks_by_chance_and_the_same_again_for_the_same_seed():
+def test_clients_choose_at_random_and_the_same_for_the_same_seed():
     mix = Mix(3, base=True)
     found = wishes(mix, EDITS, clients=6, each=20, seed="7 0")
     assert [len(mine) for mine in found] == [20] * 6
@@ -30,7 +30,7 @@ def test_everybody_asks_by_chance_and_the_same_again_for_the_same_seed():
     assert found == wishes(mix, EDITS, 6, 20, "7 0") != wishes(mix, EDITS, 6, 20, "7 1")
 
 
-def test_clients_ask_at_the_same_time_and_one_thing_after_the_other():
+def test_clients_run_in_parallel_and_each_in_sequence():
     together = threading.Barrier(3)
 
     def make(wish: Wish) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_adapters_that_change_nothing_prove_nothing():
         made_alone(make, EDITS, styles=2)
 
 
-def test_a_mix_is_told_against_the_base_of_the_same_rounds():
+def test_a_mix_is_compared_with_the_base_of_the_same_rounds():
     told = figures(Mix(2, base=False), Measured([1.0, 3.0, 4.0], apart=1), Measured([2.0, 4.0, 4.0]))
     assert (told["ratio_p50"], told["ratio_least"], told["ratio_most"]) == (0.75, 0.5, 1.0)
     assert told["met"] and not figures(ALONE, Measured([1.0], apart=2), Measured([1.0]))["met"]

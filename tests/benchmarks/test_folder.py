@@ -12,14 +12,14 @@ from benchmarks import wrecks
 from benchmarks.folder import twice_and_missing
 
 
-def test_what_was_done_twice_or_never_is_read_from_the_ledger(tmp_path: Path) -> None:
+def test_items_done_twice_or_never_are_read_from_the_journal(tmp_path: Path) -> None:
     lines = [{"journal": "x"}, {"item": "a", "state": "succeeded"}, {"item": "b", "state": "failed"}]
     lines += [{"item": "b", "state": "succeeded"}, {"item": "a", "state": "succeeded"}]
     (tmp_path / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert twice_and_missing(tmp_path, {"a", "b", "c"}) == (1, 1)
 
 
-def test_every_way_to_be_broken_comes_up_among_whole_pictures(tmp_path: Path) -> None:
+def test_every_kind_of_damage_occurs_among_intact_pictures(tmp_path: Path) -> None:
     ways = wrecks.write(tmp_path, count=40, broken=20, side=48, seed=1)
     assert sorted(ways.values()) == sorted([*wrecks.WAYS] * 2)
     files = {path.relative_to(tmp_path / "imgs").with_suffix("").as_posix(): path

@@ -78,7 +78,7 @@ async def test_every_request_is_counted_under_the_status_it_ended_with():
     assert [len(seen.events) for seen in everyone] == [2, 0, 2, 1, 2, 1]
 
 
-async def test_users_come_in_time_whatever_became_of_those_before():
+async def test_users_arrive_on_schedule_whatever_happened_to_those_before():
     released = asyncio.Event()
 
     async def ask(number: int, seen: Seen) -> None:
@@ -91,7 +91,7 @@ async def test_users_come_in_time_whatever_became_of_those_before():
     assert [seen.status for seen in everyone] == ["OK"] * 3
 
 
-async def test_the_time_of_a_user_counts_from_when_they_came_even_if_the_generator_was_late():
+async def test_the_time_of_a_user_counts_from_their_arrival_even_if_the_generator_was_late():
     """A generator held up for a while must not make the server look faster."""
     now = 0.0
 
@@ -149,7 +149,7 @@ def test_a_share_of_the_users_changes_their_mind():
     assert 5 < sum(after is not None for after in patience_of(200, 0.1, 1.0, seed=1)) < 40
 
 
-def test_a_schedule_that_brings_nobody_is_refused():
+def test_a_schedule_without_users_is_refused():
     def asked(**more) -> argparse.Namespace:
         return argparse.Namespace(**{"trace": None, "rates": [2.0], "seconds": 10.0, "seed": 1, **more})
 

@@ -72,7 +72,7 @@ def test_requests_differ_so_that_none_is_answered_from_memory():
         assert len(set(bodies)) == 8
 
 
-def test_without_the_program_one_is_told_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_program_is_an_error_that_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(perf_analyzer, "PROGRAM", tmp_path / "missing")
     with pytest.raises(NoAnalyzer, match="make bench-perf"):
         perf_analyzer.command(tmp_path)
@@ -99,7 +99,7 @@ def test_a_library_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
     assert newer_libc.prefix(tmp_path) == [str(loader), "--library-path", str(loader.parent)]
 
 
-def test_a_machine_without_apt_is_told_what_is_missing(tmp_path, monkeypatch):
+def test_without_apt_the_error_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(newer_libc.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(newer_libc.shutil, "which", lambda tool: None)
     with pytest.raises(newer_libc.NoLibrary, match="apt-get, dpkg-deb"):

@@ -75,6 +75,6 @@ def test_words_are_escaped_and_one_point_will_do():
     assert "a < b & c" in [text.text for text in root.findall(f"{SVG}text")]
 
 
-def test_nothing_is_not_plotted():
+def test_an_empty_plot_is_refused():
     with pytest.raises(ValueError, match="nothing"):
         lines("", {"empty": []}, across="", up="")

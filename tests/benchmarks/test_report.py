@@ -31,7 +31,7 @@ def test_percentiles_of_nothing_and_beyond_all_are_refused(values, share):
         percentile(values, share)
 
 
-def test_times_are_told_in_milliseconds_and_none_where_nothing_was_timed():
+def test_times_are_in_milliseconds_and_none_where_nothing_was_timed():
     assert milliseconds([0.001, 0.003], 0.5, 1.0, name="done") == {"done_p50_ms": 2.0, "done_p100_ms": 3.0}
     assert milliseconds([], 0.5) == {"p50_ms": None}
 

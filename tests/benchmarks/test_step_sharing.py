@@ -8,7 +8,7 @@ from benchmarks.step_sharing import RowsMeter, compared, pictures_per_second
 from tests.services.denoising.doubles import Sketch, engine, request
 
 
-def test_every_client_asks_again_until_all_is_made():
+def test_every_client_sends_the_next_request_until_none_is_left():
     meter = RowsMeter()
     loop = engine(Sketch(), best_rows=24, meter=meter)
     work = [request(seed, steps=2) for seed in range(7)]

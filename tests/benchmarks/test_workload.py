@@ -46,7 +46,7 @@ def test_poisson_arrivals_come_at_their_rate_and_without_memory():
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0, 1), (-1, 1), (1, 0)])
-def test_a_rate_that_brings_nobody_is_refused(rate, seconds):
+def test_a_rate_without_arrivals_is_refused(rate, seconds):
     with pytest.raises(ValueError, match="above 0"):
         workload.poisson(rate, seconds, seed=1)
 

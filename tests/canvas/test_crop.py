@@ -35,7 +35,7 @@ def test_a_window_slides_inward_at_the_far_edge_too():
     assert crop_around(mask, context=1.0) == PixelBox(180, 136, 300, 256)
 
 
-def test_one_pixel_is_seen_with_enough_around_it():
+def test_a_region_of_one_pixel_has_a_crop_of_64():
     crop = crop_around(region(200, 300, PixelBox(150, 100, 151, 101)), context=0.5)
     assert (crop.width, crop.height) == (64, 64)
     assert crop.left <= 150 - 31 and crop.right >= 151 + 31

@@ -46,7 +46,7 @@ def test_a_selector_in_plain_words(selector, words):
     assert describe(selector) == words
 
 
-def test_what_is_told_stays_short():
+def test_descriptions_stay_short():
     assert describe(Words("x" * 200)) == f"the words “{'x' * 60}…” (threshold 0.5)"
     many = Clicks(tuple(Click(n, n) for n in range(64)))
     assert describe(many) == "clicks at (0, 0), (1, 1), (2, 2), (3, 3), 60 more"

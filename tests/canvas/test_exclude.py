@@ -20,7 +20,7 @@ def found(*box, score=0.9):
     return Candidate(mask, score)
 
 
-def test_a_candidate_that_mostly_is_an_unwanted_thing_is_dropped():
+def test_a_candidate_that_shares_most_pixels_with_an_unwanted_mask_is_dropped():
     candidates = [found(0, 0, 10, 10), found(15, 0, 25, 10)]
     assert excluding_masks(candidates, [thing(0, 0, 6, 10)]) == [candidates[1]]
 
@@ -30,17 +30,17 @@ def test_half_of_a_candidate_is_not_most_of_it():
     assert np.array_equal(left.mask, thing(5, 0, 10, 10)) and left.score == 0.7
 
 
-def test_what_is_left_loses_what_it_shares_with_every_unwanted_thing():
+def test_remaining_candidates_lose_the_pixels_they_share_with_unwanted_masks():
     """None of the two is most of it, so it is neither; together they leave little of it."""
     (left,) = excluding_masks([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(6, 0, 10, 10)])
     assert np.array_equal(left.mask, thing(5, 0, 6, 10))
 
 
-def test_a_candidate_of_which_nothing_is_left_is_dropped():
+def test_a_candidate_without_pixels_left_is_dropped():
     assert excluding_masks([found(0, 0, 10, 10)], [thing(0, 0, 5, 10), thing(5, 0, 10, 10)]) == []
 
 
-def test_what_is_far_from_everything_unwanted_is_the_very_same():
+def test_a_candidate_that_overlaps_no_unwanted_mask_is_the_same_object():
     candidate, empty = found(0, 0, 10, 10), thing(0, 0, 0, 0)
     assert excluding_masks([candidate], [thing(10, 10, 20, 20), empty]) == [candidate]
     assert excluding_masks([candidate], []) == [candidate]
@@ -62,7 +62,7 @@ boxes = st.tuples(st.integers(0, 20), st.integers(0, 14), st.integers(1, 10), st
 
 
 @given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=4))
-def test_it_is_what_sets_of_pixels_say(wanted, unwanted):
+def test_excluding_masks_agrees_with_set_arithmetic(wanted, unwanted):
     candidates = [found(*box, score=n) for n, box in enumerate(wanted)]
     things = [thing(*box) for box in unwanted]
     expected = []

@@ -44,7 +44,7 @@ def test_an_eight_bit_patch_fits_a_sixteen_bit_picture():
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_a_patch_nobody_changed_leaves_no_trace(depth):
+def test_an_unchanged_patch_changes_nothing(depth):
     picture = random_picture(301, 203, depth)
     mask = np.zeros((301, 203), np.float32)
     mask[100:177, 31:90] = 1

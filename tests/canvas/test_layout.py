@@ -50,7 +50,7 @@ def test_the_whole_picture_can_be_the_crop() -> None:
     assert laid.crop == PixelBox(0, 0, 300, 50)
 
 
-def test_nothing_cannot_be_laid_out() -> None:
+def test_an_empty_region_has_no_layout() -> None:
     with pytest.raises(EmptyRegion):
         lay_out(np.zeros((50, 50), np.float32), Cut(), size=128, multiple=8)
 
@@ -78,7 +78,7 @@ def test_tiles_cover_the_region_at_its_own_resolution(height, width, place, over
     assert covered[mask > 0].all()
 
 
-def test_a_tile_covers_what_is_new_and_fades_into_what_is_made() -> None:
+def test_a_tile_covers_new_pixels_and_fades_into_earlier_tiles() -> None:
     hole = np.zeros((8, 40), bool)
     hole[2:6, :] = True
     remaining = hole.copy()

@@ -52,7 +52,7 @@ def test_polygons_follow_the_even_odd_rule(corners):
     assert np.array_equal(mask, expected.astype(np.float32))
 
 
-def test_a_star_has_a_hollow_heart():
+def test_a_self_crossing_star_is_empty_in_the_middle():
     turns = np.arange(5) * 4 * np.pi / 5
     mask = polygon_mask(list(zip(50 + 40 * np.sin(turns), 50 - 40 * np.cos(turns), strict=True)), 100, 100)
     assert mask[50, 50] == 0 and mask[20, 50] == 1
@@ -97,13 +97,13 @@ def test_levels_of_a_mask_picture_are_degrees(polarity, degrees, dtype):
 
 @pytest.mark.parametrize(("level", "degree"), [(128, 0), (129, 129 / 65535)])
 @pytest.mark.parametrize("polarity", [Polarity.WHITE_INSIDE, Polarity.TRANSPARENT_INSIDE])
-def test_a_degree_too_faint_to_be_shown_is_none(polarity, level, degree):
+def test_degrees_that_a_mask_picture_shows_as_0_become_0(polarity, level, degree):
     levels = np.array([[level, 65535]], np.uint16)
     levels = levels if polarity is Polarity.WHITE_INSIDE else 65535 - levels
     np.testing.assert_allclose(mask_from_picture(levels, polarity), [[degree, 1]], atol=1e-6)
 
 
-def test_a_degree_is_the_same_from_either_end():
+def test_both_polarities_give_the_same_degree():
     levels = np.arange(256, dtype=np.uint8)[np.newaxis]
     from_white = mask_from_picture(levels, Polarity.WHITE_INSIDE)
     assert np.array_equal(mask_from_picture(255 - levels, Polarity.BLACK_INSIDE), from_white)
@@ -117,7 +117,7 @@ def test_degrees_from_the_threshold_on_are_inside():
 
 
 @given(masks(), st.integers(1, 60), st.integers(1, 60))
-def test_a_fitted_mask_keeps_to_its_range_and_its_share_of_the_picture(mask, height, width):
+def test_a_resized_mask_keeps_its_range_and_its_share_of_the_picture(mask, height, width):
     assert np.array_equal(resize_mask(mask, *mask.shape), mask)
     brought = resize_mask(mask, height, width)
     assert brought.shape == (height, width) and brought.dtype == np.float32
@@ -134,7 +134,7 @@ def test_a_mask_made_twice_as_large_has_its_edges_in_the_same_place():
     )
 
 
-def test_shaping_leaves_no_degree_too_faint_to_be_shown():
+def test_shaping_leaves_no_degree_that_a_mask_picture_shows_as_0():
     nearly = np.full((9, 9), 0.999, np.float32)
     assert not shape(nearly, Shaping(invert=True)).any()
     nearly[4, 4] = 0.001
@@ -171,7 +171,7 @@ def test_an_empty_candidate_is_never_the_nearest():
     assert choose([empty, full], Nearest(0, 0)) is full
 
 
-def test_choosing_what_is_not_there_says_so():
+def test_choosing_among_no_candidates_is_an_error():
     with pytest.raises(EmptyRegion):
         choose([], Best())
     with pytest.raises(InvalidRequest) as refusal:

@@ -42,7 +42,7 @@ def test_a_cast_over_the_whole_patch_is_taken_off(depth, gain, offset):
     assert np.abs(matched.astype(float) - wanted).max() <= 2 * (np.iinfo(depth).max / 255)
 
 
-def test_what_a_model_redrew_elsewise_outside_does_not_count():
+def test_outliers_in_the_ring_do_not_count():
     original, mask = scene(), hole()
     patch = cast(original, (0.9, 0.9, 0.9), (0.06, 0.06, 0.06))
     patch[38:50, 40:120] = (255, 0, 0)  # a fifth of the ring
@@ -72,7 +72,7 @@ def test_contrast_is_left_alone_where_patch_and_picture_are_not_alike():
     assert np.abs(matched - np.clip(patch + shift, 0, 255)).max() <= 1
 
 
-def test_few_pixels_tell_the_brightness_and_fewer_nothing():
+def test_few_ring_pixels_correct_brightness_and_fewer_nothing():
     original = np.full((12, 12, 3), 100, np.uint8)
     patch = np.full((12, 12, 3), 130, np.uint8)
     mask = np.ones((12, 12), np.float32)
@@ -83,7 +83,7 @@ def test_few_pixels_tell_the_brightness_and_fewer_nothing():
     assert (match_colours(patch, original, mask) == 100).all()
 
 
-def test_a_mask_of_truths_will_do_and_softness_counts_as_inside():
+def test_boolean_masks_are_accepted_and_soft_pixels_count_as_inside():
     original, patch = np.full((60, 60, 3), 100, np.uint8), np.full((60, 60, 3), 130, np.uint8)
     soft = hole(60, 20)
     soft[soft > 0] = 0.01

@@ -38,7 +38,7 @@ from intarsia.errors import InvalidRequest
         (Words("a cat", not_at=((1, 1), (1, 10))), "region.words.not_at[1].y"),
     ],
 )
-def test_coordinates_that_make_no_sense_are_refused_by_name(selector, field):
+def test_invalid_coordinates_are_refused_by_field(selector, field):
     with pytest.raises(InvalidRequest) as refusal:
         check_inside(Region(selector), width=20, height=10)
     assert refusal.value.field == field
@@ -55,7 +55,7 @@ def test_coordinates_that_make_no_sense_are_refused_by_name(selector, field):
         Words("a cat"),
     ],
 )
-def test_overhanging_shapes_and_clicks_up_to_the_edge_are_welcome(selector):
+def test_overhanging_shapes_and_clicks_up_to_the_edge_are_accepted(selector):
     check_inside(Region(selector), width=20, height=10)
 
 

@@ -10,7 +10,7 @@ depths = st.sampled_from([np.uint8, np.uint16])
 
 
 @given(st.integers(1, 30), st.integers(1, 30), depths)
-def test_pictures_stand_beside_each_other_with_white_between(height, width, depth):
+def test_side_by_side_has_white_between_the_pictures(height, width, depth):
     before, after = random_picture(height, width, depth), random_picture(height, width, depth, seed=1)
     sheet = side_by_side(before, after)
     assert sheet.shape == (height, 2 * width + GAP, 3) and sheet.dtype == depth
@@ -53,7 +53,7 @@ def test_an_overlay_changes_the_region_and_its_rim(mask, depth):
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
-def test_a_region_is_seen_on_every_ground(ground):
+def test_the_outline_is_visible_on_any_background(ground):
     picture = np.full((400, 600, 3), ground, np.uint8)
     mask = np.zeros((400, 600), np.float32)
     mask[100:200, 100:200] = 1

@@ -31,7 +31,7 @@ def test_protos_are_tidy_compatible_and_generated() -> None:
     ],
     ids=["a field that moved", "a comment that is missing", "code that is stale"],
 )
-def test_the_check_notices(proto: str, before: str, after: str, complaint: str, tmp_path: Path) -> None:
+def test_the_check_finds_faults(proto: str, before: str, after: str, complaint: str, tmp_path: Path) -> None:
     for folder in ("protos", "intarsia/v1"):
         for source in (ROOT / folder).rglob("*"):
             if source.is_file() and "__pycache__" not in source.parts:

@@ -111,7 +111,7 @@ async def test_bytes_that_were_not_announced_leave_nothing_behind(store, tmp_pat
         ({"sha256": None, "size": 5, "media_type": "a picture"}, "header.media_type"),
     ],
 )
-async def test_impossible_announcements_are_refused_before_a_byte_is_read(store, header, field):
+async def test_invalid_headers_are_refused_before_a_byte_is_read(store, header, field):
     async def untouched():
         raise AssertionError("nobody should ask for bytes")
         yield b""
@@ -134,14 +134,14 @@ async def test_a_stream_that_grows_too_large_is_cut_off(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "artifacts/", "artifacts/../../secret", name_of(b"")[:-1], "x" * 74])
-async def test_names_that_cannot_be_are_refused(store, name):
+async def test_malformed_names_are_refused(store, name):
     for ask in (store.describe, store.load, lambda name: everything(store, name)):
         with pytest.raises(InvalidRequest) as refusal:
             await ask(name)
         assert refusal.value.field == "name"
 
 
-def test_a_malformed_name_is_blamed_on_the_field_it_came_in():
+def test_a_malformed_name_names_the_field_it_came_in():
     with pytest.raises(InvalidRequest) as refusal:
         digest_of("artifacts/" + "G" * 64, field="picture")
     assert refusal.value.field == "picture"
@@ -159,7 +159,7 @@ def damage(folder: Path, artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("ask", ["load", "read"])
-async def test_damaged_bytes_are_told_and_not_found_until_another_upload_mends_them(store, tmp_path, ask):
+async def test_damaged_bytes_raise_data_loss_and_are_unknown_until_uploaded_again(store, tmp_path, ask):
     artifact = await store.put_bytes(PNG, "")
     damage(tmp_path, artifact)
     with pytest.raises(DataLoss):
@@ -171,7 +171,7 @@ async def test_damaged_bytes_are_told_and_not_found_until_another_upload_mends_t
     assert await store.load(artifact.name) == PNG
 
 
-async def test_bytes_mended_while_damaged_ones_were_read_stay(store, tmp_path):
+async def test_bytes_repaired_while_damaged_ones_are_read_stay(store, tmp_path):
     artifact = await store.put_bytes(PNG, "")
     damage(tmp_path, artifact)
     reader = store.read(artifact.name)
@@ -183,7 +183,9 @@ async def test_bytes_mended_while_damaged_ones_were_read_stay(store, tmp_path):
 
 
 @pytest.mark.parametrize("facts", ["{", "[]", '{"media_type": "image/png", "created": "once"}'])
-async def test_a_damaged_description_is_told_and_mended_by_another_upload(store, tmp_path, facts):
+async def test_a_damaged_description_raises_data_loss_and_is_repaired_by_another_upload(
+    store, tmp_path, facts
+):
     artifact = await store.put_bytes(PNG, "")
     next(tmp_path.rglob("*.json")).write_text(facts)
     with pytest.raises(DataLoss):
@@ -233,7 +235,7 @@ async def test_a_source_that_fails_leaves_nothing_behind(store, tmp_path):
 
 
 @pytest.mark.parametrize("data", [PNG, PNG * 100_000], ids=["small", "large"])
-async def test_a_full_disk_is_told_as_such(store, tmp_path, monkeypatch, data):
+async def test_a_full_disk_is_busy(store, tmp_path, monkeypatch, data):
     def full(file, chunk):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -243,7 +245,7 @@ async def test_a_full_disk_is_told_as_such(store, tmp_path, monkeypatch, data):
     assert files(tmp_path) == []
 
 
-async def test_pieces_of_every_size_have_their_part_in_the_name(store):
+async def test_pieces_of_every_size_are_part_of_the_digest(store):
     pieces = [PNG, PNG * 100_000, b"", PNG * 100_001, PNG]
     assert len(pieces[1]) > drafts._LARGE
 
@@ -259,7 +261,7 @@ async def test_pieces_of_every_size_have_their_part_in_the_name(store):
     assert (at_hand.name, at_hand.size, at_hand.media_type) == (stored.name, len(data), "image/png")
 
 
-async def test_too_much_at_hand_is_refused(tmp_path):
+async def test_bytes_beyond_the_limit_are_refused(tmp_path):
     store = DiskStore(tmp_path, largest=10)
     with pytest.raises(InvalidRequest, match="at most 10 bytes"):
         await store.put_bytes([b"123456", b"78901"], "")

@@ -70,7 +70,7 @@ async def test_a_file_that_is_too_large_is_refused(tmp_path):
     assert files(tmp_path) == []
 
 
-async def test_a_disk_that_is_full_when_a_file_is_stored_is_told_as_such(store, tmp_path, monkeypatch):
+async def test_a_full_disk_is_busy_when_a_file_is_stored(store, tmp_path, monkeypatch):
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -82,7 +82,7 @@ async def test_a_disk_that_is_full_when_a_file_is_stored_is_told_as_such(store, 
     assert files(tmp_path) == []
 
 
-async def test_a_disk_that_is_full_for_whoever_writes_in_a_scratch_folder_is_told_as_such(store, tmp_path):
+async def test_a_full_disk_is_busy_inside_a_scratch_folder(store, tmp_path):
     with pytest.raises(Busy, match="full"):
         async with store.scratch():
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -141,7 +141,7 @@ def test_the_rest_of_a_file_is_not_read_for_a_draft_that_is_discarded(tmp_path, 
 
 
 @pytest.mark.parametrize("way_out", [ValueError, asyncio.CancelledError])
-async def test_a_scratch_folder_is_gone_whatever_happens(store, tmp_path, way_out):
+async def test_a_scratch_folder_is_removed_after_success_and_failure(store, tmp_path, way_out):
     with pytest.raises(way_out):
         async with store.scratch() as folder:
             (folder / "deep").mkdir()
@@ -168,7 +168,7 @@ async def test_a_cancelled_owner_leaves_no_scratch_folder(store, tmp_path):
     assert os.listdir(tmp_path / "drafts") == []
 
 
-def test_opening_a_store_sweeps_scratch_folders_of_the_dead_and_leaves_the_living(tmp_path):
+def test_opening_a_store_removes_scratch_folders_of_dead_processes_only(tmp_path):
     DiskStore(tmp_path)
     drafts_folder = tmp_path / "drafts"
     living = Scratch(drafts_folder)
@@ -242,7 +242,7 @@ async def test_a_damaged_artifact_is_not_handed_out_as_a_file(store, tmp_path):
             raise AssertionError("never entered")
 
 
-async def test_names_that_cannot_be_or_that_nobody_stored_are_no_files(store):
+async def test_malformed_and_unknown_names_cannot_be_opened_as_files(store):
     with pytest.raises(InvalidRequest) as refusal:
         async with store.local("artifacts/../../secret"):
             raise AssertionError("never entered")

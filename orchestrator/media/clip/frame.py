@@ -1,4 +1,4 @@
-"""What a decoded frame of a clip is as pixels: RGB of 8 bits, upright."""
+"""Converts decoded frames of a clip to pixels: upright RGB of 8 bits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from orchestrator.media.picture.metadata import upright
 
-# What a display matrix makes of x and y, as an EXIF orientation.
+# Display matrices, reduced to signs, and the EXIF orientation that each stands for.
 _ORIENTATIONS = {
     (1, 0, 0, 1): 1,
     (-1, 0, 0, 1): 2,
@@ -21,21 +21,21 @@ _ORIENTATIONS = {
     (0, -1, -1, 0): 7,
     (0, -1, 1, 0): 8,
 }
-_SLANTED = 0
-_UNSAID = 2  # which colour space it is
+_OTHER_ANGLE = 0
+_UNSPECIFIED = 2  # as a colour space
 _HIGH_RANGE = (16, 18)  # curves: PQ and HLG
-# From here on, what does not say its colour space is taken for BT.709, as players do.
+# Larger frames without a colour space are read as BT.709, as players do.
 _LARGE = (1024, 576)
-# Flags of the scaler that its enumeration lacks: round exactly, interpolate colours across. What it does
-# with more than 8 bits is off by 3 levels without.
+# Flags of the scaler that its enumeration lacks: round exactly, interpolate colours horizontally. Without
+# them, conversion from more than 8 bits is off by up to 3 levels.
 _EXACT = Interpolation.BILINEAR | 0x40000 | 0x2000
 
 
 class FramePixels:
-    """Turns the frames of one clip into pixels. `width` and `height` are those of the upright frames."""
+    """Converts the frames of one clip to pixels. `width` and `height` are those of the upright frames."""
 
     def __init__(self, first: VideoFrame) -> None:
-        """All frames are like the first: as large, and turned the same way."""
+        """All frames must have the size and the orientation of the first."""
         self._reformatter = VideoReformatter()
         self._size = first.width, first.height
         self._orientation = _orientation_of(first)
@@ -46,14 +46,14 @@ class FramePixels:
         self.width, self.height = self._size[::-1] if self._orientation >= 5 else self._size
 
     def fits(self, frame: VideoFrame) -> bool:
-        """Whether a frame is as large as the first."""
+        """True if a frame has the size of the first."""
         return (frame.width, frame.height) == self._size
 
     def of(self, frame: VideoFrame) -> np.ndarray:
         """A frame as RGB uint8 (height, width, 3)."""
         self._interlaced |= frame.interlaced_frame
         space = frame.colorspace
-        if space == _UNSAID and (frame.width > _LARGE[0] or frame.height > _LARGE[1]):
+        if space == _UNSPECIFIED and (frame.width > _LARGE[0] or frame.height > _LARGE[1]):
             space = Colorspace.ITU709
         rgb = self._reformatter.reformat(
             frame,
@@ -67,15 +67,15 @@ class FramePixels:
         return upright(rgb.to_ndarray(), self._orientation)
 
     def notes(self) -> list[str]:
-        """What was converted, in plain words."""
-        found = {
-            f"{self._bits} bits a level are read as 8": self._bits > 8,
+        """Notes about what was converted, in plain words."""
+        notes = {
+            f"{self._bits} bits per level are read as 8": self._bits > 8,
             "high dynamic range is read as it is, without tone mapping": self._high_range,
             "transparency is left out": self._has_alpha,
             "interlaced frames are left as they are": self._interlaced,
-            "frames are turned by no quarter turn; they are left as they are": self._orientation == _SLANTED,
+            "the rotation is not a multiple of 90 degrees and is ignored": self._orientation == _OTHER_ANGLE,
         }
-        return [note for note, holds in found.items() if holds]
+        return [note for note, applies in notes.items() if applies]
 
 
 def _orientation_of(frame: VideoFrame) -> int:
@@ -83,4 +83,4 @@ def _orientation_of(frame: VideoFrame) -> int:
     if matrix is None:
         return 1
     turns = np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]] / 65536
-    return _ORIENTATIONS.get(tuple(np.sign(np.rint(turns)).astype(int).tolist()), _SLANTED)
+    return _ORIENTATIONS.get(tuple(np.sign(np.rint(turns)).astype(int).tolist()), _OTHER_ANGLE)

@@ -1,4 +1,4 @@
-"""The trace of a thing through a clip: masks, a track and an overlay, written along with it."""
+"""Writes the track of an object through a clip: its masks, its positions, and an overlay."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ _MASKS, _TRACK, _OVERLAY = "masks.mkv", "track.jsonl", "overlay.mp4"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where a trace is kept; `overlay` is empty if none was asked for."""
+class TrackFiles:
+    """Names of the artifacts of a track; `overlay` is empty if none was requested."""
 
     masks: str
     track: str
     overlay: str
 
 
-class Trace:
-    """Grows by a frame at a time in a scratch folder. `frames` and `seen` count them so far.
+class TrackWriter:
+    """Writes frame by frame into a scratch folder. `frames` counts frames, `seen` those that show the object.
 
-    `aside` runs what is handed to it in the thread that opens and closes the trace.
+    `in_thread` runs a function in the thread that opens and closes the files.
     """
 
     def __init__(
-        self, store: ArtifactStore, folder: Path, clip: Clip, aside: Callable[..., Awaitable[Any]]
+        self, store: ArtifactStore, folder: Path, clip: Clip, in_thread: Callable[..., Awaitable[Any]]
     ) -> None:
-        self._store, self._folder, self._clip, self._aside = store, folder, clip, aside
+        self._store, self._folder, self._clip, self._in_thread = store, folder, clip, in_thread
         self._files = ExitStack()
         self._masks: ClipWriter
         self._track: TextIO
         self._overlay: ClipWriter | None = None
-        self._nothing = np.zeros((clip.height, clip.width), np.uint8)
+        self._empty = np.zeros((clip.height, clip.width), np.uint8)
         self.frames = self.seen = 0
 
     def open(self, *, overlay: bool) -> None:
-        """Begins the files."""
+        """Opens the files."""
         size = (self._clip.width, self._clip.height)
         enter, rate = self._files.enter_context, self._clip.rate
         self._track = enter((self._folder / _TRACK).open("w", encoding="utf-8"))
         self._masks = enter(mask_clip(self._folder / _MASKS, *size, rate=rate))
         if overlay:
-            # No player counts finer, and encoders do not either.
+            # Neither players nor encoders use finer units.
             time_base = max(self._clip.time_base, Fraction(1, 90_000))
             path = self._folder / _OVERLAY
             self._overlay = enter(colour_clip(path, *size, rate=rate, time_base=time_base))
 
     def close(self, *failure: Any) -> None:
-        """Ends the files, if they are not ended: what failed is not made whole."""
+        """Closes the files if they are open; after a failure they stay incomplete."""
         self._files.__exit__(*failure)
 
     async def add(self, frame: Frame, sight: Sight | None) -> None:
-        """The next frame, and where the thing is in it; None where it was not looked for."""
-        await self._aside(self._add, frame, sight)
+        """Adds the next frame, and the object's sight in it; None where it was not searched for."""
+        await self._in_thread(self._add, frame, sight)
 
-    async def kept(self) -> Kept:
-        """Everything, in the store. Nothing can be added any more."""
-        await self._aside(self._files.close)
+    async def store(self) -> TrackFiles:
+        """Completes the files and stores them. No frame can be added afterwards."""
+        await self._in_thread(self._files.close)
         masks = await self._store.put_file(self._folder / _MASKS, "video/x-matroska")
         track = await self._store.put_file(self._folder / _TRACK, "application/x-ndjson")
         if self._overlay is None:
-            return Kept(masks.name, track.name, "")
+            return TrackFiles(masks.name, track.name, "")
         overlay = await self._store.put_file(self._folder / _OVERLAY, "video/mp4")
-        return Kept(masks.name, track.name, overlay.name)
+        return TrackFiles(masks.name, track.name, overlay.name)
 
     def _add(self, frame: Frame, sight: Sight | None) -> None:
-        mask = self._nothing if sight is None else sight.mask
+        mask = self._empty if sight is None else sight.mask
         box = extent(mask)
         row = {
             "frame": frame.number,

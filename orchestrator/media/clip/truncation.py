@@ -1,7 +1,7 @@
-"""Whether the file of a clip is all there.
+"""Detects clips that were cut off.
 
-Decoders take the end of a file for the end of the clip. But most containers are made of parts that say how
-long they are, and a part that reaches beyond the end of the file tells that the rest is missing.
+Decoders take the end of a file for the end of the clip. But most containers consist of parts with a length,
+and a part that would end beyond the end of the file shows that the rest is missing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from intarsia.errors import InvalidRequest
 
-# In Matroska: what is looked into, the segment and its clusters.
+# Matroska elements whose children are read too: the segment and its clusters.
 _SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _GIF_ENDS = b";"
 
 
-def check_whole(path: Path, kind: str, field: str) -> None:
-    """Refuses a file of this media type that was cut off, as far as its container tells."""
+def check_complete(path: Path, kind: str, field: str) -> None:
+    """Rejects a file of this media type that was cut off, as far as its container shows it."""
     length = path.stat().st_size
     with open(path, "rb") as file:
         if (end := max(_ENDS[kind](file, length), default=length)) > length:
@@ -31,71 +31,71 @@ def check_whole(path: Path, kind: str, field: str) -> None:
 
 
 def _boxes(file: BinaryIO, length: int) -> Iterator[int]:
-    """Where the boxes of MP4 and QuickTime end."""
-    at = 0
-    while at < length:
-        head = _read(file, at, 16)
+    """Yields the end of each box of MP4 and QuickTime."""
+    offset = 0
+    while offset < length:
+        head = _read(file, offset, 16)
         if len(head) < 8:
-            return  # a few stray bytes, which nobody minds
+            return  # a few stray bytes, which do no harm
         size, kind = struct.unpack(">I4s", head[:8])
         if size == 1 and len(head) == 16:
             (size,) = struct.unpack(">Q", head[8:])
         if size < 8 or not kind.isascii() or not kind.decode().isprintable():
-            return  # up to the end of the file (0), or no box
-        at += size
-        yield at
+            return  # up to the end of the file (0), or not a box
+        offset += size
+        yield offset
 
 
 def _chunks(file: BinaryIO, length: int) -> Iterator[int]:
-    """Where the lists of AVI end: one, or several in large files."""
-    at = 0
-    while len(head := _read(file, at, 8)) == 8 and head[:4] == b"RIFF":
+    """Yields the end of each list of AVI: one, or several in large files."""
+    offset = 0
+    while len(head := _read(file, offset, 8)) == 8 and head[:4] == b"RIFF":
         (size,) = struct.unpack("<I", head[4:])
-        yield at + size  # some writers count these 8 bytes too, others do not
-        at += 8 + size + size % 2
+        yield offset + size  # some writers count these 8 bytes too, others do not
+        offset += 8 + size + size % 2
 
 
 def _elements(file: BinaryIO, length: int) -> Iterator[int]:
-    """Where the elements of Matroska and WebM end, down to the blocks that hold the frames.
+    """Yields the end of each element of Matroska and WebM, down to the blocks that hold the frames.
 
-    Recordings of what was live do not say how long the whole is, but how long every block is.
+    Live recordings have no total length, but every block has one.
     """
-    at = 0
-    while at < length:
-        head = _read(file, at, 12)
+    offset = 0
+    while offset < length:
+        head = _read(file, offset, 12)
         name = head[: _digits(head)]
         size = head[len(name) : len(name) + _digits(head[len(name) :])]
         if not name or not size:
             return
         value = int.from_bytes(size, "big") & ((1 << 7 * len(size)) - 1)
-        at += len(name) + len(size)
+        offset += len(name) + len(size)
         if value == (1 << 7 * len(size)) - 1:
-            continue  # nobody knows, so it is looked into
-        yield at + value
+            continue  # of unknown length, so its children are read
+        yield offset + value
         if name == _SEGMENT:
-            length = min(length, at + value)
+            length = min(length, offset + value)
         elif name != _CLUSTER:
-            at += value
+            offset += value
 
 
 def _trailer(file: BinaryIO, length: int) -> Iterator[int]:
-    """A GIF ends with its trailer, some with a few zeros after it."""
+    """Yields an end beyond the file unless a GIF ends with its trailer, perhaps with a few zeros after it."""
     if not _read(file, max(0, length - 16), 16).rstrip(b"\0").endswith(_GIF_ENDS):
         yield length + 1
 
 
 def _unknown(file: BinaryIO, length: int) -> Iterator[int]:
-    """Streams end anywhere."""
+    """Yields nothing: streams may end anywhere."""
     return iter(())
 
 
-def _read(file: BinaryIO, at: int, size: int) -> bytes:
-    file.seek(at)
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
     return file.read(size)
 
 
 def _digits(head: bytes) -> int:
-    """How many bytes a number of Matroska has: one, and one for every zero it begins with. 0 for none."""
+    """The length of a Matroska number in bytes: one, and one per leading zero bit; 0 if it is invalid."""
     return 9 - head[0].bit_length() if head and head[0] else 0
 
 

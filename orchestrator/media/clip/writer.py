@@ -1,4 +1,4 @@
-"""Writing clips frame by frame: masks without loss, colours as what every player plays."""
+"""Writes clips frame by frame: masks without loss, colours as H.264, which every player plays."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from intarsia.errors import InternalError
 
 # Matroska counts in milliseconds.
 _MILLISECOND = Fraction(1, 1000)
-# Every frame stands alone, and is written by FFV1's quickest settings.
+# Every frame is a key frame, written with FFV1's fastest settings.
 _FFV1 = {"level": "3", "g": "1", "slicecrc": "1", "coder": "1", "context": "0"}
-# FFV1 cuts frames into slices, at least two beside each other, unless it is told not to.
+# FFV1 cuts frames into slices, by default at least two side by side: too many for one column.
 _NARROW = _FFV1 | {"slices": "1"}
-LARGEST_SIDE = 16384  # of what x264 takes
+LARGEST_SIDE = 16384  # of frames that x264 accepts
 _H264 = {"crf": "18", "preset": "veryfast"}
-# Without dates and random names, the same frames make the same bytes.
+# Without dates and random ids, the same frames give the same bytes.
 _MATROSKA = {"fflags": "+bitexact"}
-# The table of contents comes first, so that players can begin before they have everything.
+# The index comes first, so that players can start before the file is complete.
 _MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
 @dataclass
 class ClipWriter:
-    """Takes the frames of a clip as they come. No more are there at a time than the encoder looks at.
+    """Writes the frames of a clip one by one. Only those that the encoder needs are in memory.
 
-    `frames` is how many there have been.
+    `frames` is the number of frames so far.
     """
 
     _container: Any
     _stream: Any
     _time_base: Fraction
-    _converted: Callable[[np.ndarray], VideoFrame]
+    _convert: Callable[[np.ndarray], VideoFrame]
     frames: int = 0
 
     def write(self, pixels: np.ndarray, time: Fraction) -> None:
-        """The next frame, and when it is shown, in seconds. Times rise."""
+        """Writes the next frame; `time` is its display time in seconds. Times must rise."""
         size = (self._stream.height, self._stream.width)
         if pixels.shape[:2] != size:
             raise InternalError(f"frame {self.frames} is {pixels.shape[:2]}, the clip {size}")
-        frame = self._converted(pixels)
-        # Rounded down: laid over another clip by time, a frame is never late.
+        frame = self._convert(pixels)
+        # Rounded down, so that beside another clip a frame is never late.
         frame.pts, frame.time_base = time // self._time_base, self._time_base
         self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def end(self) -> None:
-        """Writes what the encoder still has."""
+        """Writes the frames that the encoder still holds."""
         if self.frames == 0:
             raise InternalError("a clip without frames")
         self._container.mux(self._stream.encode(None))
@@ -63,12 +63,12 @@ class ClipWriter:
 
 @contextmanager
 def mask_clip(path: Path, width: int, height: int, *, rate: Fraction) -> Iterator[ClipWriter]:
-    """Writes grey frames, uint8 (height, width), as FFV1 in Matroska: every level comes back as it was.
+    """Writes grey frames, uint8 (height, width), as FFV1 in Matroska, without loss.
 
-    Times are kept to the millisecond, rounded down. `rate` is the average in frames a second, a mere hint.
+    Times are rounded down to milliseconds. `rate` is the average in frames per second, a hint for players.
     """
 
-    def converted(pixels: np.ndarray) -> VideoFrame:
+    def convert(pixels: np.ndarray) -> VideoFrame:
         return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "gray")
 
     kind = {
@@ -78,7 +78,7 @@ def mask_clip(path: Path, width: int, height: int, *, rate: Fraction) -> Iterato
         "color_range": ColorRange.JPEG,
     }
     form = {**kind, "width": width, "height": height, "rate": rate, "time_base": _MILLISECOND}
-    with _clip(path, "matroska", _MATROSKA, form, converted) as writer:
+    with _clip(path, "matroska", _MATROSKA, form, convert) as writer:
         yield writer
 
 
@@ -88,14 +88,14 @@ def colour_clip(
 ) -> Iterator[ClipWriter]:
     """Writes RGB frames, uint8 (height, width, 3), as H.264 in MP4.
 
-    Times are kept to `time_base`, in seconds, rounded down; they rise by at least that. Colours are kept at
-    half the resolution, as usual. Where a side is odd that cannot be: then they are kept at the whole, and
-    not every player plays what is written.
+    Times are rounded down to multiples of `time_base`, in seconds, and must rise by at least that. Colours
+    have half the resolution, as usual. If a side is odd, that is impossible: then colours have the full
+    resolution, and not every player plays the file.
     """
     pixel_format = "yuv444p" if width % 2 or height % 2 else "yuv420p"
     reformatter = VideoReformatter()
 
-    def converted(pixels: np.ndarray) -> VideoFrame:
+    def convert(pixels: np.ndarray) -> VideoFrame:
         return reformatter.reformat(
             VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24"),
             format=pixel_format,
@@ -117,7 +117,7 @@ def colour_clip(
         "color_primaries": ColorPrimaries.BT709,
     }
     form = {**kind, "width": width, "height": height, "rate": rate, "time_base": time_base}
-    with _clip(path, "mp4", _MP4, form, converted) as writer:
+    with _clip(path, "mp4", _MP4, form, convert) as writer:
         yield writer
 
 
@@ -127,16 +127,16 @@ def _clip(
     container: str,
     muxing: dict[str, str],
     form: dict[str, Any],
-    converted: Callable[[np.ndarray], VideoFrame],
+    convert: Callable[[np.ndarray], VideoFrame],
 ) -> Iterator[ClipWriter]:
-    """A file of one stream, in this form. Left by an error it stays unfinished."""
+    """A file of one stream with these properties. After an error it stays incomplete."""
     with av.open(f"file:{path}", "w", format=container, container_options=muxing) as file:
-        writer = ClipWriter(file, file.add_stream(**form), form["time_base"], converted)
+        writer = ClipWriter(file, file.add_stream(**form), form["time_base"], convert)
         yield writer
         writer.end()
-    # What the disk did not take shows nowhere else.
-    if (found := _frames_in(path)) != writer.frames:
-        raise InternalError(f"{writer.frames} frames were written to a clip, {found} are there")
+    # A full disk shows nowhere else.
+    if (present := _frames_in(path)) != writer.frames:
+        raise InternalError(f"{writer.frames} frames were written to a clip, {present} are in the file")
 
 
 def _frames_in(path: Path) -> int:

@@ -1,6 +1,6 @@
-"""Captions: words below the panels of a collage, in any script.
+"""Captions: text below the panels of a collage, in any script.
 
-The first font draws the scripts that are written most, the second, made of coarse dots, all others.
+The first font draws the most common scripts; the second, a bitmap font, draws all others.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from orchestrator.media.picture.picture import in_depth
 _COLOUR = (31, 37, 41)
 _FONTS = ("wenquanyi-micro-hei.ttf", "unifont.otf")
 _FOLDER = Path(__file__).parent / "fonts"
-# What a font draws for this, which is no character, it draws for every character it lacks.
+# Not a character: a font draws for it what it draws for every character it lacks.
 _NONE = "\uffff"
-# Stands for what no font draws.
+# Replaces characters that no font draws.
 _UNKNOWN = "\ufffd"
 
 
 def draw_captions(captions: tuple[str, ...], grid: Grid, dtype: np.dtype) -> np.ndarray:
-    """The strip below a row of panels, (strip, sheet width, 3), each caption centred under its panel.
+    """Draws the strip below a row of panels, (strip, sheet width, 3), each caption centred under its panel.
 
-    What is wider than its panel is drawn smaller, and cut off where even the smallest letters are too wide.
+    A caption wider than its panel is drawn smaller, and cut off if even the smallest size is too wide.
     """
     sheet = Image.new("RGB", (grid.sheet_width, grid.strip), "white")
     for caption, left in zip(captions, grid.lefts, strict=True):
@@ -47,20 +47,20 @@ def draw_captions(captions: tuple[str, ...], grid: Grid, dtype: np.dtype) -> np.
 
 
 def _runs(caption: str) -> list[tuple[str, str]]:
-    """A caption as pieces that one font draws, each with that font's name. A font goes on while it can."""
+    """A caption as pieces of one font each, with the font's name. A font is kept as long as possible."""
     runs: list[tuple[str, str]] = []
     for character in caption:
-        shown = character if any(_draws(font, character) for font in _FONTS) else _UNKNOWN
+        drawn = character if any(_draws(font, character) for font in _FONTS) else _UNKNOWN
         fonts = (runs[-1][0], *_FONTS) if runs else _FONTS
-        font = next(font for font in fonts if _draws(font, shown))
+        font = next(font for font in fonts if _draws(font, drawn))
         before = runs.pop()[1] if runs and runs[-1][0] == font else ""
-        runs.append((font, before + shown))
+        runs.append((font, before + drawn))
     return runs
 
 
 @lru_cache(maxsize=4096)
 def _draws(font: str, character: str) -> bool:
-    """Whether a font has a shape for a character."""
+    """True if a font has a glyph for a character."""
     small = _font(font, 16)
     return bytes(small.getmask(character)) != bytes(small.getmask(_NONE))
 

@@ -1,4 +1,4 @@
-"""Writing collages as PNG, row by row: however many rows there are, one is there at a time."""
+"""Writes collages as PNG, row by row; only one row is in memory at a time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from orchestrator.media.picture.png import PngWriter
 
 
 class CollageWriter:
-    """Takes the rows of a collage as they come; its methods answer the next bytes of the file."""
+    """Writes the rows of a collage one by one; its methods return the next bytes of the file."""
 
     def __init__(self, first: Row, rows: int, spacing: Spacing, *extra: bytes) -> None:
-        """`first` shows what all rows are like: how large, of which type, and whether with captions.
+        """All rows must have the size and the type of the `first`, and captions if it has some.
 
         `extra` chunks follow the file's header.
         """
@@ -26,7 +26,7 @@ class CollageWriter:
         self._written = 0
 
     def row(self, row: Row) -> Iterator[bytes]:
-        """The next row, with what comes before it."""
+        """Yields the bytes of the next row, before the first one also the file's header."""
         if self._written == 0:
             yield self._png.begin(*self._extra)
         grid, captions = self._grid, None
@@ -37,7 +37,7 @@ class CollageWriter:
         self._written += 1
 
     def end(self) -> bytes:
-        """What comes after the last row."""
+        """Returns the bytes after the last row."""
         if self._written != self._grid.rows:
             raise InternalError(f"the collage has {self._written} rows, {self._grid.rows} were announced")
         return self._png.end()

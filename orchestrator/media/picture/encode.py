@@ -1,4 +1,4 @@
-"""Writing pictures. Lossless formats keep every value; what a format cannot keep is said in a note."""
+"""Encodes pictures. Lossless formats keep every value; notes name what a format cannot keep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change, no_change
-from orchestrator.media.picture.parameters import commented, described, text_chunk
+from orchestrator.media.picture.parameters import text_chunk, with_comment, with_description
 from orchestrator.media.picture.picture import Picture, eight_bits
 from orchestrator.media.picture.png import PngWriter, chunk, strips_of
 from orchestrator.media.picture.tiff import write_tiff
@@ -28,7 +28,7 @@ _FIELD = "output.format"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture file, in pieces: those of large files are not worth joining only to be stored."""
+    """A picture file in pieces, so that large files need not be joined before they are stored."""
 
     pieces: list[bytes]
     media_type: str
@@ -41,24 +41,26 @@ class Encoded:
 
 
 def target_format(picture: Picture, format: str | None) -> str:
-    """The format a picture will be written in: as asked, else its own if that loses nothing, else PNG.
+    """Chooses the format to write a picture in: `format`, else its own if that is lossless, else PNG.
 
-    Raises `InvalidRequest` if the picture cannot be written so: worth asking before the work is done.
+    Raises `InvalidRequest` if that format cannot hold the picture; call it before the work is done.
     """
-    chosen = format or ("PNG" if picture.format == "JPEG" else picture.format)
-    if chosen not in FORMATS:
-        raise InvalidRequest(f"{chosen!r} is not written; choose one of {', '.join(FORMATS)}", field=_FIELD)
-    if chosen == "JPEG" and picture.alpha is not None and not _opaque(picture.alpha):
+    target = format or ("PNG" if picture.format == "JPEG" else picture.format)
+    if target not in FORMATS:
+        raise InvalidRequest(
+            f"the format {target!r} cannot be written; choose one of {', '.join(FORMATS)}", field=_FIELD
+        )
+    if target == "JPEG" and picture.alpha is not None and not _opaque(picture.alpha):
         raise InvalidRequest(
             "JPEG cannot keep the picture's transparency; choose PNG, TIFF or WebP", field=_FIELD
         )
-    if chosen == "WEBP" and max(picture.width, picture.height) > _WEBP_SIDE:
+    if target == "WEBP" and max(picture.width, picture.height) > _WEBP_SIDE:
         raise InvalidRequest(
             f"WebP holds at most {_WEBP_SIDE} pixels a side, the picture is {picture.width} x "
             f"{picture.height}; choose PNG or TIFF",
             field=_FIELD,
         )
-    return chosen
+    return target
 
 
 def encode(
@@ -68,44 +70,46 @@ def encode(
     parameters: Mapping[str, Any] | None = None,
     change: Change | None = None,
 ) -> Encoded:
-    """Writes a picture, or a change of it, with its profile, its EXIF, and the parameters it was made with.
+    """Encodes a picture, or a change of it, with its profile, its EXIF, and the parameters it was made with.
 
-    `quality`, 1 to 100, matters for JPEG alone.
+    `quality`, 1 to 100, is used for JPEG only.
     """
-    chosen = target_format(picture, format)
+    target = target_format(picture, format)
     notes = []
     if format is None and picture.format == "JPEG":
         notes.append("written as PNG, since JPEG would change every pixel")
-    if picture.pixels.dtype == np.uint16 and chosen in ("JPEG", "WEBP"):
-        notes.append(f"16 bits per level were reduced to 8, all that {chosen} holds")
+    if picture.pixels.dtype == np.uint16 and target in ("JPEG", "WEBP"):
+        notes.append(f"16 bits per level were reduced to 8, all that {target} holds")
     change = change or no_change()
-    if chosen == "PNG":
+    if target == "PNG":
         return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
-    picture = replace(picture, pixels=change.laid(picture.pixels, slice(0, picture.height)))
+    picture = replace(picture, pixels=change.apply_to(picture.pixels, slice(0, picture.height)))
 
-    exif, most = picture.exif, _EXIF_IN_JPEG if chosen == "JPEG" else None
+    exif, most = picture.exif, _EXIF_IN_JPEG if target == "JPEG" else None
     if exif is not None and most is not None and len(exif) > most:
         exif = None
         notes.append("EXIF data are too long for JPEG and were left out")
     if parameters is not None:
-        tell = described if chosen == "TIFF" else commented
-        told = tell(exif, parameters)
-        if told is None or (most is not None and len(told) > most):
-            notes.append(f"the file does not tell its parameters: {chosen} has no room beside its EXIF data")
+        add = with_description if target == "TIFF" else with_comment
+        extended = add(exif, parameters)
+        if extended is None or (most is not None and len(extended) > most):
+            notes.append(
+                f"the parameters were not written: {target} has no space for them beside its EXIF data"
+            )
         else:
-            exif = told
-    if chosen == "JPEG":
+            exif = extended
+    if target == "JPEG":
         if picture.alpha is not None:
-            notes.append("the alpha channel, wholly opaque, was left out")
+            notes.append("the alpha channel, opaque everywhere, was left out")
         return Encoded([_jpeg(picture, exif, quality)], "image/jpeg", tuple(notes))
-    if chosen == "WEBP":
+    if target == "WEBP":
         return Encoded([_webp(picture, exif)], "image/webp", tuple(notes))
     data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=exif)
     return Encoded([data], "image/tiff", tuple(notes))
 
 
 def profile_chunk(icc: bytes | None) -> list[bytes]:
-    """The chunk of a PNG file that says which profile its values are meant in; none for sRGB."""
+    """The chunk of a PNG file that holds its colour profile; none for sRGB."""
     return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
 
 
@@ -118,17 +122,17 @@ def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change)
 
     def levels_of(rows: slice) -> np.ndarray:
         alpha = None if picture.alpha is None else picture.alpha[rows]
-        return _with_alpha(change.laid(picture.pixels, rows), alpha)
+        return _with_alpha(change.apply_to(picture.pixels, rows), alpha)
 
     channels, dtype = 3 if picture.alpha is None else 4, picture.pixels.dtype
     writer = PngWriter(picture.width, picture.height, channels, dtype.type)
     every = strips_of(picture.height, picture.width * channels * dtype.itemsize)
-    return [writer.begin(*extra), *map(writer.add, change.packed(every, levels_of)), writer.end()]
+    return [writer.begin(*extra), *map(writer.add, change.compressed_strips(every, levels_of)), writer.end()]
 
 
 def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
     file = BytesIO()
-    # At high quality colours get the full resolution too.
+    # At high quality, colours have the full resolution too.
     Image.fromarray(picture.rgb8).save(
         file,
         "JPEG",

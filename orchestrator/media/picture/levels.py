@@ -1,4 +1,4 @@
-"""Levels: whatever a picture file holds, as RGB and alpha of 8 or 16 bits, saying what was converted."""
+"""Levels: converts the content of any picture file to RGB and alpha of 8 or 16 bits, with notes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-# Rows copied at a time: Pillow hands pixels out as copies, which should not be of the whole picture.
+# Rows copied at a time: Pillow returns pixels as copies, which should not be of the whole picture.
 _ROWS = 256
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
@@ -18,8 +18,8 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 class Levels:
     """RGB (height, width, 3), alpha (height, width) or None, both uint8 or uint16.
 
-    `bits` is what the file has per level; `in_profile` is False if the values are sRGB now, whatever
-    profile the file carries.
+    `bits` is the file's number of bits per level; `in_profile` is False if the values were converted to sRGB,
+    so that the file's profile no longer applies.
     """
 
     pixels: np.ndarray
@@ -30,18 +30,18 @@ class Levels:
 
 
 def levels_of(image: Image.Image, data: bytes) -> Levels:
-    """The levels of a loaded picture; `data` is its file."""
+    """Converts a loaded picture; `data` is its file."""
     bits = _bits(image, data)
     mode = image.mode
     if mode.startswith("I;16"):
         found = replace(_grey_sixteen(image), bits=16)
     elif mode in ("I", "F"):
-        found = _stretched(np.asarray(image), bits)
+        found = _normalise_range(np.asarray(image), bits)
     elif bits == 16 and mode in ("RGB", "RGBA"):
         found = _sixteen(image, data)
     else:
         found = _eight(image, bits)
-    return _keyed(found, image)
+    return _apply_colour_key(found, image)
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -60,7 +60,7 @@ def _eight(image: Image.Image, bits: int) -> Levels:
         notes, in_profile = [note], False
     elif mode == "LAB":
         lab = ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB")
-        image = _applied(image, lab)
+        image = _apply_profile(image, lab)
         notes, in_profile = ["Lab colours were converted to sRGB"], False
     elif mode == "1":
         image, notes = image.convert("L"), ["1 bit per pixel was widened to 8 bits of RGB"]
@@ -80,16 +80,15 @@ def _eight(image: Image.Image, bits: int) -> Levels:
 def _grey_sixteen(image: Image.Image) -> Levels:
     pixels, _ = _read(image, np.uint16)
     if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
-        np.subtract(65535, pixels, out=pixels)  # Pillow turns these around in 8 bits, but not in 16
+        np.subtract(65535, pixels, out=pixels)  # Pillow inverts these in 8 bits, but not in 16
     return Levels(pixels, None, 16, notes=("grey levels were written out as RGB",))
 
 
 def _sixteen(image: Image.Image, data: bytes) -> Levels:
-    """Sixteen bits of colour, which Pillow cuts down to the upper eight.
+    """Reads sixteen bits of colour, of which Pillow keeps the upper eight.
 
-    OpenCV reads them whole, but lets cut-off files pass, and knows less about layouts. What it reads is
-    taken if its upper eight bits are what Pillow read. PNG leaves no room for doubt: there, a difference
-    means that something is missing.
+    OpenCV reads all of them, but accepts files that were cut off, and supports fewer layouts. Its result is
+    used if its upper eight bits equal Pillow's. For PNG, a difference can only mean that data are missing.
     """
     pixels, alpha = _read(image, np.uint8)
     whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -104,15 +103,15 @@ def _sixteen(image: Image.Image, data: bytes) -> Levels:
 
 
 def _upper(deep: np.ndarray | None, eight: np.ndarray) -> bool:
-    """True if these are the upper bytes of those."""
+    """True if `eight` are the upper bytes of `deep`."""
     if deep is None or deep.shape != eight.shape:
         return False
     rows = range(0, len(deep), _ROWS)
     return all(np.array_equal(deep[row : row + _ROWS] >> 8, eight[row : row + _ROWS]) for row in rows)
 
 
-def _stretched(values: np.ndarray, bits: int) -> Levels:
-    """Numbers without a fixed white: [0, 1] is taken at its word, anything else from least to most."""
+def _normalise_range(values: np.ndarray, bits: int) -> Levels:
+    """Maps numbers without a fixed white to 16 bits: from [0, 1] if they lie in it, else from their range."""
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if values.size and low >= 0.0 and high <= 1.0 and bits == 32:
@@ -122,8 +121,8 @@ def _stretched(values: np.ndarray, bits: int) -> Levels:
     return Levels(np.repeat(grey[..., None], 3, axis=2), None, bits, notes=(note,))
 
 
-def _keyed(found: Levels, image: Image.Image) -> Levels:
-    """A PNG may call one colour transparent instead of having an alpha channel."""
+def _apply_colour_key(found: Levels, image: Image.Image) -> Levels:
+    """Adds an alpha channel if a PNG declares one colour as transparent."""
     key = image.info.get("transparency")
     if found.alpha is not None or image.format != "PNG" or not isinstance(key, int | tuple):
         return found
@@ -141,13 +140,13 @@ def _from_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
         try:
             profile = ImageCms.ImageCmsProfile(BytesIO(icc))
             transform = ImageCms.buildTransform(profile, _srgb(), "CMYK", "RGB")
-            return _applied(image, transform), "CMYK was converted to sRGB through its profile"
+            return _apply_profile(image, transform), "CMYK was converted to sRGB through its profile"
         except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB"), "CMYK was converted to RGB plainly: its profile cannot be used"
-    return image.convert("RGB"), "CMYK was converted to RGB plainly: it carries no profile"
+            return image.convert("RGB"), "CMYK was converted to RGB without a profile: its own cannot be used"
+    return image.convert("RGB"), "CMYK was converted to RGB without a profile: it has none"
 
 
-def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+def _apply_profile(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     result = ImageCms.applyTransform(image, transform)
     assert result is not None  # it is only None when done in place
     return result
@@ -158,7 +157,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 
 def _read(image: Image.Image, dtype: type) -> tuple[np.ndarray, np.ndarray | None]:
-    """RGB and alpha of an image whose mode begins with grey or RGB and may end with alpha."""
+    """RGB and alpha of an image whose mode is grey or RGB, perhaps with alpha."""
     width, height = image.size
     pixels: np.ndarray = np.empty((height, width, 3), dtype)
     alpha: np.ndarray | None = np.empty((height, width), dtype) if image.mode in ("LA", "RGBA") else None

@@ -1,4 +1,4 @@
-"""Mask pictures: masks as PNG files, and masks read from any picture."""
+"""Mask pictures: writes masks as PNG files, and reads them from any picture."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from canvas.mask import apply_threshold, extent, mask_from_picture, resize_mask
 from canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change
-from orchestrator.media.picture.picture import USUAL, Limits, Picture, decode
+from orchestrator.media.picture.picture import DEFAULT_LIMITS, Picture, PictureLimits, decode
 from orchestrator.media.picture.png import PngWriter, Strip, strips_of
 
 
 def encode_mask(mask: np.ndarray, *extra: bytes) -> bytes:
-    """A mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as an 8-bit grey PNG, white inside.
+    """Encodes a mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as 8-bit grey PNG, white inside.
 
     `extra` chunks follow the file's header.
     """
     height, width = mask.shape
-    box = extent(mask) or PixelBox(0, 0, 1, 1)  # a window that shows nothing will do
+    box = extent(mask) or PixelBox(0, 0, 1, 1)  # of an empty mask, any window will do
     change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
     black = np.broadcast_to(np.uint8(0), mask.shape)
     writer = PngWriter(width, height, 1, np.uint8)
-    pieces = map(writer.add, change.packed(strips_of(height, width), lambda rows: change.laid(black, rows)))
+    pieces = map(
+        writer.add,
+        change.compressed_strips(strips_of(height, width), lambda rows: change.apply_to(black, rows)),
+    )
     return b"".join((writer.begin(*extra), *pieces, writer.end()))
 
 
 @lru_cache(maxsize=16)
 def _black_strips(height: int, width: int) -> dict[int, Strip]:
-    """What was packed of masks of this size where they are empty."""
+    """The compressed strips of an empty mask of this size, filled as they are needed."""
     return {}
 
 
@@ -41,25 +44,25 @@ def decode_mask(
     drawn: MaskPicture,
     width: int,
     height: int,
-    limits: Limits = USUAL,
+    limits: PictureLimits = DEFAULT_LIMITS,
     *,
     field: str = "region",
 ) -> np.ndarray:
-    """A mask for a picture of that size, float32 (height, width) in [0, 1], from a picture file.
+    """Decodes a mask for a picture of that size, float32 (height, width) in [0, 1], from a picture file.
 
-    Raises `InvalidRequest` for a mask of another size that is not to be fitted, and for a polarity that
-    needs an alpha channel where there is none; `field` is the path of the region.
+    Raises `InvalidRequest` for a mask of another size without `fit`, and for a polarity that needs an alpha
+    channel if there is none; `field` is the path of the region.
     """
     picture = decode(data, limits, field=f"{field}.mask.artifact")
-    alike = (picture.width, picture.height) == (width, height)
-    if not (alike or drawn.fit):
+    same_size = (picture.width, picture.height) == (width, height)
+    if not (same_size or drawn.fit):
         raise InvalidRequest(
             f"the mask is {picture.width} x {picture.height}, the picture {width} x {height}; both must be "
-            "of the same size once upright, or `fit` must be set to bring the mask to the picture's size",
+            "of the same size once upright, or `fit` must be set to scale the mask to the picture's size",
             field=f"{field}.mask.artifact",
         )
     mask = _read(picture, drawn.polarity, field)
-    if not alike:
+    if not same_size:
         mask = resize_mask(mask, height, width)
     return mask if drawn.threshold is None else apply_threshold(mask, drawn.threshold)
 
@@ -69,8 +72,7 @@ def _read(picture: Picture, polarity: Polarity, field: str) -> np.ndarray:
         return mask_from_picture(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), polarity)
     if picture.alpha is None:
         raise InvalidRequest(
-            "the mask has no alpha channel, so it cannot say what is opaque; "
-            "choose white or black as the inside, or send a mask with alpha",
+            "the mask has no alpha channel; choose white or black as the inside, or send a mask with alpha",
             field=f"{field}.mask.polarity",
         )
     return mask_from_picture(picture.alpha, polarity)

@@ -1,4 +1,4 @@
-"""Metadata: what travels with a picture's pixels, and turning pixels upright."""
+"""Metadata: orientation, EXIF and colour profile of a picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from orchestrator.media.picture.parameters import COMMENT, DESCRIPTION, is_ours
 
 _ORIENTATION = 0x0112
 _EXIF, _GPS = 0x8769, 0x8825
-# What describes the picture. Everything else in the first directory describes the file it came from.
-_KEPT = (
+# Tags that describe the picture. All others in the first directory describe its file.
+_PICTURE_TAGS = (
     DESCRIPTION,
     0x010F,  # make
     0x0110,  # model
@@ -22,7 +22,7 @@ _KEPT = (
     0x013B,  # artist
     0x8298,  # copyright
 )
-# Sides of the picture before it was turned upright, and a pointer into the old file.
+# Sides of the picture before it was rotated upright, and a pointer into the old file.
 _STALE = (0xA002, 0xA003, 0xA005)
 
 # By orientation: swap rows and columns, then flip rows, then flip columns.
@@ -38,16 +38,16 @@ _TURNS = {
 
 
 def orientation_of(image: Image.Image) -> int:
-    """How the pixels are still to be turned, 1 to 8. Pillow turns TIFF itself while loading it."""
+    """The EXIF orientation of the loaded pixels, 1 to 8. Pillow rotates TIFF itself while loading it."""
     try:
         found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow parses EXIF late, and raises what it happens to stumble over
+    except Exception:  # Pillow parses EXIF late, and documents no set of exceptions
         return 1
     return found if found in _TURNS else 1
 
 
 def upright(levels: np.ndarray, orientation: int) -> np.ndarray:
-    """Levels (height, width, ...) turned as an EXIF orientation says."""
+    """Rotates and mirrors levels (height, width, ...) as an EXIF orientation says."""
     if orientation not in _TURNS:
         return levels
     swap, rows, columns = _TURNS[orientation]
@@ -57,14 +57,14 @@ def upright(levels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def exif_of(image: Image.Image) -> tuple[bytes | None, list[str]]:
-    """What EXIF says about the picture, without what no longer holds once it is changed.
+    """The EXIF data that describe the picture, and notes.
 
-    That is its orientation, its thumbnail, and how it was made if it was made here.
+    What an edit makes untrue is left out: orientation, thumbnail, and parameters that this program wrote.
     """
     try:
         found = image.getexif()
         kept = Image.Exif()
-        for tag in _KEPT:
+        for tag in _PICTURE_TAGS:
             if tag in found and not (tag == DESCRIPTION and is_ours(found[tag])):
                 kept[tag] = found[tag]
         for directory in (_EXIF, _GPS):
@@ -79,7 +79,7 @@ def exif_of(image: Image.Image) -> tuple[bytes | None, list[str]]:
 
 
 def icc_of(image: Image.Image, *, kept: bool) -> tuple[bytes | None, list[str]]:
-    """The colour profile, if it still fits: RGB, and pixels not converted to sRGB."""
+    """The colour profile, if it applies: one for RGB, of pixels that were not converted; and notes."""
     icc = image.info.get("icc_profile")
     if not icc or not kept:
         return None, []

@@ -1,8 +1,8 @@
-"""Parameters in picture files: how a picture was made, told by the file itself.
+"""Parameters in picture files: the settings a picture was made with, inside the file itself.
 
-They are one JSON object, and the same ones make the same text. PNG has a place of its own for such texts.
-TIFF keeps them as the picture's description, JPEG and WebP as a comment in EXIF; where somebody else's words
-stand there already, they stay and the parameters are left out.
+They are one JSON object, and equal parameters give equal text. PNG has a chunk for such texts. TIFF keeps
+them as the picture's description, JPEG and WebP as a comment in EXIF; a description or comment of another
+origin is kept, and the parameters are left out.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from orchestrator.media.picture.png import SIGNATURE, chunk
 
 DESCRIPTION, COMMENT, DIRECTORY = 0x010E, 0x9286, 0x8769
 
-# Tells our words from others' where there is one place for any.
+# Marks a description or comment as ours.
 _MARK = "intarsia "
-# How EXIF begins a comment in that alphabet.
+# The prefix of an EXIF comment in ASCII.
 _ASCII = b"ASCII\0\0\0"
-# The keyword; then neither compressed, nor in a language, nor the keyword translated.
+# The keyword; then: not compressed, no language, no translated keyword.
 _OPENING = b"intarsia\0" + b"\0\0\0\0"
 
 
@@ -32,32 +32,32 @@ def text_chunk(parameters: Mapping[str, Any]) -> bytes:
     return chunk(b"iTXt", _OPENING + json.dumps(parameters, sort_keys=True, ensure_ascii=False).encode())
 
 
-def described(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
-    """EXIF data with the parameters as the picture's description; None if it has another."""
-    found = _loaded(exif)
-    if _says(found.get(DESCRIPTION)):
+def with_description(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
+    """EXIF data with the parameters as the picture's description; None if it has another description."""
+    found = _load_exif(exif)
+    if _is_filled(found.get(DESCRIPTION)):
         return None
     found[DESCRIPTION] = _text(parameters)
     return found.tobytes()
 
 
-def commented(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
-    """EXIF data with the parameters as a comment; None if there is another."""
-    found = _loaded(exif)
+def with_comment(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
+    """EXIF data with the parameters as a comment; None if it has another comment."""
+    found = _load_exif(exif)
     directory = found.get_ifd(DIRECTORY)
-    if _says(directory.get(COMMENT)):
+    if _is_filled(directory.get(COMMENT)):
         return None
     found[DIRECTORY] = {**directory, COMMENT: _ASCII + _text(parameters).encode()}
     return found.tobytes()
 
 
 def is_ours(words: object) -> bool:
-    """Whether a description or comment is parameters that this program wrote."""
-    return _unmarked(words) is not None
+    """True if a description or comment holds parameters that this program wrote."""
+    return _remove_mark(words) is not None
 
 
 def parameters_of(data: bytes) -> dict[str, Any] | None:
-    """The parameters in a picture file; None if it tells none."""
+    """Reads the parameters from a picture file; None if it has none."""
     texts = _of_png(data) if data.startswith(SIGNATURE) else _of_exif(data)
     for text in texts:
         try:
@@ -70,24 +70,24 @@ def parameters_of(data: bytes) -> dict[str, Any] | None:
 
 
 def _text(parameters: Mapping[str, Any]) -> str:
-    """In ASCII, the one alphabet that every reader of EXIF knows."""
+    """The parameters in ASCII, which every reader of EXIF supports."""
     return _MARK + json.dumps(parameters, sort_keys=True)
 
 
-def _says(words: object) -> bool:
-    """Whether somebody wrote something there: cameras leave room for comments, filled with blanks."""
+def _is_filled(words: object) -> bool:
+    """True if there is a text: cameras reserve space for comments and fill it with blanks."""
     if isinstance(words, bytes):
         return bool(words[len(_ASCII) :].strip(b"\0 "))
     return bool(words)
 
 
-def _unmarked(words: object) -> str | None:
+def _remove_mark(words: object) -> str | None:
     if isinstance(words, bytes):
         words = words.removeprefix(_ASCII).decode("ascii", "replace")
     return words.removeprefix(_MARK) if isinstance(words, str) and words.startswith(_MARK) else None
 
 
-def _loaded(exif: bytes | None) -> Image.Exif:
+def _load_exif(exif: bytes | None) -> Image.Exif:
     found = Image.Exif()
     if exif is not None:
         found.load(exif)
@@ -95,13 +95,13 @@ def _loaded(exif: bytes | None) -> Image.Exif:
 
 
 def _of_png(data: bytes) -> Iterator[bytes]:
-    at = len(SIGNATURE)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length] if kind == b"iTXt" else b""
+    offset = len(SIGNATURE)
+    while offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        body = data[offset + 8 : offset + 8 + length] if kind == b"iTXt" else b""
         if body.startswith(_OPENING):
             yield body[len(_OPENING) :]
-        at += 12 + length
+        offset += 12 + length
 
 
 def _of_exif(data: bytes) -> Iterator[str]:
@@ -109,6 +109,6 @@ def _of_exif(data: bytes) -> Iterator[str]:
         with Image.open(BytesIO(data)) as image:
             found = image.getexif()
             words = (found.get(DESCRIPTION), found.get_ifd(DIRECTORY).get(COMMENT))
-    except Exception:  # Pillow raises whatever it stumbles over in a stranger's file
+    except Exception:  # Pillow documents no set of exceptions for damaged files
         return
-    yield from (text for text in map(_unmarked, words) if text is not None)
+    yield from (text for text in map(_remove_mark, words) if text is not None)

@@ -1,4 +1,4 @@
-"""Opened pictures: those worked on lately, so that reading and writing them again costs little."""
+"""Caches decoded pictures, so that another edit of the same picture reads and writes it faster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from weakref import WeakKeyDictionary
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.picture.png import Strip
 
-# Small pictures are decoded in no time: keeping many of them would only make memory grow.
+# Small pictures decode quickly: caching many of them would only use memory.
 _MOST = 16
 
 
-class Opened:
-    """Decoded pictures by their artifact's name, and their packed strips: a few, within a budget of bytes.
+class PictureCache:
+    """An LRU cache of decoded pictures and their compressed strips, by artifact, bounded by bytes.
 
-    Forgets the one asked for longest ago when another needs its room. What alone exceeds the budget is not
-    kept. Nothing ever changes under an artifact's name, so what is kept stays true.
+    A picture that alone exceeds the budget is not cached. The bytes under an artifact's name never change,
+    so entries stay valid.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -25,14 +25,14 @@ class Opened:
         self._strips: WeakKeyDictionary[Picture, dict[int, Strip]] = WeakKeyDictionary()
 
     def get(self, name: str) -> Picture | None:
-        """The picture, which now counts as the one asked for last."""
+        """Returns the picture, and marks it as used last."""
         found = self._pictures.get(name)
         if found is not None:
             self._pictures.move_to_end(name)
         return found
 
     def keep(self, name: str, picture: Picture) -> None:
-        """Keeps a picture that was decoded."""
+        """Adds a decoded picture."""
         if name in self._pictures or _bytes(picture) > self._budget:
             return
         self._pictures[name] = picture
@@ -42,10 +42,10 @@ class Opened:
             self._bytes -= _bytes(oldest)
 
     def strips(self, picture: Picture) -> dict[int, Strip]:
-        """The strips of a picture that have been packed, by their first row; they go with the picture."""
+        """The compressed strips of a picture, by their first row; they are dropped with the picture."""
         return self._strips.setdefault(picture, {})
 
 
 def _bytes(picture: Picture) -> int:
-    """Packed, a picture takes hardly more room than its levels, and mostly much less."""
+    """An upper estimate of a picture's memory: compressed strips rarely take more than its levels."""
     return 2 * (picture.pixels.nbytes + (0 if picture.alpha is None else picture.alpha.nbytes))

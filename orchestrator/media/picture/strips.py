@@ -1,8 +1,7 @@
-"""Strips: bands of a picture's rows, each packed on its own, several at a time.
+"""Strips: bands of a picture's rows, compressed independently and in parallel.
 
-Lossless files of large pictures cost what packing their rows costs. Strips know nothing of each other, so
-every core takes one, and the bytes that come out depend neither on how many cores there are nor on which
-strip is ready first.
+Writing a large lossless file takes as long as compressing its rows. Strips are independent, so every core
+compresses one, and the bytes depend neither on the number of cores nor on the order in which strips finish.
 """
 
 from __future__ import annotations
@@ -14,38 +13,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+T = TypeVar("T")
+R = TypeVar("R")
 
-# How hard isal tries. Beyond this, files shrink by a few percent and packing takes a fifth longer.
+# isal's compression level. The next one saves a few percent and takes a fifth longer.
 EFFORT = 1
 
-# Small enough that a small change touches little, large enough that a strip costs nothing beside its rows.
+# Small enough that a small change touches few strips, large enough that a strip's own cost does not matter.
 _STRIP_BYTES = 1 << 18
-# How many strips of a picture are worked on, or wait for it, at a time.
+# The number of strips of a picture that are in work or wait for it at a time.
 _AHEAD = 4 * len(os.sched_getaffinity(0))
 
 
 def strip_height(row_bytes: int) -> int:
-    """How many rows of so many bytes make a strip."""
+    """The number of rows of so many bytes in a strip."""
     return max(1, _STRIP_BYTES // row_bytes)
 
 
-def each(things: Iterable[Given], work: Callable[[Given], Made]) -> Iterator[Made]:
-    """What `work` makes of every thing, in order; worked on in threads, on all cores.
+def map_threads(items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
+    """Applies `work` to every item in threads, on all cores; yields the results in order.
 
-    Things are taken only a few ahead of what is asked for, so that they are never all there at once.
+    Only a few items are taken in advance, so that they are never all in memory.
     """
-    under_way: deque[Future[Made]] = deque()
-    for thing in things:
-        under_way.append(_pool().submit(work, thing))
-        if len(under_way) > _AHEAD:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+    running: deque[Future[R]] = deque()
+    for item in items:
+        running.append(_pool().submit(work, item))
+        if len(running) > _AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    """One for all files that are being written: more threads than cores would only need more memory."""
+    """The pool for all files that are being written: more threads than cores would only use memory."""
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="strips")

@@ -1,7 +1,7 @@
-"""Writing TIFF: RGB of 8 or 16 bits, with or without alpha, losslessly compressed.
+"""Writes TIFF: RGB of 8 or 16 bits, with or without alpha, losslessly compressed.
 
-Pillow writes no 16 bits of colour and OpenCV no profile, so the strips are written here; Pillow lays out
-the directory that describes them.
+Pillow cannot write 16 bits per colour and OpenCV cannot write a profile, so the strips are written here;
+Pillow writes the directory that describes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from isal import isal_zlib
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from orchestrator.media.picture.strips import EFFORT, each, strip_height
+from orchestrator.media.picture.strips import EFFORT, map_threads, strip_height
 
 _LONG, _UNDEFINED = 4, 7
 _DEFLATE, _RGB, _CHUNKY, _DIFFERENCES, _UNASSOCIATED, _UNSIGNED = 8, 2, 1, 2, 2, 1
@@ -22,13 +22,13 @@ _DEFLATE, _RGB, _CHUNKY, _DIFFERENCES, _UNASSOCIATED, _UNSIGNED = 8, 2, 1, 2, 2,
 def write_tiff(
     pixels: np.ndarray, alpha: np.ndarray | None, *, icc: bytes | None = None, exif: bytes | None = None
 ) -> bytes:
-    """A TIFF of RGB (height, width, 3), uint8 or uint16, and alpha (height, width) of the same type."""
+    """Encodes TIFF: RGB (height, width, 3), uint8 or uint16, and alpha (height, width) of the same type."""
     height, width = pixels.shape[:2]
     samples = 3 if alpha is None else 4
     rows = strip_height(width * samples * pixels.itemsize)
-    strips = list(each(range(0, height, rows), lambda top: _strip(pixels, alpha, top, rows)))
+    strips = list(map_threads(range(0, height, rows), lambda top: _strip(pixels, alpha, top, rows)))
     counts = [len(strip) for strip in strips]
-    # Pillow counts the strips' offsets from the directory's end, where it expects them to follow.
+    # Pillow counts the strips' offsets from the end of the directory, where it expects them to follow.
     offsets = tuple(accumulate(counts[:-1], initial=0))
 
     directory = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
@@ -56,5 +56,5 @@ def _strip(pixels: np.ndarray, alpha: np.ndarray | None, top: int, rows: int) ->
     if alpha is not None:
         strip = np.dstack((strip, alpha[top : top + rows]))
     differences = strip.copy()
-    differences[:, 1:] -= strip[:, :-1]  # neighbours are alike, so their differences pack well
+    differences[:, 1:] -= strip[:, :-1]  # neighbours are similar, so their differences compress well
     return isal_zlib.compress(differences.astype(strip.dtype.newbyteorder("<"), copy=False), EFFORT)

@@ -18,8 +18,8 @@ from canvas.collage import Row, Spacing
 from intarsia.errors import InternalError, NotFound
 from orchestrator.media import pictures as stage
 from orchestrator.media.picture.parameters import parameters_of
-from orchestrator.media.picture.picture import Limits
-from orchestrator.media.picture.picture_cache import Opened
+from orchestrator.media.picture.picture import PictureLimits
+from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import strips_of
 from orchestrator.media.pictures import Pictures
 from store.disk import DiskStore
@@ -28,7 +28,7 @@ from tests.orchestrator.media.picture.files import SRGB, noise, saved, saved16
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Pictures:
-    return Pictures(DiskStore(tmp_path), Limits(), Opened(10_000_000))
+    return Pictures(DiskStore(tmp_path), PictureLimits(), PictureCache(10_000_000))
 
 
 async def put(pictures: Pictures, data: bytes) -> str:
@@ -52,13 +52,13 @@ async def test_a_picture_is_decoded_once(pictures: Pictures, monkeypatch: pytest
         await pictures.load("artifacts/" + "0" * 64)
 
 
-async def test_a_result_tells_its_parameters(pictures: Pictures) -> None:
+async def test_a_result_holds_its_parameters(pictures: Pictures) -> None:
     source = await pictures.load(await put(pictures, saved(noise(20, 30, 3), "PNG")))
     kept, _ = await pictures.keep(source, source.pixels, None, 95, parameters={"seed": 7})
     assert parameters_of(await pictures.store.load(kept.name)) == {"seed": 7}
 
 
-async def test_masks_views_and_collages_tell_theirs_too(pictures: Pictures) -> None:
+async def test_masks_views_and_collages_hold_their_parameters_too(pictures: Pictures) -> None:
     before = await pictures.load(await put(pictures, saved(noise(20, 30, 3), "PNG")))
     mask, told = np.ones((20, 30), np.float32), {"seed": 7, "words": "修复"}
 
@@ -73,7 +73,7 @@ async def test_masks_views_and_collages_tell_theirs_too(pictures: Pictures) -> N
     assert [parameters_of(await pictures.store.load(one.name)) for one in kept] == [told] * 3
 
 
-async def test_a_window_spares_work_and_alters_nothing(pictures: Pictures) -> None:
+async def test_a_window_saves_work_and_alters_nothing(pictures: Pictures) -> None:
     source = await pictures.load(await put(pictures, saved(noise(900, 700, 3), "PNG")))
     pixels = source.pixels.copy()
     pixels[100:120, 30:40] = 0
@@ -82,7 +82,7 @@ async def test_a_window_spares_work_and_alters_nothing(pictures: Pictures) -> No
         kept, _ = await pictures.keep(source, pixels[window.window], None, 95, window=window)
         plain, _ = await pictures.keep(source, pixels, None, 95)
         assert kept.name == plain.name
-    assert len(pictures.opened.strips(source)) == len(strips_of(900, 700 * 3)) - 1
+    assert len(pictures.cache.strips(source)) == len(strips_of(900, 700 * 3)) - 1
 
 
 async def test_views_are_files_in_the_colours_of_the_picture(pictures: Pictures) -> None:
@@ -161,7 +161,7 @@ async def test_captions_stand_below_every_row(pictures: Pictures) -> None:
     assert Image.open(io.BytesIO(await pictures.store.load(name))).info["icc_profile"] == SRGB
 
 
-async def test_a_row_is_asked_for_when_those_before_are_written(pictures: Pictures) -> None:
+async def test_a_row_is_taken_when_the_rows_before_it_are_written(pictures: Pictures) -> None:
     events: list[str] = []
 
     class Watched(DiskStore):
@@ -178,7 +178,7 @@ async def test_a_row_is_asked_for_when_those_before_are_written(pictures: Pictur
             events.append(f"row {n}")
             yield Row(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3, seed=n))
 
-    watched = Pictures(Watched(pictures.store._objects.parent), pictures.limits, pictures.opened)
+    watched = Pictures(Watched(pictures.store._objects.parent), pictures.limits, pictures.cache)
     await watched.keep_collage(rows(), 3, Spacing())
     places = [events.index(f"row {n}") for n in range(3)]
     assert all("written" in events[a:b] for a, b in pairwise(places))
@@ -190,7 +190,7 @@ async def test_a_collage_with_rows_missing_is_not_kept(pictures: Pictures) -> No
     assert list(pictures.store._objects.iterdir()) == []  # type: ignore[attr-defined]
 
 
-async def test_a_row_that_cannot_be_had_leaves_nothing_behind(pictures: Pictures) -> None:
+async def test_a_row_that_fails_leaves_nothing_behind(pictures: Pictures) -> None:
     async def rows() -> AsyncIterator[Row]:
         yield Row(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3))
         raise NotFound("the second is gone")
@@ -207,8 +207,8 @@ import numpy as np
 from canvas.box import PixelBox
 from canvas.collage import Row, Spacing
 from store.disk import DiskStore
-from orchestrator.media.picture.picture_cache import Opened
-from orchestrator.media.picture.picture import Limits
+from orchestrator.media.picture.picture_cache import PictureCache
+from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
 
 count, side = int(sys.argv[1]), 1500
@@ -219,7 +219,7 @@ async def rows():
     for _ in range(count):
         yield Row(original, mask, dice.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
 
-pictures = Pictures(DiskStore(Path(sys.argv[2])), Limits(), Opened(0))
+pictures = Pictures(DiskStore(Path(sys.argv[2])), PictureLimits(), PictureCache(0))
 kept = asyncio.run(pictures.keep_collage(rows(), count, Spacing()))
 print(kept.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -18,7 +18,7 @@ from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
-from orchestrator.media.picture.picture import Limits
+from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
 from orchestrator.models.sam import Sam
 from store.disk import DiskStore
@@ -219,7 +219,7 @@ async def test_what_can_be_no_picture_is_not_read_as_a_whole(
         return await load(store, name)
 
     monkeypatch.setattr(DiskStore, "load", noting)
-    monkeypatch.setattr(Limits, "file_bytes", 100_000)
+    monkeypatch.setattr(PictureLimits, "file_bytes", 100_000)
     zeros, long = await client.upload(bytes(5000)), await client.upload(png(picture) + bytes(100_000))
     for wrong, why in ((zeros, "not a picture"), (long, "100000")):
         request = click(wrong if field == "picture" else name)

@@ -21,7 +21,7 @@ from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.media.clip.reader import Clip
 from orchestrator.media.clips import Clips
-from orchestrator.media.picture.picture import Limits
+from orchestrator.media.picture.picture import PictureLimits
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, png
 from tests.orchestrator.doubles import Triton
@@ -265,7 +265,7 @@ async def test_progress_counts_anew_when_following_begins_anew(client: Client, t
 async def test_what_a_file_announces_spoils_no_progress(
     client: Client, triton: Triton, monkeypatch: pytest.MonkeyPatch, announced: int
 ) -> None:
-    monkeypatch.setattr(Clip, "_announced", lambda _: announced)
+    monkeypatch.setattr(Clip, "_frame_count", lambda _: announced)
     name = await client.upload(clip(walk()))
     triton.sam.hold_at, triton.sam.reached[7] = 7, asyncio.Event()
     job = await client.ask(client.segmentation.TrackRegion(request(name)))
@@ -294,10 +294,10 @@ async def test_a_trace_that_cannot_be_begun_leaves_no_file_open(
     monkeypatch.setattr("orchestrator.media.clip.track_writer.colour_clip", refused)
     store = DiskStore(tmp_path)
     name = (await store.put_bytes(clip(walk(frames=1)), "")).name
-    clips = Clips(store, Limits())
-    async with clips.opened(name) as footage:
+    clips = Clips(store, PictureLimits())
+    async with clips.open(name) as footage:
         with pytest.raises(InvalidRequest) as caught:
-            async with clips.traced(footage, overlay=True):
+            async with clips.track_writer(footage, overlay=True):
                 pass
     # The traceback would still hold what was left open, be it removed.
     assert caught.tb is not None

@@ -10,7 +10,7 @@ import pytest
 
 from intarsia.errors import InvalidRequest
 from orchestrator.media.clip.reader import Frame, open_clip
-from orchestrator.media.picture.picture import Limits
+from orchestrator.media.picture.picture import PictureLimits
 from tests.orchestrator.media.clip.clips import cut, drawn, simple, turned, written
 from tests.orchestrator.media.picture.files import noise, saved
 
@@ -116,10 +116,10 @@ def test_frames_are_upright(tmp_path, matrix):
     assert all(np.array_equal(two, TURNS[matrix](one)) for one, two in zip(before, after, strict=True))
 
 
-def test_frames_turned_by_half_a_quarter_are_left_as_they_are(tmp_path):
+def test_frames_rotated_by_45_degrees_are_not_rotated_back(tmp_path):
     path = turned(simple(tmp_path / "clip.mp4", 2), 1, 1, -1, 1)
     with open_clip(path) as clip:
-        assert (clip.width, clip.height) == (96, 64) and "quarter" in clip.notes[0]
+        assert (clip.width, clip.height) == (96, 64) and "90 degrees" in clip.notes[0]
 
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (30, 90, 180)]
@@ -164,11 +164,11 @@ def test_colours_come_out_right(tmp_path, space, full, pixel_format, bits, width
         file.mux(stream.encode(None))
     for frame, colour in zip(frames_of(path), COLOURS, strict=True):
         assert np.abs(frame.pixels.astype(int) - colour).max() <= 2, colour
-    assert ("10 bits a level are read as 8" in notes_of(path)) == (bits == 10)
+    assert ("10 bits per level are read as 8" in notes_of(path)) == (bits == 10)
 
 
 @pytest.mark.parametrize(("height", "space"), [(576, 5), (720, 1)])
-def test_colours_of_unsaid_space_are_read_as_players_do(tmp_path, height, space):
+def test_colours_without_a_colour_space_are_read_as_players_do(tmp_path, height, space):
     path = tmp_path / "clip.mkv"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("ffv1", rate=30, width=64, height=height)
@@ -181,7 +181,7 @@ def test_colours_of_unsaid_space_are_read_as_players_do(tmp_path, height, space)
     assert np.abs(frame.pixels.astype(int) - (200, 120, 40)).max() <= 2
 
 
-def test_what_is_left_out_or_left_as_it_is_is_told(tmp_path):
+def test_notes_name_what_was_left_out_or_not_converted(tmp_path):
     alpha = simple(tmp_path / "alpha.mkv", 2, codec="ffv1", pixel_format="bgra")
     assert notes_of(alpha) == ("transparency is left out",)
     wide = simple(tmp_path / "wide.mp4", 2, sample_aspect_ratio=Fraction(16, 11))
@@ -300,7 +300,7 @@ def rich(path: Path, container: str) -> Path:
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
-def test_damage_in_the_middle_is_told_with_the_frame(tmp_path, container):
+def test_damage_in_the_middle_names_its_frame(tmp_path, container):
     path = rich(tmp_path / "clip", container)
     with av.open(str(path)) as file:
         begin = [packet.pos for packet in file.demux(video=0) if packet.size][20]
@@ -341,15 +341,15 @@ def test_a_clip_that_changes_its_size_is_refused_with_the_frame(tmp_path):
 
 def test_frames_within_the_limits_are_read_and_larger_ones_refused(tmp_path):
     path = simple(tmp_path / "clip.mp4", 3)
-    with open_clip(path, Limits(megapixels=96 * 64 / 1e6, side=96)) as clip:
+    with open_clip(path, PictureLimits(megapixels=96 * 64 / 1e6, side=96)) as clip:
         assert len(list(clip)) == 3
-    for limits in (Limits(megapixels=96 * 64 / 1e6 - 1e-6), Limits(side=95)):
+    for limits in (PictureLimits(megapixels=96 * 64 / 1e6 - 1e-6), PictureLimits(side=95)):
         with pytest.raises(InvalidRequest, match="a frame of the clip is 96 x 64"):
             with open_clip(path, limits):
                 raise AssertionError("never opened")
 
 
-def test_frames_that_grow_beyond_the_limits_are_given_up_before_they_are_in_memory(tmp_path):
+def test_frames_that_grow_beyond_the_limits_are_rejected_before_they_are_in_memory(tmp_path):
     """Announced as small, and large once decoded."""
     path = tmp_path / "clip.mp4"
     written(path, [np.zeros((2048, 2048, 3), np.uint8)] * 2, options={"preset": "ultrafast"})
@@ -358,7 +358,7 @@ def test_frames_that_grow_beyond_the_limits_are_given_up_before_they_are_in_memo
     assert data.count(size) == 1
     path.write_bytes(data.replace(size, struct.pack(">HH", 64, 64)))
     with pytest.raises(InvalidRequest):
-        with open_clip(path, Limits(megapixels=0.1)):
+        with open_clip(path, PictureLimits(megapixels=0.1)):
             raise AssertionError("never opened")
 
 

@@ -17,24 +17,24 @@ def test_milliseconds_that_were_rounded_are_a_steady_rate():
     assert times([0, 33, 67, 100, 133], Fraction(1, 1000))[1] == []
 
 
-def test_a_rate_that_varies_is_told_and_kept():
+def test_a_rate_that_varies_is_kept_and_noted():
     found, notes = times([0, 1, 4, 5], Fraction(1, 30))
     assert found == [0, Fraction(1, 30), Fraction(4, 30), Fraction(5, 30)]
     assert len(notes) == 1 and "varies" in notes[0]
 
 
-def test_times_that_are_missing_are_made_up_from_the_rate():
+def test_missing_times_are_computed_from_the_rate():
     found, notes = times([None, None, 62, None], Fraction(1, 30))
     assert found == [0, Fraction(1, 30), Fraction(2, 30), Fraction(3, 30)]
-    assert len(notes) == 1 and "made up" in notes[0]
+    assert len(notes) == 1 and "computed" in notes[0]
 
 
-def test_times_that_fall_or_stay_are_made_up_until_they_rise_again():
+def test_times_that_fall_or_stay_are_computed_until_they_rise_again():
     found, notes = times([0, 2, 2, 1, 8], Fraction(1, 60))
     assert found == [Fraction(number, 60) for number in (0, 2, 4, 6, 8)]
-    assert len(notes) == 1 and "made up" in notes[0]
+    assert len(notes) == 1 and "computed" in notes[0]
 
 
-def test_made_up_times_are_never_closer_than_files_can_tell():
+def test_computed_times_are_never_closer_than_the_time_base():
     found, _ = times([None] * 3, Fraction(1, 10), rate=30)
     assert found == [0, Fraction(1, 10), Fraction(2, 10)]

@@ -75,7 +75,7 @@ def test_masks_keep_times_that_vary_and_frames_within_one_millisecond(tmp_path):
     assert kept == [Fraction(time, 1000) for time in (0, 0, 0, 1, 1000, 1000, 100_000)]
 
 
-def test_masks_that_are_views_of_others_are_written_as_they_look(tmp_path):
+def test_masks_that_are_array_views_are_written_correctly(tmp_path):
     mask = noise(20, 30)
     found, _ = stored(masked(tmp_path / "masks.mkv", [mask[::-2, 1::3]], [Fraction(0)]))
     assert np.array_equal(found[0], mask[::-2, 1::3])
@@ -133,14 +133,14 @@ def test_the_same_frames_make_the_same_bytes(tmp_path):
     assert one == tinted(tmp_path / "4", frames, times, FILM, 1 / FILM).read_bytes()
 
 
-def test_a_frame_of_another_size_is_our_fault_and_leaves_an_unfinished_file(tmp_path):
+def test_a_frame_of_another_size_is_an_internal_error_and_leaves_an_incomplete_file(tmp_path):
     with pytest.raises(InternalError, match="frame 1"):
         with mask_clip(tmp_path / "clip", 8, 6, rate=FILM) as clip:
             clip.write(noise(6, 8), Fraction(0))
             clip.write(noise(8, 6), Fraction(1))
 
 
-def test_a_clip_without_frames_is_our_fault(tmp_path):
+def test_a_clip_without_frames_is_an_internal_error(tmp_path):
     for writing in (
         mask_clip(tmp_path / "1", 8, 6, rate=FILM),
         colour_clip(tmp_path / "2", 8, 6, rate=FILM, time_base=1 / FILM),
@@ -150,15 +150,15 @@ def test_a_clip_without_frames_is_our_fault(tmp_path):
                 pass
 
 
-def test_frames_the_disk_did_not_take_are_missed(tmp_path):
-    with pytest.raises(InternalError, match="3 frames were written to a clip, 4 are there"):
+def test_frames_missing_from_the_file_are_an_error(tmp_path):
+    with pytest.raises(InternalError, match="3 frames were written to a clip, 4 are in the file"):
         with mask_clip(tmp_path / "clip", 8, 6, rate=FILM) as clip:
             for number in range(4):
                 clip.write(noise(6, 8), Fraction(number))
             clip.frames -= 1
 
 
-def test_errors_of_the_disk_come_through():
+def test_disk_errors_are_raised():
     with pytest.raises(OSError) as failure:
         with mask_clip(Path("/dev/full"), 64, 48, rate=FILM) as clip:
             for number in range(50):
@@ -169,7 +169,7 @@ def test_errors_of_the_disk_come_through():
             clip.write(noise(48, 64), Fraction(0))
 
 
-def test_an_error_of_whoever_writes_comes_through(tmp_path):
+def test_an_error_inside_the_writing_block_is_raised(tmp_path):
     with pytest.raises(ZeroDivisionError):
         with colour_clip(tmp_path / "clip", 64, 48, rate=FILM, time_base=1 / FILM) as clip:
             clip.write(noise(48, 64, 3), Fraction(0))

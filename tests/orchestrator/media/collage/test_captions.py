@@ -67,7 +67,7 @@ def test_nothing_is_drawn_between_panels(width):
         assert (sheet[:, left - grid.spacing.horizontal : left] == 255).all()
 
 
-def test_what_is_too_long_is_drawn_smaller_and_whole():
+def test_a_long_caption_is_drawn_smaller():
     short, longer, longest = (columns(panel) for panel in drawn("m" * 5, "m" * 40, "m" * 60))
     assert longer[-1] - longer[0] > 0.8 * GRID.width and longest[-1] - longest[0] > 0.8 * GRID.width
     assert short[-1] - short[0] < GRID.width / 2
@@ -80,7 +80,7 @@ def test_captions_are_dark_on_white_in_every_depth():
     assert np.array_equal(sixteen, eight.astype(np.uint16) * 257)
 
 
-def test_a_font_goes_on_while_it_can():
+def test_a_font_is_kept_as_long_as_it_has_the_characters():
     plain, rest = _FONTS
     assert _runs("Seed 7 修复") == [(plain, "Seed 7 修复")]
     assert _runs("עברית 7, 8") == [(rest, "עברית 7, 8")]
@@ -88,7 +88,7 @@ def test_a_font_goes_on_while_it_can():
     assert _runs("") == []
 
 
-def test_what_no_font_draws_becomes_the_sign_for_that():
+def test_a_character_no_font_has_becomes_the_replacement_character():
     ((font, sign),) = _runs("\U0001f600")
     assert sign == "\ufffd" and _draws(font, sign)
     face, question, _ = drawn("\U0001f600", "\ufffd", "")

@@ -17,7 +17,7 @@ from orchestrator.media.picture import strips as strips_module
 from orchestrator.media.picture.change import Change
 from orchestrator.media.picture.encode import encode, target_format
 from orchestrator.media.picture.picture import Picture, decode
-from orchestrator.media.picture.png import packed
+from orchestrator.media.picture.png import compress_strip
 from tests.orchestrator.media.picture.files import SRGB, noise, saved, smooth
 
 
@@ -58,7 +58,7 @@ def test_outside_the_region_an_edited_file_equals_its_source(kind, height, width
 @given(
     st.integers(1, 60), st.integers(1, 30), st.sampled_from([np.uint8, np.uint16]), st.booleans(), st.data()
 )
-def test_what_is_known_of_a_change_alters_no_byte(height, width, dtype, alpha, data):
+def test_reused_strips_alter_no_byte(height, width, dtype, alpha, data):
     source, strips = picture_of(height, width, dtype, alpha), {}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(strips_module, "_STRIP_BYTES", 500)
@@ -75,15 +75,15 @@ def test_what_is_known_of_a_change_alters_no_byte(height, width, dtype, alpha, d
                 assert changed.data == encode(edited, format).data
 
 
-def test_a_change_packs_only_what_it_touches(monkeypatch):
+def test_a_change_compresses_only_the_strips_it_touches(monkeypatch):
     monkeypatch.setattr(strips_module, "_STRIP_BYTES", 10 * 41 * 3)
     source, strips, rows = picture_of(100, 41, alpha=False), {}, []
 
     def watched(levels, above):
         rows.append(len(levels))
-        return packed(levels, above)
+        return compress_strip(levels, above)
 
-    monkeypatch.setattr(change_module, "packed", watched)
+    monkeypatch.setattr(change_module, "compress_strip", watched)
     for _ in range(2):
         rows.clear()
         encode(source, change=Change(PixelBox(5, 33, 9, 38), noise(5, 4, 3), strips))
@@ -99,7 +99,7 @@ def test_a_change_packs_only_what_it_touches(monkeypatch):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "JPEG"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_profile_and_exif_travel_along(format, dtype):
+def test_profile_and_exif_are_written(format, dtype):
     exif = Image.Exif()
     exif[0x010E], exif[0x011A] = "a boat", 72.0
     exif[0x8769] = {0x8827: 400, 0x829A: 0.01}

@@ -114,13 +114,13 @@ def test_what_is_wrong_with_a_mask_is_named_by_the_whole_path_of_its_region():
     assert refusal.value.field == "then[0].region.mask.artifact"
 
 
-def test_a_mask_without_alpha_cannot_say_what_is_opaque():
+def test_a_mask_without_alpha_has_no_opaque_polarity():
     with pytest.raises(InvalidRequest, match="alpha") as refusal:
         read(saved(noise(20, 30), "PNG"), Polarity.OPAQUE_INSIDE, 30, 20)
     assert refusal.value.field == "region.mask.polarity"
 
 
-def test_a_damaged_mask_is_blamed_on_the_mask():
+def test_a_damaged_mask_names_the_field_of_the_mask():
     with pytest.raises(InvalidRequest) as refusal:
         read(b"no picture", Polarity.WHITE_INSIDE, 30, 20)
     assert refusal.value.field == "region.mask.artifact"

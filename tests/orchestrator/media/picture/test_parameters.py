@@ -33,7 +33,7 @@ def with_exif(description: str | None = None, comment: str | None = None) -> byt
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("exif", [None, with_exif(), with_exif(comment="")])
-def test_a_file_tells_how_it_was_made(format, exif):
+def test_a_file_holds_its_parameters(format, exif):
     source = picture(exif=exif)
     written = encode(source, format, parameters=PARAMETERS)
     assert parameters_of(written.data) == PARAMETERS
@@ -52,7 +52,7 @@ def test_the_same_parameters_make_the_same_bytes(format):
 
 
 @pytest.mark.parametrize("format", ["TIFF", "WEBP", "JPEG"])
-def test_words_of_others_stay(format):
+def test_descriptions_and_comments_of_another_origin_are_kept(format):
     exif = with_exif(description="a boat", comment="taken at noon")
     written = encode(picture(exif=exif), format, parameters=PARAMETERS)
     assert parameters_of(written.data) is None
@@ -62,14 +62,14 @@ def test_words_of_others_stay(format):
     assert kept[0x010E] == "a boat" and kept.get_ifd(0x8769)[0x9286].endswith(b"taken at noon")
 
 
-def test_words_of_others_elsewhere_do_not_matter():
+def test_a_description_does_not_prevent_a_comment_with_parameters():
     exif = with_exif(description="a boat")
     assert parameters_of(encode(picture(exif=exif), "JPEG", parameters=PARAMETERS).data) == PARAMETERS
     assert parameters_of(encode(picture(exif=exif), "PNG", parameters=PARAMETERS).data) == PARAMETERS
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_an_edit_of_an_edit_tells_of_the_last_one(format):
+def test_an_edit_of_an_edit_holds_the_parameters_of_the_last_one(format):
     once = decode(encode(picture(format=format), format, parameters=PARAMETERS).data)
     again = encode(once, format, parameters={"seed": 5})
     assert parameters_of(again.data) == {"seed": 5} and again.notes == ()
@@ -85,7 +85,7 @@ def test_parameters_too_long_for_jpeg_are_left_out_with_a_note():
     assert kept.get_ifd(0x8769)[0x8827] == 400
 
 
-def test_sixteen_bits_tell_too():
+def test_files_of_sixteen_bits_hold_their_parameters_too():
     source = replace(picture(dtype=np.uint16), bits=16)
     for format in ("PNG", "TIFF"):
         written = encode(source, format, parameters=PARAMETERS)
@@ -104,5 +104,5 @@ def test_sixteen_bits_tell_too():
         saved(smooth(5, 6), "PNG"),
     ],
 )
-def test_other_files_tell_nothing(data):
+def test_other_files_hold_no_parameters(data):
     assert parameters_of(data) is None

@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from intarsia.errors import IntarsiaError, InvalidRequest
 from orchestrator.media.picture.encode import encode
 from orchestrator.media.picture.metadata import upright
-from orchestrator.media.picture.picture import Limits, Picture, decode
+from orchestrator.media.picture.picture import Picture, PictureLimits, decode
 from orchestrator.media.picture.tiff import write_tiff
 from tests.orchestrator.media.picture.files import SRGB, cmyk_profile, noise, oriented, saved, saved16, smooth
 
@@ -276,11 +276,11 @@ def test_pictures_of_impossible_size_are_refused_from_the_header(width, height, 
 
 def test_limits_are_the_callers():
     data = saved(RGB, "PNG")
-    assert decode(data, Limits(megapixels=21 * 34 / 1e6)).width == 34
+    assert decode(data, PictureLimits(megapixels=21 * 34 / 1e6)).width == 34
     with pytest.raises(InvalidRequest):
-        decode(data, Limits(megapixels=21 * 33 / 1e6))
+        decode(data, PictureLimits(megapixels=21 * 33 / 1e6))
     with pytest.raises(InvalidRequest):
-        decode(data, Limits(side=33))
+        decode(data, PictureLimits(side=33))
 
 
 WHOLE = {
@@ -321,7 +321,7 @@ def test_mutated_files_raise_nothing_but_our_own_errors(kind, mutations, reach):
     for place, value in mutations:
         data[int(place * (min(reach, len(data)) - 1))] = value
     try:
-        picture = decode(bytes(data), Limits(megapixels=1))
+        picture = decode(bytes(data), PictureLimits(megapixels=1))
     except IntarsiaError:
         return
     assert picture.pixels.dtype in (np.uint8, np.uint16) and picture.pixels.ndim == 3

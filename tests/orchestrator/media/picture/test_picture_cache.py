@@ -5,7 +5,7 @@ import pytest
 
 from orchestrator.media.picture.encode import encode
 from orchestrator.media.picture.picture import Picture, decode
-from orchestrator.media.picture.picture_cache import Opened
+from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import Strip
 from tests.orchestrator.media.picture.files import noise
 
@@ -18,8 +18,8 @@ def picture(side: int, alpha: bool = False) -> Picture:
     return Picture(levels[..., :3].copy(), levels[..., 3].copy() if alpha else None, None, None, "PNG", 8)
 
 
-def test_what_was_asked_for_longest_ago_is_forgotten_first():
-    opened = Opened(3 * ROOM)
+def test_the_least_recently_used_picture_is_dropped_first():
+    opened = PictureCache(3 * ROOM)
     pictures = {name: picture(10) for name in "abcd"}
     for name in "abc":
         opened.keep(name, pictures[name])
@@ -29,15 +29,15 @@ def test_what_was_asked_for_longest_ago_is_forgotten_first():
     assert [opened.get(name) is pictures[name] for name in "acd"] == [True] * 3
 
 
-def test_alpha_counts_and_what_is_too_large_is_not_kept():
-    opened = Opened(ROOM + 1)
+def test_alpha_counts_and_a_picture_larger_than_the_budget_is_not_cached():
+    opened = PictureCache(ROOM + 1)
     opened.keep("opaque", picture(10))
     opened.keep("clear", picture(10, alpha=True))
     assert opened.get("opaque") is not None and opened.get("clear") is None
 
 
-def test_one_large_picture_makes_room_for_itself():
-    opened = Opened(4 * ROOM + ROOM // 3)
+def test_a_large_picture_evicts_several_small_ones():
+    opened = PictureCache(4 * ROOM + ROOM // 3)
     for n in range(4):
         opened.keep(str(n), picture(10))
     opened.keep("large", picture(20))
@@ -45,15 +45,15 @@ def test_one_large_picture_makes_room_for_itself():
     assert sum(opened.get(str(n)) is not None for n in range(4)) == 0
 
 
-def test_of_small_pictures_only_a_few_are_kept():
-    opened = Opened(10**9)
+def test_at_most_16_small_pictures_are_cached():
+    opened = PictureCache(10**9)
     for n in range(100):
         opened.keep(str(n), picture(4))
     assert [n for n in range(100) if opened.get(str(n)) is not None] == list(range(84, 100))
 
 
-def test_strips_go_with_their_picture():
-    opened = Opened(ROOM)
+def test_strips_are_dropped_with_their_picture():
+    opened = PictureCache(ROOM)
     first, second = picture(10), picture(10)
     opened.keep("first", first)
     strip = Strip(b"", 1, 0)

@@ -96,15 +96,15 @@ def test_work_is_taken_a_few_pieces_ahead():
             taken.append(n)
             yield n
 
-    done = strips.each(things(), lambda n: n * n)
+    done = strips.map_threads(things(), lambda n: n * n)
     assert [next(done) for _ in range(3)] == [0, 1, 4]
     assert len(taken) < 500
     assert list(done) == [n * n for n in range(3, 1000)]
 
 
-def test_a_fault_in_a_strip_comes_out():
+def test_an_error_in_a_strip_is_raised():
     def fails(n):
         raise ValueError(f"strip {n}")
 
     with pytest.raises(ValueError, match="strip 0"):
-        list(strips.each(range(5), fails))
+        list(strips.map_threads(range(5), fails))
