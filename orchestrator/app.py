@@ -53,7 +53,7 @@ class Orchestrator:
             answer=settings.stall_answer,
         )
         wait_limits = WaitLimits(full=settings.wait_full, away=settings.wait_away)
-        self._models = Models(settings.triton, stall_limits)
+        self._models = Models(settings.triton, stall_limits, decoupled=("ip2p_unet", "sd2_inpaint"))
         store = _open_store(settings.artifacts)
         picture_cache = PictureCache(int(settings.picture_memory * 1e6))
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), picture_cache)

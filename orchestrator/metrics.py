@@ -1,4 +1,4 @@
-"""What an orchestrator tells Prometheus."""
+"""Metrics of an orchestrator, for Prometheus. `endpoint` is the address of one Triton server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ RPCS_OPEN = Gauge("intarsia_rpcs_open", "Calls under way.", ["method"])
 MODEL_CALLS = Counter("intarsia_model_calls", "Requests and streams sent to a model.", ["model"])
 MODEL_ERRORS = Counter("intarsia_model_errors", "Those that failed, by reason.", ["model", "reason"])
 MODEL_STALLS = Counter("intarsia_model_stalls", "Calls given up because nothing came.", ["model"])
+MODEL_REQUESTS_OPEN = Gauge(
+    "intarsia_model_requests_open", "Requests and streams under way at an endpoint.", ["model", "endpoint"]
+)
+MODEL_BREAKER = Gauge(
+    "intarsia_model_breaker",
+    "Circuit breaker of an endpoint: 0 closed, 1 half-open (being probed), 2 open (gets no requests).",
+    ["model", "endpoint"],
+)
 MODEL_SECONDS = Histogram("intarsia_model_seconds", "Time a model took.", ["model"], buckets=_SHORT)
 
 STAGE_SECONDS = Histogram("intarsia_stage_seconds", "Time a stage took.", ["stage"], buckets=_LONG)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from intarsia.errors import InternalError, InvalidRequest
-from orchestrator.deadline import Deadline
 from orchestrator.models.client import ModelClient
-from orchestrator.models.known_keys import KnownKeys
-from orchestrator.triton.tensors import Tensors, from_text, text
+from orchestrator.runs.run import Run
+from orchestrator.triton.lease import Lease
+from orchestrator.triton.tensors import from_text, text
 from store.artifact import PREFIX, ArtifactStore
 
 # No message to a model may be longer than 2 GiB.
@@ -35,40 +34,47 @@ class AdapterRef:
 
 @dataclass(frozen=True)
 class AdapterUploads:
-    """Uploads adapters from the store to one model."""
+    """Uploads adapters from the store to a denoiser. Bound to one run."""
 
     client: ModelClient
+    run: Run
     store: ArtifactStore
-    known: KnownKeys  # adapters that this process has uploaded lately
 
-    async def check(self, adapters: Sequence[AdapterRef], deadline: Deadline) -> None:
-        """Finds out whether the model can use these adapters: uploads those that it may not know."""
+    async def check(self, adapters: Sequence[AdapterRef]) -> None:
+        """Finds out whether the model can use these adapters: uploads those that no endpoint may know."""
         for n, adapter in enumerate(adapters):
-            if adapter.key.encode() not in self.known:
-                await self.upload(adapter.artifact, adapter_field(n), deadline)
+            if not self.client.is_known(adapter.key.encode()):
+                await self.inspect(adapter, adapter_field(n))
 
-    async def upload(self, adapter: str, field: str, deadline: Deadline) -> Mapping[str, Any]:
-        """Uploads an adapter; the model validates it against its layers and keeps it. Its report.
+    async def inspect(self, adapter: AdapterRef, field: str) -> Mapping[str, Any]:
+        """Uploads an adapter to an endpoint; the model's report about it."""
+        return await self.client.run(
+            lambda lease: self.upload(adapter, field, lease), deadline=self.run.deadline, work=0.0
+        )
 
-        InvalidRequest for the `field` that names it if nothing in it fits, or it is too large.
+    async def upload(self, adapter: AdapterRef, field: str, lease: Lease) -> Mapping[str, Any]:
+        """Uploads an adapter to the leased endpoint; the model validates it against its layers and keeps it.
+
+        Returns its report. InvalidRequest for the `field` that names it if nothing in it fits, or it is too
+        large.
         """
-        size = (await self.store.describe(adapter)).size
-        most = min((await self.client.facts())["adapters"]["budget_bytes"], _LARGEST)
+        size = (await self.store.describe(adapter.artifact)).size
+        facts = await lease.facts(deadline=self.run.deadline)
+        most = min(facts["adapters"]["budget_bytes"], _LARGEST)
         if size > most:
             raise InvalidRequest(
                 f"the adapter has {size} bytes, and at most {most} are read here; use a smaller one",
                 field=field,
             )
-        data = np.frombuffer(await self.store.load(adapter), np.uint8)
+        data = np.frombuffer(await self.store.load(adapter.artifact), np.uint8)
         inputs = {"ask": text("adapter"), "adapter": data}
         try:
-            async with aclosing(self.client.stream(inputs, deadline=deadline)) as replies:
-                reply: Tensors = await anext(replies, {})
+            reply = await lease.first_reply(inputs, deadline=self.run.deadline)
         except InvalidRequest as error:
             raise InvalidRequest(error.message, field=field, **error.facts) from None
         if "facts" not in reply:
             raise InternalError(f"{self.client.name} sent no facts about an adapter")
-        self.known.add(adapter.removeprefix(PREFIX).encode())
+        lease.known.add(adapter.key.encode())
         return from_text(reply["facts"])
 
 

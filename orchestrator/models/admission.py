@@ -47,7 +47,7 @@ class Waiter:
     """One request that waits in the queue."""
 
     def __init__(self, queue: ModelQueue, deadline: Deadline) -> None:
-        self._queue, self._deadline = queue, deadline
+        self._queue, self.deadline = queue, deadline
         self._why: type[Busy | ModelDown] | None = None
         self._since = 0.0
         self._pause = 0.25
@@ -64,7 +64,7 @@ class Waiter:
         longest = limits.full if why is Busy else limits.away
         left = self._since + longest - time.monotonic()
         pause = self._pause * random.uniform(0.7, 1.3)
-        remaining = self._deadline.remaining()
+        remaining = self.deadline.remaining()
         if left <= 0 or (remaining is not None and remaining <= pause):
             raise refusal
         await wait_event(self._queue.freed, within=min(pause, left))

@@ -17,6 +17,7 @@ from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.runs.run import Run, Work
 from orchestrator.triton.errors import model_reason
+from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, text
 
 _COMMON = {
@@ -65,11 +66,11 @@ class Denoiser:
 
     async def check_adapters(self, adapters: Sequence[AdapterRef]) -> None:
         """Finds out, before any other work is done, whether the model can use these adapters."""
-        await self.adapters.check(adapters, self.run.deadline)
+        await self.adapters.check(adapters)
 
     async def upload_adapter(self, adapter: str, field: str) -> Mapping[str, Any]:
         """Uploads an adapter and returns the model's report about it; errors name the `field`."""
-        return await self.adapters.upload(adapter, field, self.run.deadline)
+        return await self.adapters.inspect(AdapterRef(adapter), field)
 
     async def _denoise(
         self,
@@ -94,28 +95,40 @@ class Denoiser:
         if used:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
             inputs["adapters"] = np.frombuffer(json.dumps(uses).encode(), np.uint8)
-        for attempt in range(_ATTEMPTS):
-            for field, adapter in used.items() if attempt else ():
-                await self.upload_adapter(adapter.artifact, field)
-            try:
-                return await self._stream(inputs, work, preview)
-            except IntarsiaError as error:
-                if model_reason(error) != "UNKNOWN_ADAPTER":
-                    raise
-        raise Busy(
-            f"{self.client.name} has no room to keep these adapters until they are used; try again later, or "
-            "with fewer or smaller ones",
-            model=self.client.name,
-        )
 
-    async def _stream(self, inputs: Tensors, work: Work, preview: OnPreview | None) -> Denoised:
+        async def denoise(lease: Lease) -> Denoised | None:
+            """None if the model dropped the adapters again and again before they were used."""
+            for attempt in range(_ATTEMPTS):
+                for field, adapter in used.items() if attempt else ():
+                    await self.adapters.upload(adapter, field, lease)
+                try:
+                    return await self._stream(lease, inputs, work, preview)
+                except IntarsiaError as error:
+                    if model_reason(error) != "UNKNOWN_ADAPTER":
+                        raise
+            return None
+
+        _, height, width = inputs["source"].shape
+        denoised = await self.client.run(
+            denoise, deadline=self.run.deadline, work=float(sampling.steps * height * width)
+        )
+        if denoised is None:
+            raise Busy(
+                f"{self.client.name} has no room to keep these adapters until they are used; try again "
+                "later, or with fewer or smaller ones",
+                model=self.client.name,
+            )
+        return denoised
+
+    async def _stream(self, lease: Lease, inputs: Tensors, work: Work, preview: OnPreview | None) -> Denoised:
         latents, made_by = None, ""
-        async with aclosing(self.client.stream(inputs, deadline=self.run.deadline)) as beats:
+        async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
             async for beat in beats:
-                # Not before: a request may wait while the model is loaded anew, with other weights.
-                made_by = made_by or (await self.facts()).digest
+                if not made_by:  # not before: the request may have waited while other weights were loaded
+                    made_by = (await lease.facts(deadline=self.run.deadline))["weights"]
                 done, of = (int(number) for number in beat["progress"])
                 work.stepped(done, of)
+                lease.progress(done, of)
                 if "latents" not in beat:
                     continue
                 if done == of:

@@ -12,10 +12,11 @@ import numpy as np
 from canvas.region import Box, Candidate, Click, Clicks
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
 from orchestrator.models.client import ModelClient
-from orchestrator.models.known_keys import KnownKeys
 from orchestrator.models.tracking import TrackingSession
 from orchestrator.runs.run import Run
+from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.errors import model_reason
+from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, text
 
 # What is asked comes from many fields, here all called the region: each question brings its own along.
@@ -36,10 +37,10 @@ def picture_key(picture: np.ndarray) -> bytes:
 
 @dataclass(frozen=True)
 class WordMatches:
-    """Candidates that match some words, by falling score; `best` is the best score, also below the threshold."""
+    """Candidates that match some words, by falling score."""
 
     candidates: list[Candidate]
-    best: float
+    best: float  # the best score, also below the threshold
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,18 @@ class Sam:
 
     client: ModelClient
     run: Run
-    known_pictures: KnownKeys
+    affinity: Affinity = field(default_factory=Affinity)  # all selections of a run go to one endpoint
     # Of many requests at once, one uploads the picture.
     upload_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def tracking(self) -> TrackingSession:
         """A session that tracks one thing through one clip. A context: at its end the model may forget the
         clip."""
-        return TrackingSession(self.client, self.run)
+        return TrackingSession(self.client, self.run, self.affinity)
 
     async def digest(self) -> str:
-        """The digest of the loaded weights."""
-        return (await self.client.facts())["weights"]
+        """The digest of the weights at the endpoint that does the work of the run."""
+        return (await self.client.facts(self.affinity))["weights"]
 
     async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[Candidate]:
         """Candidates by falling score for what was pointed at. There may be none."""
@@ -80,7 +81,7 @@ class Sam:
         self, picture: np.ndarray, phrase: str, threshold: float, field: str
     ) -> WordMatches:
         """Every thing of that name with a score of at least `threshold`."""
-        if not (await self.client.facts())["words"]:
+        if not (await self.client.facts(self.affinity))["words"]:
             raise NotReady(
                 "the segmentation weights this server has loaded do not understand words; "
                 "select by clicks, a box, a polygon or a mask instead",
@@ -102,23 +103,26 @@ class Sam:
     async def _request(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
         key = await asyncio.to_thread(picture_key, picture)
-        while True:
-            if key in self.known_pictures:
-                try:
-                    return await self._infer({"picture_key": np.frombuffer(key, np.uint8), **prompt}, field)
-                except IntarsiaError as error:
-                    if model_reason(error) != "UNKNOWN_PICTURE":
-                        raise
-                    self.known_pictures.forget(key)
-            async with self.upload_lock:
-                if key not in self.known_pictures:
-                    reply = await self._infer({"picture": picture, **prompt}, field)
-                    self.known_pictures.add(key)
-                    return reply
+        with_key = {"picture_key": np.frombuffer(key, np.uint8), **prompt}
+        with_pixels = {"picture": picture, **prompt}
 
-    async def _infer(self, inputs: Tensors, field: str) -> Tensors:
+        async def request(lease: Lease) -> Tensors:
+            while True:
+                if key in lease.known:
+                    try:
+                        return await lease.infer(with_key, deadline=self.run.deadline)
+                    except IntarsiaError as error:
+                        if model_reason(error) != "UNKNOWN_PICTURE":
+                            raise
+                        lease.known.forget(key)
+                async with self.upload_lock:
+                    if key not in lease.known:
+                        reply = await lease.infer(with_pixels, deadline=self.run.deadline)
+                        lease.known.add(key)
+                        return reply
+
         try:
-            return await self.client.infer(inputs, deadline=self.run.deadline)
+            return await self.client.run(request, deadline=self.run.deadline, affinity=self.affinity)
         except InvalidRequest as error:
             if error.field != _REGION:
                 raise

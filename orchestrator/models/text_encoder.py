@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.aio import gather_or_cancel
-from orchestrator.models.client import ModelClient, family_facts
-from orchestrator.runs.run import Run
+from orchestrator.models.families import FamilyModel
 from orchestrator.triton.tensors import from_text, text
 
 FIELDS = {"text": "instruction"}
@@ -30,21 +29,12 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class TextEncoder:
-    """Bound to one run."""
-
-    client: ModelClient
-    run: Run
-
-    async def digest(self, family: str) -> str:
-        """The digest of the weights loaded for a family."""
-        return (await family_facts(self.client, family))["weights"]
+class TextEncoder(FamilyModel):
+    """Encodes words. Bound to one run."""
 
     async def encode(self, words: str, *, family: str) -> Embedding:
         """The embedding of some words, which may be none."""
-        reply = await self.client.infer(
-            {"family": text(family), "text": text(words)}, deadline=self.run.deadline
-        )
+        reply = await self._infer(family, {"text": text(words)})
         return Embedding(reply["embedding"], from_text(reply["dropped"]))
 
     async def encode_each(self, texts: Iterable[str], *, family: str) -> list[Embedding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +19,8 @@ from intarsia.errors import IntarsiaError
 from orchestrator.deadline import Deadline
 from orchestrator.models.client import ModelClient
 from orchestrator.runs.run import Run
+from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.errors import model_reason
-from orchestrator.triton.model import Affinity
 from orchestrator.triton.tensors import Tensors, text
 
 # Enough for a request to forget a clip. A model that does not get it forgets the clip later by itself.
@@ -31,12 +32,15 @@ class ClipForgotten(Exception):
 
 
 class TrackingSession:
-    """One thing in one clip. Frames are uint8 (height, width, RGB) and come by rising number."""
+    """One thing in one clip at one endpoint. Frames are uint8 (height, width, RGB) and come by rising
+    number."""
 
-    def __init__(self, client: ModelClient, run: Run) -> None:
+    def __init__(self, client: ModelClient, run: Run, affinity: Affinity) -> None:
+        """`affinity`: the endpoint that is preferred."""
         self._client, self._run = client, run
         self._clip = secrets.token_bytes(16)
-        self._affinity = Affinity()  # the memory is at one address
+        self._affinity = Affinity(affinity.endpoint, pinned=True)
+        self._lease = client.lease(deadline=run.deadline, affinity=self._affinity)
         self._begun: int | None = None  # the first frame that the model was shown
 
     async def show(self, frame: int, pixels: np.ndarray, mask: np.ndarray) -> None:
@@ -59,26 +63,31 @@ class TrackingSession:
         return Sight(mask, float(reply["presence"][0]))
 
     async def __aenter__(self) -> TrackingSession:
+        await self._lease.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         forget = {"ask": text("forget"), "clip": self._name()}
-        with suppress(IntarsiaError):
-            await self._client.infer(
-                forget, deadline=Deadline.after(_FORGET_SECONDS), affinity=self._affinity
-            )
+        try:
+            with suppress(IntarsiaError):
+                await self._infer(forget, Deadline.after(_FORGET_SECONDS))
+        finally:
+            await self._lease.__aexit__(*error)
+
+    async def _infer(self, inputs: Tensors, deadline: Deadline) -> Tensors:
+        return await self._client.infer(inputs, deadline=deadline, affinity=self._affinity, work=0.0)
 
     async def _request(self, inputs: Tensors, frame: int) -> Tensors:
         asked = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
         try:
-            return await self._client.infer(asked, deadline=self._run.deadline, affinity=self._affinity)
+            return await self._infer(asked, self._run.deadline)
         except IntarsiaError as error:
             if model_reason(error) == "UNKNOWN_CLIP":
                 raise ClipForgotten from None
             raise
 
     async def _size(self) -> int:
-        size: int = (await self._client.facts())["size"]
+        size: int = (await self._client.facts(self._affinity))["size"]
         return size
 
     def _name(self) -> np.ndarray:

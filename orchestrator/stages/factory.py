@@ -17,7 +17,6 @@ from orchestrator.models.adapters import AdapterUploads
 from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser, Inpaint, InstructPix2Pix
-from orchestrator.models.known_keys import KnownKeys
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
@@ -67,17 +66,12 @@ class StageFactory:
         )
         self._vae = ModelClient(models["vae"], ModelQueue(wait_limits), fields=vae.FIELDS)
         self._ip2p_unet = ModelClient(
-            models["ip2p_unet"], ModelQueue(wait_limits), fields=denoiser.EDIT_FIELDS, decoupled=True
+            models["ip2p_unet"], ModelQueue(wait_limits), fields=denoiser.EDIT_FIELDS
         )
         self._sd2_inpaint = ModelClient(
-            models["sd2_inpaint"], ModelQueue(wait_limits), fields=denoiser.FILL_FIELDS, decoupled=True
+            models["sd2_inpaint"], ModelQueue(wait_limits), fields=denoiser.FILL_FIELDS
         )
         self._store, self._pictures = pictures.store, pictures
-        self._known_pictures = KnownKeys()
-        self._adapters = {
-            client.name: AdapterUploads(client, pictures.store, KnownKeys())
-            for client in (self._ip2p_unet, self._sd2_inpaint)
-        }
         self._no_fills = False
 
     def at(self, run: Run) -> Stages:
@@ -85,13 +79,16 @@ class StageFactory:
         return Stages(
             pictures=self._pictures,
             clips=Clips(self._store, self._pictures.limits),
-            sam=Sam(self._sam, run, self._known_pictures),
+            sam=Sam(self._sam, run),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._adapters["ip2p_unet"]),
-            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._adapters["sd2_inpaint"]),
+            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._uploads(self._ip2p_unet, run)),
+            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._uploads(self._sd2_inpaint, run)),
             run=run,
         )
+
+    def _uploads(self, client: ModelClient, run: Run) -> AdapterUploads:
+        return AdapterUploads(client, run, self._store)
 
     async def wait_until_ready(self) -> None:
         """Reads the facts of every model; raises the error of the first one that does not answer.

@@ -197,7 +197,7 @@ def test_every_layer_has_modules() -> None:
         ("orchestrator.api.jobs", "import services.refusal"),
         ("orchestrator.models.sam", "from orchestrator.workflows.edit_region import EditRegion"),
         ("orchestrator.models.sam", "from intarsia.v1 import region_pb2"),
-        ("orchestrator.workflows.edit_region", "from orchestrator.triton.model import Model"),
+        ("orchestrator.workflows.edit_region", "from orchestrator.triton.endpoint import Endpoint"),
         ("orchestrator.models.vae", "import tritonclient.grpc"),
         ("orchestrator.models.vae", "import torch"),
         ("services.vae.service", "from orchestrator.media.picture import picture"),

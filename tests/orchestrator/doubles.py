@@ -144,11 +144,11 @@ class Vae:
     """Means over cells of 8 x 8 pixels."""
 
     def __init__(self) -> None:
-        self.decoded = 0
+        self.decoded, self.weights = 0, "0a" * 32
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            yield {"facts": text({"families": _families("0a" * 32)})}
+            yield {"facts": text({"families": _families(self.weights)})}
         elif "picture" in inputs:
             _, height, width = inputs["picture"].shape
             cells = inputs["picture"].reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
@@ -173,7 +173,7 @@ class Denoiser:
     def __init__(self) -> None:
         self.size, self.weights = 128, "d0" * 32
         self.hold_at: int | None = None  # before this step, counted from 0
-        self.held = asyncio.Event()
+        self.held, self.holding = asyncio.Event(), 0
         self.go_on = asyncio.Event()
         self.left = asyncio.Event()  # a request was cancelled while it was held
         self.refusals: list[Refused] = []  # answered first, one per request
@@ -222,12 +222,15 @@ class Denoiser:
         return {"key": key, "kind": "lora", "layout": "peft", **counts, **told}
 
     async def _hold(self) -> None:
+        self.holding += 1
         self.held.set()
         try:
             await self.go_on.wait()
         except asyncio.CancelledError:
             self.left.set()
             raise
+        finally:
+            self.holding -= 1
 
 
 class Filler(Denoiser):

@@ -401,7 +401,7 @@ async def test_once_the_result_is_kept_no_model_is_needed(
         return kept
 
     monkeypatch.setattr(Pictures, "keep", keep_and_lose_the_models)
-    monkeypatch.setattr("orchestrator.models.client._FACTS_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
     _, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
     result = await edited(client, click(await client.upload(png(picture))))
     assert sorted(result.manifest.weights) == ["ip2p_unet", "sam", "text_encoder", "vae"]

@@ -163,7 +163,7 @@ async def test_a_server_without_the_weights_says_so(
 ) -> None:
     unknown = Refused("Request for unknown model: 'sd2_inpaint' is not found")
     triton.broken["sd2_inpaint"] = unknown
-    monkeypatch.setattr("orchestrator.models.client._FACTS_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
     name = await client.upload(png(picture))
     job = await client.finished((await client.ask(client.editing.FillRegion(hole(name, 1, 1, 9, 9)))).name)
     assert (job.state, job.failure.reason) == (FAILED, NotReady.reason)

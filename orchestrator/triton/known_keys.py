@@ -23,3 +23,6 @@ class KnownKeys:
 
     def forget(self, key: bytes) -> None:
         self._keys.pop(key, None)
+
+    def clear(self) -> None:
+        self._keys.clear()

@@ -27,13 +27,14 @@ from intarsia.errors import (
 )
 from orchestrator.deadline import Deadline
 from orchestrator.triton import tensors
+from orchestrator.triton.connection import Connection
+from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.errors import model_reason, to_exception
-from orchestrator.triton.model import Address, Affinity, Model
-from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits, StallTimer
 from tests.orchestrator.doubles import Refused, Triton
 
 NO_LIMIT = Deadline()
+PATIENT = StallLimits()
 BRIEF = StallLimits(steps=1, floor=0.05, first=5)
 
 
@@ -43,12 +44,31 @@ async def triton() -> AsyncIterator[Triton]:
         yield server
 
 
+Open = Callable[..., Endpoint]
+
+
 @pytest.fixture
-async def models(triton: Triton) -> AsyncIterator[Models]:
-    urls = {name: [triton.url] for name in ("vae", "ip2p_unet")}
-    connected = Models(urls, StallLimits())
-    yield connected
-    await connected.close()
+async def endpoint_of() -> AsyncIterator[Open]:
+    """Opens endpoints of models by name and address."""
+    connections: list[Connection] = []
+
+    def opened(model: str, url: str, limits: StallLimits = PATIENT) -> Endpoint:
+        connections.append(Connection(url))
+        return Endpoint(model, connections[-1], limits, decoupled=model == "ip2p_unet")
+
+    yield opened
+    for connection in connections:
+        await connection.close()
+
+
+@pytest.fixture
+def vae(triton: Triton, endpoint_of: Open) -> Endpoint:
+    return endpoint_of("vae", triton.url)
+
+
+@pytest.fixture
+def unet(triton: Triton, endpoint_of: Open) -> Endpoint:
+    return endpoint_of("ip2p_unet", triton.url)
 
 
 def walk(steps: int) -> dict[str, np.ndarray]:
@@ -59,9 +79,9 @@ def walk(steps: int) -> dict[str, np.ndarray]:
     }
 
 
-async def test_tensors_come_back_as_they_were_sent(models: Models) -> None:
+async def test_tensors_come_back_as_they_were_sent(vae: Endpoint) -> None:
     picture = np.random.default_rng(7).uniform(-1, 1, (3, 64, 48)).astype(np.float32)
-    reply = await models["vae"].infer({"picture": picture}, deadline=NO_LIMIT)
+    reply = await vae.infer({"picture": picture}, deadline=NO_LIMIT)
     expected = picture.reshape(3, 8, 8, 6, 8).mean(axis=(2, 4), dtype=np.float32)
     np.testing.assert_array_equal(reply["encoded"][:3], expected)
 
@@ -84,7 +104,7 @@ def test_any_tensor_survives_packing(dtype: str, shape: list[int], seed: int) ->
 
 @pytest.mark.parametrize("side", [64, 1024])
 async def test_large_tensors_leave_the_event_loop_alone(
-    models: Models, monkeypatch: pytest.MonkeyPatch, side: int
+    vae: Endpoint, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
     worked = []
 
@@ -96,10 +116,10 @@ async def test_large_tensors_leave_the_event_loop_alone(
         return noted
 
     for name in ("to_bytes", "from_bytes"):
-        monkeypatch.setattr(f"orchestrator.triton.model.{name}", noting(getattr(tensors, name)))
+        monkeypatch.setattr(f"orchestrator.triton.endpoint.{name}", noting(getattr(tensors, name)))
     latents = np.zeros((4, side // 8, side // 8), np.float32)
-    await models["vae"].infer({"picture": np.zeros((3, side, side), np.float32)}, deadline=NO_LIMIT)
-    decoded = await models["vae"].infer({"latents": latents}, deadline=NO_LIMIT)
+    await vae.infer({"picture": np.zeros((3, side, side), np.float32)}, deadline=NO_LIMIT)
+    decoded = await vae.infer({"latents": latents}, deadline=NO_LIMIT)
     assert decoded["decoded"].shape == (3, side, side)
     small = side == 64
     assert worked == [small, True, True, small]
@@ -122,21 +142,21 @@ def test_text_crosses_as_json(value: object) -> None:
     assert tensors.from_text(tensors.text(value)) == value
 
 
-async def test_a_stream_gives_a_reply_per_step(models: Models) -> None:
-    replies = [reply async for reply in models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT)]
+async def test_a_stream_gives_a_reply_per_step(unet: Endpoint) -> None:
+    replies = [reply async for reply in unet.stream(walk(5), deadline=NO_LIMIT)]
     assert [reply["progress"].tolist() for reply in replies] == [[step, 5] for step in range(1, 6)]
 
 
-async def test_the_model_is_told_how_much_time_is_left(triton: Triton, models: Models) -> None:
-    await models["vae"].infer({"ask": tensors.text("facts")}, deadline=Deadline.after(30))
+async def test_the_model_is_told_how_much_time_is_left(triton: Triton, vae: Endpoint) -> None:
+    await vae.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(30))
     assert 25e6 < triton.limits[0] <= 30e6
 
 
-async def test_cancelling_the_listener_cancels_the_request(triton: Triton, models: Models) -> None:
+async def test_cancelling_the_listener_cancels_the_request(triton: Triton, unet: Endpoint) -> None:
     triton.ip2p_unet.hold_at = 2
 
     async def listen() -> None:
-        async for _ in models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT):
+        async for _ in unet.stream(walk(5), deadline=NO_LIMIT):
             pass
 
     listener = asyncio.ensure_future(listen())
@@ -147,49 +167,44 @@ async def test_cancelling_the_listener_cancels_the_request(triton: Triton, model
         await listener
 
 
-async def test_leaving_a_stream_early_cancels_the_request(triton: Triton, models: Models) -> None:
+async def test_leaving_a_stream_early_cancels_the_request(triton: Triton, unet: Endpoint) -> None:
     triton.ip2p_unet.hold_at = 1
-    async with aclosing(models["ip2p_unet"].stream(walk(5), deadline=NO_LIMIT)) as replies:
+    async with aclosing(unet.stream(walk(5), deadline=NO_LIMIT)) as replies:
         await anext(replies)
         await triton.ip2p_unet.held.wait()
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
 
-async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton) -> None:
+async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton, endpoint_of: Open) -> None:
     triton.ip2p_unet.hold_at = 1
-    address = Address(triton.url)
-    model = Model("ip2p_unet", [address], BRIEF)
+    model = endpoint_of("ip2p_unet", triton.url, BRIEF)
     with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.05 s"):
         async for _ in model.stream(walk(5), deadline=NO_LIMIT):
             pass
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
-    await address.close()
 
 
-async def test_a_question_without_an_answer_is_given_up_and_cancelled(triton: Triton) -> None:
+async def test_a_request_without_a_reply_is_given_up_and_cancelled(triton: Triton, endpoint_of: Open) -> None:
     triton.ip2p_unet.hold_at = 0
-    address = Address(triton.url)
-    model = Model("ip2p_unet", [address], StallLimits(answer=0.5))
+    model = endpoint_of("ip2p_unet", triton.url, StallLimits(answer=0.5))
     with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.5 s"):
         await asyncio.wait_for(model.infer(walk(5), deadline=NO_LIMIT), 10)
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
     with pytest.raises(TimeLimit):  # the time limit of a job stays one
         await model.infer(walk(5), deadline=Deadline.after(0.05))
-    await address.close()
 
 
-async def test_a_request_that_nobody_takes_is_given_up() -> None:
+async def test_a_request_that_is_never_accepted_is_given_up(endpoint_of: Open) -> None:
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
     server = await asyncio.start_server(deaf, "127.0.0.1", 0)
-    address = Address(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
     with pytest.raises(ModelDown, match="no sign of life"):
-        model = Model("ip2p_unet", [address], StallLimits(floor=0.05, first=0.05))
+        url = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        model = endpoint_of("ip2p_unet", url, StallLimits(floor=0.05, first=0.05))
         async for _ in model.stream(walk(5), deadline=NO_LIMIT):
             pass
-    await address.close()
     server.close()
 
 
@@ -206,87 +221,39 @@ def test_patience_grows_with_the_longest_step(monkeypatch: pytest.MonkeyPatch) -
     assert allowances == [9, 5, 12, 12]
 
 
-async def test_what_breaks_after_the_last_reply_spoils_nothing(triton: Triton, models: Models) -> None:
+async def test_what_breaks_after_the_last_reply_spoils_nothing(triton: Triton, unet: Endpoint) -> None:
     triton.ends_badly = True
-    replies = [reply async for reply in models["ip2p_unet"].stream(walk(3), deadline=NO_LIMIT)]
+    replies = [reply async for reply in unet.stream(walk(3), deadline=NO_LIMIT)]
     assert [reply["progress"].tolist() for reply in replies] == [[1, 3], [2, 3], [3, 3]]
 
 
-async def test_a_stream_ends_with_its_deadline(triton: Triton, models: Models) -> None:
+async def test_a_stream_ends_with_its_deadline(triton: Triton, unet: Endpoint) -> None:
     triton.ip2p_unet.hold_at = 0
     with pytest.raises(TimeLimit):
-        async for _ in models["ip2p_unet"].stream(walk(5), deadline=Deadline.after(0.4)):
+        async for _ in unet.stream(walk(5), deadline=Deadline.after(0.4)):
             pass
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
 
-async def test_a_deadline_that_has_passed_asks_nobody(triton: Triton, models: Models) -> None:
+async def test_a_deadline_that_has_passed_asks_nobody(triton: Triton, vae: Endpoint) -> None:
     with pytest.raises(TimeLimit):
-        await models["vae"].infer({"ask": tensors.text("facts")}, deadline=Deadline(0.0))
+        await vae.infer({"ask": tensors.text("facts")}, deadline=Deadline(0.0))
     assert not triton.limits
 
 
-@pytest.mark.parametrize("call", ["infer", "stream"])
-async def test_where_one_address_is_dead_the_next_is_asked(triton: Triton, call: str) -> None:
-    async with Triton() as dead:
-        addresses = [Address(dead.url), Address(triton.url)]
-        await dead.stop()
-        model = Model("vae" if call == "infer" else "ip2p_unet", addresses, StallLimits())
-        ask = {"ask": tensors.text("facts")}
-        for _ in range(2):  # whoever's turn it is
-            if call == "infer":
-                reply = await model.infer(ask, deadline=NO_LIMIT)
-            else:
-                (reply,) = [reply async for reply in model.stream(ask, deadline=NO_LIMIT)]
-            assert "facts" in reply
-        for address in addresses:
-            await address.close()
-
-
-async def test_questions_with_a_home_stay_where_they_were_answered(triton: Triton) -> None:
-    async with Triton() as other:
-        addresses = [Address(triton.url), Address(other.url)]
-        model, affinity = Model("vae", addresses, StallLimits()), Affinity()
-
-        async def answered() -> tuple[int, int]:
-            await model.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(50), affinity=affinity)
-            return len(triton.limits), len(other.limits)
-
-        assert [await answered() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
-        triton.broken["vae"] = Refused("MODEL_DOWN: it is being loaded anew", Code.UNAVAILABLE)
-        assert await answered() == (4, 1)
-        del triton.broken["vae"]
-        assert [await answered() for _ in range(2)] == [(4, 2), (4, 3)]
-        for address in addresses:
-            await address.close()
-
-
-async def test_a_stream_that_has_begun_is_not_begun_elsewhere(triton: Triton) -> None:
-    async with Triton() as other:
-        triton.ip2p_unet.hold_at = other.ip2p_unet.hold_at = 1
-        addresses = [Address(triton.url), Address(other.url)]
-        with pytest.raises(ModelDown):
-            async for _ in Model("ip2p_unet", addresses, BRIEF).stream(walk(3), deadline=NO_LIMIT):
-                pass
-        assert len(triton.ip2p_unet.requests) + len(other.ip2p_unet.requests) == 1
-        for address in addresses:
-            await address.close()
-
-
-async def test_nobody_at_the_address_is_a_model_that_is_down() -> None:
+async def test_a_closed_port_is_a_model_that_is_down(endpoint_of: Open) -> None:
     async with Triton() as gone:
-        address = Address(gone.url)
+        url = gone.url
     with pytest.raises(ModelDown, match="vae is out of reach"):
-        await Model("vae", [address], StallLimits()).infer({}, deadline=NO_LIMIT)
-    await address.close()
+        await endpoint_of("vae", url).infer({}, deadline=NO_LIMIT)
 
 
 async def test_a_model_that_says_it_was_cancelled_does_not_cancel_the_listener(
-    triton: Triton, models: Models
+    triton: Triton, unet: Endpoint
 ) -> None:
     triton.ip2p_unet.refusals.append(Refused("CANCELLED: nobody waits for this", Code.CANCELLED))
     with pytest.raises(Cancelled, match="nobody waits"):
-        async for _ in models["ip2p_unet"].stream(walk(3), deadline=NO_LIMIT):
+        async for _ in unet.stream(walk(3), deadline=NO_LIMIT):
             pass
 
 
