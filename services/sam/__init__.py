@@ -1,1 +1,1 @@
-"""Regions of pictures from clicks and boxes, by SAM 2, and from words, by a text head beside it."""
+"""Regions of pictures and clips from clicks, boxes and masks by SAM 2, and from words by a text head."""

@@ -1,4 +1,4 @@
-"""Clips that something is followed through, each remembered by its name from frame to frame."""
+"""The memories of tracked clips, by the clip's name."""
 
 from __future__ import annotations
 
@@ -11,62 +11,63 @@ from torch import Tensor
 from services.cache import ByteBudgetCache
 from services.refusal import Refusal, invalid
 from services.sam import fields
-from services.sam.mask import squared
+from services.sam.mask import to_square
 from services.sam.memory import Memory
-from services.sam.picture_ref import Shown
+from services.sam.picture_ref import PictureRef
 from services.sam.sam2 import Prompt, Sam2
-from services.sam.tracking import Follower
+from services.sam.tracking import Tracker
 
-IDLE = 900.0  # seconds after which nobody follows a clip any more
-MOST_SIGHTINGS = 32  # that the memory of a clip can hold
+IDLE = 900.0  # seconds after which the memory of an unused clip is removed
+MOST_SIGHTINGS = 32  # in the memory of a clip
 
 
-class Clips:
-    """Many may be followed at a time, without a clip knowing of another. The one fields about longest ago
-    is forgotten first when memory is short."""
+class ClipMemories:
+    """Tracks a thing in each of many clips, independently. If memory is short, the least recently used clip
+    is removed first."""
 
     def __init__(
-        self, network: Sam2, follower: Follower, *, budget_bytes: int, clock: Callable[[], float]
+        self, network: Sam2, tracker: Tracker, *, budget_bytes: int, clock: Callable[[], float]
     ) -> None:
-        self._network, self._follower = network, follower
-        self._kept: ByteBudgetCache[Memory] = ByteBudgetCache(
+        self._network, self._tracker = network, tracker
+        self._memories: ByteBudgetCache[Memory] = ByteBudgetCache(
             budget_bytes, lambda memory: memory.bytes, idle=IDLE, clock=clock
         )
 
-    def look(self, frame: fields.Frame, picture: Shown) -> dict[str, Tensor]:
-        """The thing in a frame, as `logits` and `presence`; `begun` is the frame that memory begins with."""
+    def track(self, frame: fields.ClipFrame, picture: PictureRef) -> dict[str, Tensor]:
+        """`logits` and `presence` of the thing in a frame, and `begun`, the memory's first frame."""
         memory = self._before(frame)
         mask = None
         if frame.mask is not None:
             fields.check_within(Prompt(mask=frame.mask), *picture.size(self._network))
-            mask = squared(frame.mask, self._network.size)
-        known = picture.known_to(self._network)
-        thing, memory = self._follower.look(known, frame.number, memory, mask=mask)
-        self._kept.put(frame.clip, memory)
+            mask = to_square(frame.mask, self._network.size)
+        features = picture.features_of(self._network)
+        thing, memory = self._tracker.track(features, frame.number, memory, mask=mask)
+        self._memories.put(frame.clip, memory)
         begun = torch.tensor([memory.begun], dtype=torch.int32)
         return {"logits": thing.logits, "presence": thing.presence, "begun": begun}
 
-    def forget(self, clip: bytes) -> None:
-        """Remembers a clip no longer, if it did."""
-        self._kept.discard(clip)
+    def discard(self, clip: bytes) -> None:
+        """Remove the memory of a clip, if there is one."""
+        self._memories.discard(clip)
 
     def facts(self) -> dict[str, Any]:
-        """How many are followed, for how many seconds one is remembered that nobody asks about, and how many
-        sightings it may have."""
-        return {**self._kept.facts(), "idle_seconds": IDLE, "most_sightings": MOST_SIGHTINGS}
+        """Number and bytes of the clips, the idle timeout in seconds, and the most sightings of a clip."""
+        return {**self._memories.facts(), "idle_seconds": IDLE, "most_sightings": MOST_SIGHTINGS}
 
-    def _before(self, frame: fields.Frame) -> Memory:
-        """What is remembered from earlier frames, if it is enough for this one."""
-        memory = self._kept.get(frame.clip) or Memory()
+    def _before(self, frame: fields.ClipFrame) -> Memory:
+        """The memory of earlier frames; raises Refusal if it does not suffice for this frame."""
+        memory = self._memories.get(frame.clip) or Memory()
         if frame.number < memory.latest:
             raise invalid(
                 "frame",
-                f"must not be before {memory.latest}, which was fields about last; it is {frame.number}. "
+                f"must not be before {memory.latest}, the latest frame so far; it is {frame.number}. "
                 "To go back, begin another clip",
             )
         memory = memory.before(frame.number)
         if frame.mask is None and not memory.sightings:
-            raise Refusal("UNKNOWN_CLIP", "memory of this clip is not kept here; begin again with a mask")
+            raise Refusal("UNKNOWN_CLIP", "there is no memory of this clip; begin again with a mask")
         if frame.mask is not None and len(memory.sightings) >= MOST_SIGHTINGS:
-            raise invalid("mask", f"came with {MOST_SIGHTINGS} frames already; no more are remembered")
+            raise invalid(
+                "mask", f"came with {MOST_SIGHTINGS} frames already, which is the most a clip may have"
+            )
         return memory

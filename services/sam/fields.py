@@ -1,4 +1,4 @@
-"""What is asked of `sam`: tensors of a request, checked, and the words for what is wrong with them."""
+"""Reads and validates the tensors of a request to `sam`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from services.sam.sam2 import Prompt
 LARGEST = 100_000_000  # pixels
 MOST_POINTS = 1024
 LONGEST_PHRASE = 200  # letters
-THRESHOLD = 0.5  # where none is given
+THRESHOLD = 0.5  # the default
 
 Request = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One frame of a clip that somebody follows something through, by the clip's name and its number.
-    `mask`, uint8 (height, width) of 0 and 1, is there in a sighting: it says where the thing is."""
+class ClipFrame:
+    """One frame of a tracked clip: the clip's name and the frame's number. In a sighting `mask`, uint8
+    (height, width) of 0 and 1, shows the thing."""
 
     clip: bytes
     number: int
@@ -31,7 +31,7 @@ class Frame:
 
 
 def pixels(tensor: Tensor) -> Tensor:
-    """A picture, uint8 (height, width, 3)."""
+    """The picture, uint8 (height, width, 3)."""
     if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[2] != 3:
         raise invalid("picture", f"must be UINT8 (height, width, 3), not {tuple(tensor.shape)}")
     height, width = tensor.shape[:2]
@@ -45,27 +45,27 @@ def pixels(tensor: Tensor) -> Tensor:
 
 
 def key(tensor: Tensor) -> bytes:
-    """The name of a picture that was sent before."""
+    """The SHA-256 of a picture that was sent before."""
     if tensor.dtype != torch.uint8 or tensor.shape != (32,):
         raise invalid("picture_key", f"must be the 32 bytes of a SHA-256, not {tuple(tensor.shape)}")
     return bytes(tensor.tolist())
 
 
 def phrase(request: Request) -> str:
-    """What to look for by words, which come alone."""
-    said = json_text.text("words", request["words"]).strip()
-    if not said:
-        raise invalid("words", "must name what to look for")
-    if len(said) > LONGEST_PHRASE:
-        raise invalid("words", f"has {len(said)} letters; at most {LONGEST_PHRASE} are read")
+    """The phrase that names what to find; no other prompt may come with it."""
+    words = json_text.text("words", request["words"]).strip()
+    if not words:
+        raise invalid("words", "must name what to find")
+    if len(words) > LONGEST_PHRASE:
+        raise invalid("words", f"has {len(words)} letters; at most {LONGEST_PHRASE} are read")
     for name in ("points", "box", "mask", "frame"):
         if name in request:
-            raise invalid(name, "does not go with words; ask by one of them, then by the other")
-    return said
+            raise invalid(name, "cannot be combined with words; send two requests")
+    return words
 
 
 def threshold(request: Request) -> float:
-    """The score above which things count."""
+    """The score above which things are returned."""
     if "threshold" not in request:
         return THRESHOLD
     tensor = request["threshold"]
@@ -77,47 +77,47 @@ def threshold(request: Request) -> float:
     return value
 
 
-def pointed(request: Request) -> Prompt:
-    """Clicks, a box, and a mask to correct, as far as they can be judged without the picture's size."""
+def prompt(request: Request) -> Prompt:
+    """Clicks, a box, and a mask to correct, validated as far as possible without the picture's size."""
     if "points" not in request and "box" not in request:
-        raise invalid("points", "or a box must be given, to say what is meant")
+        raise invalid("points", "or a box must be given")
     for name, other in (("threshold", "words"), ("frame", "clip")):
         if name in request:
-            raise invalid(name, f"goes with {other} only; leave it out")
+            raise invalid(name, f"is used with {other} only; leave it out")
     return Prompt(
-        _shaped(request, "points"), _shaped(request, "box"), _mask(request, "correct; leave it out")
+        _coordinates(request, "points"), _coordinates(request, "box"), _mask(request, "correct; leave it out")
     )
 
 
 def clip(request: Request) -> bytes:
-    """The name of a clip, chosen by whoever follows something through it."""
+    """The name of a clip, which the caller chose."""
     tensor = request["clip"]
     if tensor.dtype != torch.uint8 or tensor.shape != (16,):
         raise invalid("clip", f"must be 16 bytes drawn at random, not {tuple(tensor.shape)}")
     return bytes(tensor.tolist())
 
 
-def frame(request: Request) -> Frame:
-    """Which frame of a clip to look at, and where the thing is in it, if that is said."""
+def frame(request: Request) -> ClipFrame:
+    """The frame of a clip to track the thing in, with its mask if one is given."""
     name = clip(request)
     if "frame" not in request:
         raise invalid("frame", "must come with clip: the number of the frame, from 0")
     for other in ("points", "box", "words", "threshold"):
         if other in request:
-            raise invalid(other, "does not go with clip; find a mask by it first, and show that")
+            raise invalid(other, "cannot be combined with clip; find a mask by it first, and send that")
     tensor = request["frame"]
     if tensor.dtype != torch.int32 or tensor.shape != (1,):
         raise invalid("frame", f"must be INT32 (1), not {tuple(tensor.shape)}")
     if int(tensor) < 0:
         raise invalid("frame", f"counts from 0, not {int(tensor)}")
-    return Frame(name, int(tensor), _mask(request, "follow; leave it out to have the thing found"))
+    return ClipFrame(name, int(tensor), _mask(request, "track; leave it out to have the thing found"))
 
 
 def check_within(prompt: Prompt, height: int, width: int) -> None:
-    """Everything must lie in the picture, and something must be meant."""
+    """Check that a prompt lies within the picture and includes something; raises Refusal."""
     if prompt.mask is not None and prompt.mask.shape != (height, width):
-        there = f"{prompt.mask.shape[1]} x {prompt.mask.shape[0]}"
-        raise invalid("mask", f"must have the picture's size, {width} x {height} pixels; it is {there}")
+        actual = f"{prompt.mask.shape[1]} x {prompt.mask.shape[0]}"
+        raise invalid("mask", f"must have the picture's size, {width} x {height} pixels; it is {actual}")
     if prompt.points is not None:
         alone = prompt.box is None and prompt.mask is None
         _check_points(prompt.points, width, height, alone=alone)
@@ -125,8 +125,8 @@ def check_within(prompt: Prompt, height: int, width: int) -> None:
         _check_box(prompt.box, width, height)
 
 
-def _shaped(request: Request, name: str) -> Tensor | None:
-    """A prompt's tensor, if it is there, of the right shape and finite."""
+def _coordinates(request: Request, name: str) -> Tensor | None:
+    """The points or the box; None if absent."""
     if name not in request:
         return None
     tensor = request[name]
@@ -148,7 +148,7 @@ def _mask(request: Request, purpose: str) -> Tensor | None:
     if tensor.numel() and int(tensor.max()) > 1:
         raise invalid("mask", f"must hold 1 inside and 0 outside, not {int(tensor.max())}")
     if not bool(tensor.any()):
-        raise invalid("mask", f"has nothing inside, so there is nothing to {purpose}")
+        raise invalid("mask", f"selects no pixel, so there is nothing to {purpose}")
     return tensor
 
 

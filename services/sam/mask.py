@@ -1,4 +1,4 @@
-"""Masks at two sizes: the small maps that networks make, and the picture's own."""
+"""Conversions between masks of a picture's size and the small maps of networks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# What sam2 makes of a mask of ones and zeros: logits that are all but certain.
-_SPREAD, _CERTAIN = 20.0, -10.0
+# sam2 turns a mask of ones and zeros into logits by this scale and offset.
+_SCALE, _OFFSET = 20.0, -10.0
 
 
-def drawn(maps: Tensor, height: int, width: int, *, level: float = 0.0) -> Tensor:
-    """Where maps (count, h, w) are above a level, at a picture's size: uint8 of 0 and 1, on the host.
+def masks_from_maps(maps: Tensor, height: int, width: int, *, level: float = 0.0) -> Tensor:
+    """Masks, uint8 of 0 and 1 on the host, at a picture's size: 1 where maps (count, h, w) exceed a level.
 
-    One at a time, as these are the largest tensors here.
+    Made one at a time, because these are the largest tensors here.
     """
     masks = torch.empty(len(maps), height, width, dtype=torch.uint8)
     for place, one in enumerate(maps.float()):
@@ -24,9 +24,10 @@ def drawn(maps: Tensor, height: int, width: int, *, level: float = 0.0) -> Tenso
     return masks
 
 
-def squared(mask: Tensor, size: int) -> Tensor:
-    """A mask of 0 and 1 (height, width) as sam2's tracker wants to be shown one: float32 (1, 1, size, size)
-    of 0 and 1, a pixel of which is inside when half of it is. Of a speck its best pixels are left."""
+def to_square(mask: Tensor, size: int) -> Tensor:
+    """A mask of 0 and 1 (height, width) in the form of sam2's tracker: float32 (1, 1, size, size) of 0 and 1,
+    1 where at least half of a pixel is inside. Of a very small mask the pixels with the largest part
+    remain."""
     resized = functional.interpolate(
         mask[None, None].float(), size=(size, size), mode="bilinear", align_corners=False, antialias=True
     )
@@ -34,9 +35,9 @@ def squared(mask: Tensor, size: int) -> Tensor:
 
 
 def as_logits(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask of 0 and 1 (height, width) as sam2's prompt encoder reads one, (1, 1, *size)."""
+    """A mask of 0 and 1 (height, width) in the form of sam2's prompt encoder, (1, 1, *size)."""
     return functional.interpolate(
-        mask[None, None].float() * _SPREAD + _CERTAIN,
+        mask[None, None].float() * _SCALE + _OFFSET,
         size=size,
         mode="bilinear",
         align_corners=False,

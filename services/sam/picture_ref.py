@@ -1,4 +1,4 @@
-"""A picture somebody asks about, and what networks know of it already."""
+"""The picture of a request, and the cached features of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from services.refusal import Refusal
 from services.sam.preprocessing import key_of
 
 
-class Known(Protocol):
-    """What a network made of a picture of this size, and how much room that takes."""
+class Features(Protocol):
+    """The features of a picture of this size, and the bytes they take."""
 
     @property
     def height(self) -> int: ...
@@ -22,54 +22,54 @@ class Known(Protocol):
     def bytes(self) -> int: ...
 
 
-Made = TypeVar("Made", bound=Known, covariant=True)
+FeaturesT = TypeVar("FeaturesT", bound=Features, covariant=True)
 
 
-class Network(Protocol[Made]):
-    """Looks at a picture once, whatever is asked about it later."""
+class PictureEncoder(Protocol[FeaturesT]):
+    """Computes the features of a picture, which serve every prompt on it."""
 
     @property
     def name(self) -> str: ...
 
-    def embed(self, picture: Tensor) -> Made:
-        """What is there to know of a picture, uint8 (height, width, 3)."""
+    def embed(self, picture: Tensor) -> FeaturesT:
+        """The features of a picture, uint8 (height, width, 3)."""
 
 
-class Shown:
-    """A picture by its pixels, or by the key of one that was shown before. Nobody comes back to one that is
-    `passing`, so nothing is kept of it; its pixels must be there."""
+class PictureRef:
+    """A picture by its pixels, or by the key of one that was sent before. The features of one with
+    `cached=False` are not cached; its pixels must be given."""
 
     def __init__(
         self,
-        kept: ByteBudgetCache[Any],
+        cache: ByteBudgetCache[Any],
         *,
         pixels: Tensor | None = None,
         key: bytes = b"",
-        passing: bool = False,
+        cached: bool = True,
     ) -> None:
-        self._kept = kept
+        self._cache = cache
         self._pixels = pixels
-        self._passing = passing
-        self._key = key_of(pixels) if pixels is not None and not passing else key
+        self._cached = cached
+        self._key = key_of(pixels) if pixels is not None and cached else key
 
-    def size(self, network: Network[Known]) -> tuple[int, int]:
-        """Height and width; without pixels they are what `network` remembers."""
+    def size(self, network: PictureEncoder[Features]) -> tuple[int, int]:
+        """Height and width; without pixels, those in the cached features of `network`."""
         if self._pixels is not None:
             return self._pixels.shape[0], self._pixels.shape[1]
-        known = self.known_to(network)
-        return known.height, known.width
+        features = self.features_of(network)
+        return features.height, features.width
 
-    def known_to(self, network: Network[Made]) -> Made:
-        """What a network makes of the picture, remembered or made now."""
-        if self._passing and self._pixels is not None:
+    def features_of(self, network: PictureEncoder[FeaturesT]) -> FeaturesT:
+        """The features of the picture for a network, from the cache or computed now."""
+        if not self._cached and self._pixels is not None:
             return network.embed(self._pixels)
         key = network.name.encode() + self._key
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         if found is None:
             if self._pixels is None:
                 raise Refusal(
-                    "UNKNOWN_PICTURE", "picture_key names no picture that is kept here; send its pixels"
+                    "UNKNOWN_PICTURE", "no picture with this picture_key is cached; send its pixels"
                 )
             found = network.embed(self._pixels)
-            self._kept.put(key, found)
+            self._cache.put(key, found)
         return found

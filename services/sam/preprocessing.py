@@ -1,4 +1,4 @@
-"""A picture on its way into a network, and the key it is remembered by."""
+"""Preprocessing of pictures for networks, and the cache key of a picture."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """How a network wants to see pictures: in a square of so many pixels, and with colours brought to these
-    means and deviations, by default those of ImageNet."""
+class Preprocessing:
+    """The input of a network: a square of `size` pixels per side, with colours normalised by these means and
+    deviations, by default those of ImageNet."""
 
     size: int
     mean: Colour = (0.485, 0.456, 0.406)
     deviation: Colour = (0.229, 0.224, 0.225)
 
     @classmethod
-    def of(cls, preprocessor: Mapping[str, Any]) -> Looks:
-        """What a `preprocessor_config.json` of transformers asks for."""
+    def of(cls, preprocessor: Mapping[str, Any]) -> Preprocessing:
+        """The settings of a `preprocessor_config.json` of transformers."""
         try:
             height, width = (int(preprocessor["size"][edge]) for edge in ("height", "width"))
             mean, deviation = (_triple(preprocessor[name]) for name in ("image_mean", "image_std"))
@@ -36,9 +36,7 @@ class Looks:
                 f"preprocessor_config.json must name size, image_mean and image_std: {problem!r}"
             ) from problem
         if height != width:
-            raise BundleError(
-                f"preprocessor_config.json: pictures are seen as squares, not {width} x {height}"
-            )
+            raise BundleError(f"preprocessor_config.json: size must be a square, not {width} x {height}")
         return cls(height, mean, deviation)
 
 
@@ -50,14 +48,15 @@ def key_of(picture: Tensor) -> bytes:
     return digest.digest()
 
 
-def prepared(picture: Tensor, looks: Looks) -> Tensor:
-    """The picture as a network sees it: (1, 3, size, size), whatever its shape was, colours normalised."""
+def preprocess(picture: Tensor, settings: Preprocessing) -> Tensor:
+    """The input (1, 3, size, size) for a picture, uint8 (height, width, 3) of any size."""
     values = picture.permute(2, 0, 1)[None].float() / 255
     square = functional.interpolate(
-        values, size=(looks.size, looks.size), mode="bilinear", align_corners=False, antialias=True
+        values, size=(settings.size, settings.size), mode="bilinear", align_corners=False, antialias=True
     )
     mean, deviation = (
-        torch.tensor(triple, device=picture.device).view(3, 1, 1) for triple in (looks.mean, looks.deviation)
+        torch.tensor(triple, device=picture.device).view(3, 1, 1)
+        for triple in (settings.mean, settings.deviation)
     )
     return (square - mean) / deviation
 

@@ -1,6 +1,6 @@
-"""SAM 2 on still pictures: embed once, then prompt as often as one likes.
+"""SAM 2 on still pictures: features are computed once, then used for any number of prompts.
 
-sam2's own predictor for stills needs torchvision; this is the same walk through the same network.
+sam2's own predictor for stills needs torchvision; this makes the same calls of the same network.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.sam.mask import as_logits, drawn
-from services.sam.preprocessing import Looks, prepared
+from services.sam.mask import as_logits, masks_from_maps
+from services.sam.preprocessing import Preprocessing, preprocess
 
-# How sam2's prompt encoder marks the corners of a box among points.
+# The labels of a box's corners among the points of sam2's prompt encoder.
 _BOX_LABELS = (2.0, 3.0)
-_AT_ONCE = 16  # prompts on one picture; each takes its own copy of the features
+_BATCH = 16  # prompts in one pass; each has its own copy of the features
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """What the network knows of a picture, be it a still or a frame. `details` are its finer feature maps,
-    coarsest last."""
+class PictureFeatures:
+    """SAM 2's features of a picture or a frame. `details` are the finer feature maps, coarsest last."""
 
     height: int
     width: int
@@ -37,8 +36,8 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is meant. `points` (count, 3) are x, y, label; `box` is left, top, right, bottom; in pixels of
-    the picture. `mask`, uint8 (height, width) of 0 and 1, is an earlier answer to be corrected."""
+    """A prompt. `points` (count, 3) are x, y, label; `box` is left, top, right, bottom; in pixels of
+    the picture. `mask`, uint8 (height, width) of 0 and 1, is an earlier result to correct."""
 
     points: Tensor | None = None
     box: Tensor | None = None
@@ -46,7 +45,7 @@ class Prompt:
 
     @property
     def ambiguous(self) -> bool:
-        """A single click may mean a thing, a part of it, or what it belongs to."""
+        """True for a single click, which may mean a thing, a part of it, or what it belongs to."""
         alone = self.box is None and self.mask is None
         return alone and self.points is not None and len(self.points) == 1
 
@@ -67,7 +66,7 @@ class Candidates:
 
 
 class Sam2:
-    """A SAM 2 network for stills. On a GPU pictures are embedded in bfloat16, as sam2 itself advises."""
+    """A SAM 2 network for stills. On a GPU pictures are embedded in bfloat16, as sam2 recommends."""
 
     name = "sam2"
 
@@ -76,33 +75,33 @@ class Sam2:
         self.size: int = self._network.image_size
 
     @torch.inference_mode()
-    def embed(self, picture: Tensor) -> Embedded:
-        """What is there to know of a picture, uint8 (height, width, 3)."""
+    def embed(self, picture: Tensor) -> PictureFeatures:
+        """The features of a picture, uint8 (height, width, 3)."""
         device = self._network.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features = self._network.forward_image(prepared(picture.to(device), Looks(self.size)))
+            features = self._network.forward_image(preprocess(picture.to(device), Preprocessing(self.size)))
         levels = [level.float() for level in features["backbone_fpn"][-self._network.num_feature_levels :]]
         height, width = picture.shape[:2]
-        return Embedded(height, width, levels[-1], tuple(levels[:-1]))
+        return PictureFeatures(height, width, levels[-1], tuple(levels[:-1]))
 
     @torch.inference_mode()
-    def segment(self, picture: Embedded, prompt: Prompt) -> Candidates:
-        """Three candidates for an ambiguous prompt, else one."""
-        logits, scores = self._decoded(picture, [prompt], several=prompt.ambiguous)
+    def segment(self, picture: PictureFeatures, prompt: Prompt) -> Candidates:
+        """The masks that a prompt may mean: three for an ambiguous one, else one."""
+        logits, scores = self._decode(picture, [prompt], several=prompt.ambiguous)
         scores, order = scores[0].clamp(0, 1).sort(descending=True, stable=True)
-        return Candidates(drawn(logits[0, order], picture.height, picture.width), scores.cpu())
+        return Candidates(masks_from_maps(logits[0, order], picture.height, picture.width), scores.cpu())
 
     @torch.inference_mode()
-    def outlined(self, picture: Embedded, prompts: Sequence[Prompt]) -> Tensor:
-        """One answer to each prompt, as logits (prompts, height, width) of the network's own size.
+    def segment_each(self, picture: PictureFeatures, prompts: Sequence[Prompt]) -> Tensor:
+        """The logits (prompts, height, width), of the network's own size, of the best mask for each prompt.
 
-        All prompts have as many points and corners as each other, and all of them a mask or none.
+        All prompts must have the same number of points and corners, and either all or none a mask.
         """
-        lots = [prompts[first : first + _AT_ONCE] for first in range(0, len(prompts), _AT_ONCE)]
-        return torch.cat([self._decoded(picture, lot, several=False)[0][:, 0] for lot in lots])
+        batches = [prompts[first : first + _BATCH] for first in range(0, len(prompts), _BATCH)]
+        return torch.cat([self._decode(picture, batch, several=False)[0][:, 0] for batch in batches])
 
-    def _decoded(
-        self, picture: Embedded, prompts: Sequence[Prompt], *, several: bool
+    def _decode(
+        self, picture: PictureFeatures, prompts: Sequence[Prompt], *, several: bool
     ) -> tuple[Tensor, Tensor]:
         """Logits (prompts, answers, h, w) and scores (prompts, answers)."""
         points = torch.stack([prompt.rows() for prompt in prompts]).to(self._network.device)
@@ -118,7 +117,7 @@ class Sam2:
         )
         coarse = picture.coarse
         if self._network.directly_add_no_mem_embed:
-            # A still is a clip's first frame: there is nothing to remember yet.
+            # A still is like the first frame of a clip: there is no memory yet.
             coarse = coarse + self._network.no_mem_embed.view(1, -1, 1, 1)
         logits, scores, _, _ = self._network.sam_mask_decoder(
             image_embeddings=coarse,

@@ -1,4 +1,4 @@
-"""Words by SAM 3: it finds instances itself."""
+"""A text head by SAM 3, which finds instances itself."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.sam.picture_ref import Shown
-from services.sam.preprocessing import Looks, prepared
-from services.sam.words import Instances
+from services.sam.picture_ref import PictureRef
+from services.sam.preprocessing import Preprocessing, preprocess
+from services.sam.text_head import Instances
 
 
 @dataclass(frozen=True)
-class Levels:
-    """What the image encoder made of a picture, finest first."""
+class Sam3Features:
+    """The feature maps of SAM 3's image encoder, finest first."""
 
     height: int
     width: int
@@ -26,41 +26,44 @@ class Levels:
         return sum(level.numel() * level.element_size() for level in self.levels)
 
 
-class Sam3Words:
-    """Transformers' `Sam3Model`; instances are read as its own processor reads them."""
+class Sam3TextHead:
+    """Finds things by transformers' `Sam3Model`; instances are read as its own processor reads them."""
 
     name = "sam3"
 
-    def __init__(self, network: Any, tokenizer: Any, looks: Looks) -> None:
-        self._network, self._tokenizer, self._looks = network, tokenizer, looks
+    def __init__(self, network: Any, tokenizer: Any, preprocessing: Preprocessing) -> None:
+        self._network, self._tokenizer, self._preprocessing = network, tokenizer, preprocessing
         self._longest: int = network.config.text_config.max_position_embeddings
-        self._positions: tuple[Tensor, ...] = ()  # of a level's places; for all pictures the same
-        self.size = looks.size
+        self._positions: tuple[Tensor, ...] = ()  # of each level; the same for all pictures
+        self.size = preprocessing.size
 
     @torch.inference_mode()
-    def embed(self, picture: Tensor) -> Levels:
+    def embed(self, picture: Tensor) -> Sam3Features:
         device = self._network.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            seen = self._network.get_vision_features(prepared(picture.to(device), self._looks))
-        self._positions = tuple(places.float() for places in seen.fpn_position_encoding)
+            vision = self._network.get_vision_features(preprocess(picture.to(device), self._preprocessing))
+        self._positions = tuple(places.float() for places in vision.fpn_position_encoding)
         height, width = picture.shape[:2]
-        return Levels(height, width, tuple(level.float() for level in seen.fpn_hidden_states))
+        return Sam3Features(height, width, tuple(level.float() for level in vision.fpn_hidden_states))
 
     @torch.inference_mode()
-    def find(self, picture: Shown, phrase: str) -> Instances:
-        """A query's score is how well it fits the phrase, times how likely such a thing is there at all."""
+    def find(self, picture: PictureRef, phrase: str) -> Instances:
+        """All queries of the network; a score is how well a query fits, times how likely the thing is there
+        at all."""
         from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
         words = self._tokenizer(
             phrase, padding="max_length", max_length=self._longest, truncation=True, return_tensors="pt"
         ).to(self._network.device)
-        known = picture.known_to(self)
+        features = picture.features_of(self)
         answer = self._network(
             vision_embeds=Sam3VisionEncoderOutput(
-                fpn_hidden_states=known.levels, fpn_position_encoding=self._positions
+                fpn_hidden_states=features.levels, fpn_position_encoding=self._positions
             ),
             input_ids=words.input_ids,
             attention_mask=words.attention_mask,
         )
         scores = answer.pred_logits.sigmoid() * answer.presence_logits.sigmoid()
-        return Instances(known.height, known.width, scores[0], answer.pred_masks[0].sigmoid(), level=0.5)
+        return Instances(
+            features.height, features.width, scores[0], answer.pred_masks[0].sigmoid(), level=0.5
+        )

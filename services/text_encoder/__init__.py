@@ -1,1 +1,1 @@
-"""Words to the embeddings that denoisers are steered by."""
+"""Text embeddings for denoisers."""

@@ -1,4 +1,4 @@
-"""The text encoder of every family at one door."""
+"""The service `text_encoder`: the text encoders of all families."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from services import json_text
 from services.bundles.bundle import Bundle
 from services.bundles.shared import load_shared
 from services.refusal import Refusal, invalid
-from services.text_encoder.words import Words
+from services.text_encoder.prompt_encoder import PromptEncoder
 
 LONGEST = 10_000  # characters; a tokenizer's time grows with them
 
 
 class TextEncoder:
-    """Answers texts with embeddings, for every bundle that has a text encoder."""
+    """Returns the embedding of a text, for every bundle that has a text encoder."""
 
     inputs = ("family", "text")
 
@@ -26,38 +26,40 @@ class TextEncoder:
         loaded = load_shared(
             bundles, "text_encoder", lambda bundle: bundle.network("text_encoder", device=device, dtype=dtype)
         )
-        self._words = {item.bundle.name: Words(item.bundle.tokenizer(), item.network) for item in loaded}
+        self._encoders = {
+            item.bundle.name: PromptEncoder(item.bundle.tokenizer(), item.network) for item in loaded
+        }
         self._digests = {item.bundle.name: item.digest for item in loaded}
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, by family."""
         return {
             "families": {
-                name: {"weights": self._digests[name], "tokens": words.tokens, "width": words.width}
-                for name, words in self._words.items()
+                name: {"weights": self._digests[name], "tokens": encoder.tokens, "width": encoder.width}
+                for name, encoder in self._encoders.items()
             }
         }
 
     def probe(self) -> None:
-        """Encodes an empty text for every family."""
-        for words in self._words.values():
-            words.encode("")
+        """Encode an empty text for every family."""
+        for encoder in self._encoders.values():
+            encoder.encode("")
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The embedding of a text, float32 (tokens, width), and the end of the text that did not fit."""
         for name in self.inputs:
             if name not in request:
                 raise invalid(name, "is missing")
-        words = self._family(json_text.text("family", request["family"]))
+        encoder = self._encoder(json_text.text("family", request["family"]))
         text = json_text.text("text", request["text"])
         if len(text) > LONGEST:
             raise invalid("text", f"has {len(text)} characters; at most {LONGEST} are read")
-        encoded = words.encode(text)
-        return {"embedding": encoded.embedding, "dropped": json_text.to_tensor(encoded.dropped)}
+        embedding = encoder.encode(text)
+        return {"embedding": embedding.values, "dropped": json_text.to_tensor(embedding.dropped)}
 
-    def _family(self, name: str) -> Words:
-        if name not in self._words:
+    def _encoder(self, family: str) -> PromptEncoder:
+        if family not in self._encoders:
             raise Refusal(
-                "NOT_FOUND", f"family {name[:64]!r} is not loaded here; loaded: {', '.join(self._words)}"
+                "NOT_FOUND", f"family {family[:64]!r} is not loaded here; loaded: {', '.join(self._encoders)}"
             )
-        return self._words[name]
+        return self._encoders[family]

@@ -1,4 +1,4 @@
-"""The VAE of every family at one door."""
+"""The service `vae`: the VAEs of all families."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.refusal import Refusal, invalid
 from services.vae.codec import Codec
 from services.vae.tiles import Tiling
 
-LARGEST = 2048 * 2048  # pixels; others wait while a picture is worked on, and denoisers make none so large
-WHITE = 1.001  # what rounding may add to a picture in [-1, 1]
+LARGEST = 2048 * 2048  # pixels; other requests wait meanwhile, and denoisers make no larger ones
+WHITE = 1.001  # the highest value of a picture in [-1, 1], with room for rounding
 
 
 class Vae:
-    """Answers pictures with latents and latents with pictures, for every bundle that has a VAE."""
+    """Encodes pictures and decodes latents, for every bundle that has a VAE."""
 
     inputs = ("family", "picture", "latents")
 
@@ -32,7 +32,7 @@ class Vae:
         tiling: Tiling | None = None,
     ) -> None:
         def load(bundle: Bundle) -> nn.Module:
-            # Some VAEs overflow in half precision; their configs say so.
+            # Some VAEs overflow in half precision; their configs set `force_upcast`.
             full = bundle.config("vae").get("force_upcast", False)
             return bundle.network("vae", device=device, dtype=torch.float32 if full else dtype)
 
@@ -55,7 +55,7 @@ class Vae:
         }
 
     def probe(self) -> None:
-        """Encodes and decodes a few black pixels for every family."""
+        """Encode and decode a few grey pixels for every family."""
         for codec in self._codecs.values():
             encoded, _ = codec.encode(torch.zeros(3, 2 * codec.factor, 2 * codec.factor))
             codec.decode(encoded)
@@ -91,7 +91,7 @@ def _picture(tensor: Tensor, factor: int) -> Tensor:
             "picture", f"must have sides that are multiples of {factor}, not {width} x {height}; pad it"
         )
     _not_too_large("picture", height * width)
-    if not bool((tensor.abs() <= WHITE).all()):  # not a number is not smaller either
+    if not bool((tensor.abs() <= WHITE).all()):  # false for NaN, too
         raise invalid("picture", "must hold values in [-1, 1]; divide bytes by 127.5 and subtract 1")
     return tensor
 

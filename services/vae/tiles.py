@@ -1,7 +1,8 @@
-"""Large pictures in windows that overlap, so that memory does not grow with the picture.
+"""Runs a network on a large picture in overlapping windows, so that its memory does not grow with the
+picture.
 
-Where windows overlap their values are mixed, with weights that fall towards a window's inner edges: there
-a network sees least of the surroundings, and there its answers are trusted least.
+Where windows overlap, their results are averaged with weights that fall towards a window's inner edges,
+where the network sees least of the surroundings.
 """
 
 from __future__ import annotations

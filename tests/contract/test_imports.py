@@ -110,7 +110,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "transformers": ("services", "training", *FREE),
     "sam2": ("services", "training", *FREE),
     "numpy": ("canvas", "orchestrator", "deploy", "training", *FREE),
-    "cv2": ("canvas", "orchestrator", "training", *FREE),
+    "cv2": ("canvas", "orchestrator", "services.sam", "training", *FREE),
     "PIL": ("orchestrator", "deploy", "training", *FREE),
     "av": ("orchestrator.media", "deploy", *FREE),
 }

@@ -61,7 +61,7 @@ def test_equal_weights_of_two_families_are_held_once(ip2p, tmp_path):
     twin = Bundle.open(shutil.copytree(ip2p.folder, tmp_path / "twin"))
     service = TextEncoder([ip2p, twin], CPU, torch.float32)
     assert set(service.facts()["families"]) == {"ip2p", "twin"}
-    first, second = (words._network for words in service._words.values())
+    first, second = (encoder._network for encoder in service._encoders.values())
     assert first is second
 
 

@@ -1,4 +1,4 @@
-"""Clips to follow something through, and what is asked about them."""
+"""ClipMemories to follow something through, and what is asked about them."""
 
 from __future__ import annotations
 

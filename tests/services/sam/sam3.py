@@ -59,7 +59,7 @@ def config(words: int) -> dict[str, Any]:
 
 
 def network(settings: dict[str, Any], seed: int = 0) -> Sam3Model:
-    """Numbers drawn so that instances differ: in score, some above one half and some below, and in shape."""
+    """Weights drawn so that instances differ: in score, some above one half and some below, and in shape."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         drawn = Sam3Model(Sam3Config.from_dict(settings)).eval()

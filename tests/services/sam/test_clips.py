@@ -16,8 +16,8 @@ import torch
 from sam2 import sam2_video_predictor
 
 from services.bundles.bundle import Bundle
-from services.sam.mask import drawn
-from services.sam.preprocessing import Looks, prepared
+from services.sam.mask import masks_from_maps
+from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.service import Sam
 from tests.services.sam.clips import follow
 from training.world.address import Address
@@ -38,7 +38,7 @@ class Sight:
 
     @classmethod
     def of(cls, logits: torch.Tensor, mask: torch.Tensor) -> Sight:
-        found, truth = drawn(logits[None], *mask.shape)[0].bool(), mask.bool()
+        found, truth = masks_from_maps(logits[None], *mask.shape)[0].bool(), mask.bool()
         either = int((found | truth).sum())
         overlap = int((found & truth).sum()) / either if either else 1.0
         return cls(int(truth.sum()), int(found.sum()), overlap)
@@ -83,7 +83,7 @@ def test_a_thing_is_followed_as_the_sam2_library_follows_it(
     service.forget({"clip": torch.zeros(16, dtype=torch.uint8)})
     ours = follow(service, frames, shown)
 
-    pixels = torch.cat([prepared(frame, Looks(predictor.image_size)) for frame in frames])
+    pixels = torch.cat([preprocess(frame, Preprocessing(predictor.image_size)) for frame in frames])
     monkeypatch.setattr(sam2_video_predictor, "load_video_frames", lambda **_: (pixels, height, 128))
 
     def correct(state, number, _):

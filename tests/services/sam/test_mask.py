@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from services.bundles.bundle import Bundle
-from services.sam.correction import completed
-from services.sam.preprocessing import Looks, prepared
+from services.sam.correction import with_positive_click
+from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.sam2 import Prompt
 from services.sam.service import Sam
 from tests.services.asking import refusal, tensors
@@ -49,7 +49,7 @@ def resized(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def test_a_mask_is_corrected_as_by_the_sam2_librarys_own_heads(sam_bundle, service, points, box, size):
     """Against SAM2Base._forward_sam_heads, given the mask as the logits that the library makes of one."""
     network, shown, mask = sam_bundle.network("sam"), picture(*size), resized(MASK, size)
-    meant = completed(Prompt(points, box, mask)).points
+    meant = with_positive_click(Prompt(points, box, mask)).points
     coordinates, labels = [], []
     if box is not None:
         coordinates, labels = [box.view(2, 2)], [torch.tensor([2, 3])]
@@ -57,7 +57,7 @@ def test_a_mask_is_corrected_as_by_the_sam2_librarys_own_heads(sam_bundle, servi
         coordinates, labels = [*coordinates, meant[:, :2]], [*labels, meant[:, 2].int()]
     scaled = torch.cat(coordinates) / torch.tensor([size[1], size[0]]) * 128
     with torch.inference_mode():
-        features = network.forward_image(prepared(shown, Looks(128)))
+        features = network.forward_image(preprocess(shown, Preprocessing(128)))
         _, flat, _, sizes = network._prepare_backbone_features(features)
         flat[-1] = flat[-1] + network.no_mem_embed
         maps = [
@@ -90,19 +90,19 @@ def test_where_only_clicks_beside_are_given_the_mask_says_where_the_thing_is():
     mask[10:90, 100:190] = 1  # the larger part, and not meant
     mask[30:60, 10:50] = 1
     beside = torch.tensor([[150.0, 50.0, 0.0]])
-    clicks = completed(Prompt(points=beside, mask=mask)).points
+    clicks = with_positive_click(Prompt(points=beside, mask=mask)).points
     assert torch.equal(clicks[1:], beside)
     x, y, label = clicks[0].tolist()
     assert label == 1 and abs(x - 30) < 6 and abs(y - 45) < 6
     # Where every part was clicked on, it is the place furthest from the clicks.
     both = torch.tensor([[110.0, 20.0, 0.0], [30.0, 45.0, 0.0]])
-    x, y, _ = completed(Prompt(points=both, mask=mask)).points[0].tolist()
+    x, y, _ = with_positive_click(Prompt(points=both, mask=mask)).points[0].tolist()
     assert mask[int(y), int(x)] and x > 140 and y > 40
 
 
 @pytest.mark.parametrize("prompt", [Prompt(CLICKS, None, MASK), Prompt(BESIDE, BOX, MASK), Prompt(CLICKS)])
 def test_what_says_itself_where_the_thing_is_stays_as_it_is(prompt):
-    assert completed(prompt) is prompt
+    assert with_positive_click(prompt) is prompt
 
 
 def test_one_click_mends_a_spoiled_mask(trained):
@@ -161,11 +161,11 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
         ({"points": CLICKS, "mask": MASK.float()}, "mask must be UINT8 (height, width), not (100, 150)"),
         ({"points": CLICKS, "mask": MASK[None]}, "not (1, 100, 150)"),
         ({"points": CLICKS, "mask": MASK[:99]}, "the picture's size, 150 x 100 pixels; it is 150 x 99"),
-        ({"points": CLICKS, "mask": MASK[:0]}, "nothing inside"),
+        ({"points": CLICKS, "mask": MASK[:0]}, "selects no pixel"),
         ({"points": CLICKS, "mask": MASK * 255}, "1 inside and 0 outside, not 255"),
         ({"points": CLICKS, "mask": MASK * 0}, "nothing to correct"),
         ({"points": BESIDE}, "unless there is a box or a mask"),
-        ({"words": "dress", "mask": MASK}, "mask does not go with words"),
+        ({"words": "dress", "mask": MASK}, "mask cannot be combined with words"),
     ],
 )
 def test_a_mask_that_cannot_be_corrected_is_refused(sam_bundle, inputs, words):

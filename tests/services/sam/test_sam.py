@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from services.bundles.bundle import Bundle
-from services.sam.preprocessing import Looks, key_of, prepared
+from services.sam.preprocessing import Preprocessing, key_of, preprocess
 from services.sam.sam2 import Prompt, Sam2
 from services.sam.service import Sam
 from tests.services.asking import refusal, tensors
@@ -75,7 +75,7 @@ def test_every_candidate_is_the_one_of_the_sam2_librarys_own_heads(sam_bundle, s
         coordinates, labels = [*coordinates, points[:, :2]], [*labels, points[:, 2].int()]
     scaled = torch.cat(coordinates) / torch.tensor([size[1], size[0]]) * 128
     with torch.inference_mode():
-        features = network.forward_image(prepared(shown, Looks(128)))
+        features = network.forward_image(preprocess(shown, Preprocessing(128)))
         _, flat, _, sizes = network._prepare_backbone_features(features)
         flat[-1] = flat[-1] + network.no_mem_embed
         maps = [
@@ -99,7 +99,7 @@ def test_a_picture_is_scaled_as_pillow_would(service):
     """An independent implementation of antialiased scaling agrees to a grey level."""
     shown = picture(301, 217)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    ours = prepared(shown, Looks(128))[0].permute(1, 2, 0) * deviation + mean
+    ours = preprocess(shown, Preprocessing(128))[0].permute(1, 2, 0) * deviation + mean
     theirs = Image.fromarray(shown.numpy()).resize((128, 128), Image.Resampling.BILINEAR)
     assert float((ours - torch.from_numpy(np.array(theirs)) / 255).abs().max()) < 1.01 / 255
 
@@ -151,7 +151,7 @@ def test_a_pictures_key_is_a_digest_of_its_size_and_bytes():
 
 def test_the_picture_asked_for_longest_ago_makes_room(sam_bundle):
     one = Sam2(sam_bundle.network("sam")).embed(picture()).bytes
-    service = Sam(sam_bundle, CPU, kept_bytes=2 * one)
+    service = Sam(sam_bundle, CPU, cache_bytes=2 * one)
     first, second, third = (picture(seed=seed) for seed in range(3))
     for shown in (first, second):
         service.answer(tensors(picture=shown, points=CLICK))
@@ -210,7 +210,11 @@ def test_a_picture_of_any_shape_gets_a_mask_of_that_shape(service, size):
         ({"picture": picture(), "box": BOX[:3]}, "INVALID_FIELD", "left, top, right, bottom"),
         ({"picture": picture(), "box": BOX.flip(0)}, "INVALID_FIELD", "left < right"),
         ({"picture": picture(seed=8), "box": BOX * 2}, "INVALID_FIELD", "within the picture"),
-        ({"picture": picture(), "box": BOX, "threshold": torch.ones(1)}, "INVALID_FIELD", "goes with words"),
+        (
+            {"picture": picture(), "box": BOX, "threshold": torch.ones(1)},
+            "INVALID_FIELD",
+            "is used with words",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):

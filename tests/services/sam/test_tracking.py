@@ -6,11 +6,11 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from services.refusal import Refusal
 from services.sam.clips import IDLE, MOST_SIGHTINGS
-from services.sam.mask import squared
+from services.sam.mask import to_square
 from services.sam.memory import Memory
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
-from services.sam.tracking import Follower
+from services.sam.tracking import Tracker
 from tests.services.asking import refusal, tensors
 from tests.services.sam.clips import clip, disc, follow, look, name, same
 from tests.services.sam.pictures import key, picture
@@ -107,10 +107,10 @@ def test_a_clip_may_be_followed_from_a_later_frame_on(service):
 def test_a_thing_that_is_not_believed_to_be_there_has_no_pixel_above_zero(sam_bundle):
     network = sam_bundle.network("sam")
     network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(-9.0)
-    stills, follower = Sam2(network), Follower(network)
-    mask = squared(disc(), network.image_size)
-    shown, memory = follower.look(stills.embed(FRAMES[0]), 0, Memory(), mask=mask)
-    found, _ = follower.look(stills.embed(FRAMES[1]), 1, memory)
+    stills, tracker = Sam2(network), Tracker(network)
+    mask = to_square(disc(), network.image_size)
+    shown, memory = tracker.track(stills.embed(FRAMES[0]), 0, Memory(), mask=mask)
+    found, _ = tracker.track(stills.embed(FRAMES[1]), 1, memory)
     assert float(shown.presence) > 0.99 and float(shown.logits.max()) > 0
     assert float(found.presence) < 0.01 and float(found.logits.max()) < -100
 
@@ -122,7 +122,7 @@ def test_a_speck_is_not_lost_in_a_large_frame(service):
     found = look(service, 0, picture(1000, 1000), speck)
     row, column = divmod(int(found["logits"].argmax()), 32)
     assert (row, column) == (16, 9)
-    assert 0 < int((squared(speck, 128) > 0).sum()) < 5
+    assert 0 < int((to_square(speck, 128) > 0).sum()) < 5
 
 
 def test_the_embedding_of_a_still_serves_a_sighting_and_the_other_way_round(service, monkeypatch):
@@ -148,7 +148,7 @@ def test_a_frame_can_be_named_by_its_key(service):
 
 def test_the_frames_of_a_clip_drive_no_still_out(sam_bundle):
     one = Sam2(sam_bundle.network("sam")).embed(FRAMES[0]).bytes
-    service = Sam(sam_bundle, CPU, kept_bytes=2 * one)
+    service = Sam(sam_bundle, CPU, cache_bytes=2 * one)
     service.answer(tensors(picture=picture(), points=CLICK))
     follow(service, FRAMES, {0: disc()})
     service.answer(tensors(picture_key=key(picture()), points=CLICK))
@@ -239,15 +239,19 @@ def without(*names: str) -> dict[str, torch.Tensor]:
         (asked(frame=number(-1)), "INVALID_FIELD", "frame counts from 0, not -1"),
         (asked(frame=torch.zeros(1)), "INVALID_FIELD", "frame must be INT32 (1)"),
         (asked(frame=torch.zeros(2, dtype=torch.int32)), "INVALID_FIELD", "not (2,)"),
-        (asked(mask=torch.zeros_like(disc())), "INVALID_FIELD", "mask has nothing inside"),
+        (asked(mask=torch.zeros_like(disc())), "INVALID_FIELD", "mask selects no pixel"),
         (asked(mask=disc() * 255), "INVALID_FIELD", "mask must hold 1 inside and 0 outside"),
         (asked(mask=disc()[:50]), "INVALID_FIELD", "mask must have the picture's size, 128 x 96 pixels"),
-        (asked(points=CLICK), "INVALID_FIELD", "points does not go with clip"),
-        (asked(box=torch.tensor([1.0, 1, 9, 9])), "INVALID_FIELD", "box does not go with clip"),
-        (asked(words="a thing"), "INVALID_FIELD", "words does not go with clip"),
-        (asked(threshold=torch.ones(1)), "INVALID_FIELD", "threshold does not go with clip"),
-        ({**without("clip", "mask"), "points": CLICK}, "INVALID_FIELD", "frame goes with clip only"),
-        ({**without("clip", "mask"), "words": "a thing"}, "INVALID_FIELD", "frame does not go with words"),
+        (asked(points=CLICK), "INVALID_FIELD", "points cannot be combined with clip"),
+        (asked(box=torch.tensor([1.0, 1, 9, 9])), "INVALID_FIELD", "box cannot be combined with clip"),
+        (asked(words="a thing"), "INVALID_FIELD", "words cannot be combined with clip"),
+        (asked(threshold=torch.ones(1)), "INVALID_FIELD", "threshold cannot be combined with clip"),
+        ({**without("clip", "mask"), "points": CLICK}, "INVALID_FIELD", "frame is used with clip only"),
+        (
+            {**without("clip", "mask"), "words": "a thing"},
+            "INVALID_FIELD",
+            "frame cannot be combined with words",
+        ),
     ],
 )
 def test_a_question_that_cannot_be_answered_hears_why(service, inputs, reason, words):

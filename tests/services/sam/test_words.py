@@ -16,10 +16,10 @@ import transformers
 from transformers import CLIPSegForImageSegmentation
 
 from services.bundles.bundle import Bundle, BundleError
-from services.sam import clipseg, words
-from services.sam.components import parts_of
-from services.sam.picture_ref import Shown
-from services.sam.preprocessing import Looks, prepared
+from services.sam import clipseg, text_head
+from services.sam.components import components_of
+from services.sam.picture_ref import PictureRef
+from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from tests.services.asking import refusal, tensors
@@ -76,7 +76,7 @@ def test_sam_3_finds_what_transformers_own_processing_finds(with_sam3, threshold
     )
     grey = (0.5, 0.5, 0.5)
     with torch.inference_mode():
-        answer = network(pixel_values=prepared(shown, Looks(sam3.SIZE, grey, grey)), **said)
+        answer = network(pixel_values=preprocess(shown, Preprocessing(sam3.SIZE, grey, grey)), **said)
     wanted = published("post_process_instance_segmentation")(
         None, answer, threshold=threshold, mask_threshold=0.5, target_sizes=[size]
     )[0]
@@ -105,7 +105,9 @@ def test_clipsegs_map_is_the_one_of_the_stock_network(service, sam_bundle):
     stock = CLIPSegForImageSegmentation.from_pretrained(sam_bundle.folder / "text_head").eval()
     said = sam_bundle.tokenizer("text_head")("the sky", return_tensors="pt")
     with torch.inference_mode():
-        logits = stock(pixel_values=prepared(shown, Looks(64, half, half)), input_ids=said.input_ids).logits
+        logits = stock(
+            pixel_values=preprocess(shown, Preprocessing(64, half, half)), input_ids=said.input_ids
+        ).logits
     head = service._head
     ours = head.map_of(head.embed(shown), "the sky")
     torch.testing.assert_close(ours, logits[0].sigmoid(), rtol=0, atol=1e-5)
@@ -168,7 +170,7 @@ def test_features_for_words_are_kept_within_the_same_budget(sam_bundle):
     service.answer(tensors(picture=picture(), words="a dress"))
     kept = service.facts()["kept"]
     assert kept["count"] == 2
-    small = Sam(sam_bundle, CPU, kept_bytes=kept["bytes"])
+    small = Sam(sam_bundle, CPU, cache_bytes=kept["bytes"])
     small.answer(tensors(picture=picture(), words="a dress"))
     small.answer(tensors(picture=picture(seed=1), words="a dress"))
     assert small.facts()["kept"]["bytes"] == kept["bytes"]
@@ -181,8 +183,8 @@ def test_a_thing_in_two_pieces_of_the_map_is_one_thing(service, monkeypatch):
     cut[8:24, 6:15] = cut[8:24, 17:26] = 0.9
     outline = torch.full((2, 32, 32), -4.0)
     outline[0, 8:24, 6:26] = outline[1, 8:25, 5:26] = 4.0
-    monkeypatch.setattr(clipseg.ClipSegWords, "map_of", lambda *_: cut)
-    monkeypatch.setattr(Sam2, "outlined", lambda self, known, prompts: outline[: len(prompts)])
+    monkeypatch.setattr(clipseg.ClipSegTextHead, "map_of", lambda *_: cut)
+    monkeypatch.setattr(Sam2, "segment_each", lambda self, known, prompts: outline[: len(prompts)])
     found = service.answer(tensors(picture=picture(64, 64), words="a dress"))
     assert found["masks"].shape == (1, 64, 64)
     agreement = float(cut[8:24, 6:26].mean())
@@ -191,14 +193,14 @@ def test_a_thing_in_two_pieces_of_the_map_is_one_thing(service, monkeypatch):
 
 @pytest.mark.parametrize("chance", [0.0, float("nan")])
 def test_a_map_without_any_chance_names_nothing(service, monkeypatch, chance):
-    monkeypatch.setattr(clipseg.ClipSegWords, "map_of", lambda *_: torch.full((32, 32), chance))
+    monkeypatch.setattr(clipseg.ClipSegTextHead, "map_of", lambda *_: torch.full((32, 32), chance))
     found = service.answer(tensors(picture=picture(20, 30), words="a dress", threshold=number(0)))
     assert found["masks"].shape == (0, 20, 30) and found["best"].tolist() == [0.0]
 
 
 def test_an_answer_holds_as_many_of_the_best_as_it_can(either, monkeypatch):
     every = either.answer(tensors(picture=picture(), words="a dress", threshold=number(0)))
-    monkeypatch.setattr(words, "MOST_BYTES", 100 * 150 * 2 - 1)
+    monkeypatch.setattr(text_head, "MOST_BYTES", 100 * 150 * 2 - 1)
     few = either.answer(tensors(picture=picture(), words="a dress", threshold=number(0)))
     assert len(few["masks"]) == 1 and torch.equal(few["masks"][0], every["masks"][0])
 
@@ -212,17 +214,17 @@ def test_parts_are_those_that_another_library_finds():
             (chances > level).astype(np.uint8), connectivity=8
         )
         wanted = {(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:].tolist()}
-        parts = parts_of(torch.from_numpy(chances), level, most=count)
+        parts = components_of(torch.from_numpy(chances), level, most=count)
         assert len(parts) == count - 1 and {part.box for part in parts} == wanted
         assert all(chances[int(part.y), int(part.x)] > level for part in parts)
-        assert parts_of(torch.from_numpy(chances), level, most=2) == parts[:2]
+        assert components_of(torch.from_numpy(chances), level, most=2) == parts[:2]
 
 
 def test_a_part_is_pointed_at_in_its_middle():
     chances = torch.zeros(40, 60)
     chances[10:31, 20:41] = 0.9
     chances[2, 2:50] = 0.8
-    square, line = parts_of(chances, 0.5, most=9)
+    square, line = components_of(chances, 0.5, most=9)
     assert square.box == (20, 10, 41, 31) and (square.x, square.y) == (30.5, 20.5)
     assert line.box == (2, 2, 50, 3) and line.y == 2.5
 
@@ -236,7 +238,9 @@ def test_the_trained_head_finds_what_is_named_and_sam_2_makes_it_sharper():
             if truth.sum() > 60:
                 shown = torch.from_numpy(asked.pixels[place])
                 found = service.answer(tensors(picture=shown, words=phrase))["masks"].numpy().any(0)
-                chances = head.map_of(Shown(service._kept, pixels=shown).known_to(head), phrase).numpy()
+                chances = head.map_of(
+                    PictureRef(service._cache, pixels=shown).features_of(head), phrase
+                ).numpy()
                 rough.append(overlap(cv2.resize(chances, truth.shape[::-1]) > 0.5, truth))
                 fine.append(overlap(found, truth))
     assert len(fine) > 60
@@ -251,11 +255,11 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     ("inputs", "words"),
     [
         ({"words": torch.zeros(2)}, "words must be UINT8"),
-        ({"words": ""}, "words must name what to look for"),
+        ({"words": ""}, "words must name what to find"),
         ({"words": "  "}, "words must name"),
         ({"words": "x" * 201}, "has 201 letters; at most 200"),
-        ({"words": "dress", "points": CLICK}, "points does not go with words"),
-        ({"words": "dress", "box": torch.zeros(4)}, "box does not go with words"),
+        ({"words": "dress", "points": CLICK}, "points cannot be combined with words"),
+        ({"words": "dress", "box": torch.zeros(4)}, "box cannot be combined with words"),
         ({"words": "dress", "threshold": torch.zeros(1).double()}, "threshold must be FP32 (1)"),
         ({"words": "dress", "threshold": torch.zeros(2)}, "not (2,)"),
         ({"words": "dress", "threshold": number(1.5)}, "threshold must be in [0, 1], not 1.5"),
@@ -313,18 +317,18 @@ def test_a_probe_looks_for_words_too_and_leaves_nothing_behind(either, monkeypat
         ({"size": {"height": 64, "width": 64}, "image_mean": [0.5], "image_std": [0.5] * 3}, "image_mean"),
         (
             {"size": {"height": 64, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
-            "as squares, not 32 x 64",
+            "must be a square, not 32 x 64",
         ),
     ],
 )
 def test_a_head_that_sees_in_no_way_known_is_an_error(looks, said):
     with pytest.raises(BundleError, match=said):
-        Looks.of(looks)
+        Preprocessing.of(looks)
 
 
 def test_a_network_that_is_no_text_head_is_an_error(sam_bundle, ip2p, tmp_path):
     bundle = copied(sam_bundle, tmp_path)
     shutil.rmtree(bundle.folder / "text_head")
     shutil.copytree(ip2p.folder / "text_encoder", bundle.folder / "text_head")
-    with pytest.raises(BundleError, match="a CLIPTextModel finds nothing by words"):
+    with pytest.raises(BundleError, match="a CLIPTextModel cannot be its text_head"):
         Sam(Bundle.open(bundle.folder), CPU)

@@ -1,4 +1,4 @@
-"""One family's way with words: its tokenizer and its CLIP text network."""
+"""The tokenizer and the CLIP text encoder of one family."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from services.bundles.bundle import BundleError
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """`embedding` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit."""
+class Embedding:
+    """`values` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit."""
 
-    embedding: Tensor
+    values: Tensor
     dropped: str
 
 
-class Words:
+class PromptEncoder:
     """Encodes text exactly as the diffusers pipelines of this family do."""
 
     def __init__(self, tokenizer: Any, network: nn.Module) -> None:
@@ -41,21 +41,21 @@ class Words:
             )
 
     @torch.inference_mode()
-    def encode(self, text: str) -> Encoded:
-        """Pads or cuts the text to the family's length, and embeds it in a pass of its own.
+    def encode(self, text: str) -> Embedding:
+        """The embedding of a text, padded or truncated to the family's length, computed in a pass of its own.
 
-        Rows of a shared pass would be rounded differently in different company, and a seed must give the
-        same picture whoever else asks at the time.
+        In a shared pass a row's rounding depends on the other rows, and a seed must give the same picture
+        whatever other requests there are.
         """
-        fitted = self._tokenizer(
+        tokens = self._tokenizer(
             text, padding="max_length", max_length=self.tokens, truncation=True, return_tensors="pt"
         )
         device = self._network.device
-        mask = fitted.attention_mask.to(device) if self._masked else None
-        hidden = self._network(fitted.input_ids.to(device), attention_mask=mask)[0]
-        return Encoded(hidden[0].float().cpu(), self._dropped(text))
+        mask = tokens.attention_mask.to(device) if self._masked else None
+        hidden = self._network(tokens.input_ids.to(device), attention_mask=mask)[0]
+        return Embedding(hidden[0].float().cpu(), self._dropped(text))
 
     def _dropped(self, text: str) -> str:
-        """The text from the first token on whose place the closing mark has taken."""
+        """The text from the first token that is replaced by the end token."""
         spans = self._tokenizer(text, return_offsets_mapping=True).offset_mapping
         return text[spans[self.tokens - 1][0] :] if len(spans) > self.tokens else ""
