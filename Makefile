@@ -77,7 +77,7 @@ $(VENV)/.dev: $(VENV)/.serving
 	@touch $@
 
 # Its wheel says which C library it wants. On an older machine it is installed all the same, and started
-# with a newer library beside the machine's own (benchmarks/newer_libc.py).
+# with a newer library beside the machine's own (benchmarks/libc.py).
 $(VENV)/.perf_analyzer: $(VENV)/.serving
 	$(PIP) --no-deps --only-binary=:all: --platform manylinux_2_38_x86_64 --upgrade \
 	  --target $(VENV)/perf_analyzer perf-analyzer==2.60.0

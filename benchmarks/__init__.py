@@ -1,20 +1,26 @@
-"""Questions put to the platform, each with a command and an answer that says how it was found.
+"""Benchmarks: questions about the platform, each with a command and a report.
 
 workload         seeded pictures, regions and arrivals
 report           figures with their origin, written to results/
-options          what every benchmark can be told
-running          stacks and their figures, for the time of a measurement
-stranger         a bare Triton client for the denoiser
+options          the command line options that benchmarks share
+stack            starts the platform for a measurement, and reads its metrics
+triton_client    a denoising request by a plain Triton client
+damaged_files    a folder of pictures, some of them damaged
 
 step_sharing     does sharing steps pay?
 served_sharing   does it still pay with everything around it?
-service_cost     what does the service cost beside the bare pipeline?
+service_cost     what does the service cost, compared with the plain pipeline?
 cancel_latency   how soon is the slot of a cancelled edit free?
 region_cost      does an edit cost what its region costs, or what its picture costs?
-open_loop        what do users see who do not wait for each other?
-perf             what do single models bear, by perf_analyzer?
+open_loop        what do independent users experience at a given rate of arrivals?
+perf             what throughput do single models have, by perf_analyzer?
+adapters         what do adapters cost?
+before_after     does this checkout cost more than an earlier one?
+folder           does a folder complete despite damaged files and a killed client?
+long_clip        does memory stay flat however long a clip is?
+served_figures   does the service reach the figures on the cards of the starter weights?
 
-Machines are noisy: what is compared is measured in turns within one run, and judged by medians of ratios.
+Machines are noisy: alternatives are measured in turns within one run, and compared by medians of ratios.
 """
 
 import os

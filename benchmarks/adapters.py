@@ -1,12 +1,13 @@
-"""What do adapters cost? Clients in a closed loop, each asking by chance for one of N adapters.
+"""What do adapters cost? Clients in a closed loop, each choosing one of N adapters at random.
 
     python -m benchmarks.adapters --adapters 0 1 2 4 8 --clients 6
 
-Requests that wear the same share passes, others cannot: the more adapters as many clients ask for, the less
-is shared. Mixes of adapters take turns, each once with the base among what is asked for and once without;
-0 is the base alone. A round's ratio is a mix's pictures per second, from the call to the picture's last
-byte, over those of the base alone in the same round. The adapters are random LoRA of the attention layers.
-Every picture is held against the one made alone before the first round; they may differ by 1 of 255.
+Requests with the same adapters share passes, others cannot: the more adapters the same number of clients
+choose from, the less is shared. Mixes of adapters take turns, each once with and once without the base
+weights among the choices; 0 is the base alone. A round's ratio is a mix's pictures per second, from the call
+to the picture's last byte, over those of the base alone in the same round. The adapters are random LoRA of
+the attention layers. Every picture is compared with the one made alone before the first round; they may
+differ by 1 of 255.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ import numpy as np
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.plot import lines
 from benchmarks.report import Origin, Report, Value, median, verdicts
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from services.bundles.bundle import Bundle
 from training.tiny.adapters import lora
 
 WIDTH, HEIGHT = 480, 320
-EDITS = 3  # different ones, each made with every adapter
+EDITS = 3  # different edits, each made with every adapter
 RANK, STRENGTH = 4, 0.5
-APART = 1  # of 255, that company may change
-BASE = 0  # the style of wearing nothing; the others count from 1
+TOLERANCE = 1  # of 255: the difference that sharing a pass may make
+BASE = 0  # the style without an adapter; the others count from 1
 
 
 @dataclass(frozen=True)
-class Wish:
-    """An edit, and the adapter it wears."""
+class EditTask:
+    """An edit, and the adapter to make it with."""
 
     edit: workload.Edit
     style: int
 
 
 @dataclass(frozen=True)
-class Mix:
-    """What is asked for: one of so many adapters, or also the base."""
+class AdapterMix:
+    """The choices of the clients: one of so many adapters, and perhaps the base."""
 
     adapters: int
     base: bool
@@ -57,29 +58,29 @@ class Mix:
         return range(BASE if self.base else 1, self.adapters + 1)
 
 
-ALONE = Mix(0, base=True)
+ALONE = AdapterMix(0, base=True)
 
 
 @dataclass
-class Measured:
-    """Pictures per second of a mix, round by round, and how far a picture was from the one made alone."""
+class MixResult:
+    """Pictures per second of a mix, by round, and the largest difference from a reference picture."""
 
     rates: list[float] = field(default_factory=list)
-    apart: int = 0
+    difference: int = 0
 
 
 @dataclass(frozen=True)
-class Studio:
-    """Makes what is wished for. `styles` are the names of the stored adapters."""
+class Editor:
+    """Makes edits through the service. `styles` are the names of the stored adapters."""
 
     client: intarsia.Client
     picture: str
     styles: Sequence[str]
     steps: int
 
-    def make(self, wish: Wish) -> np.ndarray:
+    def make(self, task: EditTask) -> np.ndarray:
         """The picture, int16 (height, width, 3)."""
-        edit, worn = wish.edit, self.styles[wish.style - 1 : wish.style] if wish.style else ()
+        edit, adapters = task.edit, self.styles[task.style - 1 : task.style] if task.style else ()
         job = self.client.edit_region(
             self.picture,
             intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side),
@@ -88,54 +89,63 @@ class Studio:
             steps=self.steps,
             context=0,
             working_size=edit.side,
-            adapters=dict.fromkeys(worn, STRENGTH),
+            adapters=dict.fromkeys(adapters, STRENGTH),
         )
         return workload.pixels(self.client.read(job.result(timeout=300).picture)).astype(np.int16)
 
 
-def mixes(counts: Iterable[int]) -> list[Mix]:
-    """The base alone, and every number of adapters without and with it."""
-    return [ALONE, *(Mix(count, base) for count in sorted(set(counts) - {0}) for base in (False, True))]
+def mixes(counts: Iterable[int]) -> list[AdapterMix]:
+    """The base alone, and every number of adapters without and with the base."""
+    return [
+        ALONE,
+        *(AdapterMix(count, base) for count in sorted(set(counts) - {0}) for base in (False, True)),
+    ]
 
 
-def wishes(mix: Mix, edits: Sequence[workload.Edit], clients: int, each: int, seed: str) -> list[list[Wish]]:
-    """What every client asks for, one after the other."""
-    dice = random.Random(f"{seed} {mix}")
-    return [[Wish(dice.choice(edits), dice.choice(mix.styles)) for _ in range(each)] for _ in range(clients)]
+def tasks_of(
+    mix: AdapterMix, edits: Sequence[workload.Edit], clients: int, each: int, seed: str
+) -> list[list[EditTask]]:
+    """The tasks of every client, in order."""
+    rng = random.Random(f"{seed} {mix}")
+    return [
+        [EditTask(rng.choice(edits), rng.choice(mix.styles)) for _ in range(each)] for _ in range(clients)
+    ]
 
 
-def asked(
-    make: Callable[[Wish], np.ndarray], wanted: Sequence[Sequence[Wish]]
-) -> tuple[float, list[tuple[Wish, np.ndarray]]]:
-    """Pictures per second of a closed loop of clients, and all they got."""
+def run_clients(
+    make: Callable[[EditTask], np.ndarray], wanted: Sequence[Sequence[EditTask]]
+) -> tuple[float, list[tuple[EditTask, np.ndarray]]]:
+    """Pictures per second of a closed loop of clients, and all pictures."""
 
-    def one(mine: Sequence[Wish]) -> list[tuple[Wish, np.ndarray]]:
-        return [(wish, make(wish)) for wish in mine]
+    def one(tasks: Sequence[EditTask]) -> list[tuple[EditTask, np.ndarray]]:
+        return [(task, make(task)) for task in tasks]
 
     started = time.perf_counter()
     with ThreadPoolExecutor(len(wanted)) as pool:
-        made = [each for some in pool.map(one, wanted) for each in some]
-    return len(made) / (time.perf_counter() - started), made
+        results = [result for client in pool.map(one, wanted) for result in client]
+    return len(results) / (time.perf_counter() - started), results
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> int:
+def difference(one: np.ndarray, other: np.ndarray) -> int:
     """The largest difference of two pictures, of 255."""
     return int(np.abs(one - other).max())
 
 
-def made_alone(
-    make: Callable[[Wish], np.ndarray], edits: Sequence[workload.Edit], styles: int
-) -> dict[Wish, np.ndarray]:
-    """Every edit in every style with nobody beside it; adapters that change nothing would prove nothing."""
-    alone = {Wish(edit, style): make(Wish(edit, style)) for edit in edits for style in range(styles + 1)}
-    for wish, picture in alone.items():
-        if wish.style != BASE and apart(picture, alone[Wish(wish.edit, BASE)]) <= 3 * APART:
-            raise RuntimeError(f"adapter {wish.style} changes next to nothing of {wish.edit.instruction!r}")
-    return alone
+def make_references(
+    make: Callable[[EditTask], np.ndarray], edits: Sequence[workload.Edit], styles: int
+) -> dict[EditTask, np.ndarray]:
+    """Makes every edit in every style, one at a time. Raises for an adapter that changes nothing."""
+    references = {
+        EditTask(edit, style): make(EditTask(edit, style)) for edit in edits for style in range(styles + 1)
+    }
+    for task, picture in references.items():
+        if task.style != BASE and difference(picture, references[EditTask(task.edit, BASE)]) <= 3 * TOLERANCE:
+            raise RuntimeError(f"adapter {task.style} changes next to nothing of {task.edit.instruction!r}")
+    return references
 
 
-def figures(mix: Mix, measured: Measured, base: Measured) -> dict[str, Value]:
-    """What a mix costs, as a line."""
+def figures(mix: AdapterMix, measured: MixResult, base: MixResult) -> dict[str, Value]:
+    """The result line of a mix."""
     ratios = [a / b for a, b in zip(measured.rates, base.rates, strict=True)]
     return {
         "adapters": mix.adapters,
@@ -144,20 +154,22 @@ def figures(mix: Mix, measured: Measured, base: Measured) -> dict[str, Value]:
         "ratio_p50": median(ratios),
         "ratio_least": min(ratios),
         "ratio_most": max(ratios),
-        "apart_of_255": measured.apart,
-        "met": measured.apart <= APART,
+        "apart_of_255": measured.difference,
+        "met": measured.difference <= TOLERANCE,
     }
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--adapters", type=int, nargs="+", default=[0, 1, 2, 4, 8], help="numbers of them")
-    made.add_argument("--clients", type=int, default=6)
-    made.add_argument("--side", type=int, default=128, help="of the region, in pixels")
-    made.add_argument("--rounds", type=int, default=5)
-    made.add_argument("--each", type=int, default=4, help="pictures of each client in a round")
-    made.add_argument("--steps", type=int, default=10)
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--adapters", type=int, nargs="+", default=[0, 1, 2, 4, 8], help="numbers of adapters"
+    )
+    parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--side", type=int, default=128, help="side of the region, in pixels")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--each", type=int, default=4, help="pictures of each client in a round")
+    parser.add_argument("--steps", type=int, default=10)
+    options = parse(parser, argv)
     bundle = Bundle.open(options.weights / "ip2p")
     origin = Origin.here(argv, module="benchmarks.adapters", threads=options.threads, weights=bundle.digest)
     asks = f"What do adapters cost? Pictures per second of {options.clients} clients, over the base alone"
@@ -168,18 +180,18 @@ def main(argv: list[str] | None = None) -> int:
         files = (lora(network, options.seed + n, rank=RANK).numpy().tobytes() for n in range(most))
         styles = [client.upload(file).name for file in files]
         picture = client.upload(workload.png(workload.picture(WIDTH, HEIGHT, options.seed))).name
-        studio = Studio(client, picture, styles, options.steps)
-        alone = made_alone(studio.make, edits, most)
-        measured = {mix: Measured() for mix in mixes(options.adapters)}
+        editor = Editor(client, picture, styles, options.steps)
+        references = make_references(editor.make, edits, most)
+        measured = {mix: MixResult() for mix in mixes(options.adapters)}
         for number in range(-1, options.rounds):
-            # In turns, so that nothing profits from coming first.
+            # In alternating order, so that no mix profits from being first.
             for mix in list(measured)[:: 1 if number % 2 else -1]:
-                wanted = wishes(mix, edits, options.clients, options.each, f"{options.seed} {number}")
-                rate, pictures = asked(studio.make, wanted)
+                wanted = tasks_of(mix, edits, options.clients, options.each, f"{options.seed} {number}")
+                rate, pictures = run_clients(editor.make, wanted)
                 if number >= 0:  # the first round only warms up
                     measured[mix].rates.append(rate)
-                differences = [apart(found, alone[wish]) for wish, found in pictures]
-                measured[mix].apart = max(measured[mix].apart, *differences)
+                differences = [difference(found, references[task]) for task, found in pictures]
+                measured[mix].difference = max(measured[mix].difference, *differences)
     for mix, one in measured.items():
         report.add(clients=options.clients, rounds=options.rounds, **figures(mix, one, measured[ALONE]))
     print(report.write(options.out))
@@ -187,21 +199,21 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if verdicts(report.lines) or not options.strict else 1
 
 
-def plot(measured: Mapping[Mix, Measured], clients: int, origin: Origin) -> str:
+def plot(measured: Mapping[AdapterMix, MixResult], clients: int, origin: Origin) -> str:
     """The median throughput against the number of adapters, as SVG."""
     names = {False: "one of them", True: "one of them or the base"}
     series = {
-        told: [
+        name: [
             (mix.adapters, median(one.rates))
             for mix, one in measured.items()
             if mix.base == base or mix == ALONE
         ]
-        for base, told in names.items()
+        for base, name in names.items()
     }
     return lines(
         "Pictures per second against the number of adapters",
         series,
-        across=f"adapters that {clients} clients ask for by chance",
+        across=f"adapters that {clients} clients choose from at random",
         up="pictures per second, median of the rounds",
         below=f"commit {origin.commit}, {origin.device}, {origin.cores} cores, load {origin.load:g}",
     )

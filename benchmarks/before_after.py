@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import DATA, parsed, parser
+from benchmarks.options import DATA, make_parser, parse
 from benchmarks.report import ROOT, Origin, Report, median, median_interval, verdicts
 from services.bundles.bundle import Bundle
 
@@ -79,14 +79,14 @@ def serving(folder: Path, options: argparse.Namespace, name: str) -> Iterator[Ch
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--before", type=Path, required=True, help="folder of the other checkout")
-    made.add_argument("--pairs", type=int, default=30)
-    made.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--before", type=Path, required=True, help="folder of the other checkout")
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    options = parse(parser, argv)
     folder = options.before.resolve()
     if not (folder / "deploy" / "local").is_dir():
-        made.error(f"--before {options.before}: there is no checkout of this project")
+        parser.error(f"--before {options.before}: there is no checkout of this project")
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.before_after", threads=options.threads, weights=weights)
     asks = "This checkout's time over an earlier one's, both taking turns. Bar: 1.05"

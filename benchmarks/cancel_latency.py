@@ -2,10 +2,10 @@
 
     python -m benchmarks.cancel_latency --trials 10
 
-Four ways to leave: the client's cancel, the killed command line, a stream that a bare Triton client
-cancels, and a bare Triton client that is killed. A trial's time runs from that moment until the engine's
-own figure `intarsia_engine_running` is 0. The step under way has to end first, so the bar is one step,
-as long as steps were in that trial, plus 50 ms.
+Four ways to cancel: the client's cancel, a killed command line, a stream cancelled by a plain Triton client,
+and a plain Triton client that is killed. A trial's time runs from that moment until the engine's own metric
+`intarsia_engine_running` is 0. The current step has to end first, so the bar is one step, as long as steps
+took in that trial, plus 50 ms.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, milliseconds, verdicts
-from benchmarks.running import Figures, stack
-from benchmarks.stranger import Stranger, edit_tensors, text_width
+from benchmarks.stack import MetricsPage, stack
+from benchmarks.triton_client import DenoiseStream, edit_tensors, text_width
 from deploy.local.stack import Stack
 from services.bundles.bundle import Bundle
 
@@ -32,12 +32,12 @@ ALLOWANCE = 0.050
 ENDLESS = 1000  # steps: as many as a request may have, far more than a trial lasts
 RUNNING, STEP = "intarsia_engine_running", "intarsia_engine_step_seconds"
 
-Leave = Callable[[], object]
+Cancel = Callable[[], object]
 
 
 @contextmanager
-def by_cancel(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
-    """The client's own word."""
+def by_cancel(stack: Stack, side: int, seed: int) -> Iterator[Cancel]:
+    """The client cancels its job."""
     with intarsia.Client(stack.address) as client:
         picture = workload.png(workload.picture(side * 8, side * 8, seed))
         where = intarsia.rectangle(0, 0, side * 8, side * 8)
@@ -45,8 +45,8 @@ def by_cancel(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
 
 
 @contextmanager
-def by_killed_command(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
-    """The command line, killed without a chance to say goodbye."""
+def by_killed_command(stack: Stack, side: int, seed: int) -> Iterator[Cancel]:
+    """The command line is killed with SIGKILL."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "in.png")
         picture.write_bytes(workload.png(workload.picture(side * 8, side * 8, seed)))
@@ -58,17 +58,17 @@ def by_killed_command(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
 
 
 @contextmanager
-def by_stream(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
-    """A bare Triton client cancels its stream."""
+def by_stream(stack: Stack, side: int, seed: int) -> Iterator[Cancel]:
+    """A plain Triton client cancels its stream."""
     width = text_width(stack.triton.url)
-    yield Stranger(stack.triton.url, edit_tensors(width, side=side, steps=ENDLESS, seed=seed)).leave
+    yield DenoiseStream(stack.triton.url, edit_tensors(width, side=side, steps=ENDLESS, seed=seed)).cancel
 
 
 @contextmanager
-def by_killed_stranger(stack: Stack, side: int, seed: int) -> Iterator[Leave]:
-    """A bare Triton client is killed."""
-    told = ["--side", str(side), "--steps", str(ENDLESS), "--seed", str(seed)]
-    with _killable([sys.executable, "-m", "benchmarks.stranger", stack.triton.url, *told]) as kill:
+def by_killed_triton_client(stack: Stack, side: int, seed: int) -> Iterator[Cancel]:
+    """A plain Triton client is killed."""
+    settings = ["--side", str(side), "--steps", str(ENDLESS), "--seed", str(seed)]
+    with _killable([sys.executable, "-m", "benchmarks.triton_client", stack.triton.url, *settings]) as kill:
         yield kill
 
 
@@ -76,12 +76,12 @@ WAYS = {
     "client cancels": by_cancel,
     "command line killed": by_killed_command,
     "stream cancelled": by_stream,
-    "stranger killed": by_killed_stranger,
+    "Triton client killed": by_killed_triton_client,
 }
 
 
 @contextmanager
-def _killable(command: list[str]) -> Iterator[Leave]:
+def _killable(command: list[str]) -> Iterator[Cancel]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield lambda: process.send_signal(signal.SIGKILL)
@@ -90,31 +90,31 @@ def _killable(command: list[str]) -> Iterator[Leave]:
         process.wait()
 
 
-def trial(way: Callable, stack: Stack, figures: Figures, side: int, seed: int) -> tuple[float, float]:
-    """Seconds until the slot was free, and seconds a step took in this trial."""
+def trial(way: Callable, stack: Stack, figures: MetricsPage, side: int, seed: int) -> tuple[float, float]:
+    """Seconds until the slot was free, and seconds per step in this trial."""
     figures.wait(RUNNING, 0)
     steps, seconds = figures(f"{STEP}_count"), figures(f"{STEP}_sum")
-    with way(stack, side, seed) as leave:
+    with way(stack, side, seed) as cancel:
         figures.wait(RUNNING, 1)
-        time.sleep(0.5 + 0.013 * (seed % 10))  # some steps, and a moment anywhere within one
-        left = time.perf_counter()
-        leave()
+        time.sleep(0.5 + 0.013 * (seed % 10))  # some steps, then a different point within a step
+        cancelled = time.perf_counter()
+        cancel()
         freed = figures.wait(RUNNING, 0)
     taken = figures(f"{STEP}_count") - steps
-    return freed - left, (figures(f"{STEP}_sum") - seconds) / max(taken, 1)
+    return freed - cancelled, (figures(f"{STEP}_sum") - seconds) / max(taken, 1)
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--side", type=int, default=16, help="of the latents")
-    made.add_argument("--trials", type=int, default=8)
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--side", type=int, default=16, help="side of the latents")
+    parser.add_argument("--trials", type=int, default=8)
+    options = parse(parser, argv)
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.cancel_latency", threads=options.threads, weights=weights)
     asks = "How soon is the slot of a cancelled edit free? Bar: one step plus 50 ms"
     report = Report("cancel_latency", asks, origin)
     with stack(options, "cancel_latency") as running:
-        with closing(Figures(running.triton.metrics_url)) as figures:
+        with closing(MetricsPage(running.triton.metrics_url)) as figures:
             for name, way in WAYS.items():
                 trial(way, running, figures, options.side, 0)  # warm-up
                 seen = [

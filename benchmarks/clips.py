@@ -1,4 +1,4 @@
-"""Clips in memory, packed without loss."""
+"""Encodes and decodes clips in memory, without loss."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 RATE = 12
 
 
-def packed(pictures: np.ndarray) -> bytes:
-    """Frames uint8 (frames, height, width, RGB) as FFV1 in Matroska."""
+def encode(pictures: np.ndarray) -> bytes:
+    """Encodes frames, uint8 (frames, height, width, RGB), as FFV1 in Matroska."""
     data = io.BytesIO()
     with av.open(data, "w", format="matroska") as container:
         stream: Any = container.add_stream("ffv1", rate=RATE)
@@ -27,7 +27,7 @@ def packed(pictures: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def unpacked(data: bytes) -> np.ndarray:
-    """Levels uint8 (frames, height, width) of a grey clip."""
+def decode(data: bytes) -> np.ndarray:
+    """Decodes a grey clip to levels, uint8 (frames, height, width)."""
     with av.open(io.BytesIO(data), "r") as container:
         return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])

@@ -2,10 +2,10 @@
 
     python -m benchmarks.long_clip --frames 3000
 
-A thing on its way to and fro is followed through a clip, with the overlay. After every frame that is told of,
-memory is looked at, of the orchestrator, which decodes, follows and encodes, and of the model, which
-remembers. Each is flat if what it would grow over the whole clip, by the slope of the second half, is less
-than a tenth of its peak.
+An object that moves from side to side is tracked through a clip, with an overlay. After every reported frame
+the memory of the orchestrator, which decodes and encodes, and of the model, which remembers frames, is
+measured. Each is flat if its growth over the whole clip, by the slope of the second half, is less than a
+tenth of its peak.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import psutil
 
 import intarsia
 from benchmarks.memory import flatness
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, verdicts
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from deploy.local.stack import Stack
 from orchestrator.media.clip.writer import colour_clip
 from services.bundles.bundle import Bundle
@@ -33,15 +33,15 @@ from training.world.ground import paint_ground
 from training.world.thing import Thing, a_thing, cover, paint_thing
 
 RATE = 25
-LAP = 100  # frames from one side to the other
+PERIOD = 100  # frames from one side to the other
 
 
-def film(file: Path, frames: int, width: int, height: int, seed: int) -> tuple[float, float]:
-    """Writes the clip; where the thing is in its first frame."""
+def write_clip(file: Path, frames: int, width: int, height: int, seed: int) -> tuple[float, float]:
+    """Writes the clip; returns the object's position in the first frame."""
     address = Address("watch", "long clip", seed)
-    ground, dice = paint_ground(address, height, width), address.dice("thing")
+    ground, rng = paint_ground(address, height, width), address.dice("thing")
     radius = min(width, height) / 8
-    thing = a_thing(dice, radius=radius, x=0.0, y=height / 2)
+    thing = a_thing(rng, radius=radius, x=0.0, y=height / 2)
     time_base = Fraction(1, RATE)
     with colour_clip(file, width, height, rate=Fraction(RATE), time_base=time_base) as clip:
         for number in range(frames):
@@ -50,8 +50,8 @@ def film(file: Path, frames: int, width: int, height: int, seed: int) -> tuple[f
 
 
 def _moved(thing: Thing, number: int, width: int) -> Thing:
-    way = abs((number / LAP) % 2 - 1)
-    return replace(thing, x=2 * thing.radius + way * (width - 4 * thing.radius), turn=number / 40)
+    share = abs((number / PERIOD) % 2 - 1)
+    return replace(thing, x=2 * thing.radius + share * (width - 4 * thing.radius), turn=number / 40)
 
 
 def _drawn(thing: Thing, ground: np.ndarray) -> np.ndarray:
@@ -61,32 +61,32 @@ def _drawn(thing: Thing, ground: np.ndarray) -> np.ndarray:
 
 
 def processes(running: Stack) -> dict[str, psutil.Process]:
-    """Those whose memory counts."""
+    """The processes whose memory is measured."""
     children = psutil.Process(running.triton.pid).children()
     (model,) = [child for child in children if any("/sam/" in word for word in child.cmdline())]
     return {"orchestrator": psutil.Process(running.orchestrator_pid), "model": model}
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--frames", type=int, default=3000)
-    made.add_argument("--width", type=int, default=640)
-    made.add_argument("--height", type=int, default=360)
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=360)
+    options = parse(parser, argv)
     weights = Bundle.open(options.weights / "sam").digest
     origin = Origin.here(argv, module="benchmarks.long_clip", threads=options.threads, weights=weights)
-    asks = f"A thing followed through {options.frames} frames: memory, and where it was seen"
+    asks = f"An object tracked through {options.frames} frames: memory, and frames that show it"
     report = Report("long_clip", asks, origin)
-    with tempfile.TemporaryDirectory() as place, stack(options, "long_clip") as running:
-        file = Path(place) / "clip.mp4"
-        where = film(file, options.frames, options.width, options.height, options.seed)
-        watched = processes(running)
-        sizes: dict[str, list[int]] = {name: [] for name in watched}
+    with tempfile.TemporaryDirectory() as temporary, stack(options, "long_clip") as running:
+        file = Path(temporary) / "clip.mp4"
+        where = write_clip(file, options.frames, options.width, options.height, options.seed)
+        measured = processes(running)
+        sizes: dict[str, list[int]] = {name: [] for name in measured}
         with intarsia.Client(running.address) as client:
             job = client.track_region(file, intarsia.click(*where), overlay=True)
             for state in job.watch(timeout=3600.0):
                 if state.progress.stage == "track":
-                    for name, process in watched.items():
+                    for name, process in measured.items():
                         sizes[name].append(process.memory_info().rss)
             result = job.result()
         times = {each.stage: each.duration.ToTimedelta().total_seconds() for each in result.stage_times}

@@ -1,4 +1,4 @@
-"""Does memory stay flat while something goes on and on?"""
+"""Judges whether memory stays flat during a long run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WARMING = 0.5  # share of the sizes that memory may settle in
+WARMUP = 0.5  # share of the sizes in which memory may settle
 
 
 def slope(sizes: Sequence[int]) -> float:
-    """Bytes each adds to the one before, once memory has settled: of the straight line that fits best."""
-    settled = sizes[int(len(sizes) * WARMING) :]
+    """Growth in bytes from one size to the next after the warm-up, by a straight line fitted to them."""
+    settled = sizes[int(len(sizes) * WARMUP) :]
     return float(np.polyfit(np.arange(len(settled)), settled, 1)[0]) if len(settled) > 1 else 0.0
 
 
 def flatness(name: str, sizes: Sequence[int], *, each: str) -> dict[str, float | bool]:
-    """Peak, and slope for `each`, as figures; flat if together they add less than a tenth of the peak."""
+    """Peak, and growth per `each`, as figures; flat if the total growth is less than a tenth of the peak."""
     growth, peak = slope(sizes), max(sizes, default=0)
     return {
         f"{name}_peak_mb": round(peak / 1e6, 1),

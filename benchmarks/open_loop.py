@@ -1,13 +1,13 @@
-"""What do users see who do not wait for each other? Edits at given rates through the orchestrator's rpcs.
+"""What do independent users experience? Edits at given rates of arrival, through the orchestrator's rpcs.
 
     python -m benchmarks.open_loop --rates 0.5 1 2 --seconds 15
     python -m benchmarks.open_loop --trace arrivals.txt
 
-A closed loop slows down together with its server and so hides what waiting users would have seen. Here
-everybody comes when the schedule says, and their time counts from that moment, even if the generator
-itself was late. A gRPC error, a failed job and a refused request are failures, each under its status.
-Some users change their mind: a share of the edits is cancelled after a while. What each request saw is
-kept as `open_loop_requests.json`, shaped like perf_analyzer's profile export.
+A closed loop slows down together with its server and so hides how long users would have waited. Here every
+user arrives on schedule, and their time counts from that moment, even if the generator itself was late. gRPC
+errors, failed jobs and refused requests are failures, counted by status. A share of the edits is cancelled
+after a while. The times of each request are written to `open_loop_requests.json`, in the form of
+perf_analyzer's profile export.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, milliseconds
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from intarsia.editing import edit_region_request
 from intarsia.jobs import FINISHED
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
@@ -40,8 +40,8 @@ CANCELLED, OK = "CANCELLED", "OK"
 
 
 @dataclass
-class Seen:
-    """What one user saw. Times are seconds on one clock; `due` is when they came."""
+class UserRecord:
+    """The times of one user, in seconds on one clock; `due` is the arrival."""
 
     due: float
     sent: float = 0.0
@@ -50,32 +50,34 @@ class Seen:
     status: str = "UNKNOWN"  # OK, CANCELLED, or a gRPC status
 
 
-Ask = Callable[[int, Seen], Awaitable[None]]
-Schedule = tuple[str, list[float], float]  # its name, when users come, for how many seconds
+Ask = Callable[[int, UserRecord], Awaitable[None]]
+Schedule = tuple[str, list[float], float]  # name, times of arrival, and duration in seconds
 
 
-async def run(arrivals: Sequence[float], ask: Ask, clock: Callable[[], float] = time.monotonic) -> list[Seen]:
-    """Lets everybody come in time, whatever became of those before, and answers what each saw."""
+async def run(
+    arrivals: Sequence[float], ask: Ask, clock: Callable[[], float] = time.monotonic
+) -> list[UserRecord]:
+    """Starts every user on schedule, whatever happened to those before, and returns their times."""
     began = clock()
-    everyone = [Seen(began + offset) for offset in arrivals]
+    records = [UserRecord(began + offset) for offset in arrivals]
 
-    async def one(number: int, seen: Seen) -> None:
-        seen.sent = clock()
+    async def one(number: int, record: UserRecord) -> None:
+        record.sent = clock()
         try:
-            await ask(number, seen)
+            await ask(number, record)
         except grpc.RpcError as error:
-            seen.status = error.code().name
-        seen.ended = clock()
+            record.status = error.code().name
+        record.ended = clock()
 
-    async with _Together() as together:
-        for number, seen in enumerate(everyone):
-            await asyncio.sleep(max(seen.due - clock(), 0))
-            together.start(one(number, seen))
-    return everyone
+    async with _TaskSet() as tasks:
+        for number, record in enumerate(records):
+            await asyncio.sleep(max(record.due - clock(), 0))
+            tasks.start(one(number, record))
+    return records
 
 
-class _Together:
-    """Tasks that are all awaited at the end; a fault in one is raised then."""
+class _TaskSet:
+    """Tasks that are all awaited at the end; an error in one of them is raised then."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,15 +85,15 @@ class _Together:
     def start(self, work: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(work))
 
-    async def __aenter__(self) -> _Together:
+    async def __aenter__(self) -> _TaskSet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*self._tasks)
 
 
-class Users:
-    """Edits through EditRegion and WatchJob, with bare stubs: no error is repeated or hidden."""
+class EditUsers:
+    """Edits through EditRegion and WatchJob, with plain stubs: no call is retried, no error is hidden."""
 
     def __init__(
         self,
@@ -99,25 +101,25 @@ class Users:
         requests: Sequence[editing_pb2.EditRegionRequest],
         patience: Sequence[float | None],
     ) -> None:
-        """`patience`: seconds after which a user cancels, None for one who waits."""
+        """`patience`: seconds after which a user cancels, None for a user who does not."""
         self._editing = editing_pb2_grpc.EditingStub(channel)
         self._jobs = jobs_pb2_grpc.JobsStub(channel)
         self._requests, self._patience = requests, patience
 
-    async def __call__(self, number: int, seen: Seen) -> None:
+    async def __call__(self, number: int, record: UserRecord) -> None:
         """One user, from the request to the finished job."""
         job = await self._editing.EditRegion(self._requests[number], timeout=60)
         patience = self._patience[number]
-        bored = None if patience is None else asyncio.ensure_future(self._cancel(job.name, patience))
+        canceller = None if patience is None else asyncio.ensure_future(self._cancel(job.name, patience))
         try:
             call = self._jobs.WatchJob(jobs_pb2.WatchJobRequest(name=job.name), timeout=600)
             async for state in call:
-                seen.events.append(time.monotonic())
+                record.events.append(time.monotonic())
                 if state.state in FINISHED:
-                    seen.status = _status(state)
+                    record.status = _status(state)
         finally:
-            if bored is not None:
-                bored.cancel()
+            if canceller is not None:
+                canceller.cancel()
 
     async def _cancel(self, name: str, after: float) -> None:
         await asyncio.sleep(after)
@@ -130,50 +132,50 @@ def _status(job: jobs_pb2.Job) -> str:
     return CANCELLED if job.state == jobs_pb2.Job.STATE_CANCELLED else job.failure.status or "UNKNOWN"
 
 
-def figures(everyone: Sequence[Seen], offered: float) -> dict:
-    """The line of one rate, `offered` users a second.
+def figures(records: Sequence[UserRecord], offered: float) -> dict:
+    """The result line of one rate, `offered` users per second.
 
-    Times count from when users came; those of failures are left out.
+    Times count from the users' arrival; those of failures are left out.
     """
-    good = [seen for seen in everyone if seen.status == OK]
-    others = Counter(seen.status for seen in everyone if seen.status not in (OK, CANCELLED))
-    begun = min(seen.due for seen in everyone)
-    lasted = max(seen.ended for seen in everyone) - begun
+    good = [record for record in records if record.status == OK]
+    others = Counter(record.status for record in records if record.status not in (OK, CANCELLED))
+    begun = min(record.due for record in records)
+    lasted = max(record.ended for record in records) - begun
     return {
         "offered_per_s": round(offered, 3),
-        "came": len(everyone),
+        "came": len(records),
         "ok": len(good),
-        "cancelled": sum(seen.status == CANCELLED for seen in everyone),
+        "cancelled": sum(record.status == CANCELLED for record in records),
         "failed": sum(others.values()),
         "failed_with": ", ".join(f"{name} {count}" for name, count in sorted(others.items())) or None,
         "ok_per_s": round(len(good) / lasted, 3),
         **milliseconds([s.events[0] - s.due for s in good if s.events], 0.5, 0.99, name="first_event"),
         **milliseconds([s.ended - s.due for s in good], 0.5, 0.9, 0.99, name="done"),
-        **milliseconds([s.sent - s.due for s in everyone], 0.99, name="generator_late"),
+        **milliseconds([s.sent - s.due for s in records], 0.99, name="generator_late"),
     }
 
 
-def as_profile(runs: Sequence[tuple[float, Sequence[Seen]]]) -> dict:
-    """What each request saw, in nanoseconds, as perf_analyzer exports it, with a status to each."""
+def as_profile(runs: Sequence[tuple[float, Sequence[UserRecord]]]) -> dict:
+    """The times of each request in nanoseconds, in perf_analyzer's export format, each with a status."""
     experiments = [
         {
             "experiment": {"mode": "request_rate", "value": rate},
             "requests": [
                 {
-                    "timestamp": round(seen.due * 1e9),
-                    "sent_timestamp": round(seen.sent * 1e9),
-                    "response_timestamps": [round(moment * 1e9) for moment in seen.events],
-                    "end_timestamp": round(seen.ended * 1e9),
-                    "status": seen.status,
+                    "timestamp": round(record.due * 1e9),
+                    "sent_timestamp": round(record.sent * 1e9),
+                    "response_timestamps": [round(moment * 1e9) for moment in record.events],
+                    "end_timestamp": round(record.ended * 1e9),
+                    "status": record.status,
                 }
-                for seen in everyone
+                for record in records
             ],
             "window_boundaries": [
-                round(min(seen.due for seen in everyone) * 1e9),
-                round(max(seen.ended for seen in everyone) * 1e9),
+                round(min(record.due for record in records) * 1e9),
+                round(max(record.ended for record in records) * 1e9),
             ],
         }
-        for rate, everyone in runs
+        for rate, records in runs
     ]
     return {
         "service_kind": "intarsia",
@@ -185,75 +187,79 @@ def as_profile(runs: Sequence[tuple[float, Sequence[Seen]]]) -> dict:
 def requests_of(
     picture: str, count: int, sides: tuple[int, ...], steps: int, seed: int
 ) -> list[editing_pb2.EditRegionRequest]:
-    """Edits of different places by different words."""
-    made = []
+    """Edits in different places, with different instructions."""
+    requests = []
     for _, edit in zip(range(count), workload.edits(WIDTH, HEIGHT, sides, seed)):  # noqa: B905 - endless
         request = edit_region_request(edit.instruction, seed=edit.seed, steps=steps)
         request.picture = picture
         place = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
         request.region.CopyFrom(place.proto)
-        made.append(request)
-    return made
+        requests.append(request)
+    return requests
 
 
 def patience_of(count: int, share: float, longest: float, seed: int) -> list[float | None]:
-    """Who changes their mind, and after how many seconds."""
-    dice = np.random.default_rng((seed, 5))
-    return [float(dice.uniform(0, longest)) if dice.random() < share else None for _ in range(count)]
+    """For each user, the seconds after which they cancel; None for those who do not."""
+    rng = np.random.default_rng((seed, 5))
+    return [float(rng.uniform(0, longest)) if rng.random() < share else None for _ in range(count)]
 
 
 async def drive(
     address: str, options: argparse.Namespace, schedules: Sequence[Schedule], report: Report
-) -> list[tuple[float, list[Seen]]]:
-    """Every schedule, one after the other, against one server."""
+) -> list[tuple[float, list[UserRecord]]]:
+    """Runs the schedules against one server, one after the other."""
     async with intarsia.AsyncClient(address) as client, grpc.aio.insecure_channel(address) as channel:
         file = workload.png(workload.picture(WIDTH, HEIGHT, options.seed))
         picture = (await client.upload(file)).name
-        await run([0.0], Users(channel, requests_of(picture, 1, options.sides, 2, 0), [None]))  # warm-up
+        await run([0.0], EditUsers(channel, requests_of(picture, 1, options.sides, 2, 0), [None]))  # warm-up
         runs = []
         for name, arrivals, lasting in schedules:
             requests = requests_of(picture, len(arrivals), options.sides, options.steps, options.seed)
-            bored = patience_of(len(arrivals), options.cancelled, options.patience, options.seed)
-            everyone = await run(arrivals, Users(channel, requests, bored))
+            patience = patience_of(len(arrivals), options.cancelled, options.patience, options.seed)
+            records = await run(arrivals, EditUsers(channel, requests, patience))
             offered = len(arrivals) / lasting
-            report.add(arrivals=name, **figures(everyone, offered))
-            runs.append((offered, everyone))
+            report.add(arrivals=name, **figures(records, offered))
+            runs.append((offered, records))
         return runs
 
 
 def schedules_of(options: argparse.Namespace) -> list[Schedule]:
-    """A trace, or Poisson arrivals at every rate; ValueError or OSError if nobody would come."""
+    """A trace, or Poisson arrivals at every rate. Raises ValueError or OSError if there are no arrivals."""
     if options.trace is not None:
         times = workload.trace(options.trace)
         return [(options.trace.name, times, max(times[-1], 1e-3))]
-    lasting, made = options.seconds, []
+    duration, schedules = options.seconds, []
     for number, rate in enumerate(options.rates):
-        times = workload.poisson(rate, lasting, options.seed + number)
+        times = workload.poisson(rate, duration, options.seed + number)
         if not times:
-            raise ValueError(f"at a rate of {rate:g} nobody comes in {lasting:g} s; take more --seconds")
-        made.append((f"poisson {rate:g}", times, lasting))
-    return made
+            raise ValueError(f"a rate of {rate:g} has no arrivals in {duration:g} s; use more --seconds")
+        schedules.append((f"poisson {rate:g}", times, duration))
+    return schedules
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--rates", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="edits a second")
-    made.add_argument("--seconds", type=float, default=15.0, help="for which users come at each rate")
-    made.add_argument("--trace", type=Path, help="pauses between users, a line each, in microseconds")
-    made.add_argument("--sides", type=int, nargs="+", default=[48, 64, 96], help="of regions, in pixels")
-    made.add_argument("--steps", type=int, default=8)
-    made.add_argument("--cancelled", type=float, default=0.1, help="share of users who change their mind")
-    made.add_argument("--patience", type=float, default=2.0, help="seconds in which they do")
-    made.add_argument("--server", help="a server that runs already; by default one is started")
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="edits per second")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of each rate")
+    parser.add_argument(
+        "--trace", type=Path, help="file of pauses between users, one per line, in microseconds"
+    )
+    parser.add_argument(
+        "--sides", type=int, nargs="+", default=[48, 64, 96], help="sides of regions, in pixels"
+    )
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--cancelled", type=float, default=0.1, help="share of users who cancel")
+    parser.add_argument("--patience", type=float, default=2.0, help="most seconds until they cancel")
+    parser.add_argument("--server", help="address of a running server; by default one is started")
+    options = parse(parser, argv)
     options.sides = tuple(options.sides)
     try:
         schedules = schedules_of(options)
     except (ValueError, OSError) as fault:
-        made.error(str(fault))
+        parser.error(str(fault))
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.open_loop", threads=options.threads, weights=weights)
-    report = Report("open_loop", "What do users see who do not wait for each other?", origin)
+    report = Report("open_loop", "What do independent users experience?", origin)
     if options.server:
         runs = asyncio.run(drive(options.server, options, schedules, report))
     else:

@@ -1,4 +1,4 @@
-"""What every benchmark can be told."""
+"""Command line options that all benchmarks share."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from deploy.local.weights import default_weights
 DATA = Path("var/benchmarks")
 
 
-def parser(what: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that all have in common."""
-    made = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--weights", type=Path, help="folder of bundles; starter weights by default")
-    made.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every network")
-    made.add_argument("--seed", type=int, default=7, help="chooses the load")
-    made.add_argument("--out", type=Path, default=RESULTS, help="where the results go")
-    made.add_argument("--strict", action="store_true", help="exit code 1 if a bar is missed")
-    return made
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the shared options."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, help="folder of bundles; starter weights by default")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of every network")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the load")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 if a bar is missed")
+    return parser
 
 
-def parsed(made: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """The options, with the weights decided."""
-    options = made.parse_args(argv)
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Parses the options, and fills in the folder of weights."""
+    options = parser.parse_args(argv)
     if options.threads < 1:
-        made.error(f"--threads {options.threads}: must be at least 1")
+        parser.error(f"--threads {options.threads}: must be at least 1")
     options.weights = options.weights or default_weights(DATA)
     if not options.weights.is_dir():
-        made.error(f"--weights {options.weights}: there is no such folder")
+        parser.error(f"--weights {options.weights}: there is no such folder")
     return options

@@ -1,4 +1,4 @@
-"""Plots: lines through measured points, as SVG, drawn with nothing but text."""
+"""Plots: lines through measured points, as SVG, without a library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 150, 48, 64
 _COLOURS = ("#1f5fa8", "#c2571a", "#3a7d44", "#7b4ea3", "#8a8a8a")
 _MARKS = 6
-_LINE = 14  # from a line of words to the next
+_LINE = 14  # distance between lines of text
 
 
 def lines(
@@ -25,10 +25,10 @@ def lines(
     limits: Mapping[str, float] | None = None,
     below: str = "",
 ) -> str:
-    """An SVG of one line for every series, named at its end; `across` and `up` name the axes.
+    """An SVG with one line for every series, labelled at its end; `across` and `up` label the axes.
 
-    `doubling`: equal factors are equally far apart on the axis across. `limits` are levels to be seen beside
-    the lines. `below` is small print. The axis up begins at 0.
+    With `doubling`, the horizontal axis is logarithmic. `limits` are drawn as horizontal lines. `below` is
+    small print. The vertical axis begins at 0.
     """
     limits = limits or {}
     points = [point for line in series.values() for point in line]

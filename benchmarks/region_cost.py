@@ -2,10 +2,10 @@
 
     python -m benchmarks.region_cost --sides 64 256 1024 2048
 
-Edits squares of growing size in one picture of 4000 x 3000, and the same squares cut out beforehand as
-pictures of their own, in turns. What the large picture adds is the price of laying the patch into it and of
-writing it again, and the first time, `new`, that of reading it. A small region may cost 1.3 times what its
-crop costs alone.
+Edits squares of growing size in one picture of 4000 x 3000, and, in turns, the same squares cut out
+beforehand as pictures of their own. The large picture adds the cost of blending the patch into it and of
+writing it, and the first time (`new`) that of reading it. A small region may cost 1.3 times as much as its
+crop alone.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.plot import Points, lines
 from benchmarks.report import Origin, Report, median, milliseconds, verdicts
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from services.bundles.bundle import Bundle
 
 WIDTH, HEIGHT = 4000, 3000
@@ -29,7 +29,7 @@ BAR, SMALL = 1.3, 0.01  # for regions of at most a hundredth of the picture
 def timed(
     client: intarsia.Client, picture: str, left: int, top: int, side: int, steps: int | None, words: str
 ) -> tuple[float, dict[str, float]]:
-    """Seconds from the call to the finished job, and those of each stage."""
+    """Seconds from the call to the finished job, and seconds of each stage."""
     started = time.perf_counter()
     where = intarsia.rectangle(left, top, left + side, top + side)
     job = client.edit_region(picture, where, words, seed=7, steps=steps, context=0)
@@ -39,13 +39,13 @@ def timed(
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument(
+    parser = make_parser(__doc__)
+    parser.add_argument(
         "--sides", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048], help="in pixels"
     )
-    made.add_argument("--steps", type=int, help="the weights' own by default")
-    made.add_argument("--rounds", type=int, default=5)
-    options = parsed(made, argv)
+    parser.add_argument("--steps", type=int, help="by default the weights' own number")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parse(parser, argv)
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.region_cost", threads=options.threads, weights=weights)
     asks = f"What does a region cost in a picture of {WIDTH} x {HEIGHT}, and alone?"
@@ -60,18 +60,18 @@ def main(argv: list[str] | None = None) -> int:
             stages: dict[str, list[dict[str, float]]] = {kind: [] for kind in costs}
             for number, edit in zip(range(-1, options.rounds), edits):  # noqa: B905 - edits never end
                 crop = pixels[edit.top : edit.top + side, edit.left : edit.left + side].copy()
-                # Different by a bit, so that no edit finds its crop encoded for another.
+                # Different by one bit, so that no cache of encoded crops helps.
                 crop[0, 0] ^= 1
                 pixels[edit.top, edit.left] ^= 2
-                asked = {
+                variants = {
                     "within": (whole, edit.left, edit.top),
                     "alone": (client.upload(workload.png(crop)).name, 0, 0),
                     "new": (client.upload(workload.png(pixels)).name, edit.left, edit.top),
                 }
-                # In turns, so that nothing profits from coming first.
-                for kind in list(asked)[:: 1 if number % 2 else -1]:
+                # In alternating order, so that no variant profits from being first.
+                for kind in list(variants)[:: 1 if number % 2 else -1]:
                     took, parts = timed(
-                        client, *asked[kind], side, options.steps, f"{edit.instruction} {kind}"
+                        client, *variants[kind], side, options.steps, f"{edit.instruction} {kind}"
                     )
                     if number >= 0:  # the first round only warms up
                         spent[kind].append(took)
@@ -104,18 +104,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def added(stages: Mapping[str, Sequence[Mapping[str, float]]], stage: str) -> float:
-    """What a stage takes longer for a large picture seen before than for the crop alone, in milliseconds."""
+    """Milliseconds that a stage takes longer for a large picture, read before, than for the crop alone."""
     within, alone = (median([parts[stage] for parts in stages[kind]]) for kind in ("within", "alone"))
     return round((within - alone) * 1e3, 1)
 
 
 def plot(costs: Mapping[str, Points], origin: Origin) -> str:
     """The median cost of each kind of edit against the size of its region, as SVG."""
-    names = {"within": f"in {WIDTH} x {HEIGHT}", "alone": "the crop alone", "new": "in one never seen"}
+    names = {"within": f"in {WIDTH} x {HEIGHT}", "alone": "the crop alone", "new": "in one not read before"}
     _, small = min(costs["alone"])
     return lines(
         "What an edit costs against the size of its region",
-        {told: costs[kind] for kind, told in names.items()},
+        {name: costs[kind] for kind, name in names.items()},
         across="side of the region, in pixels",
         up="milliseconds, median",
         doubling=True,

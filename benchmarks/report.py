@@ -1,6 +1,6 @@
-"""Figures with their origin: what was measured, on what, with which weights, by which command.
+"""Reports: results with their origin, that is commit, machine, weights and command.
 
-Percentiles, not means: one slow request in a hundred is somebody's request. Results go to
+Percentiles, not means: one slow request in a hundred matters to its user. Results go to
 `results/<question>.json` and, as a table, to `results/<question>.md`.
 """
 
@@ -26,7 +26,7 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Origin:
-    """Where figures come from."""
+    """The origin of results."""
 
     commit: str
     device: str
@@ -55,20 +55,20 @@ class Origin:
 
 @dataclass
 class Report:
-    """The answer to one question, line by line."""
+    """The results for one question, line by line."""
 
-    question: str  # names the files
-    asks: str  # in plain words, the table's heading
+    question: str  # the name of its files
+    asks: str  # the question in words, the table's heading
     origin: Origin
     lines: list[dict[str, Value]] = field(default_factory=list)
 
     def add(self, **figures: Value) -> None:
-        """One line of the table; printed at once."""
+        """Adds a line to the table, and prints it."""
         self.lines.append(figures)
         print("  ".join(f"{name}={_shown(value)}" for name, value in figures.items()), flush=True)
 
     def write(self, folder: Path = RESULTS) -> Path:
-        """Leaves both files in a folder, and names the table."""
+        """Writes both files to a folder; returns the path of the table."""
         folder.mkdir(parents=True, exist_ok=True)
         origin = asdict(self.origin)
         lines = [{**line, **origin} for line in self.lines]
@@ -79,20 +79,20 @@ class Report:
         return page
 
     def as_markdown(self) -> str:
-        """Heading, table, and the origin under it."""
+        """Heading, table, and the origin below it."""
         columns = list(dict.fromkeys(name for line in self.lines for name in line))
         rows = [[_shown(line.get(name)) for name in columns] for line in self.lines]
         table = [columns, ["---"] * len(columns), *rows]
-        told = "\n".join(f"- {name}: `{value}`" for name, value in asdict(self.origin).items())
-        return f"# {self.asks}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in table) + f"\n{told}\n"
+        origin = "\n".join(f"- {name}: `{value}`" for name, value in asdict(self.origin).items())
+        return f"# {self.asks}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in table) + f"\n{origin}\n"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (in [0, 1]) of all lie at or below, between neighbours in proportion."""
+    """The percentile for a `share` in [0, 1], linearly interpolated."""
     if not values:
-        raise ValueError("there is no percentile of nothing")
+        raise ValueError("no values have no percentile")
     if not 0 <= share <= 1:
-        raise ValueError(f"a share is in [0, 1], not {share}")
+        raise ValueError(f"a share must be in [0, 1], got {share}")
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     below = math.floor(place)
@@ -101,7 +101,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    """Half lie below."""
+    """The median."""
     return percentile(values, 0.5)
 
 
@@ -118,7 +118,7 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
 
 
 def milliseconds(seconds: Sequence[float], *shares: float, name: str = "") -> dict[str, Value]:
-    """Percentiles of times as figures, in milliseconds: {"p50_ms": ...}; None where nothing was timed."""
+    """Percentiles of times in milliseconds: {"p50_ms": ...}; None if there are no times."""
     before = f"{name}_" if name else ""
     return {
         f"{before}p{share * 100:g}_ms": round(percentile(seconds, share) * 1e3, 2) if seconds else None
@@ -127,7 +127,7 @@ def milliseconds(seconds: Sequence[float], *shares: float, name: str = "") -> di
 
 
 def verdicts(lines: Sequence[Mapping[str, Value]]) -> bool:
-    """True unless a line says that its bar was missed."""
+    """True unless a line missed its bar."""
     return all(line.get("met") is not False for line in lines)
 
 
@@ -140,12 +140,12 @@ def _shown(value: Value) -> str:
 
 
 def _commit() -> str:
-    """The commit, with a + if the code on disk is another one; results themselves do not count."""
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    """The commit, with a + if the code on disk differs from it; results are not compared."""
+    head = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
     code = ["intarsia", "orchestrator", "services", "model_repository", "deploy", "benchmarks/*.py"]
     changed = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", *code]
     try:
-        name = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        name = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
         dirty = subprocess.run(changed, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

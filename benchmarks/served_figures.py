@@ -1,15 +1,15 @@
-"""Does the service keep what the cards of the starter weights promise?
+"""Does the service reach the figures on the cards of the starter weights?
 
     python -m benchmarks.served_figures --n 200
 
-Asks the whole platform what `training.recipes.evaluate` asks the bare networks: the same questions about the
-same pictures, which nothing was learnt from, judged by the same functions. Only the noise is another one.
-Things in clips are clicked on in the first frame, and the mask found there is followed. Regions of edits are
-as large as what may change, not feathered, and the whole picture is shown to the model, so that it sees what
-it sees there. By words the service does more than the card's network, whose map it has outlined by SAM 2.
+Runs on the whole platform what `training.recipes.evaluate` runs on the networks alone: the same questions
+about the same held-out pictures, judged by the same functions. Only the noise differs. Objects in clips are
+clicked on in the first frame, and the mask found there is tracked. Regions of edits are as large as what may
+change, without a feather, and the model sees the whole picture, as in the recipe. For words the service does
+more than the card's network: SAM 2 outlines its map.
 
-A promise is kept if the mean is not worse than the card's by more than its own noise: two standard errors
-of the mean over the samples of this run. What the card sets no bar for is no promise.
+A figure is kept if the mean is not worse than the card's by more than the noise of this run: two standard
+errors of the mean over its samples. Figures for which the card has no minimum are not compared.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ import torch
 
 import intarsia
 from benchmarks import workload
-from benchmarks.clips import packed, unpacked
-from benchmarks.options import parsed, parser
+from benchmarks.clips import decode, encode
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, Value
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
 from training.recipes.edit_measure import Question
 from training.recipes.evaluate import SPLIT
 from training.recipes.figure import Figure, Row, tally
-from training.recipes.figures_of_ip2p import edits as promised_of_edits
+from training.recipes.figures_of_ip2p import edits as edit_figures
 from training.recipes.figures_of_sam import Walk, walk
-from training.recipes.figures_of_sam import following as promised_of_tracks
-from training.recipes.figures_of_sam import words as promised_of_words
-from training.recipes.figures_of_sd2_inpaint import fills as promised_of_fills
+from training.recipes.figures_of_sam import following as track_figures
+from training.recipes.figures_of_sam import words as word_figures
+from training.recipes.figures_of_sd2_inpaint import fills as fill_figures
 from training.recipes.fill_measure import Gap
 
-FEWEST = 10  # samples of a kind below which there is nothing to say
+FEWEST = 10  # samples of a kind below which results mean nothing
 ERRORS = 2.0  # standard errors that count as noise
 PATIENCE = 300.0  # seconds
 
 
 @dataclass(frozen=True)
-class Service:
-    """The running platform, asked several things at once. `seed` and a question's number choose its noise."""
+class ServedPlatform:
+    """The running platform, with several calls at once. `seed` and a question's number choose its noise."""
 
     client: intarsia.Client
     at_once: int
     seed: int
 
     def each(self, ask: Callable[..., Any], *of: Iterable[Any]) -> list[Any]:
-        """The answers to a question asked about each, in their order."""
+        """Applies a call to each of the arguments in parallel; the results are in order."""
         with ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(ask, *of))
 
-    def named(self, picture: np.ndarray, phrase: str) -> np.ndarray:
-        """All that a phrase names, bool (height, width)."""
+    def segment(self, picture: np.ndarray, phrase: str) -> np.ndarray:
+        """The mask of all objects that a phrase names, bool (height, width)."""
         where = intarsia.words(phrase).choosing("all")
         try:
             found = self.client.segment_region(workload.png(picture), where)
@@ -69,16 +69,16 @@ class Service:
             return np.zeros(picture.shape[:2], bool)
         return workload.pixels(self.client.read(found.region.mask)) > 127
 
-    def followed(self, shown: Walk, thing: int) -> float:
-        """J of a thing that is clicked on in the first frame of a clip, over all frames after it."""
+    def track(self, shown: Walk, thing: int) -> float:
+        """J of an object that is clicked on in the first frame of a clip, over all later frames."""
         job = self.client.track_region(
-            packed(shown.film.pixels), intarsia.click(*map(float, shown.point(thing)))
+            encode(shown.film.pixels), intarsia.click(*map(float, shown.point(thing)))
         )
         masks = self.client.read(job.result(timeout=PATIENCE).masks)
-        return statistics.fmean(shown.overlaps(thing, torch.from_numpy(unpacked(masks) > 127)))
+        return statistics.fmean(shown.overlaps(thing, torch.from_numpy(decode(masks) > 127)))
 
-    def edited(self, number: int, question: Question) -> np.ndarray:
-        """What becomes of a picture, uint8 (height, width, 3)."""
+    def edit(self, number: int, question: Question) -> np.ndarray:
+        """The edited picture, uint8 (height, width, 3)."""
         job = self.client.edit_region(
             workload.png(question.source.pixels),
             _region(question.around),
@@ -88,7 +88,7 @@ class Service:
         )
         return self._made(job)
 
-    def filled(self, number: int, gap: Gap) -> np.ndarray:
+    def fill(self, number: int, gap: Gap) -> np.ndarray:
         """A picture with its hole filled, uint8 (height, width, 3)."""
         job = self.client.fill_region(
             workload.png(gap.pixels),
@@ -105,63 +105,65 @@ class Service:
         return workload.pixels(self.client.read(job.result(timeout=PATIENCE).picture))
 
 
-def words(service: Service, count: int) -> list[Row]:
+def words(service: ServedPlatform, count: int) -> list[Row]:
     """Two phrases about each of `count` scenes, or a few more."""
     rows: list[Row] = []
     for asked in text_measure.questions(SPLIT, count):
-        found = service.each(service.named, asked.pixels[asked.which], asked.phrases)
+        found = service.each(service.segment, asked.pixels[asked.which], asked.phrases)
         rows += text_measure.figures_of(asked, np.stack(found))
     return rows
 
 
-def tracks(service: Service, count: int) -> list[Row]:
-    """About so many things through 8 frames, and so many stories of 24."""
+def tracks(service: ServedPlatform, count: int) -> list[Row]:
+    """About so many objects in clips of 8 frames, and so many clips of 24."""
     walks = [walk(SPLIT, "drift", index) for index in range(count * 2 // 5)]
     walks += [walk(SPLIT, ("hide", "leave")[index % 2], index) for index in range(count)]
     asked = [(one, thing) for one in walks for thing in one.things]
-    found = service.each(service.followed, *zip(*asked, strict=True))
+    found = service.each(service.track, *zip(*asked, strict=True))
     return [{f"track {len(one.film.pixels)}": j} for (one, _), j in zip(asked, found, strict=True)]
 
 
-def edits(service: Service, count: int) -> list[Row]:
+def edits(service: ServedPlatform, count: int) -> list[Row]:
     """So many edits of each kind."""
     asked = edit_measure.questions(SPLIT, count * len(edit_measure.KINDS))
-    made = service.each(service.edited, range(len(asked)), asked)
+    made = service.each(service.edit, range(len(asked)), asked)
     return [edit_measure.figures_of(question, one / 255) for question, one in zip(asked, made, strict=True)]
 
 
-def fills(service: Service, count: int) -> list[Row]:
+def fills(service: ServedPlatform, count: int) -> list[Row]:
     """About so many holes, three of four on textured ground."""
     asked = fill_measure.gaps(SPLIT, count)
-    made = service.each(service.filled, range(len(asked)), asked)
+    made = service.each(service.fill, range(len(asked)), asked)
     return [fill_measure.figures_of(gap, one) for gap, one in zip(asked, made, strict=True)]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Promises of a bundle that are asked about together, and what the card calls them."""
+class CardSection:
+    """Figures of a bundle's card that are measured together."""
 
     name: str
     bundle: str
-    ask: Callable[[Service, int], list[Row]]
+    ask: Callable[[ServedPlatform, int], list[Row]]
     figures: Callable[[Mapping[str, float]], list[Figure]]
 
 
-PARTS = (
-    Part("words", "sam", words, promised_of_words),
-    Part("tracks", "sam", tracks, promised_of_tracks),
-    Part("edits", "ip2p", edits, promised_of_edits),
-    Part("fills", "sd2_inpaint", fills, promised_of_fills),
+SECTIONS = (
+    CardSection("words", "sam", words, word_figures),
+    CardSection("tracks", "sam", tracks, track_figures),
+    CardSection("edits", "ip2p", edits, edit_figures),
+    CardSection("fills", "sd2_inpaint", fills, fill_figures),
 )
 
 
 def promises(card: Mapping[str, Any]) -> dict[str, float]:
-    """What a card says of what it sets itself a bar for, by metric."""
+    """The figures of a card that have a minimum, by metric."""
     return {one["metric"]: one["value"] for one in card["figures"] if one["minimum"] is not None}
 
 
-def compared(part: Part, rows: Sequence[Row], promised: Mapping[str, float]) -> Iterator[dict[str, Value]]:
-    """A line for every promise that these rows tell about."""
+def compare(
+    part: CardSection, rows: Sequence[Row], promised: Mapping[str, float]
+) -> Iterator[dict[str, Value]]:
+    """Yields a line for every promised figure that these rows measure."""
     served, errors, counts = (part.figures(tally(rows, by)) for by in (statistics.fmean, _error, len))
     for figure, error, count in zip(served, errors, counts, strict=True):
         if figure.metric not in promised:
@@ -180,27 +182,27 @@ def compared(part: Part, rows: Sequence[Row], promised: Mapping[str, float]) -> 
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--n", type=int, default=200, help="samples of each kind")
-    made.add_argument("--clients", type=int, default=4, help="questions asked at once")
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--n", type=int, default=200, help="number of samples of each kind")
+    parser.add_argument("--clients", type=int, default=4, help="calls at once")
+    options = parse(parser, argv)
     if options.n < FEWEST:
-        made.error(f"--n {options.n}: below {FEWEST} there is nothing to say")
+        parser.error(f"--n {options.n}: must be at least {FEWEST}")
     bundles = {name: bundle for name, bundle in open_bundles(options.weights).items() if bundle.card}
     if not bundles:
-        made.error(f"--weights {options.weights}: no bundle has a card that promises anything")
-    told = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in bundles.items())
+        parser.error(f"--weights {options.weights}: no bundle has a card with figures")
+    digests = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in bundles.items())
     origin = Origin.here(argv, module="benchmarks.served_figures", threads=options.threads, weights="")
-    asks = "Does the service keep what the cards of the starter weights promise?"
-    report = Report("served_figures", asks, replace(origin, weights=told))
+    asks = "Does the service reach the figures on the cards of the starter weights?"
+    report = Report("served_figures", asks, replace(origin, weights=digests))
     with stack(options, "served_figures") as running, intarsia.Client(running.address) as client:
-        service = Service(client, options.clients, options.seed)
-        for part in PARTS:
+        service = ServedPlatform(client, options.clients, options.seed)
+        for part in SECTIONS:
             if part.bundle not in bundles:
-                print(f"{part.name}: left out, {options.weights} has no {part.bundle} with a card")
+                print(f"{part.name}: skipped, {options.weights} has no {part.bundle} with a card")
                 continue
             rows = part.ask(service, options.n)
-            for line in compared(part, rows, promises(bundles[part.bundle].card)):
+            for line in compare(part, rows, promises(bundles[part.bundle].card)):
                 report.add(**line)
     print(report.write(options.out))
     missed = any(line["verdict"] == "missed" for line in report.lines)
@@ -208,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _region(inside: np.ndarray) -> intarsia.Region:
-    """A region of hard edges, from a mask, bool (height, width)."""
+    """A region without a feather, from a mask, bool (height, width)."""
     return intarsia.mask(workload.png(inside.astype(np.uint8) * 255), inside="white").feathered(0)
 
 

@@ -1,12 +1,12 @@
-"""Does sharing still pay with everything around it? Clients in a closed loop against two whole platforms.
+"""Does sharing steps still pay in the whole service? Clients in a closed loop against two platforms.
 
     python -m benchmarks.served_sharing --clients 8 --sides 64 128
 
-One platform runs as it is, the other with INTARSIA_ENGINE_RUNNING=1: its engine takes one request at a
-time. They take turns; while one is asked, the other is idle. A round's ratio is the pictures per second
-of the first over those of the second, from the call to the finished job. Only the steps are shared: what
-encoding, decoding and laying the patch in take dilutes the engine's own ratio (`step_sharing`), the more
-the fewer steps a picture has.
+One platform runs with its defaults, the other with INTARSIA_ENGINE_RUNNING=1: its engine runs one request at
+a time. They take turns; while one is measured, the other is idle. A round's ratio is the pictures per second
+of the first over those of the second, from the call to the finished job. Only steps are shared: the time for
+encoding, decoding and blending dilutes the engine's own ratio (`step_sharing`), the more the fewer steps a
+picture has.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, verdicts
-from benchmarks.running import stack
-from benchmarks.step_sharing import COSTS_NOTHING, MANY, PAYS, SMALL, compared
+from benchmarks.stack import stack
+from benchmarks.step_sharing import COSTS_NOTHING, MANY, PAYS, SMALL, compare
 from services.bundles.bundle import Bundle
 
 WIDTH, HEIGHT = 720, 560
-FACTOR = 8  # pixels to a latent
+FACTOR = 8  # pixels per latent cell
 
 
 def pictures_per_second(
     client: intarsia.Client, picture: str, edits: Iterator[workload.Edit], clients: int, each: int, steps: int
 ) -> float:
-    """A closed loop in which every client wants the same number of pictures."""
+    """The rate of a closed loop in which every client makes the same number of pictures."""
     wanted = [[next(edits) for _ in range(each)] for _ in range(clients)]
 
-    def one(mine: list[workload.Edit]) -> None:
-        for edit in mine:
+    def one(tasks: list[workload.Edit]) -> None:
+        for edit in tasks:
             where = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
             client.edit_region(
                 picture,
@@ -56,28 +56,28 @@ def pictures_per_second(
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--clients", type=int, nargs="+", default=[MANY])
-    made.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the region, in pixels")
-    made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--each", type=int, default=1, help="pictures of each client in a round")
-    made.add_argument("--steps", type=int, default=20)
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--clients", type=int, nargs="+", default=[MANY])
+    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="of the region, in pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", type=int, default=1, help="pictures of each client in a round")
+    parser.add_argument("--steps", type=int, default=20)
+    options = parse(parser, argv)
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.served_sharing", threads=options.threads, weights=weights)
-    asks = "Does sharing still pay with everything around it? Pictures per second, free over one at a time"
+    asks = "Does sharing steps still pay in the whole service? Pictures per second, shared over one at a time"
     report = Report("served_sharing", asks, origin)
     file = workload.png(workload.picture(WIDTH, HEIGHT, options.seed))
     with stack(options, "free") as free, stack(options, "alone", INTARSIA_ENGINE_RUNNING="1") as alone:
         with intarsia.Client(free.address) as first, intarsia.Client(alone.address) as second:
-            asked = [(client, client.upload(file).name) for client in (first, second)]
+            targets = [(client, client.upload(file).name) for client in (first, second)]
             for side in options.sides:
                 for clients in options.clients:
                     rates: tuple[list[float], list[float]] = ([], [])
                     for number in range(-1, options.rounds):
                         for which in (0, 1) if number % 2 else (1, 0):
                             edits = workload.edits(WIDTH, HEIGHT, (side,), 1000 * options.seed + number + 1)
-                            client, name = asked[which]
+                            client, name = targets[which]
                             rate = pictures_per_second(
                                 client, name, edits, clients, options.each, options.steps
                             )
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
                                 rates[which].append(rate)
                     small = clients >= MANY and side <= SMALL * FACTOR
                     bar = PAYS if small else COSTS_NOTHING
-                    report.add(side=side, clients=clients, steps=options.steps, **compared(*rates, bar))
+                    report.add(side=side, clients=clients, steps=options.steps, **compare(*rates, bar))
     print(report.write(options.out))
     return 0 if verdicts(report.lines) or not options.strict else 1
 

@@ -1,10 +1,10 @@
-"""What does the service cost? One warm edit through gRPC against the bare diffusers pipeline.
+"""What does the service cost? One warm edit through gRPC, compared with the plain diffusers pipeline.
 
     python -m benchmarks.service_cost --sides 128 256
 
 Both use the same weights, threads, size, steps and seed, and take turns; a pair's ratio is the service's
 time over the pipeline's. The service's time runs from the call to the last byte of the edited picture.
-Places and words differ from edit to edit, so that no answer is remembered.
+Regions and instructions differ from edit to edit, so that no cache helps.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from PIL import Image
 
 import intarsia
 from benchmarks import workload
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
-from benchmarks.running import stack
+from benchmarks.stack import stack
 from intarsia.v1 import jobs_pb2
 from services.bundles.bundle import Bundle
 from services.denoising.schedule import SCHEDULES, name_of
@@ -32,7 +32,7 @@ GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
 
 
 def pipeline_of(bundle: Bundle) -> Any:
-    """diffusers' own, from the same bundle."""
+    """diffusers' own pipeline, from the same bundle."""
     config = bundle.scheduler_config()
     kind: Any = SCHEDULES[name_of(config)].scheduler
     made = diffusers.StableDiffusionInstructPix2PixPipeline(
@@ -47,8 +47,8 @@ def pipeline_of(bundle: Bundle) -> Any:
     return made
 
 
-def bare(pipeline: Any, picture: Image.Image, edit: workload.Edit, steps: int) -> float:
-    """Seconds of one edit of the crop, without any service."""
+def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.Edit, steps: int) -> float:
+    """Seconds of one edit of the crop, without the service."""
     started = time.perf_counter()
     crop = picture.crop((edit.left, edit.top, edit.left + edit.side, edit.top + edit.side))
     pipeline(
@@ -62,7 +62,7 @@ def bare(pipeline: Any, picture: Image.Image, edit: workload.Edit, steps: int) -
     return time.perf_counter() - started
 
 
-def served(
+def time_service(
     client: intarsia.Client, picture: str, edit: workload.Edit, steps: int
 ) -> tuple[float, jobs_pb2.Manifest]:
     """Seconds of one edit through the whole platform, and its manifest."""
@@ -85,18 +85,18 @@ def served(
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--sides", type=int, nargs="+", default=[128, 256], help="of the region, in pixels")
-    made.add_argument("--steps", type=int, default=20)
-    made.add_argument("--rounds", type=int, default=9)
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--sides", type=int, nargs="+", default=[128, 256], help="of the region, in pixels")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parse(parser, argv)
     torch.set_num_threads(options.threads)
     bundle = Bundle.open(options.weights / "ip2p")
     pipeline = pipeline_of(bundle)
     origin = Origin.here(
         argv, module="benchmarks.service_cost", threads=options.threads, weights=bundle.digest
     )
-    report = Report("service_cost", "One warm edit: the service's time over the bare pipeline's", origin)
+    report = Report("service_cost", "One warm edit: the service's time over the plain pipeline's", origin)
     pixels = workload.picture(WIDTH, HEIGHT, options.seed)
     with stack(options, "service_cost") as running, intarsia.Client(running.address) as client:
         name = client.upload(workload.png(pixels)).name
@@ -104,15 +104,15 @@ def main(argv: list[str] | None = None) -> int:
         for side in options.sides:
             edits = workload.edits(WIDTH, HEIGHT, (side,), options.seed)
             warm = next(edits)
-            served(client, name, warm, options.steps)
-            bare(pipeline, picture, warm, options.steps)
+            time_service(client, name, warm, options.steps)
+            time_pipeline(pipeline, picture, warm, options.steps)
             ours, theirs, stages = [], [], []
             for number, edit in zip(range(options.rounds), edits):  # noqa: B905 - edits never end
                 if number % 2:
-                    theirs.append(bare(pipeline, picture, edit, options.steps))
-                took, manifest = served(client, name, edit, options.steps)
+                    theirs.append(time_pipeline(pipeline, picture, edit, options.steps))
+                took, manifest = time_service(client, name, edit, options.steps)
                 if not number % 2:
-                    theirs.append(bare(pipeline, picture, edit, options.steps))
+                    theirs.append(time_pipeline(pipeline, picture, edit, options.steps))
                 ours.append(took)
                 spent = {s.stage: s.duration.ToTimedelta().total_seconds() for s in manifest.stage_times}
                 stages.append({**spent, "around": took - sum(spent.values())})

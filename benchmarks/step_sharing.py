@@ -1,12 +1,12 @@
-"""Does sharing steps pay? Clients in a closed loop against the same engine, free and one at a time.
+"""Does sharing steps pay? Clients in a closed loop against one engine, with sharing and one at a time.
 
     python -m benchmarks.step_sharing --clients 1 2 4 8 --sides 8 16 64
 
-Every client asks for a picture, waits for it, and asks for the next. The two engines share the network,
-the costs measured on it and the thread they step in, and take turns. A round's ratio is the pictures per
-second of the free engine over those of the other. What the threads of a step were kept waiting for a
-processor by other programs is taken off on both sides: it is no property of either. Large sides are asked
-for by the most clients alone, as little more is to be seen there.
+Every client requests a picture, waits for it, and requests the next. The two engines share the network, the
+costs measured on it and the thread they step in, and take turns. A round's ratio is the pictures per second
+of the sharing engine over those of the other. Time in which a step's threads waited for a processor because
+of other programs is subtracted on both sides. Large sides are measured with the highest number of clients
+only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from benchmarks.options import parsed, parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, Value, median, percentile, verdicts
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
@@ -29,21 +29,21 @@ from services.denoising.stopwatch import timed
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 
-SMALL = 16  # latent side up to which sharing must pay; beyond it, it must only cost nothing
+SMALL = 16  # latent side up to which sharing must pay; beyond it, it must only not cost anything
 PAYS, COSTS_NOTHING = 1.5, 0.97
-MANY = 8  # clients it takes for the first bar
+MANY = 8  # clients needed for the first bar
 TOKENS = 16
 
 
-class Client:
-    """Asks for pictures one after the other until there are none left to ask for."""
+class ClosedLoopClient:
+    """Requests pictures one after the other until there are no requests left."""
 
     def __init__(self, engine: Engine, requests: Iterator[Request]) -> None:
         self._engine, self._requests = engine, requests
         self.ask()
 
     def ask(self) -> None:
-        """The next picture, if there is one."""
+        """Sends the next request, if there is one."""
         request = next(self._requests, None)
         if request is not None:
             self._engine.admit(request, self)
@@ -79,10 +79,10 @@ class RowsMeter:
 
 
 def pictures_per_second(engine: Engine, requests: list[Request], clients: int) -> float:
-    """A closed loop from the first question to the last answer."""
+    """The rate of a closed loop, from the first request to the last picture."""
     waiting = iter(requests)
     for _ in range(clients):
-        Client(engine, waiting)
+        ClosedLoopClient(engine, waiting)
     seconds, going = 0.0, True
 
     def step() -> None:
@@ -95,15 +95,15 @@ def pictures_per_second(engine: Engine, requests: list[Request], clients: int) -
 
 
 def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed: int) -> list[Request]:
-    """Edits of square latents with words, no negative words, and both guidances: three rows each."""
+    """Edits of square latents with an instruction and both guidances: three rows per step each."""
     width = family.sample(1, 8).text.shape[2]
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     return [
         family.request(
             {
-                "source": torch.randn(4, side, side, generator=dice),
-                "text": torch.randn(TOKENS, width, generator=dice),
-                "no_text": torch.randn(TOKENS, width, generator=dice),
+                "source": torch.randn(4, side, side, generator=rng),
+                "text": torch.randn(TOKENS, width, generator=rng),
+                "no_text": torch.randn(TOKENS, width, generator=rng),
                 "seed": torch.tensor([seed + number]),
                 "steps": torch.tensor([steps]),
                 "guidance": torch.tensor([7.5, 1.5]),
@@ -113,8 +113,8 @@ def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed
     ]
 
 
-class Pair:
-    """The free engine and the one that is limited to one request at a time."""
+class EnginePair:
+    """An engine that shares steps, and one limited to one request at a time."""
 
     def __init__(self, family: InstructPix2Pix, costs: Costs, memory: int) -> None:
         self._meter = RowsMeter()
@@ -125,12 +125,14 @@ class Pair:
         )
 
     def rows(self) -> dict[str, Value]:
-        """How many rows the free engine's passes had."""
+        """The number of rows in the passes of the sharing engine."""
         return {"rows_p50": percentile(self._meter.rows, 0.5)}
 
 
-def rounds_of(pair: Pair, work: list[Request], clients: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Pictures per second of both, round by round; whoever went first goes second next time."""
+def rounds_of(
+    pair: EnginePair, work: list[Request], clients: int, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Pictures per second of both engines, by round; they alternate in going first."""
     rates: tuple[list[float], list[float]] = ([], [])
     for number in range(-1, rounds):
         for which in (0, 1) if number % 2 else (1, 0):
@@ -140,8 +142,8 @@ def rounds_of(pair: Pair, work: list[Request], clients: int, rounds: int) -> tup
     return rates
 
 
-def compared(shared: list[float], alone: list[float], bar: float) -> dict[str, Value]:
-    """What sharing brings, round by round."""
+def compare(shared: list[float], alone: list[float], bar: float) -> dict[str, Value]:
+    """The gain by sharing, as figures."""
     ratios = [a / b for a, b in zip(shared, alone, strict=True)]
     return {
         "shared_per_s": median(shared),
@@ -155,12 +157,12 @@ def compared(shared: list[float], alone: list[float], bar: float) -> dict[str, V
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = parser(__doc__)
-    made.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8])
-    made.add_argument("--sides", type=int, nargs="+", default=[8, 16, 64], help="of latents")
-    made.add_argument("--rounds", type=int, default=5, help="on large sides three at most")
-    made.add_argument("--steps", type=int, default=2, help="of each picture; one on large sides")
-    options = parsed(made, argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--sides", type=int, nargs="+", default=[8, 16, 64], help="sides of the latents")
+    parser.add_argument("--rounds", type=int, default=5, help="at most three for large sides")
+    parser.add_argument("--steps", type=int, default=2, help="steps of each picture; one for large sides")
+    options = parse(parser, argv)
     torch.set_num_threads(options.threads)
     bundle = Bundle.open(options.weights / "ip2p")
     family = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32)
@@ -171,14 +173,14 @@ def main(argv: list[str] | None = None) -> int:
     origin = Origin.here(
         argv, module="benchmarks.step_sharing", threads=options.threads, weights=bundle.digest
     )
-    asks = "Does sharing steps pay? Pictures per second of the engine, free over one at a time"
+    asks = "Does sharing steps pay? Pictures per second of the engine, shared over one at a time"
     report = Report("step_sharing", asks, origin)
     for side in options.sides:
         large = side > SMALL
         for clients in options.clients if not large else [max(options.clients)]:
             work = requests_of(family, side, clients, 1 if large else options.steps, options.seed)
             rounds = min(options.rounds, 3) if large else options.rounds
-            engines = Pair(family, costs, memory)
+            engines = EnginePair(family, costs, memory)
             rates = rounds_of(engines, work, clients, rounds)
             bar = PAYS if clients >= MANY and not large else COSTS_NOTHING
             report.add(
@@ -186,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
                 clients=clients,
                 rows_worth=costs.rows_for(side * side),
                 **engines.rows(),
-                **compared(*rates, bar),
+                **compare(*rates, bar),
             )
     print(report.write(options.out))
     return 0 if verdicts(report.lines) or not options.strict else 1

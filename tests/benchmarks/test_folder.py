@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks import wrecks
+from benchmarks import damaged_files
 from benchmarks.folder import twice_and_missing
 
 
@@ -20,8 +20,8 @@ def test_items_done_twice_or_never_are_read_from_the_journal(tmp_path: Path) -> 
 
 
 def test_every_kind_of_damage_occurs_among_intact_pictures(tmp_path: Path) -> None:
-    ways = wrecks.write(tmp_path, count=40, broken=20, side=48, seed=1)
-    assert sorted(ways.values()) == sorted([*wrecks.WAYS] * 2)
+    ways = damaged_files.write(tmp_path, count=40, broken=20, side=48, seed=1)
+    assert sorted(ways.values()) == sorted([*damaged_files.WAYS] * 2)
     files = {path.relative_to(tmp_path / "imgs").with_suffix("").as_posix(): path
              for path in (tmp_path / "imgs").rglob("*.png")}  # fmt: skip
     assert len(files) == 40
@@ -34,5 +34,5 @@ def test_every_kind_of_damage_occurs_among_intact_pictures(tmp_path: Path) -> No
 def test_a_picture_can_claim_any_size(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "PNG")
-    huge, _ = wrecks.WAYS["more pixels than anybody would load"](file.getvalue(), b"")
-    assert wrecks._size(huge) == (60000, 60000) and len(huge) == len(file.getvalue())
+    huge, _ = damaged_files.WAYS["more pixels than the limit"](file.getvalue(), b"")
+    assert damaged_files._size(huge) == (60000, 60000) and len(huge) == len(file.getvalue())

@@ -1,4 +1,4 @@
-"""Users who do not wait for each other, against a small server that does as it is told."""
+"""EditUsers who do not wait for each other, against a small server that does as it is told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
-from benchmarks.open_loop import Seen, Users, as_profile, figures, patience_of, run, schedules_of
+from benchmarks.open_loop import EditUsers, UserRecord, as_profile, figures, patience_of, run, schedules_of
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 
 Job = jobs_pb2.Job
@@ -63,8 +63,8 @@ async def test_every_request_is_counted_under_the_status_it_ended_with():
     requests = [editing_pb2.EditRegionRequest(instruction=word) for word in words]
     patience = [0.05 if word == "for ever" else None for word in words]
     async with served() as channel:
-        everyone = await run([0.0] * len(words), Users(channel, requests, patience))
-    assert [seen.status for seen in everyone] == [
+        records = await run([0.0] * len(words), EditUsers(channel, requests, patience))
+    assert [record.status for record in records] == [
         "OK",
         "RESOURCE_EXHAUSTED",
         "INTERNAL",
@@ -72,23 +72,23 @@ async def test_every_request_is_counted_under_the_status_it_ended_with():
         "CANCELLED",
         "UNKNOWN",
     ]
-    line = figures(everyone, offered=1.0)
+    line = figures(records, offered=1.0)
     assert (line["came"], line["ok"], line["cancelled"], line["failed"]) == (6, 1, 1, 4)
     assert line["failed_with"] == "INTERNAL 1, RESOURCE_EXHAUSTED 1, UNAVAILABLE 1, UNKNOWN 1"
-    assert [len(seen.events) for seen in everyone] == [2, 0, 2, 1, 2, 1]
+    assert [len(record.events) for record in records] == [2, 0, 2, 1, 2, 1]
 
 
 async def test_users_arrive_on_schedule_whatever_happened_to_those_before():
     released = asyncio.Event()
 
-    async def ask(number: int, seen: Seen) -> None:
+    async def ask(number: int, record: UserRecord) -> None:
         if number == 2:  # the last to come lets everybody go: in a closed loop it never would
             released.set()
         await asyncio.wait_for(released.wait(), 5)
-        seen.status = "OK"
+        record.status = "OK"
 
-    everyone = await run([0.0, 0.01, 0.02], ask)
-    assert [seen.status for seen in everyone] == ["OK"] * 3
+    records = await run([0.0, 0.01, 0.02], ask)
+    assert [record.status for record in records] == ["OK"] * 3
 
 
 async def test_the_time_of_a_user_counts_from_their_arrival_even_if_the_generator_was_late():
@@ -100,20 +100,20 @@ async def test_the_time_of_a_user_counts_from_their_arrival_even_if_the_generato
         now += 1.0  # every look takes a second: whoever came at 0.1 s is asked for much later
         return now
 
-    async def ask(number: int, seen: Seen) -> None:
-        seen.status = "OK"
+    async def ask(number: int, record: UserRecord) -> None:
+        record.status = "OK"
 
     (first, second) = await run([0.0, 0.1], ask, clock)
     assert second.due - first.due == pytest.approx(0.1)
     assert second.sent > second.due + 1
     line = figures([first, second], offered=2.0)
-    latest = max(seen.ended - seen.due for seen in (first, second))
+    latest = max(record.ended - record.due for record in (first, second))
     assert line["done_p99_ms"] == pytest.approx(latest * 1e3, rel=0.05)
     assert line["generator_late_p99_ms"] > 1000
 
 
 async def test_a_fault_of_the_generator_itself_is_no_status_but_an_error():
-    async def ask(number: int, seen: Seen) -> None:
+    async def ask(number: int, record: UserRecord) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -121,8 +121,8 @@ async def test_a_fault_of_the_generator_itself_is_no_status_but_an_error():
 
 
 def test_the_profile_has_every_request_with_its_times_and_status():
-    seen = Seen(due=1.0, sent=1.5, events=[2.0, 3.0], ended=3.5, status="OK")
-    (experiment,) = as_profile([(2.0, [seen])])["experiments"]
+    record = UserRecord(due=1.0, sent=1.5, events=[2.0, 3.0], ended=3.5, status="OK")
+    (experiment,) = as_profile([(2.0, [record])])["experiments"]
     assert experiment["experiment"] == {"mode": "request_rate", "value": 2.0}
     assert experiment["window_boundaries"] == [1_000_000_000, 3_500_000_000]
     assert experiment["requests"] == [
@@ -137,8 +137,8 @@ def test_the_profile_has_every_request_with_its_times_and_status():
 
 
 def test_failures_are_not_timed_as_if_they_were_answers():
-    quick = Seen(0.0, 0.0, [], 0.001, "UNAVAILABLE")
-    slow = Seen(0.0, 0.0, [1.0], 2.0, "OK")
+    quick = UserRecord(0.0, 0.0, [], 0.001, "UNAVAILABLE")
+    slow = UserRecord(0.0, 0.0, [1.0], 2.0, "OK")
     assert figures([quick, slow], offered=1.0)["done_p50_ms"] == 2000.0
     assert figures([quick], offered=1.0)["done_p50_ms"] is None
 
@@ -155,5 +155,5 @@ def test_a_schedule_without_users_is_refused():
 
     ((name, times, lasting),) = schedules_of(asked())
     assert (name, lasting) == ("poisson 2", 10.0) and 5 < len(times) < 40
-    with pytest.raises(ValueError, match="nobody comes"):
+    with pytest.raises(ValueError, match="no arrivals"):
         schedules_of(asked(rates=[1e-6]))

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import newer_libc, perf_analyzer
+from benchmarks import libc, perf_analyzer
 from benchmarks.perf import sam_requests, unet_requests, vae_requests
-from benchmarks.perf_analyzer import NoAnalyzer, measure, read, write_input
+from benchmarks.perf_analyzer import PerfAnalyzerError, measure, read, write_input
 
 TABLE = (
     "Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,"
@@ -36,7 +36,7 @@ def test_a_table_is_read_in_seconds():
     ids=["empty", "no line", "another column", "no number"],
 )
 def test_a_table_that_is_not_as_expected_is_refused(table):
-    with pytest.raises(NoAnalyzer, match="table"):
+    with pytest.raises(PerfAnalyzerError, match="table"):
         read(table)
 
 
@@ -53,7 +53,7 @@ def test_a_run_that_ends_in_an_error_has_no_figures(tmp_path):
     script = tmp_path / "analyzer"
     script.write_text("#!/bin/sh\necho 'error: the model said no'\nexit 99\n")
     script.chmod(0o755)
-    with pytest.raises(NoAnalyzer, match=r"(?s)99 for sam at 2.*the model said no"):
+    with pytest.raises(PerfAnalyzerError, match=r"(?s)99 for sam at 2.*the model said no"):
         measure(
             [str(script)],
             "127.0.0.1:1",
@@ -74,7 +74,7 @@ def test_requests_differ_so_that_none_is_answered_from_memory():
 
 def test_a_missing_program_is_an_error_that_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(perf_analyzer, "PROGRAM", tmp_path / "missing")
-    with pytest.raises(NoAnalyzer, match="make bench-perf"):
+    with pytest.raises(PerfAnalyzerError, match="make bench-perf"):
         perf_analyzer.command(tmp_path)
 
 
@@ -82,25 +82,25 @@ def test_a_missing_program_is_an_error_that_says_how_to_get_it(tmp_path, monkeyp
     ("version", "good"), [("2.36", False), ("2.38", True), ("2.41", True), ("3.0", True), ("", False)]
 )
 def test_versions_of_the_c_library_are_compared_as_numbers(version, good):
-    assert newer_libc.new_enough(version) is good
+    assert libc.new_enough(version) is good
 
 
 def test_a_machine_with_a_new_library_needs_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(newer_libc.platform, "libc_ver", lambda: ("glibc", "2.41"))
-    assert newer_libc.prefix(tmp_path) == []
+    monkeypatch.setattr(libc.platform, "libc_ver", lambda: ("glibc", "2.41"))
+    assert libc.prefix(tmp_path) == []
 
 
 def test_a_library_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(newer_libc.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(newer_libc, "_run", lambda *_: pytest.fail("something was fetched"))
-    loader = tmp_path / newer_libc.LOADER
+    monkeypatch.setattr(libc.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(libc, "_run", lambda *_: pytest.fail("something was fetched"))
+    loader = tmp_path / libc.LOADER
     loader.parent.mkdir(parents=True)
     loader.touch()
-    assert newer_libc.prefix(tmp_path) == [str(loader), "--library-path", str(loader.parent)]
+    assert libc.prefix(tmp_path) == [str(loader), "--library-path", str(loader.parent)]
 
 
 def test_without_apt_the_error_says_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(newer_libc.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(newer_libc.shutil, "which", lambda tool: None)
-    with pytest.raises(newer_libc.NoLibrary, match="apt-get, dpkg-deb"):
-        newer_libc.prefix(tmp_path / "libc")
+    monkeypatch.setattr(libc.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(libc.shutil, "which", lambda tool: None)
+    with pytest.raises(libc.LibcError, match="apt-get, dpkg-deb"):
+        libc.prefix(tmp_path / "libc")

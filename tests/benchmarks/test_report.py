@@ -1,4 +1,4 @@
-"""Figures, and where they come from."""
+"""MetricsPage, and where they come from."""
 
 from __future__ import annotations
 

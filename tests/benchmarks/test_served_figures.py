@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.served_figures import Part, compared, main, promises
+from benchmarks.served_figures import CardSection, compare, main, promises
 from training.recipes.figure import Figure
 
 
@@ -23,7 +23,7 @@ CARD = {
         Figure("idle", 0.5).plain(),
     ]
 }
-PART = Part("darts", "darts", lambda service, count: [], figures)
+PART = CardSection("darts", "darts", lambda service, count: [], figures)
 
 
 def rows(hit: float, miss: float, count: int) -> list[dict[str, float]]:
@@ -33,7 +33,7 @@ def rows(hit: float, miss: float, count: int) -> list[dict[str, float]]:
 
 
 def verdicts(hit: float, miss: float, count: int = 4) -> list[str]:
-    return [str(line["verdict"]) for line in compared(PART, rows(hit, miss, count), promises(CARD))]
+    return [str(line["verdict"]) for line in compare(PART, rows(hit, miss, count), promises(CARD))]
 
 
 def test_a_promise_is_kept_up_to_two_standard_errors():
@@ -48,7 +48,7 @@ def test_where_less_is_better_more_is_worse():
 
 
 def test_a_line_says_how_sure_it_is():
-    first, second = compared(PART, rows(0.7, 0.3, 4), promises(CARD))
+    first, second = compare(PART, rows(0.7, 0.3, 4), promises(CARD))
     assert (first["metric"], first["n"], first["served"], first["card"]) == ("hits", 4, 0.7, 0.8)
     assert first["difference"] == pytest.approx(-0.1) and first["noise"] == pytest.approx(0.2)
     assert second["difference"] == pytest.approx(0.1)
@@ -56,7 +56,7 @@ def test_a_line_says_how_sure_it_is():
 
 def test_only_what_the_card_says_is_a_promise():
     assert promises(CARD) == {"hits": 0.8, "misses": 0.2}
-    (line,) = compared(PART, rows(0.7, 0.3, 4), {"misses": 0.2})
+    (line,) = compare(PART, rows(0.7, 0.3, 4), {"misses": 0.2})
     assert line["metric"] == "misses"
 
 

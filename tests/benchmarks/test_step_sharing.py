@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.step_sharing import RowsMeter, compared, pictures_per_second
+from benchmarks.step_sharing import RowsMeter, compare, pictures_per_second
 from tests.services.denoising.doubles import Sketch, engine, request
 
 
@@ -25,10 +25,10 @@ def test_an_engine_limited_to_one_shares_nothing():
 
 
 def test_a_ratio_is_that_of_the_median_round():
-    found = compared([3.0, 9.0, 2.0], [2.0, 3.0, 2.0], bar=1.5)
+    found = compare([3.0, 9.0, 2.0], [2.0, 3.0, 2.0], bar=1.5)
     assert (found["ratio_p50"], found["ratio_least"], found["ratio_most"]) == (1.5, 1.0, 3.0)
     assert found["met"] is True
-    assert compared([1.0], [1.2], bar=0.97)["met"] is False
+    assert compare([1.0], [1.2], bar=0.97)["met"] is False
 
 
 def test_a_refused_request_ends_the_measurement():

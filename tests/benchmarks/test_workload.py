@@ -57,7 +57,7 @@ def test_a_trace_is_read_as_pauses_in_microseconds(tmp_path):
     assert workload.trace(file) == [0.5, 0.5, 0.75]
 
 
-@pytest.mark.parametrize(("lines", "told"), [("1\nsoon\n", ":2: 'soon'"), ("-5\n", ":1"), ("", "no pause")])
+@pytest.mark.parametrize(("lines", "told"), [("1\nsoon\n", ":2: 'soon'"), ("-5\n", ":1"), ("", "no line")])
 def test_a_broken_trace_is_refused_by_its_line(tmp_path, lines, told):
     file = tmp_path / "trace"
     file.write_text(lines)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import intarsia
-from benchmarks import wrecks
+from benchmarks import damaged_files
 from deploy.local.stack import Stack
 
 COUNT, SIDE = 40, 64
@@ -22,11 +22,11 @@ FILL = ("fill-region", "--inside", "white", "--steps", "2", "--seed", "7")
 # What is said of each way to be broken: the reason, the field, and a word of the message.
 SAID = {
     "an empty file": ("INVALID_FIELD", "picture", ""),
-    "words that are called a picture": ("INVALID_FIELD", "picture", ""),
+    "a text named as a picture": ("INVALID_FIELD", "picture", ""),
     "a picture that was cut off": ("INVALID_FIELD", "picture", ""),
     "a picture of another kind": ("INVALID_FIELD", "picture", ""),
-    "more pixels than anybody would load": ("INVALID_FIELD", "picture", "3600"),
-    "a head without a body": ("INVALID_FIELD", "picture", ""),
+    "more pixels than the limit": ("INVALID_FIELD", "picture", "3600"),
+    "a header without pixels": ("INVALID_FIELD", "picture", ""),
     "a mask of another size": ("INVALID_FIELD", "region.mask.artifact", "24 x 16"),
     "a mask that was cut off": ("INVALID_FIELD", "region.mask.artifact", ""),
     "a mask that is an empty file": ("INVALID_FIELD", "region.mask.artifact", ""),
@@ -53,7 +53,7 @@ def succeeded(client: intarsia.Client) -> int:
 def test_killed_in_the_middle_and_run_again_all_that_can_be_done_is_done_once(
     stack: Stack, client: intarsia.Client, tmp_path: Path
 ):
-    ways = wrecks.write(tmp_path, count=COUNT, broken=len(wrecks.WAYS), side=SIDE, seed=3)
+    ways = damaged_files.write(tmp_path, count=COUNT, broken=len(damaged_files.WAYS), side=SIDE, seed=3)
     whole = COUNT - len(ways)
     inputs = {file: file.read_bytes() for file in tmp_path.rglob("*.png")}
     before = succeeded(client)

@@ -1,10 +1,10 @@
-"""A newer C library beside the machine's own, for a program that was built for one.
+"""Unpacks a newer C library beside the machine's own, for a program that needs one.
 
-    python -m benchmarks.newer_libc var/libc
+    python -m benchmarks.libc var/libc
 
-Nothing is installed: the packages of Debian 13 are unpacked into a folder, and only the program that
-needs them is started through their loader. They come from wherever this machine's apt gets its Debian
-packages, checked by the keys it trusts; apt's own lists and settings are left as they are.
+Nothing is installed: packages of Debian 13 are unpacked into a folder, and only the program that needs them
+is started through their loader. They come from the archive that this machine's apt uses, checked by the keys
+it trusts; apt's own lists and settings do not change.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-class NoLibrary(RuntimeError):
-    """No C library that is new enough can be had here; says why, and what to do."""
+class LibcError(RuntimeError):
+    """No C library that is new enough is available; says why, and what to do."""
 
 
 def new_enough(version: str) -> bool:
-    """Whether a glibc of this version will do."""
+    """True if a glibc of this version is new enough."""
     numbers = version.split(".")
     return len(numbers) >= 2 and tuple(int(number) for number in numbers[:2]) >= NEEDED
 
 
 def prefix(folder: Path) -> list[str]:
-    """What to write before a command that needs a newer library: nothing, where the machine's will do."""
+    """The words to put before a command that needs a newer library; none if the machine's is new enough."""
     kind, version = platform.libc_ver()
     if kind == "glibc" and new_enough(version):
         return []
@@ -47,9 +47,9 @@ def _unpack_into(folder: Path) -> None:
     wanted = {tool: shutil.which(tool) for tool in ("apt-get", "dpkg-deb")}
     missing = [tool for tool, found in wanted.items() if found is None] + [str(_KEYS)] * (not _KEYS.exists())
     if missing:
-        raise NoLibrary(
-            f"this needs glibc {NEEDED[0]}.{NEEDED[1]} and here is {platform.libc_ver()[1] or 'none'}; "
-            f"to unpack a newer one beside it {', '.join(missing)} is missing: use Debian, or a newer system"
+        raise LibcError(
+            f"this needs glibc {NEEDED[0]}.{NEEDED[1]}, the machine has {platform.libc_ver()[1] or 'none'}; "
+            f"to unpack a newer one, {', '.join(missing)} is missing: use Debian, or a newer system"
         )
     work = folder.with_suffix(".new").resolve()
     shutil.rmtree(work, ignore_errors=True)
@@ -75,31 +75,31 @@ def _unpack_into(folder: Path) -> None:
     for package in sorted((work / "packages").glob("*.deb")):
         _run(["dpkg-deb", "--extract", str(package), str(work / "root")], work)
     if not (work / "root" / LOADER).exists():
-        raise NoLibrary(f"the packages of {RELEASE} hold no {LOADER}")
+        raise LibcError(f"the packages of {RELEASE} do not contain {LOADER}")
     shutil.rmtree(folder, ignore_errors=True)
     (work / "root").rename(folder)
     shutil.rmtree(work)
 
 
 def _archive() -> str:
-    """Where this machine gets its Debian packages."""
+    """The address of the Debian archive that this machine uses."""
     wanted = ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(COMPONENT)"]
     for line in _run(wanted, Path.cwd()).splitlines():
         where, origin, component = line.split("|")
         if origin == "Debian" and component == "main":
             return where
-    raise NoLibrary("this machine's apt knows no Debian archive, or was never updated: try `apt-get update`")
+    raise LibcError("this machine's apt has no Debian archive, or was never updated: try `apt-get update`")
 
 
 def _run(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise NoLibrary(f"`{command[0]}` failed:\n{done.stderr.strip()}")
+        raise LibcError(f"`{command[0]}` failed:\n{done.stderr.strip()}")
     return done.stdout
 
 
 if __name__ == "__main__":
     try:
         print(*prefix(Path(sys.argv[1])))
-    except NoLibrary as fault:
+    except LibcError as fault:
         sys.exit(str(fault))

@@ -1,4 +1,4 @@
-"""The platform for the time of a measurement, and what it tells of itself."""
+"""Starts the platform for the time of a measurement, and reads its metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deploy.local.stack import Stack, StackSettings
 
 @contextmanager
 def stack(options: argparse.Namespace, name: str, **environment: str) -> Iterator[Stack]:
-    """A stack with the weights and threads of the options; its log is in a folder of this name."""
+    """Starts a stack with the weights and threads of the options; its log is in a folder of this name."""
     settings = StackSettings(
         data=DATA / name,
         weights=options.weights,
@@ -27,31 +27,31 @@ def stack(options: argparse.Namespace, name: str, **environment: str) -> Iterato
         yield running
 
 
-class Figures:
-    """A page of Prometheus figures, asked again and again over one connection."""
+class MetricsPage:
+    """A page of Prometheus metrics, read repeatedly over one connection."""
 
     def __init__(self, url: str) -> None:
         self._where = urlsplit(url)
         self._connection = http.client.HTTPConnection(self._where.netloc, timeout=10)
 
     def __call__(self, name: str, **labels: str) -> float:
-        """The figure now; 0 while nothing has been counted."""
+        """The current value of a metric; 0 if it does not exist yet."""
         self._connection.request("GET", self._where.path)
         page = self._connection.getresponse().read().decode()
-        for found in re.finditer(rf"^{name}(?:\{{(.*)\}})? (\S+)$", page, re.MULTILINE):
-            if all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
-                return float(found[2])
+        for match in re.finditer(rf"^{name}(?:\{{(.*)\}})? (\S+)$", page, re.MULTILINE):
+            if all(f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()):
+                return float(match[2])
         return 0.0
 
     def wait(self, name: str, wanted: float, seconds: float = 60.0) -> float:
-        """Asks until the figure is `wanted`; answers the time on `time.perf_counter` when it was seen."""
+        """Polls until the metric is `wanted`; returns the time of that, by `time.perf_counter`."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             if self(name) == wanted:
                 return time.perf_counter()
-            time.sleep(0.001)  # a gauge rings no bell
+            time.sleep(0.001)  # a gauge has no event to wait for
         raise TimeoutError(f"{name} did not become {wanted:g} in {seconds:g} s")
 
     def close(self) -> None:
-        """Hangs up."""
+        """Closes the connection."""
         self._connection.close()

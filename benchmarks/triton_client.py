@@ -1,8 +1,8 @@
-"""A stranger's edit of latents: tritonclient and nothing of ours.
+"""An edit of latents by a plain Triton client, without code of the platform.
 
-    python -m benchmarks.stranger 127.0.0.1:8001 --side 16 --steps 1000
+    python -m benchmarks.triton_client 127.0.0.1:8001 --side 16 --steps 1000
 
-Prints a line for each beat, so that whoever started this knows when to end it.
+Prints a line for each progress message.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def text(words: object) -> np.ndarray:
 
 
 def edit_tensors(width: int, *, side: int, steps: int, seed: int) -> dict[str, np.ndarray]:
-    """A request of three rows a step; `width` is that of the text embeddings."""
-    dice = np.random.default_rng((seed, 4))
+    """The tensors of a request with three rows per step; `width` is that of the text embeddings."""
+    rng = np.random.default_rng((seed, 4))
     return {
-        "source": dice.normal(size=(4, side, side)).astype(np.float32),
-        "text": dice.normal(size=(16, width)).astype(np.float32),
-        "no_text": dice.normal(size=(16, width)).astype(np.float32),
+        "source": rng.normal(size=(4, side, side)).astype(np.float32),
+        "text": rng.normal(size=(16, width)).astype(np.float32),
+        "no_text": rng.normal(size=(16, width)).astype(np.float32),
         "seed": np.array([seed], np.uint64),
         "steps": np.array([steps], np.int32),
         "guidance": np.array([7.5, 1.5], np.float32),
     }
 
 
-class Stranger:
+class DenoiseStream:
     """One decoupled request and its replies."""
 
     def __init__(self, url: str, tensors: dict[str, np.ndarray]) -> None:
@@ -50,8 +50,8 @@ class Stranger:
             inputs[-1].set_data_from_numpy(value)
         self._client.async_stream_infer(MODEL, inputs)
 
-    def beats(self, seconds: float = 60.0) -> Iterator[tuple[int, int]]:
-        """Steps done and steps in all, until the last."""
+    def progress(self, seconds: float = 60.0) -> Iterator[tuple[int, int]]:
+        """Yields steps done and steps in total, until the last."""
         while True:
             reply = self._replies.get(timeout=seconds)
             if isinstance(reply, InferenceServerException):
@@ -61,14 +61,14 @@ class Stranger:
             if done == of:
                 return
 
-    def leave(self) -> None:
-        """Cancels what is not answered yet."""
+    def cancel(self) -> None:
+        """Cancels the request."""
         self._client.stop_stream(cancel_requests=True)
         self._client.close()
 
 
 def text_width(url: str) -> int:
-    """How wide the text embeddings of the served bundle are."""
+    """The width of the served bundle's text embeddings."""
     with InferenceServerClient(url) as client:
         inputs = []
         for name, words in (("family", "ip2p"), ("text", "")):
@@ -79,14 +79,16 @@ def text_width(url: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("url", help="Triton's gRPC address")
-    made.add_argument("--side", type=int, default=16, help="of the latents")
-    made.add_argument("--steps", type=int, default=20)
-    made.add_argument("--seed", type=int, default=7)
-    options = made.parse_args(argv)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("url", help="Triton's gRPC address")
+    parser.add_argument("--side", type=int, default=16, help="of the latents")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args(argv)
     tensors = edit_tensors(text_width(options.url), side=options.side, steps=options.steps, seed=options.seed)
-    for done, of in Stranger(options.url, tensors).beats():
+    for done, of in DenoiseStream(options.url, tensors).progress():
         print(f"{done}/{of}", flush=True)
     return 0
 

@@ -1,4 +1,4 @@
-"""A folder of pictures with a mask each, some of them broken, in turns in every way there is here."""
+"""Writes a folder of pictures with masks, some of them damaged in different ways."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 
 from benchmarks import workload
 
-# The way, and what becomes of the files of a picture and its mask.
+# Kinds of damage: functions from the files of a picture and its mask to the damaged files.
 WAYS: Mapping[str, Callable[[bytes, bytes], tuple[bytes, bytes]]] = {
     "an empty file": lambda picture, mask: (b"", mask),
-    "words that are called a picture": lambda picture, mask: (b"not a picture at all\n", mask),
+    "a text named as a picture": lambda picture, mask: (b"not a picture at all\n", mask),
     "a picture that was cut off": lambda picture, mask: (picture[: len(picture) // 2], mask),
     "a mask of another size": lambda picture, mask: (picture, _mask(24, 16, 8)),
     "a mask that selects nothing": lambda picture, mask: (picture, _mask(*_size(mask), 0)),
     "a picture of another kind": lambda picture, mask: (b"GIF89a" + picture[6:], mask),
-    "more pixels than anybody would load": lambda picture, mask: (_sized(picture, 60000), mask),
+    "more pixels than the limit": lambda picture, mask: (_sized(picture, 60000), mask),
     "a mask that was cut off": lambda picture, mask: (picture, mask[: len(mask) * 2 // 3]),
     "a mask that is an empty file": lambda picture, mask: (picture, b""),
-    "a head without a body": lambda picture, mask: (picture[:33], mask),
+    "a header without pixels": lambda picture, mask: (picture[:33], mask),
 }
 
 
 def write(root: Path, *, count: int, broken: int, side: int, seed: int) -> dict[str, str]:
-    """Writes `imgs` and `masks`, PNG files of `side` pixels in folders; the broken ones' ways by name.
+    """Writes `imgs` and `masks`, PNG files of `side` pixels in folders; returns the kinds of damage by item.
 
-    A name is that of an item: the path without its ending. The broken ones lie evenly among the others.
+    An item's name is its path without the suffix. Damaged items are spread evenly among the others.
     """
     ways, every = {}, count / broken if broken else 0.0
-    wrecked = {int((number + 0.5) * every): number for number in range(broken)}
+    damaged = {int((number + 0.5) * every): number for number in range(broken)}
     for number in range(count):
         name = f"{number % 8}/{number:04}"
         picture = workload.png(workload.picture(side, side, seed + number))
         mask = _mask(side, side, min(side // 3, 64))
-        if number in wrecked:
-            ways[name] = list(WAYS)[wrecked[number] % len(WAYS)]
+        if number in damaged:
+            ways[name] = list(WAYS)[damaged[number] % len(WAYS)]
             picture, mask = WAYS[ways[name]](picture, mask)
         for folder, content in (("imgs", picture), ("masks", mask)):
             file = root / folder / f"{name}.png"
@@ -56,12 +56,12 @@ def _mask(width: int, height: int, side: int) -> bytes:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height out of a PNG's first chunk."""
+    """Width and height from a PNG's first chunk."""
     width, height = struct.unpack(">II", png[16:24])
     return width, height
 
 
 def _sized(png: bytes, side: int) -> bytes:
-    """The same, claiming to be a square of `side` pixels."""
+    """The same file with a header that says `side` x `side` pixels."""
     head = png[12:16] + struct.pack(">II", side, side) + png[24:29]
     return png[:12] + head + struct.pack(">I", zlib.crc32(head)) + png[33:]
