@@ -1,8 +1,10 @@
-"""Who may import whom: the lines of `docs/architecture.md`, held for every import of the tree."""
+"""Checks every import of the tree against the table in `docs/architecture.md`."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +26,7 @@ TREES = (
 
 ERRORS = {"intarsia.errors"}
 BASE = {"services.refusal", "services.json_text", "services.cache"}
-# What the orchestrator's packages stand on, from below upward.
+# What the orchestrator's packages may import, from the lowest upward.
 BELOW_MEDIA = {"canvas", "store", "orchestrator.aio", *ERRORS}
 BELOW_TRITON = {
     "orchestrator.metrics",
@@ -39,8 +41,8 @@ BELOW_JOBS = {"orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
 NETWORKS = {"services.bundles", *BASE}
 
-# A module belongs to the longest name here that it starts with, and may import from its own layer and
-# from those beside it. A module that belongs to none is a fault of this table.
+# A module belongs to the longest name here that it starts with, and may import from its own layer and from
+# the layers beside that name. Every module must belong to one.
 MAY: dict[str, set[str]] = {
     "intarsia.errors": set(),
     "intarsia.v1": set(),
@@ -67,7 +69,7 @@ MAY: dict[str, set[str]] = {
     },
     "orchestrator.jobs": BELOW_JOBS,  # recipes are handed to it, so it knows none of them
     "orchestrator.api": BELOW_API,
-    # The two places where everything meets.
+    # The two modules that connect everything.
     "orchestrator.app": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
     "orchestrator.__main__": {"orchestrator.app", "orchestrator.settings", "orchestrator.logs"},
     "orchestrator": set(),
@@ -96,10 +98,10 @@ MAY: dict[str, set[str]] = {
     "deploy.local.weights": {"deploy", "training"},
     "training": {"services.denoising.prediction"},
 }
-# These look at everything, as a stranger or as an insider.
+# These may import everything.
 FREE = ("tests", "benchmarks")
 
-# Packages of others that only some may touch; the rest of the tree does without them.
+# Third-party packages that only some packages may import.
 ONLY: dict[str, tuple[str, ...]] = {
     "torchvision": (),
     "triton_python_backend_utils": ("services.runtime",),
@@ -138,7 +140,7 @@ def layer_of(module: str) -> str | None:
 
 
 def imported(source: str) -> Iterator[str]:
-    """Everything that a source imports, wherever in it; what is no module of ours counts as its package."""
+    """Yields all imports of a source; a name that is not a module of ours counts as its package."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -152,12 +154,12 @@ def imported(source: str) -> Iterator[str]:
 
 
 def complaints(module: str, source: str) -> list[str]:
-    """What a module imports and may not."""
+    """The imports of a module that are not allowed."""
     found = []
     for name in imported(source):
         package = name.partition(".")[0]
         if package in ONLY and not any(starts(module, where) for where in ONLY[package]):
-            found.append(f"{module} imports {name}, which only {', '.join(ONLY[package]) or 'nobody'} may")
+            found.append(f"{module} imports {name}, which only {', '.join(ONLY[package]) or 'no module'} may")
         elif package in TREES and not starts(module, "tests") and not starts(module, "benchmarks"):
             own, target = layer_of(module), layer_of(name)
             if own is None or target is None or (own != target and target not in MAY[own]):
@@ -182,7 +184,7 @@ def test_every_module_belongs_to_a_layer() -> None:
 
 
 def test_every_layer_has_modules() -> None:
-    """A line about a package that is gone, or misspelt, would hold nothing."""
+    """A line for a package that does not exist would check nothing."""
     gone = [layer for layer in MAY if not any(starts(name, layer) for name in MODULES)]
     assert gone == []
 
@@ -215,3 +217,10 @@ def test_every_layer_has_modules() -> None:
 )
 def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     assert len(complaints(module, source)) == 1
+
+
+def test_the_orchestrator_loads_no_library_of_the_models() -> None:
+    """Not even through another library."""
+    code = "import sys, orchestrator.app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "services", "diffusers", "transformers"} & set(loaded.stdout.split())
