@@ -52,7 +52,7 @@ class ClosedLoopClient:
         """Waits for every picture."""
         return False
 
-    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         """Only the end counts."""
 
     def finish(self, latents: Tensor, steps: int) -> None:
@@ -96,7 +96,7 @@ def pictures_per_second(engine: Engine, requests: list[Request], clients: int) -
 
 def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed: int) -> list[Request]:
     """Edits of square latents with an instruction and both guidances: three rows per step each."""
-    width = family.sample(1, 8).text.shape[2]
+    width = family.sample(1, 64)[0].inputs["text"].shape[1]
     rng = torch.Generator().manual_seed(seed)
     return [
         family.request(
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     bundle = Bundle.open(options.weights / "ip2p")
     family = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32)
     memory = memory_for_work(family.device)
-    costs = measure(family, family.sides(), budget_bytes=memory)
+    costs = measure(family, family.works(), budget_bytes=memory)
     for facts in costs.as_facts():
         print(facts, flush=True)
     origin = Origin.here(

@@ -1,32 +1,44 @@
-"""Who steps next, together with whom."""
+"""Which trajectories share the next forward pass, and the pass itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
+from torch import Tensor
+
+from services.denoising.family import Family, Row
 from services.denoising.trajectory import Trajectory
 
 
-def next_batch(live: Sequence[Trajectory], rows_for: Callable[[int], int]) -> list[Trajectory]:
-    """Whoever waited longest leads; others of its kind join while sharing a pass still pays.
+def next_batch(running: Sequence[Trajectory], rows_for: Callable[[int], int]) -> list[Trajectory]:
+    """The trajectory that waited longest, and others with its key while sharing a pass still pays.
 
-    Leading by waiting time is what makes the loop fair: between two steps of one trajectory every other
-    one gets its turn, whatever its size. `rows_for` tells how many rows are worth a pass at a latent
-    area; a trajectory that alone has more still gets its pass.
+    Taking the longest wait first makes the loop fair: between two steps of one trajectory every other one
+    gets its turn, whatever its size. `rows_for` returns how many rows are worth a pass at a row's work; a
+    trajectory that alone has more still gets its pass.
 
     A reproducible trajectory steps alone. Its passes then always have the same shape, and with it the
-    same order of sums in every layer: the same bytes, whatever else is going on.
+    same order of sums in every layer: the same bytes, whatever else is running.
     """
-    by_turn = sorted(live, key=lambda trajectory: trajectory.turn)
+    by_turn = sorted(running, key=lambda trajectory: trajectory.turn)
     leader = by_turn[0]
     if leader.request.reproducible:
         return [leader]
-    _, height, width = leader.request.latents
-    limit = rows_for(height * width)
-    batch, rows = [leader], leader.rows
+    key, limit = leader.key, rows_for(leader.work)
+    batch, rows = [leader], len(leader.request.branches)
     for trajectory in by_turn[1:]:
-        fits = trajectory.kind == leader.kind and not trajectory.request.reproducible
-        if fits and rows + trajectory.rows <= limit:
+        fits = not trajectory.request.reproducible and trajectory.key == key
+        if fits and rows + len(trajectory.request.branches) <= limit:
             batch.append(trajectory)
-            rows += trajectory.rows
+            rows += len(trajectory.request.branches)
     return batch
+
+
+def predict_batch(family: Family, batch: Sequence[Trajectory]) -> list[list[Tensor]]:
+    """The predictions for each trajectory's rows; one forward pass for each key among them."""
+    rows = [trajectory.rows() for trajectory in batch]
+    by_key: dict[Hashable, list[Row]] = {}
+    for row in (row for own in rows for row in own):
+        by_key.setdefault(row.key, []).append(row)
+    predicted = {key: iter(family.predict(together)) for key, together in by_key.items()}
+    return [[next(predicted[row.key]) for row in own] for own in rows]

@@ -1,4 +1,4 @@
-"""What a forward pass costs, measured when the model is loaded.
+"""The cost of a forward pass, measured when the model is loaded.
 
 Sharing a pass pays where a single request leaves the machine idle, and costs where it does not: a small
 network on two cores computes 24 rows of 16 x 16 latents at a third of the price of three at a time, but
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from services.denoising.family import Family
+from services.denoising.family import Family, Request
 from services.denoising.memory_budget import pass_bytes
 from services.denoising.stopwatch import timed
 
@@ -24,9 +24,9 @@ _WORTHWHILE = 0.97  # a larger pass must beat a smaller one by this factor per r
 
 @dataclass(frozen=True)
 class Measured:
-    """Passes at one latent area: seconds by rows, and the memory one row takes."""
+    """Passes with rows of one work: seconds by rows, and the memory one row takes."""
 
-    area: int
+    work: int
     seconds: dict[int, float]
     bytes_per_row: int
 
@@ -49,99 +49,114 @@ class Measured:
 
 @dataclass(frozen=True)
 class Costs:
-    """The table, by rising area."""
+    """The table, by rising work of a row (latent cells or tokens)."""
 
     table: tuple[Measured, ...]
 
-    def rows_for(self, area: int) -> int:
-        """How many rows are worth a pass at this latent area.
+    def rows_for(self, work: int) -> int:
+        """How many rows of this work are worth a pass.
 
-        Between two measured areas the larger one is believed: too little sharing costs less than too much.
+        Between two that were measured the larger one is used: too little sharing costs less than too much.
         """
         for measured in self.table:
-            if area <= measured.area:
+            if work <= measured.work:
                 return measured.best_rows()
         return self.table[-1].best_rows()
 
-    def bytes_for(self, rows: int, area: int) -> int:
-        """Working memory of a pass, which grows with the area it covers."""
-        nearest = min(self.table, key=lambda measured: abs(math.log(measured.area / area)))
-        return math.ceil(nearest.bytes_per_row * rows * area / nearest.area)
+    def bytes_for(self, rows: int, work: int) -> int:
+        """Working memory of a pass, which grows with its rows and their work."""
+        nearest = self._nearest(work)
+        return math.ceil(nearest.bytes_per_row * rows * work / nearest.work)
 
-    def seconds_for(self, rows: int, area: int) -> float:
-        """How long a pass will take, about: in proportion to its rows, and beyond what was measured to the
-        square of the area, as attention goes."""
-        nearest = min(self.table, key=lambda measured: abs(math.log(measured.area / area)))
+    def seconds_for(self, rows: int, work: int) -> float:
+        """About how long a pass takes: in proportion to its rows, and beyond what was measured to the
+        square of the work, as attention goes."""
+        nearest = self._nearest(work)
         measured_rows = min(nearest.seconds, key=lambda known: abs(known - rows))
         per_row = nearest.seconds[measured_rows] / measured_rows
-        growth = area / nearest.area
+        growth = work / nearest.work
         return per_row * rows * (growth * growth if growth > 1 else growth)
 
+    def step_seconds(self, request: Request) -> float:
+        """About how long a step of this request takes alone, with its hooks."""
+        return self.seconds_for(len(request.branches), request.work) + self.hook_seconds(request)
+
+    def hook_seconds(self, request: Request) -> float:
+        """About how long the hooks of this request take after a step."""
+        return sum(self.seconds_for(1, hook.work) for hook in request.after if hook.work)
+
+    def step_bytes(self, request: Request) -> int:
+        """Working memory of a step of this request alone: of its pass or of a hook, whichever takes more."""
+        hooks = (self.bytes_for(1, hook.work) for hook in request.after if hook.work)
+        return max(self.bytes_for(len(request.branches), request.work), *hooks, 0)
+
     def as_facts(self) -> list[dict]:
-        """The table in plain values, for logs and for whoever asks the model for its facts."""
+        """The table in plain values."""
         return [
             {
-                "area": m.area,
+                "area": m.work,
                 "rows": m.best_rows(),
                 "seconds": {str(n): round(s, 6) for n, s in m.seconds.items()},
             }
             for m in self.table
         ]
 
+    def _nearest(self, work: int) -> Measured:
+        return min(self.table, key=lambda measured: abs(math.log(measured.work / work)))
+
 
 def measure(
     family: Family,
-    sides: Sequence[int],
+    works: Sequence[int],
     *,
     budget_bytes: int,
     seconds: float = 4.0,
     rounds: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Costs:
-    """Times passes at latents of these sides, smallest first, for about so many seconds in all.
+    """Times passes with rows of these works, smallest first, for about so many seconds in all.
 
     The rungs of a ladder are climbed round by round, as often as there is time for, and the least time of
-    each counts: a disturbance then hits one round of every rung instead of every round of one. An area
-    whose single row already uses its share of the time gets no more rungs, and neither get areas beyond
-    it.
+    each counts: a disturbance then hits one round of every rung instead of every round of one. A work
+    whose single row already uses its share of the time gets no more rungs, and larger ones are not timed.
     """
     table: list[Measured] = []
-    sides = sorted(sides)
+    works = sorted(works)
     left = seconds
-    for index, side in enumerate(sides):
-        share = left / (len(sides) - index)
+    for index, work in enumerate(works):
+        share = left / (len(works) - index)
         started = clock()
-        per_row = pass_bytes(family, side)  # also warms up
+        per_row = pass_bytes(family, work)  # also warms up
         if per_row > budget_bytes and table:
             break
-        found = {1: _timed(family, 1, side)}
+        found = {1: _timed(family, 1, work)}
         for _ in range(2):  # how high the ladder goes must not hang on one disturbed pass
             if clock() - started < share / 4:
-                found[1] = min(found[1], _timed(family, 1, side))
+                found[1] = min(found[1], _timed(family, 1, work))
         ladder = [1]
         for rows in LADDER[1:]:
             # The next rung is taken to cost as much per row as the last: it ends before time or memory do.
-            foreseen = found[ladder[-1]] * rows / ladder[-1]
-            if foreseen > share / 3 or rows * per_row > budget_bytes or clock() - started > share:
+            expected = found[ladder[-1]] * rows / ladder[-1]
+            if expected > share / 3 or rows * per_row > budget_bytes or clock() - started > share:
                 break
-            found[rows] = _timed(family, rows, side)
+            found[rows] = _timed(family, rows, work)
             ladder.append(rows)
         for _ in range(rounds):
             for rows in ladder:
                 if clock() - started < share:
-                    found[rows] = min(found[rows], _timed(family, rows, side))
-        table.append(Measured(side * side, found, per_row))
+                    found[rows] = min(found[rows], _timed(family, rows, work))
+        table.append(Measured(work, found, per_row))
         left = max(left - (clock() - started), 0.0)
         if found[1] > share:
             break
     return Costs(tuple(table))
 
 
-def _timed(family: Family, rows: int, side: int) -> float:
-    asked = family.sample(rows, side)
+def _timed(family: Family, rows: int, work: int) -> float:
+    sample = family.sample(rows, work)
 
     def once() -> None:
-        family.predict(asked)
+        family.predict(sample)
         if family.device.type == "cuda":
             torch.cuda.synchronize(family.device)
 

@@ -1,89 +1,115 @@
-"""What a family of denoisers is to the step loop.
+"""The protocol between a family of denoisers and the step loop.
 
-A family turns a request's tensors into branches, the questions asked of the network at every step, and
-answers many such questions in one forward pass. Everything else (noise levels, steps, who shares a pass
-with whom) is none of its business.
+A family turns a request's tensors into branches, the network evaluations of every step, and evaluates rows of
+many requests in one forward pass. Noise levels, steps and sharing are the step loop's, which knows no shapes:
+latents have any rank, and inputs have names that only the family knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from services.adapters.cache import AdapterUse
+from services.denoising.guide import Guide
+from services.denoising.hooks import AfterStep
+from services.denoising.schedule import ScheduleFactory, ScheduleSpec
+
+if TYPE_CHECKING:
+    from services.denoising.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """One question asked at every step, and what its answer counts.
+    """One network evaluation of each step."""
 
-    The step's estimate is the weighted sum of the answers; the weights of a request add up to one.
-    """
+    inputs: Mapping[str, Tensor]  # of one row, named by the family
+    key: Hashable  # rows with equal keys may share a forward pass
+    work: int  # latent cells or tokens of the row, the unit of costs and limits; the most at any step
 
-    weight: float
-    text: Tensor  # (tokens, width)
-    condition: Tensor  # (channels, height, width), set beside the latents
+    def at(self, index: int) -> Branch:
+        """The branch as it is at a step. A family overrides this where key or work change on the way."""
+        return self
+
+    def to(self, device: torch.device) -> Branch:
+        """The branch with its inputs on a device."""
+        return replace(self, inputs={name: tensor.to(device) for name, tensor in self.inputs.items()})
 
     def same_inputs_as(self, other: Branch) -> bool:
-        """True if the network could only give both the same answer."""
-        return torch.equal(self.text, other.text) and torch.equal(self.condition, other.condition)
+        """True if the network could only predict the same for both."""
+        return self.inputs.keys() == other.inputs.keys() and all(
+            torch.equal(tensor, other.inputs[name]) for name, tensor in self.inputs.items()
+        )
+
+
+class State(Protocol):
+    """What is remembered of earlier steps: a schedule's memory, or a family's caches."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """The part that a checkpoint keeps."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up what `state` returned after as many steps; raises if that is not possible."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """The questions of one forward pass, which may come from many requests at different noise levels."""
+class Row:
+    """A branch at one step of one trajectory."""
 
-    latents: Tensor  # (rows, channels, height, width), scaled for the network
-    condition: Tensor  # (rows, channels, height, width)
-    level: Tensor  # (rows,), the scheduler's time of each
-    text: Tensor  # (rows, tokens, width)
+    inputs: Mapping[str, Tensor]  # on the family's device
+    key: Hashable
+    latents: Tensor  # as the network expects them at this level of noise
+    timestep: Tensor  # the schedule's, shaped ()
+    state: State | None = None  # that the family began the trajectory with
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What a trajectory starts from."""
+    """Everything a trajectory starts from."""
 
     branches: tuple[Branch, ...]
-    latents: tuple[int, int, int]  # (channels, height, width) of what is made
+    guide: Guide
+    latents: tuple[int, ...]  # the shape of what is made
     seed: int
-    steps: int
-    scheduler: str
+    schedule: ScheduleSpec
+    size: str  # names the input to blame if this is too large, and its size
     reproducible: bool = False
     preview_every: int = 0
-    adapters: tuple[AdapterUse, ...] = ()  # in the order of their keys
-    draws: int = 0  # of noise like the latents', that the conditions took from the dice after the first
+    adapters: tuple[AdapterUse, ...] = ()  # by rising key
+    after: tuple[AfterStep, ...] = ()
+    draws: tuple[tuple[int, ...], ...] = ()  # shapes of all noise drawn before the first step; () for latents
+    start: int = 0  # which of the draws the first step starts from
+    carry_bytes: int = 0  # the most that the family's state of the trajectory takes
+    checkpoint_every: int = 0
+    checkpoint: Checkpoint | None = None  # where to go on from
+    identity: str = ""  # a digest of weights and inputs, which a checkpoint must have been made with
+
+    @property
+    def work(self) -> int:
+        """The work of its largest row."""
+        return max(branch.work for branch in self.branches)
 
 
 class Family(Protocol):
-    """A network and how it is asked."""
+    """A network and how it is evaluated."""
 
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
 
     @property
-    def scheduler_config(self) -> dict:
-        """The bundle's scheduler, in diffusers' words."""
+    def schedules(self) -> Mapping[str, ScheduleFactory]:
+        """The schedules that the network can be used with, by name."""
 
-    def predict(self, rows: Rows) -> Tensor:
-        """The network's answers, float32 (rows, channels, height, width)."""
+    def begin(self, request: Request) -> State | None:
+        """The family's own state of a new trajectory, which `predict` finds in its rows."""
 
-    def sample(self, rows: int, side: int) -> Rows:
-        """Questions of no meaning, for measuring what a pass costs; `side` is in latent pixels."""
+    def predict(self, rows: Sequence[Row]) -> Tensor | Sequence[Tensor]:
+        """The network's predictions, float32 and shaped like the latents; rows have equal keys."""
 
-
-def needed_branches(branches: Sequence[Branch]) -> tuple[Branch, ...]:
-    """The branches that can matter: equal questions are asked once, those that count nothing never."""
-    kept: list[Branch] = []
-    for branch in branches:
-        twin = next((i for i, other in enumerate(kept) if other.same_inputs_as(branch)), None)
-        if twin is None:
-            kept.append(branch)
-        else:
-            other = kept[twin]
-            kept[twin] = Branch(other.weight + branch.weight, other.text, other.condition)
-    return tuple(branch for branch in kept if branch.weight != 0.0)
+    def sample(self, rows: int, work: int) -> Sequence[Row]:
+        """Rows without meaning, about as large as `work`, for measuring what a pass costs."""

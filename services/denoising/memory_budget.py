@@ -1,10 +1,11 @@
-"""How much may be under way at once: an admission limit by memory.
+"""The memory budget of a step loop: how much requests may take together.
 
-Beyond it a request is refused at once instead of making every other one wait, swap or die.
+A request beyond it is refused at once, before the host swaps or kills the process.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,26 +16,26 @@ from services.denoising.family import Request
 if TYPE_CHECKING:
     from services.denoising.family import Family
 
-SHARE = 0.6  # of what is free, where nobody else takes of it
+SHARE = 0.6  # fraction of free memory that one step loop may plan with
 _HISTORY = 6  # latents a trajectory holds at most: its own, the noise, and what solvers remember
 _FLOOR = 1 << 20
 
 
 def memory_for_work(device: torch.device, share: float = SHARE) -> int:
-    """Bytes the engine may plan with: a share of what is free once the weights are in."""
+    """Bytes the engine may plan with: a share of what is free once the weights are loaded."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * share)
     return int(min(_available_on_host(), _left_in_cgroup()) * share)
 
 
-def pass_bytes(family: Family, side: int) -> int:
-    """Working memory that one row of this side takes in a forward pass, measured on one."""
-    asked = family.sample(1, side)
+def pass_bytes(family: Family, work: int) -> int:
+    """Working memory that one row of this work takes in a forward pass, measured on one."""
+    sample = family.sample(1, work)
     if family.device.type == "cuda":
         before = torch.cuda.memory_allocated(family.device)
         torch.cuda.reset_peak_memory_stats(family.device)
-        family.predict(asked)
+        family.predict(sample)
         return max(torch.cuda.max_memory_allocated(family.device) - before, _FLOOR)
     peak = "VmHWM"
     try:
@@ -42,15 +43,18 @@ def pass_bytes(family: Family, side: int) -> int:
     except OSError:  # some sandboxes have no such file; what is kept after the pass must do
         peak = "VmRSS"
     before = _status("VmRSS")
-    family.predict(asked)
+    family.predict(sample)
     return max(_status(peak) - before, _FLOOR)
 
 
 def state_bytes(request: Request) -> int:
-    """What a trajectory holds from admission to its end: its questions twice, as asked and as stacked."""
-    channels, height, width = request.latents
-    questions = sum(branch.text.nbytes + branch.condition.nbytes for branch in request.branches)
-    return channels * height * width * 4 * _HISTORY + 2 * questions
+    """Bytes a trajectory holds from admission to its end: latents, inputs on the host and on the device, the
+    family's state, and what its hooks and its checkpoint hold."""
+    inputs = sum(tensor.nbytes for branch in request.branches for tensor in branch.inputs.values())
+    held = request.carry_bytes + sum(hook.nbytes for hook in request.after)
+    if request.checkpoint is not None:
+        held += request.checkpoint.nbytes
+    return math.prod(request.latents) * 4 * _HISTORY + 2 * inputs + held
 
 
 def _status(field: str) -> int:

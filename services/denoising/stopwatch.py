@@ -1,7 +1,7 @@
-"""How long work takes, less what its threads were kept waiting for a processor.
+"""The time that work takes, without what other programs took of the processor.
 
-On a busy machine the wall clock measures the neighbours. Linux counts for each thread how long it was ready
-to run and did not; where it does not say, nothing is taken off.
+On a busy machine the wall clock measures other programs too. Linux counts for each thread how long it was
+ready to run and did not; where it does not, nothing is taken off.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ _THREADS = Path("/proc/self/task")
 
 def timed(work: Callable[[], object]) -> float:
     """Seconds that `work` takes in this process."""
-    before, started = _waited(), time.perf_counter()
+    before, started, ran = _waited(), time.perf_counter(), time.thread_time()
     work()
-    took = time.perf_counter() - started
-    return max(took - held_up(before, _waited()), 0.0)
+    took, ran = time.perf_counter() - started, time.thread_time() - ran
+    # The kernel may add a wait from before the work only now: this thread's own time is a lower bound.
+    return max(took - held_up(before, _waited()), ran)
 
 
 def held_up(before: Mapping[str, float], after: Mapping[str, float]) -> float:
     """Seconds lost between two looks at the threads.
 
-    Threads of one pass wait for each other, so all are held up by the one that waited longest.
+    Threads of one pass wait for each other, so all lose what the one that waited longest lost.
     """
     return max((waited - before.get(thread, 0.0) for thread, waited in after.items()), default=0.0)
 

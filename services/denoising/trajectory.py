@@ -1,89 +1,76 @@
-"""One request on its way from noise to picture. Everything that changes on that way lives here."""
+"""One request on its way from noise to a picture. Everything that changes on that way lives here."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
 
-from services.denoising.family import Request, Rows
+from services.denoising.family import Family, Request, Row
 from services.denoising.noise import draw_noise
-from services.denoising.schedule import SCHEDULES, ScheduleSpec
+from services.denoising.step import Step
 
 _turns = itertools.count()
 
 
 class Trajectory:
-    """Latents, a scheduler and dice of its own: no other request can change what becomes of it.
+    """Latents with a schedule and a random generator of their own: no other request can change the result.
 
     Latents are float32 whatever the network computes in.
     """
 
-    def __init__(self, request: Request, scheduler_config: dict, device: torch.device) -> None:
+    def __init__(self, request: Request, family: Family) -> None:
+        device = family.device
         self.request = request
         self.done = 0
         self.turn = next(_turns)
-        spec = ScheduleSpec(request.scheduler, request.steps)
-        self._schedule = SCHEDULES[request.scheduler](scheduler_config, spec)
-        noise, self._generator = draw_noise(request.seed, [request.latents] * (1 + request.draws))
-        self.latents = (noise[0][None] * self._schedule.noise_scale).to(device)
+        self._schedule = family.schedules[request.schedule.name](request.schedule)
+        draws, self._generator = draw_noise(request.seed, request.draws or (request.latents,))
+        self._noise = draws[request.start].to(device)
+        self.latents = (draws[request.start][None] * self._schedule.noise_scale).to(device)
         self._timesteps = self._schedule.timesteps.to(device=device, dtype=torch.float32)
+        self._branches = [branch.to(device) for branch in request.branches]
+        self._state = family.begin(request)
         self._clean: Tensor | None = None
-        self._text = torch.stack([branch.text for branch in request.branches]).to(device)
-        self._condition = torch.stack([branch.condition for branch in request.branches]).to(device)
-        self._weights = [branch.weight for branch in request.branches]
 
     @property
     def steps(self) -> int:
-        """How many steps the whole way has; some schedulers take more than were asked for."""
-        return len(self._schedule.timesteps)
+        """How many steps the whole way has; some schedules take more than they are asked for."""
+        return len(self._timesteps)
 
     @property
-    def rows(self) -> int:
-        """How many questions it asks at each step."""
-        return len(self._weights)
+    def work(self) -> int:
+        """The work of the largest row of the next step."""
+        return max(branch.at(self.done).work for branch in self._branches)
 
     @property
-    def kind(self) -> tuple[Hashable, ...]:
-        """Trajectories of one kind fit into one forward pass: shaped alike, with the same adapters."""
-        shapes = (self.latents.shape[1:], self._text.shape[1:], self._condition.shape[1:])
-        return (*shapes, self.request.adapters)
+    def key(self) -> tuple[Hashable, ...]:
+        """Trajectories with equal keys may share the next forward pass."""
+        return (frozenset(branch.at(self.done).key for branch in self._branches), self.request.adapters)
 
-    def questions(self) -> Rows:
-        """What it asks at this step."""
-        seen = self._schedule.network_input(self.latents, self.done)
-        return Rows(
-            latents=seen.expand(self.rows, -1, -1, -1),
-            condition=self._condition,
-            level=self._timesteps[self.done].expand(self.rows),
-            text=self._text,
-        )
+    def rows(self) -> list[Row]:
+        """The rows of the next step, one for each branch."""
+        latents = self._schedule.network_input(self.latents, self.done)[0]
+        branches = (branch.at(self.done) for branch in self._branches)
+        timestep = self._timesteps[self.done]
+        return [Row(branch.inputs, branch.key, latents, timestep, self._state) for branch in branches]
 
-    def advance(self, answers: Tensor) -> None:
-        """Takes the answers to its questions, shaped (rows, channels, height, width), and one step."""
-        estimate = answers[:1] * self._weights[0]
-        for weight, answer in zip(self._weights[1:], answers[1:], strict=True):
-            estimate = estimate + weight * answer
-        latents, self._clean = self._schedule.advance(estimate, self.done, self.latents, self._generator)
-        self.latents = latents.float()
+    def advance(self, predictions: Sequence[Tensor]) -> None:
+        """Takes a step by the predictions for its rows."""
+        step = Step(self.done, self._schedule, self._noise)
+        predicted = self.request.guide(predictions, step)[None]
+        latents, clean = self._schedule.advance(predicted, self.done, self.latents, self._generator)
+        latents = latents.float()
+        for hook in self.request.after:
+            latents = hook(latents[0], clean[0], step)[None]
+        self.latents, self._clean = latents, clean
         self.done += 1
         self.turn = next(_turns)
 
     def clean_estimate(self) -> Tensor:
-        """The clean latents as seen from here, (channels, height, width)."""
+        """The clean latents as the last step estimated them."""
         if self._clean is None:
             raise RuntimeError("no step has been taken yet")
         return self._clean[0]
-
-
-def joined(trajectories: list[Trajectory]) -> Rows:
-    """The questions of several trajectories of one kind as one pass."""
-    asked = [trajectory.questions() for trajectory in trajectories]
-    return Rows(
-        latents=torch.cat([rows.latents for rows in asked]),
-        condition=torch.cat([rows.condition for rows in asked]),
-        level=torch.cat([rows.level for rows in asked]),
-        text=torch.cat([rows.text for rows in asked]),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +16,7 @@ from services.unet.request import DenoiseArgs
 
 
 class InstructPix2Pix(UNetFamily):
-    """A UNet trained to edit. Words and source are steered separately."""
+    """A UNet trained to edit. Text and source are guided separately."""
 
     condition_channels = 4
     usual_steps = 20
@@ -24,22 +24,22 @@ class InstructPix2Pix(UNetFamily):
 
     def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(bundle, device, dtype)
-        # Everyone else speaks scaled latents; this network was trained beside unscaled sources. Older configs
-        # leave the scale to the class they are for.
+        # Latents come scaled; this network was trained beside unscaled sources. Older configs leave the scale
+        # to the class they are for.
         vae: Any = build_on_meta("vae", bundle.config("vae"))
         self._scale: float = vae.config.scaling_factor
 
-    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
-        """Up to three questions a step: words and source, source alone, neither.
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> Sequence[tuple[float, Branch]]:
+        """Three branches: text and source, source alone, neither.
 
-        estimate = neither + picture_guidance * (source - neither) + guidance * (both - source), written
-        as weights of the three answers: any guidance value works, and a weight of zero drops a question.
+        prediction = neither + picture_guidance * (source - neither) + guidance * (both - source), written
+        as weights of the three.
         """
         guidance, picture_guidance = args.guidance
         source = args.source / self._scale
         nothing = torch.zeros_like(source)
         return (
-            Branch(guidance, args.text, source),
-            Branch(picture_guidance - guidance, args.no_text, source),
-            Branch(1.0 - picture_guidance, args.no_text, nothing),
+            (guidance, self.branch(args.text, source)),
+            (picture_guidance - guidance, self.branch(args.no_text, source)),
+            (1.0 - picture_guidance, self.branch(args.no_text, nothing)),
         )

@@ -1,4 +1,4 @@
-"""The door to a denoiser: requests come in, beats and latents go out, step by step."""
+"""Serves a denoiser in Triton's decoupled mode: one request in, a reply for each step out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from services import json_text
 from services.adapters.cache import Adapter
 from services.adapters.loader import AdapterLoader
+from services.denoising.costs import Costs
 from services.denoising.engine import Engine
 from services.denoising.family import Request
 from services.refusal import Refusal, invalid, refusal_for
@@ -22,7 +23,7 @@ from services.runtime.tensors import Tensors, received, refused, response
 
 
 class Denoiser(Protocol):
-    """What a family offers at the door."""
+    """A family as the server needs it."""
 
     inputs: Sequence[str]
 
@@ -30,19 +31,22 @@ class Denoiser(Protocol):
         """Reads a file's bytes as an adapter of the network; raises Refusal."""
 
     def request(self, tensors: Tensors) -> Request:
-        """Checks a request's tensors and says what they ask for; raises Refusal."""
+        """Checks a request's tensors; raises Refusal."""
 
     def probe(self) -> Request:
         """The smallest request there is."""
+
+    def cost(self, tensors: Tensors, costs: Costs) -> dict[str, Any]:
+        """The answer to `ask` = "cost"; raises Refusal."""
 
     def facts(self) -> dict:
         """What is loaded."""
 
 
 class StreamServer:
-    """Hands Triton's requests to the step loop, and the loop's answers back.
+    """Passes Triton's requests to the step loop, and the loop's replies back.
 
-    `execute` waits for nobody's steps: whoever is let in is answered from the loop's own thread.
+    `execute` does not wait for steps: replies are sent from the loop's own thread.
     """
 
     def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
@@ -53,42 +57,45 @@ class StreamServer:
         engine.start()
 
     def admit(self, requests: Sequence[Any]) -> None:
-        """Lets requests in or refuses them, each on its own."""
+        """Admits requests or refuses them, each on its own."""
         for request in requests:
             caller = _Caller(request.get_response_sender())
             try:
                 self._admit(request, caller)
             except Refusal as refusal:
                 caller.refuse(refusal)
-            except Exception as fault:  # must not end the process that serves everybody else
+            except Exception as fault:  # must not end the process that serves all requests
                 pb.Logger.log_error(traceback.format_exc())
                 caller.refuse(refusal_for(fault))
 
     def close(self) -> None:
-        """Lets running trajectories finish."""
+        """Finishes what was admitted, and ends."""
         self._loader.close()
         self._engine.close()
 
     def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
-        asked = introspection.query_kind(tensors, "adapter")
-        if asked is None:
+        kind = introspection.query_kind(tensors, "adapter", "cost")
+        if kind is None:
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return
-        if asked == "adapter":
+        if kind == "adapter":
             if "adapter" not in tensors:
                 raise invalid("adapter", 'must come with ask = "adapter": the bytes of a safetensors file')
             self._loader.submit(tensors["adapter"], caller)
             return
-        told = introspection.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
-        if asked == "facts":
-            caller.answer(told)
+        if kind == "cost":
+            caller.answer(introspection.answer(self._denoiser.cost(tensors, self._engine.costs), tensors))
+            return
+        reply = introspection.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
+        if kind == "facts":
+            caller.answer(reply)
         else:
-            self._engine.admit(self._denoiser.probe(), _Prober(caller, told), urgent=True)
+            self._engine.admit(self._denoiser.probe(), _Probe(caller, reply), urgent=True)
 
 
 class _Caller:
-    """One stream of replies. A reply that cannot be delivered means that nobody is there any more."""
+    """One stream of replies. A reply that cannot be delivered means that the caller has gone."""
 
     def __init__(self, sender: Any) -> None:
         self._sender = sender
@@ -97,18 +104,17 @@ class _Caller:
     def gone(self) -> bool:
         return self._lost or self._sender.is_cancelled()
 
-    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
-        told = {"progress": _progress(done, of)}
+    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+        outputs = {"progress": _progress(done, of)}
         if preview is not None:
-            told["latents"] = preview.float()
-        self._send(response(told))
+            outputs["latents"] = preview.float()
+        self._send(response(outputs))
 
     def finish(self, latents: Tensor, steps: int) -> None:
         self.answer({"progress": _progress(steps, steps), "latents": latents})
 
-    def report(self, found: Mapping[str, Any]) -> None:
-        """An adapter fits."""
-        self.answer({"facts": json_text.to_tensor(dict(found))})
+    def report(self, facts: Mapping[str, Any]) -> None:
+        self.answer({"facts": json_text.to_tensor(dict(facts))})
 
     def answer(self, outputs: Tensors) -> None:
         """The last reply."""
@@ -125,20 +131,20 @@ class _Caller:
             pb.Logger.log_warn(f"a reply could not be delivered: {fault}")
 
 
-class _Prober:
-    """Waits for the smallest request to come through, and then answers the probe."""
+class _Probe:
+    """Answers a probe when the smallest request has finished."""
 
-    def __init__(self, caller: _Caller, told: Tensors) -> None:
-        self._caller, self._told = caller, told
+    def __init__(self, caller: _Caller, reply: Tensors) -> None:
+        self._caller, self._reply = caller, reply
 
     def gone(self) -> bool:
         return self._caller.gone()
 
-    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
-        """A probe is not told of its steps."""
+    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+        """The steps of a probe are not reported."""
 
     def finish(self, latents: Tensor, steps: int) -> None:
-        self._caller.answer(self._told)
+        self._caller.answer(self._reply)
 
     def refuse(self, refusal: Refusal) -> None:
         self._caller.refuse(refusal)

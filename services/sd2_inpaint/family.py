@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -12,27 +12,27 @@ from services.denoising.family import Branch
 from services.denoising.noise import draw_noise
 from services.refusal import invalid
 from services.unet.family import UNetFamily
-from services.unet.request import INPUTS, DenoiseArgs, finite, required
+from services.unet.request import DenoiseArgs, finite, required
 
 
 class Inpaint(UNetFamily):
     """A UNet trained to fill holes. `source` is the picture without what is in the hole."""
 
-    inputs = (*INPUTS, "spread", "hole")
+    own_inputs: ClassVar[Mapping[str, int]] = {"spread": 4, "hole": 1}
     condition_channels = 5
     draws = 1
     usual_steps = 30
     usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 7.5}
-    # Holes are read coarsely: so many pixels more around them, and a fine crack is not missed.
+    # Masks are read coarsely: a hole is widened by so many pixels, so that a fine crack is not missed.
     usual_preparation: ClassVar[Mapping[str, int]] = {"margin": 4}
 
-    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
-        """Up to two questions a step, with the words and with the others.
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> Sequence[tuple[float, Branch]]:
+        """Two branches, with the prompt and with the negative prompt.
 
-        estimate = no_text + guidance * (text - no_text), written as weights of the two answers.
+        prediction = no_text + guidance * (text - no_text), written as weights of the two.
 
-        The masked picture is drawn from what its encoding leaves open, by the request's dice after the
-        noise it starts from: where pipelines draw it, and what they walk on with.
+        The latents of the masked picture are sampled from its encoding with the second draw of the request's
+        noise, as pipelines do.
         """
         hole = _hole(required("hole", tensors), args.source)
         (_, noise), _ = draw_noise(args.seed, [tuple(args.source.shape)] * (1 + self.draws))
@@ -40,8 +40,8 @@ class Inpaint(UNetFamily):
         condition = torch.cat([hole, masked])
         (guidance,) = args.guidance
         return (
-            Branch(guidance, args.text, condition),
-            Branch(1.0 - guidance, args.no_text, condition),
+            (guidance, self.branch(args.text, condition)),
+            (1.0 - guidance, self.branch(args.no_text, condition)),
         )
 
 

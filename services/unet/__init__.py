@@ -1,1 +1,1 @@
-"""What the families with a UNet share: how they are asked, how they answer, the loop around them."""
+"""The parts that all families with a UNet share: request, cost and network."""

@@ -1,9 +1,10 @@
-"""A UNet in the step loop: it sees noise and a condition side by side, and is steered by words."""
+"""A UNet in the step loop: it sees noise beside a condition on further channels, and is steered by text."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,27 +12,34 @@ from torch import Tensor
 
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
-from services.denoising.family import Branch, Request, Rows, needed_branches
-from services.denoising.schedule import DIFFUSION, most_steps, name_of
+from services.denoising.costs import Costs
+from services.denoising.family import Branch, Request, Row, State
+from services.denoising.guide import weighted_sum
+from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories, most_steps, name_of
 from services.refusal import invalid
+from services.unet.cost import read_cost_question
 from services.unet.request import INPUTS, Defaults, DenoiseArgs, NetworkLimits, read_args
 
 
 class UNetFamily(ABC):
-    """A UNet with the facts of its bundle. A family adds what the network is asked."""
+    """A UNet with the facts of its bundle. A family adds its branches."""
 
-    inputs: ClassVar[tuple[str, ...]] = INPUTS
-    condition_channels: ClassVar[int]  # set beside the latents
-    draws: ClassVar[int] = 0  # of noise, that a condition takes from a request's dice
-    # Where neither request nor bundle says: how many steps, and the numbers of `guidance` in their order.
+    inputs: ClassVar[tuple[str, ...]]
+    own_inputs: ClassVar[Mapping[str, int]] = {}  # beside those of all UNets: channels, by name
+    condition_channels: ClassVar[int]  # beside the latents
+    draws: ClassVar[int] = 0  # of noise, that a condition takes from the request's generator
+    # Where neither request nor bundle says: the steps, and the numbers of `guidance` in their order.
     usual_steps: ClassVar[int]
     usual_guidance: ClassVar[Mapping[str, float]]
-    # Numbers that whoever prepares a request wants to know, and the network does not.
+    # Numbers for the preparation of a request, which the network does not need.
     usual_preparation: ClassVar[Mapping[str, int]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.inputs = (*INPUTS, *cls.own_inputs)
 
     def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
-        self.scheduler_config = bundle.scheduler_config()
+        config = bundle.scheduler_config()
         unet, vae = bundle.config("unet"), bundle.config("vae")
         self._channels: int = unet["out_channels"]
         if unet["in_channels"] != self._channels + self.condition_channels:
@@ -40,6 +48,7 @@ class UNetFamily(ABC):
                 f"{self._channels}, but one that takes {self.condition_channels} beside those it gives is "
                 "needed here; the weights are another model's"
             )
+        self.schedules = factories(DIFFUSION, config)
         self._dtype = dtype
         self.network = bundle.network("unet", device=device, dtype=dtype)
         self._digest = bundle.digest
@@ -48,9 +57,9 @@ class UNetFamily(ABC):
         self._limits = NetworkLimits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],
-            steps={name: most_steps(name, self.scheduler_config) for name in DIFFUSION},
+            steps={name: most_steps(name, config) for name in self.schedules},
         )
-        own, values = name_of(self.scheduler_config), bundle.defaults
+        own, values = name_of(config), bundle.defaults
         self._preparation = {
             name: int(values.get(name, value)) for name, value in self.usual_preparation.items()
         }
@@ -61,23 +70,25 @@ class UNetFamily(ABC):
         )
 
     @abstractmethod
-    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> tuple[Branch, ...]:
-        """What is asked at every step; reads and checks the inputs that are the family's own."""
+    def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> Sequence[tuple[float, Branch]]:
+        """The branches of a request with their weights; reads and checks the family's own inputs."""
 
     def request(self, tensors: Mapping[str, Tensor]) -> Request:
-        """Checks a request's tensors and says what they ask for; raises Refusal."""
+        """Checks a request's tensors; raises Refusal naming the one that is wrong."""
         args = read_args(tensors, self._limits, self._defaults)
-        _, height, width = args.source.shape
+        branches, guide = weighted_sum(self.branches(args, tensors))
+        latents = (self._channels, *args.source.shape[1:])
         return Request(
-            branches=needed_branches(self.branches(args, tensors)),
-            latents=(self._channels, height, width),
+            branches=branches,
+            guide=guide,
+            latents=latents,
             seed=args.seed,
-            steps=args.steps,
-            scheduler=args.scheduler,
+            schedule=ScheduleSpec(args.scheduler, args.steps),
+            size=f"source of {latents[2]} x {latents[1]} latents",
             reproducible=args.reproducible,
             preview_every=args.preview_every,
             adapters=args.adapters,
-            draws=self.draws,
+            draws=(latents,) * (1 + self.draws),
         )
 
     def adapter(self, content: Tensor) -> Adapter:
@@ -87,30 +98,65 @@ class UNetFamily(ABC):
         except AdapterError as problem:
             raise invalid("adapter", str(problem)) from problem
 
-    def predict(self, rows: Rows) -> Tensor:
+    def begin(self, request: Request) -> State | None:
+        """None: nothing is kept between steps."""
+        return None
+
+    def predict(self, rows: Sequence[Row]) -> Tensor:
         """One forward pass, float32 (rows, channels, height, width)."""
-        with torch.inference_mode():
-            seen = torch.cat([rows.latents, rows.condition], dim=1).to(self._dtype)
-            text = rows.text.to(self._dtype)
-            return self.network(seen, rows.level, text, return_dict=False)[0].float()
+        with torch.no_grad():
+            latents = torch.stack([row.latents for row in rows])
+            condition = torch.stack([row.inputs["condition"] for row in rows])
+            text = torch.stack([row.inputs["text"] for row in rows]).to(self._dtype)
+            timesteps = torch.stack([row.timestep for row in rows])
+            seen = torch.cat([latents, condition], dim=1).to(self._dtype)
+            return self.network(seen, timesteps, text, return_dict=False)[0].float()
 
-    def sample(self, rows: int, side: int) -> Rows:
-        """Questions of no meaning, for measuring what a pass costs."""
-        return Rows(
-            latents=torch.zeros(rows, self._channels, side, side, device=self.device),
-            condition=torch.zeros(rows, self.condition_channels, side, side, device=self.device),
-            level=torch.full((rows,), 500.0, device=self.device),
-            text=torch.zeros(rows, 77, self._limits.text_width, device=self.device),
-        )
+    def sample(self, rows: int, work: int) -> list[Row]:
+        """Rows without meaning over about as many latents, for measuring what a pass costs."""
+        side = math.isqrt(work)
+        text = torch.zeros(77, self._limits.text_width, device=self.device)
+        branch = self.branch(text, torch.zeros(self.condition_channels, side, side, device=self.device))
+        latents = torch.zeros(self._channels, side, side, device=self.device)
+        timestep = torch.tensor(500.0, device=self.device)
+        return [Row(branch.inputs, branch.key, latents, timestep) for _ in range(rows)]
 
-    def sides(self) -> tuple[int, ...]:
-        """Latent sides at which a pass is worth measuring: what the weights were made for and around it."""
-        return (self._side // 2, self._side, self._side * 2, self._side * 4)
+    def branch(self, text: Tensor, condition: Tensor) -> Branch:
+        """A branch with this text, and this condition beside the latents."""
+        _, height, width = condition.shape
+        key = (height, width, len(text))
+        return Branch({"text": text, "condition": condition}, key, height * width)
+
+    def works(self) -> tuple[int, ...]:
+        """Work of a row at which passes are measured: what the weights were made for, and around it."""
+        return tuple(side * side for side in (self._side // 2, self._side, self._side * 2, self._side * 4))
 
     def probe(self) -> Request:
         """One step over the smallest latents."""
-        words, empty = torch.zeros(1, self._limits.text_width), torch.zeros(self.condition_channels, 8, 8)
-        return Request((Branch(1.0, words, empty),), (self._channels, 8, 8), 0, 1, self._defaults.scheduler)
+        text, condition = torch.zeros(1, self._limits.text_width), torch.zeros(self.condition_channels, 8, 8)
+        branches, guide = weighted_sum([(1.0, self.branch(text, condition))])
+        schedule = ScheduleSpec(self._defaults.scheduler, 1)
+        return Request(branches, guide, (self._channels, 8, 8), 0, schedule, size="a probe")
+
+    def cost(self, tensors: Mapping[str, Tensor], costs: Costs) -> dict[str, Any]:
+        """The answer to `ask` = "cost", from the branches and costs that the step loop uses."""
+        question = read_cost_question(tensors, self._limits, self._defaults)
+        text = torch.zeros(1, self._limits.text_width)
+        args = DenoiseArgs(
+            source=torch.ones(self._channels, 1, 1),
+            text=text,
+            no_text=text if question.equal_prompts else text + 1,
+            seed=0,
+            steps=question.steps,
+            guidance=question.guidance,
+            scheduler=question.scheduler,
+        )
+        own = {name: torch.zeros(channels, 1, 1) for name, channels in self.own_inputs.items()}
+        branches, _ = weighted_sum(self.branches(args, own))
+        schedule = self.schedules[question.scheduler](ScheduleSpec(question.scheduler, question.steps))
+        a_step = sum(costs.seconds_for(len(branches), height * width) for height, width in question.sheets)
+        seconds = a_step * len(schedule.timesteps) * question.candidates
+        return {"evaluations": len(branches), "seconds": round(seconds, 3)}
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and the sizes it was made for in pixels."""
@@ -125,5 +171,5 @@ class UNetFamily(ABC):
                 **self._preparation,
                 "scheduler": self._defaults.scheduler,
             },
-            "schedulers": sorted(DIFFUSION),
+            "schedulers": sorted(self.schedules),
         }

@@ -1,6 +1,6 @@
-"""What a request's tensors ask for, checked: a stranger's tensor gets an answer, never a crash.
+"""Reads the tensors of a request, and checks them: a wrong tensor is refused, and never reaches the network.
 
-What all UNets are asked alike is read by `asked`; the rest is read by their families with the same checks.
+`read_args` reads the inputs of all UNets; their families read their own with the same checks.
 """
 
 from __future__ import annotations
@@ -29,24 +29,26 @@ INPUTS = (
     "preview_every",
     "adapters",
     "adapter",
+    "cost",
 )
 _LONGEST_TEXT = 1024
-_LARGEST_SIDE = 256
+LARGEST_SIDE = 256
+LARGEST_GUIDANCE = 100.0
 _PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
 
 
 @dataclass(frozen=True)
 class NetworkLimits:
-    """What the loaded network takes."""
+    """The limits of the loaded network."""
 
     channels: int
     text_width: int
-    steps: Mapping[str, int]  # the most that each scheduler can take
+    steps: Mapping[str, int]  # the most, by scheduler
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What is meant where a request says nothing. `guidance` holds the tensor's numbers by name, in order."""
+    """Values for what a request leaves out. `guidance` holds the tensor's numbers by name, in order."""
 
     steps: int
     guidance: Mapping[str, float]
@@ -55,7 +57,7 @@ class Defaults:
 
 @dataclass(frozen=True, eq=False)
 class DenoiseArgs:
-    """A walk from noise to latents of the size of `source`, steered by words."""
+    """Arguments of a denoising request, whose latents have the size of `source`."""
 
     source: Tensor
     text: Tensor
@@ -64,9 +66,9 @@ class DenoiseArgs:
     steps: int
     guidance: tuple[float, ...]
     scheduler: str
-    reproducible: bool
-    preview_every: int
-    adapters: tuple[AdapterUse, ...]
+    reproducible: bool = False
+    preview_every: int = 0
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: Defaults) -> DenoiseArgs:
@@ -125,14 +127,22 @@ def finite(name: str, tensor: Tensor) -> Tensor:
     return tensor.float()
 
 
+def checked_scheduler(name: str, value: object, limits: NetworkLimits) -> str:
+    """The name of one of the network's schedules."""
+    if not isinstance(value, str) or value not in limits.steps:
+        names = ", ".join(sorted(limits.steps))
+        raise invalid(name, f"must be one of {names}, not {str(value)[:64]!r}")
+    return value
+
+
 def _source(tensor: Tensor, limits: NetworkLimits) -> Tensor:
     if tensor.ndim != 3 or tensor.shape[0] != limits.channels:
         raise invalid(
             "source", f"must be ({limits.channels}, height, width) latents, not {tuple(tensor.shape)}"
         )
-    if not all(1 <= side <= _LARGEST_SIDE for side in tensor.shape[1:]):
+    if not all(1 <= side <= LARGEST_SIDE for side in tensor.shape[1:]):
         raise invalid(
-            "source", f"must have sides of 1 to {_LARGEST_SIDE} latents, not {tuple(tensor.shape[1:])}"
+            "source", f"must have sides of 1 to {LARGEST_SIDE} latents, not {tuple(tensor.shape[1:])}"
         )
     return finite("source", tensor)
 
@@ -151,12 +161,7 @@ def _text(name: str, tensor: Tensor, limits: NetworkLimits) -> Tensor:
 def _scheduler(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: Defaults) -> str:
     if "scheduler" not in tensors:
         return defaults.scheduler
-    scheduler = json_text.text("scheduler", tensors["scheduler"])
-    if scheduler not in limits.steps:
-        raise invalid(
-            "scheduler", f"must be one of {', '.join(sorted(limits.steps))}, not {scheduler[:64]!r}"
-        )
-    return scheduler
+    return checked_scheduler("scheduler", json_text.text("scheduler", tensors["scheduler"]), limits)
 
 
 def _guidance(tensors: Mapping[str, Tensor], defaults: Defaults) -> tuple[float, ...]:
@@ -168,6 +173,8 @@ def _guidance(tensors: Mapping[str, Tensor], defaults: Defaults) -> tuple[float,
             "guidance", f"must hold {len(defaults.guidance)} numbers ({names}), not {tuple(tensor.shape)}"
         )
     values = tuple(float(value) for value in tensor.tolist())
-    if not all(math.isfinite(value) and 0.0 <= value <= 100.0 for value in values):
-        raise invalid("guidance", f"must be in [0, 100], not {' and '.join(map(str, values))}")
+    if not all(math.isfinite(value) and 0.0 <= value <= LARGEST_GUIDANCE for value in values):
+        raise invalid(
+            "guidance", f"must be in [0, {LARGEST_GUIDANCE:g}], not {' and '.join(map(str, values))}"
+        )
     return values

@@ -43,6 +43,6 @@ def serve_family(
     family = kind(bundle, device, dtype)
     memory = memory_for_work(device, share)
     adapters = AdapterCache(family.network, memory_for_work(device, share * _FOR_ADAPTERS))
-    costs = measure(family, family.sides(), budget_bytes=memory)
+    costs = measure(family, family.works(), budget_bytes=memory)
     limits = EngineLimits(memory=memory, running=running or EngineLimits.running)
     return Served(family, Engine(family, costs, limits, meter, adapters))

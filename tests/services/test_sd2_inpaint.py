@@ -87,8 +87,8 @@ def scheduled(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 def damaged(width: int, height: int, seed: int) -> tuple[Image.Image, Image.Image]:
     """A picture, and white where it is damaged: a blot and a scratch that keep to no grid."""
-    dice = np.random.default_rng(seed)
-    coarse = dice.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     down, across = np.mgrid[:height, :width]
     blot = np.hypot(across - 0.4 * width, down - 0.55 * height) < 0.3 * min(width, height)
@@ -193,13 +193,13 @@ def test_settings_reach_every_scheduler_and_every_schedule():
 
 def asked(seed: int = 1, *, side: int = 6, steps: int = 4, scheduler: str = "ddim", **more) -> dict:
     """A request's tensors; all but its settings follow from the seed."""
-    dice = torch.Generator().manual_seed(seed + 1000)
+    generator = torch.Generator().manual_seed(seed + 1000)
     named = {
-        "source": torch.randn(4, side, side, generator=dice),
-        "spread": torch.rand(4, side, side, generator=dice),
-        "hole": torch.randint(0, 2, (1, side, side), generator=dice).float(),
-        "text": torch.randn(5, 32, generator=dice),
-        "no_text": torch.randn(5, 32, generator=dice),
+        "source": torch.randn(4, side, side, generator=generator),
+        "spread": torch.rand(4, side, side, generator=generator),
+        "hole": torch.randint(0, 2, (1, side, side), generator=generator).float(),
+        "text": torch.randn(5, 32, generator=generator),
+        "no_text": torch.randn(5, 32, generator=generator),
         "seed": torch.tensor([seed]),
         "steps": torch.tensor([steps]),
         "scheduler": scheduler,
@@ -257,7 +257,7 @@ def test_beside_any_crowd_a_filling_is_the_one_made_alone(family, crowd, leaves,
 
 
 @pytest.mark.parametrize(
-    ("change", "questions"),
+    ("change", "evaluations"),
     [
         ({}, 2),
         ({"guidance": torch.tensor([1.0])}, 1),
@@ -266,15 +266,15 @@ def test_beside_any_crowd_a_filling_is_the_one_made_alone(family, crowd, leaves,
     ],
     ids=["guided", "words only", "other words only", "equal words"],
 )
-def test_questions_that_cannot_matter_are_not_asked(family, change, questions):
-    branches = family.request(asked(**change)).branches
-    assert len(branches) == questions
-    assert sum(branch.weight for branch in branches) == pytest.approx(1.0)
+def test_branches_that_cannot_matter_are_not_evaluated(family, change, evaluations):
+    made = family.request(asked(**change))
+    assert len(made.branches) == evaluations
+    assert sum(made.guide.weights) == pytest.approx(1.0)
 
 
 def test_without_a_spread_the_most_likely_latents_are_shown_and_the_dice_go_on_as_with_one(family):
     none = torch.zeros(4, 6, 6)
-    shown = family.request(asked(spread=None)).branches[0].condition
+    shown = family.request(asked(spread=None)).branches[0].inputs["condition"]
     assert torch.equal(shown, torch.cat([asked()["hole"], asked()["source"]]))
     without, zero = (made(family, scheduler="euler_ancestral", spread=spread) for spread in (None, none))
     assert torch.equal(without, zero)
@@ -296,7 +296,7 @@ def test_weights_that_were_made_for_something_else_are_refused(ip2p):
 
 
 def test_a_pass_can_be_measured(family):
-    assert family.predict(family.sample(2, 8)).shape == (2, 4, 8, 8)
+    assert family.predict(family.sample(2, 64)).shape == (2, 4, 8, 8)
 
 
 @pytest.mark.parametrize(

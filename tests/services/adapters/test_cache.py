@@ -134,22 +134,22 @@ def test_only_requests_with_the_same_adapters_share_a_pass():
 @pytest.mark.parametrize("reproducible", [True, False])
 @pytest.mark.parametrize("mix", range(5))
 def test_every_picture_in_a_mixed_crowd_is_the_one_made_alone(mix, reproducible):
-    dice = random.Random(mix)
+    generator = random.Random(mix)
     loop, *_ = engine_with(A, B, C, best_rows=6)
     wishes = [(), (A.use(),), (B.use(0.7),), (A.use(-1.0), C.use(2.0))]
     crowd = []
     for seed in range(14):
         asked = request(
             seed,
-            steps=dice.randint(1, 6),
-            side=dice.choice([3, 4]),
-            scheduler=dice.choice(["ddim", "euler_ancestral", "unipc"]),
-            reproducible=reproducible and dice.random() < 0.7,
-            adapters=dice.choice(wishes),
+            steps=generator.randint(1, 6),
+            side=generator.choice([3, 4]),
+            scheduler=generator.choice(["ddim", "euler_ancestral", "unipc"]),
+            reproducible=reproducible and generator.random() < 0.7,
+            adapters=generator.choice(wishes),
         )
         crowd.append((asked, Listener()))
         loop.admit(*crowd[-1])
-        for _ in range(dice.randint(0, 3)):
+        for _ in range(generator.randint(0, 3)):
             loop.step()
     run_to_the_end(loop)
     for asked, subscriber in crowd:

@@ -39,9 +39,9 @@ def fresh(unet):
 
 
 def answer(network) -> Tensor:
-    dice = torch.Generator().manual_seed(1)
-    seen = torch.randn(2, 8, 16, 16, generator=dice).to(network.dtype)
-    text = torch.randn(2, 5, 32, generator=dice).to(network.dtype)
+    generator = torch.Generator().manual_seed(1)
+    seen = torch.randn(2, 8, 16, 16, generator=generator).to(network.dtype)
+    text = torch.randn(2, 5, 32, generator=generator).to(network.dtype)
     with torch.inference_mode():
         return network(seen, torch.tensor([37.0, 801.0]), text, return_dict=False)[0]
 

@@ -42,12 +42,12 @@ def adapters(family):
 
 def asked(seed: int, *uses: tuple[str, float], steps: int = 4, side: int = 6, pinned: bool = False) -> dict:
     """A request's tensors; an edit hears nothing of the hole."""
-    dice = torch.Generator().manual_seed(seed + 1000)
+    generator = torch.Generator().manual_seed(seed + 1000)
     return tensors(
-        source=torch.randn(4, side, side, generator=dice),
-        hole=torch.randint(0, 2, (1, side, side), generator=dice).float(),
-        text=torch.randn(5, 32, generator=dice),
-        no_text=torch.randn(5, 32, generator=dice),
+        source=torch.randn(4, side, side, generator=generator),
+        hole=torch.randint(0, 2, (1, side, side), generator=generator).float(),
+        text=torch.randn(5, 32, generator=generator),
+        no_text=torch.randn(5, 32, generator=generator),
         seed=torch.tensor([seed]),
         steps=torch.tensor([steps]),
         reproducible=torch.tensor([int(pinned)]),
@@ -72,15 +72,15 @@ def made(loop: Engine, family, told: dict) -> Tensor:
 
 @pytest.mark.parametrize("pinned", [True, False], ids=["reproducible", "shared"])
 def test_two_adapters_and_the_base_mixed_at_random_give_what_each_gives_alone(family, adapters, pinned):
-    dice, notes = random.Random(4), Notes()
+    generator, notes = random.Random(4), Notes()
     one, two = (adapter.key for adapter in adapters)
     wishes = [(), ((one, 1.0),), ((two, 1.0),), ((one, 0.5), (two, -0.5))]
     loop, crowd = loop_with(family, adapters, best_rows=9, meter=notes), []
     for seed in range(16):
-        told = asked(seed, *dice.choice(wishes), steps=dice.randint(2, 5), pinned=pinned)
+        told = asked(seed, *generator.choice(wishes), steps=generator.randint(2, 5), pinned=pinned)
         crowd.append((told, Listener()))
         loop.admit(family.request(told), crowd[-1][1])
-        for _ in range(dice.randint(0, 2)):
+        for _ in range(generator.randint(0, 2)):
             loop.step()
     run_to_the_end(loop)
     for told, subscriber in crowd:
@@ -109,7 +109,7 @@ def test_the_order_in_which_adapters_are_named_does_not_matter(family, adapters)
     assert requests[0].adapters == requests[1].adapters and len(requests[0].adapters) == 2
 
 
-def test_a_stranger_is_told_what_is_wrong_with_an_adapter(family):
+def test_the_refusal_of_an_adapter_says_what_is_wrong_with_it(family):
     for content, words in (
         (lora(family.network)[:-1], "INVALID_FIELD: adapter is not a whole safetensors file"),
         (file({"x": torch.ones(1)}), "INVALID_FIELD: adapter holds nothing for this network"),

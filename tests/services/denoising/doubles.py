@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
-from services.denoising.family import Branch, Request, Rows
+from services.denoising.family import Branch, Request, Row
+from services.denoising.guide import WeightedSum
+from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories
 from services.refusal import Refusal
 
 SCHEDULER = {
@@ -24,39 +29,61 @@ SCHEDULER = {
 }
 
 
+@dataclass(eq=False)
+class Pass:
+    """The rows of a forward pass, stacked."""
+
+    latents: Tensor
+    condition: Tensor
+    level: Tensor
+    text: Tensor
+
+
 class Sketch:
     """A network of one convolution over latents, condition, level and words; remembers its passes."""
 
     device = torch.device("cpu")
-    scheduler_config = SCHEDULER
+    schedules = factories(DIFFUSION, SCHEDULER)
 
     def __init__(self) -> None:
         mix = torch.Generator().manual_seed(5)
         self.network = torch.nn.Conv2d(8, 4, 3, padding=1, bias=False).requires_grad_(False)
         self.network.weight.copy_(torch.randn(4, 8, 3, 3, generator=mix) * 0.1)
-        self.passes: list[Rows] = []
+        self.passes: list[Pass] = []
         self.fails_at = -1
 
-    def predict(self, rows: Rows) -> Tensor:
-        self.passes.append(rows)
+    def begin(self, request: Request) -> None:
+        """Keeps nothing."""
+
+    def predict(self, rows: Sequence[Row]) -> Tensor:
+        stacked = Pass(
+            latents=torch.stack([row.latents for row in rows]),
+            condition=torch.stack([row.inputs["condition"] for row in rows]),
+            level=torch.stack([row.timestep for row in rows]),
+            text=torch.stack([row.inputs["text"] for row in rows]),
+        )
+        self.passes.append(stacked)
         if len(self.passes) == self.fails_at:
             raise RuntimeError("the network fell over")
-        seen = torch.cat([rows.latents, rows.condition], dim=1)
+        seen = torch.cat([stacked.latents, stacked.condition], dim=1)
         answer = self.network(seen)
-        words = rows.text.mean(dim=(1, 2)) + rows.level / 1000
+        words = stacked.text.mean(dim=(1, 2)) + stacked.level / 1000
         return torch.tanh(answer + words[:, None, None, None])
 
-    def sample(self, rows: int, side: int) -> Rows:
-        empty = torch.zeros(rows, 4, side, side)
-        return Rows(empty, empty, torch.full((rows,), 500.0), torch.zeros(rows, 3, 2))
+    def sample(self, rows: int, work: int) -> list[Row]:
+        side = int(work**0.5)
+        branch = a_branch(torch.zeros(3, 2), torch.zeros(4, side, side))
+        empty = torch.zeros(4, side, side)
+        return [Row(branch.inputs, branch.key, empty, torch.tensor(500.0)) for _ in range(rows)]
 
 
 class Listener:
-    """An subscriber that writes down what it is told."""
+    """A subscriber that writes down what it is told."""
 
     def __init__(self) -> None:
         self.beats: list[tuple[int, int]] = []
         self.previews: list[Tensor] = []
+        self.checkpoints: list[Tensor] = []
         self.latents: Tensor | None = None
         self.refusal: Refusal | None = None
         self.left = False
@@ -64,10 +91,12 @@ class Listener:
     def gone(self) -> bool:
         return self.left
 
-    def beat(self, done: int, of: int, preview: Tensor | None) -> None:
+    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         self.beats.append((done, of))
         if preview is not None:
             self.previews.append(preview)
+        if checkpoint is not None:
+            self.checkpoints.append(checkpoint)
 
     def finish(self, latents: Tensor, steps: int) -> None:
         self.latents = latents
@@ -94,6 +123,11 @@ class Notes:
         self.ends.append(how)
 
 
+def a_branch(text: Tensor, condition: Tensor) -> Branch:
+    """A branch of a sketch."""
+    return Branch({"text": text, "condition": condition}, tuple(condition.shape), condition[0].numel())
+
+
 def request(
     seed: int = 1,
     *,
@@ -106,13 +140,20 @@ def request(
     adapters: tuple[AdapterUse, ...] = (),
 ) -> Request:
     """A request whose words and source follow from its seed."""
-    dice = torch.Generator().manual_seed(seed + 1000)
-    asked = tuple(
-        Branch(1.0 / branches, torch.randn(3, 2, generator=dice), torch.randn(4, side, side, generator=dice))
-        for _ in range(branches)
-    )
+    drawn = torch.Generator().manual_seed(seed + 1000)
     return Request(
-        asked, (4, side, side), seed, steps, scheduler, reproducible, preview_every, adapters=adapters
+        branches=tuple(
+            a_branch(torch.randn(3, 2, generator=drawn), torch.randn(4, side, side, generator=drawn))
+            for _ in range(branches)
+        ),
+        guide=WeightedSum((1.0 / branches,) * branches),
+        latents=(4, side, side),
+        seed=seed,
+        schedule=ScheduleSpec(scheduler, steps),
+        size=f"source of {side} x {side} latents",
+        reproducible=reproducible,
+        preview_every=preview_every,
+        adapters=adapters,
     )
 
 

@@ -21,12 +21,12 @@ def test_a_pass_that_was_held_up_is_not_believed():
     assert Measured(256, {1: 1.0, 3: 7.0, 4: 1.2}, 1).best_rows() == 4
 
 
-def test_an_area_between_two_measured_ones_is_treated_like_the_larger():
+def test_work_between_two_measured_ones_is_treated_like_the_larger():
     costs = Costs((Measured(64, {1: 1.0, 8: 2.0}, 100), Measured(1024, {1: 1.0, 8: 9.0}, 1600)))
-    assert [costs.rows_for(area) for area in (16, 64, 65, 1024, 4096)] == [8, 8, 1, 1, 1]
+    assert [costs.rows_for(work) for work in (16, 64, 65, 1024, 4096)] == [8, 8, 1, 1, 1]
 
 
-def test_memory_grows_with_rows_and_area():
+def test_memory_grows_with_rows_and_work():
     costs = Costs((Measured(64, {1: 1.0}, 1000),))
     assert costs.bytes_for(3, 256) == 3 * 4 * 1000
 
@@ -38,13 +38,13 @@ def test_measuring_keeps_to_its_time():
         return next(ticks) / 10
 
     network = Sketch()
-    costs = measure(network, (4, 8, 16), budget_bytes=1 << 40, seconds=6.0, clock=clock)
+    costs = measure(network, (16, 64, 256), budget_bytes=1 << 40, seconds=6.0, clock=clock)
     assert 1 <= len(costs.table) <= 3
-    assert [m.area for m in costs.table] == sorted(m.area for m in costs.table)
+    assert [m.work for m in costs.table] == sorted(m.work for m in costs.table)
     assert next(ticks) / 10 < 20
 
 
 def test_measuring_keeps_to_its_memory():
     network = Sketch()
-    measure(network, (4, 8), budget_bytes=4 << 20, seconds=2.0)
+    measure(network, (16, 64), budget_bytes=4 << 20, seconds=2.0)
     assert max(rows.latents.shape[0] for rows in network.passes) <= 4

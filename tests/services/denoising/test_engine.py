@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.denoising.guide import WeightedSum
 from services.denoising.memory_budget import state_bytes
 from services.denoising.schedule import DIFFUSION
 from services.denoising.trajectory import Trajectory
@@ -25,7 +26,7 @@ def alone(asked) -> torch.Tensor:
     return subscriber.latents
 
 
-def test_every_step_is_told_and_the_last_brings_the_latents():
+def test_every_step_is_reported_and_the_last_with_the_latents():
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=4), subscriber)
     run_to_the_end(loop)
@@ -124,7 +125,7 @@ def test_turns_are_fair_between_sizes():
     assert {len(subscriber.beats) for subscriber in small} == {3}
 
 
-def test_who_leaves_is_gone_at_the_next_step():
+def test_an_abandoned_request_is_dropped_at_the_next_step():
     network, notes = Sketch(), Notes()
     loop = engine(network, meter=notes)
     stays, leaves = Listener(), Listener()
@@ -140,7 +141,7 @@ def test_who_leaves_is_gone_at_the_next_step():
     assert stays.latents is not None
 
 
-def test_who_leaves_while_waiting_never_steps():
+def test_a_request_abandoned_while_it_waits_never_steps():
     network = Sketch()
     loop = engine(network, running=1)
     first, waiting = Listener(), Listener()
@@ -164,7 +165,7 @@ def test_a_deadline_ends_a_request_between_two_steps():
     assert subscriber.refusal is not None and subscriber.refusal.reason == "TIME_LIMIT"
 
 
-def test_a_failing_pass_ends_those_in_it_and_nobody_else():
+def test_a_failing_pass_ends_the_requests_in_it_and_no_others():
     network = Sketch()
     network.fails_at = 2
     loop = engine(network, best_rows=2)
@@ -176,7 +177,7 @@ def test_a_failing_pass_ends_those_in_it_and_nobody_else():
     assert subscribers[1].refusal is not None and subscribers[1].refusal.reason == "INTERNAL"
 
 
-def test_what_a_stranger_is_told_of_a_fault_holds_nothing_of_its_inside():
+def test_the_message_of_a_fault_holds_no_internals():
     network, subscriber = Sketch(), Listener()
     network.fails_at = 1
     loop = engine(network)
@@ -185,7 +186,7 @@ def test_what_a_stranger_is_told_of_a_fault_holds_nothing_of_its_inside():
     assert subscriber.refusal is not None and "fell over" not in subscriber.refusal.message
 
 
-def test_a_fault_in_one_trajectorys_own_step_is_no_other_ones(monkeypatch):
+def test_a_fault_in_one_trajectorys_own_step_does_not_affect_others(monkeypatch):
     advance = Trajectory.advance
 
     def stumbling(self, answers):
@@ -203,7 +204,7 @@ def test_a_fault_in_one_trajectorys_own_step_is_no_other_ones(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["gone", "beat", "finish", "refuse"])
-def test_an_asker_that_fails_hurts_neither_the_loop_nor_its_neighbours(method):
+def test_a_subscriber_that_fails_affects_neither_the_loop_nor_other_requests(method):
     class Broken(Listener):
         pass
 
@@ -220,7 +221,7 @@ def test_an_asker_that_fails_hurts_neither_the_loop_nor_its_neighbours(method):
     assert beside.latents is not None and later.latents is not None
 
 
-def test_a_failure_of_the_loop_itself_sends_everyone_away_and_the_loop_goes_on():
+def test_a_failure_of_the_loop_itself_refuses_all_requests_and_the_loop_goes_on():
     told = threading.Event()
 
     class Waiter(Listener):
@@ -248,7 +249,7 @@ def test_a_failure_of_the_loop_itself_sends_everyone_away_and_the_loop_goes_on()
     loop.close()
 
 
-def test_a_step_that_would_keep_everyone_waiting_too_long_is_refused():
+def test_a_request_whose_steps_take_too_long_is_refused():
     loop = engine(step_seconds=2.0)
     loop.admit(request(side=4), Listener())  # about a second, as measured at 4 x 4
     with pytest.raises(
@@ -257,7 +258,7 @@ def test_a_step_that_would_keep_everyone_waiting_too_long_is_refused():
         loop.admit(request(side=8), Listener())
 
 
-def test_only_a_few_urgent_questions_are_taken_at_a_time():
+def test_only_a_few_urgent_requests_are_admitted_at_a_time():
     loop, probes = engine(), [Listener() for _ in range(9)]
     for probe in probes[:8]:
         loop.admit(request(9, steps=1), probe, urgent=True)
@@ -269,7 +270,7 @@ def test_only_a_few_urgent_questions_are_taken_at_a_time():
     assert all(probe.latents is not None for probe in probes)
 
 
-def test_the_loop_tells_how_long_its_pass_has_been_running():
+def test_the_loop_says_how_long_its_pass_has_been_running():
     now, told = [100.0], []
     network = Sketch()
     loop = engine(network, clock=lambda: now[0])
@@ -289,17 +290,17 @@ def test_the_loop_tells_how_long_its_pass_has_been_running():
     assert loop.now()["running_for"] == 0.0
 
 
-def test_answers_that_are_not_finite_are_an_error_not_a_picture():
+def test_predictions_that_are_not_finite_are_an_error_not_a_picture():
     loop, subscriber = engine(), Listener()
     asked = request()
-    object.__setattr__(asked.branches[0], "weight", float("inf"))
+    object.__setattr__(asked, "guide", WeightedSum((float("inf"), 0.5)))
     loop.admit(asked, subscriber)
     run_to_the_end(loop)
     assert subscriber.latents is None
     assert subscriber.refusal is not None and "finite" in subscriber.refusal.message
 
 
-def test_beyond_the_memory_limit_requests_are_refused_and_room_comes_back():
+def test_beyond_the_memory_limit_requests_are_refused_until_others_end():
     asked = request(1)
     one_pass, one_and_a_half = 2 << 20, state_bytes(asked) * 3 // 2
     notes, first, second = Notes(), Listener(), Listener()
@@ -320,7 +321,7 @@ def test_a_request_that_never_fits_says_so():
         loop.admit(request(side=64), Listener())
 
 
-def test_a_full_line_is_busy_until_somebody_leaves():
+def test_a_full_queue_is_busy_until_a_request_leaves():
     notes = Notes()
     seconds = itertools.count()
     loop = engine(waiting=2, running=1, meter=notes, clock=lambda: float(next(seconds)))
@@ -353,7 +354,7 @@ def test_an_urgent_request_leads_the_next_pass_however_full_it_is():
     assert network.passes[-1].latents.shape[-1] == 2
 
 
-def test_previews_come_every_so_many_steps_and_foresee_the_result():
+def test_previews_come_every_so_many_steps_and_approach_the_result():
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=9, preview_every=2), subscriber)
     run_to_the_end(loop)
@@ -367,7 +368,7 @@ def test_previews_come_every_so_many_steps_and_foresee_the_result():
 
 
 @pytest.mark.parametrize("scheduler", DIFFUSION)
-def test_every_scheduler_foresees(scheduler):
+def test_every_schedule_has_previews(scheduler):
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=5, preview_every=1, scheduler=scheduler), subscriber)
     run_to_the_end(loop)
@@ -375,7 +376,7 @@ def test_every_scheduler_foresees(scheduler):
     assert all(bool(torch.isfinite(preview).all()) for preview in subscriber.previews)
 
 
-def test_closing_lets_everyone_finish_and_admits_nobody_else():
+def test_closing_finishes_what_was_admitted_and_admits_no_more():
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=50), subscriber)
     loop.start()

@@ -1,4 +1,4 @@
-"""Work is timed as if nobody else had wanted the processor."""
+"""Time without what other programs took of the processor."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_what_neighbours_take_is_not_counted():
     assert took - 0.3 < 0.5 * (seen["wall"] - 0.3), "most of what they took should be left out"
 
 
-def test_where_nobody_counts_the_wall_clock_is_believed(tmp_path, monkeypatch):
+def test_without_the_kernels_counters_the_wall_clock_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(stopwatch, "_THREADS", tmp_path / "missing")
     assert timed(lambda: time.sleep(0.02)) >= 0.02
