@@ -91,7 +91,7 @@ def test_variables_are_read_somewhere(page: Path) -> None:
     for package in ("intarsia", "services"):
         for module in (ROOT / package).rglob("*.py"):
             known |= set(re.findall(r'"(INTARSIA_[A-Z_]+)"', module.read_text(encoding="utf-8")))
-    assert set(re.findall(r"INTARSIA_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8"))) <= known
+    assert set(re.findall(r"INTARSIA_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8"))) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
