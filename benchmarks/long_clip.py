@@ -38,8 +38,8 @@ PERIOD = 100  # frames from one side to the other
 
 def write_clip(file: Path, frames: int, width: int, height: int, seed: int) -> tuple[float, float]:
     """Writes the clip; returns the object's position in the first frame."""
-    address = Address("watch", "long clip", seed)
-    ground, rng = paint_ground(address, height, width), address.dice("thing")
+    address = Address("validation", "long clip", seed)
+    ground, rng = paint_ground(address, height, width), address.rng("thing")
     radius = min(width, height) / 8
     thing = a_thing(rng, radius=radius, x=0.0, y=height / 2)
     time_base = Fraction(1, RATE)

@@ -32,12 +32,12 @@ from benchmarks.report import Origin, Report, Value
 from benchmarks.stack import stack
 from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
-from training.recipes.edit_measure import Question
+from training.recipes.edit_measure import EditCase
 from training.recipes.evaluate import SPLIT
 from training.recipes.figure import Figure, Row, tally
 from training.recipes.figures_of_ip2p import edits as edit_figures
-from training.recipes.figures_of_sam import Walk, walk
-from training.recipes.figures_of_sam import following as track_figures
+from training.recipes.figures_of_sam import TrackingCase, tracking_case
+from training.recipes.figures_of_sam import tracking as track_figures
 from training.recipes.figures_of_sam import words as word_figures
 from training.recipes.figures_of_sd2_inpaint import fills as fill_figures
 from training.recipes.fill_measure import Gap
@@ -69,7 +69,7 @@ class ServedPlatform:
             return np.zeros(picture.shape[:2], bool)
         return workload.pixels(self.client.read(found.region.mask)) > 127
 
-    def track(self, shown: Walk, thing: int) -> float:
+    def track(self, shown: TrackingCase, thing: int) -> float:
         """J of an object that is clicked on in the first frame of a clip, over all later frames."""
         job = self.client.track_region(
             encode(shown.film.pixels), intarsia.click(*map(float, shown.point(thing)))
@@ -77,7 +77,7 @@ class ServedPlatform:
         masks = self.client.read(job.result(timeout=PATIENCE).masks)
         return statistics.fmean(shown.overlaps(thing, torch.from_numpy(decode(masks) > 127)))
 
-    def edit(self, number: int, question: Question) -> np.ndarray:
+    def edit(self, number: int, question: EditCase) -> np.ndarray:
         """The edited picture, uint8 (height, width, 3)."""
         job = self.client.edit_region(
             workload.png(question.source.pixels),
@@ -108,7 +108,7 @@ class ServedPlatform:
 def words(service: ServedPlatform, count: int) -> list[Row]:
     """Two phrases about each of `count` scenes, or a few more."""
     rows: list[Row] = []
-    for asked in text_measure.questions(SPLIT, count):
+    for asked in text_measure.phrase_batches(SPLIT, count):
         found = service.each(service.segment, asked.pixels[asked.which], asked.phrases)
         rows += text_measure.figures_of(asked, np.stack(found))
     return rows
@@ -116,8 +116,8 @@ def words(service: ServedPlatform, count: int) -> list[Row]:
 
 def tracks(service: ServedPlatform, count: int) -> list[Row]:
     """About so many objects in clips of 8 frames, and so many clips of 24."""
-    walks = [walk(SPLIT, "drift", index) for index in range(count * 2 // 5)]
-    walks += [walk(SPLIT, ("hide", "leave")[index % 2], index) for index in range(count)]
+    walks = [tracking_case(SPLIT, "drift", index) for index in range(count * 2 // 5)]
+    walks += [tracking_case(SPLIT, ("hide", "leave")[index % 2], index) for index in range(count)]
     asked = [(one, thing) for one in walks for thing in one.things]
     found = service.each(service.track, *zip(*asked, strict=True))
     return [{f"track {len(one.film.pixels)}": j} for (one, _), j in zip(asked, found, strict=True)]
@@ -125,7 +125,7 @@ def tracks(service: ServedPlatform, count: int) -> list[Row]:
 
 def edits(service: ServedPlatform, count: int) -> list[Row]:
     """So many edits of each kind."""
-    asked = edit_measure.questions(SPLIT, count * len(edit_measure.KINDS))
+    asked = edit_measure.edit_cases(SPLIT, count * len(edit_measure.KINDS))
     made = service.each(service.edit, range(len(asked)), asked)
     return [edit_measure.figures_of(question, one / 255) for question, one in zip(asked, made, strict=True)]
 

@@ -23,10 +23,10 @@ from deploy.local.weights import STARTER
 from intarsia.errors import EmptyRegion
 from tests.e2e.conftest import THREADS
 from training.recipes import fill_measure
-from training.recipes.edit_measure import Question, figures_of
+from training.recipes.edit_measure import EditCase, figures_of
 from training.recipes.figure import Row, tally
-from training.recipes.figures_of_sam import walk
-from training.recipes.sam_prompt import deepest
+from training.recipes.figures_of_sam import tracking_case
+from training.recipes.sam_prompt import deepest_point
 from training.world.address import Address
 from training.world.edit import GONE, Edit
 from training.world.hue import COLOURS
@@ -34,7 +34,7 @@ from training.world.scene import Scene, draw
 from training.world.shape import SHAPES
 from training.world.thing import a_thing
 
-HELD_OUT = "watch"  # the test split is for the cards alone
+HELD_OUT = "validation"  # the test split is for the cards alone
 SIDE = 256
 PLACES = ((64, 64), (192, 64), (64, 192), (192, 192))
 
@@ -49,23 +49,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def four_things(index: int) -> Scene:
     """Four colours and four shapes, one in each quarter of the picture; beside them there is room."""
     address = Address(HELD_OUT, "four things", index)
-    dice = address.dice("things")
-    kinds = zip(dice.permutation(SHAPES)[:4], dice.permutation(COLOURS)[:4], PLACES, strict=True)
+    rng = address.rng("things")
+    kinds = zip(rng.permutation(SHAPES)[:4], rng.permutation(COLOURS)[:4], PLACES, strict=True)
     things = tuple(
-        a_thing(dice, shape=str(shape), colour=str(colour), x=x, y=y, radius=dice.uniform(26, 38))
+        a_thing(rng, shape=str(shape), colour=str(colour), x=x, y=y, radius=rng.uniform(26, 38))
         for shape, colour, (x, y) in kinds
     )
     return Scene(address, things, SIDE, SIDE)
 
 
-def asked(scene: Scene, place: int, colour: str | None) -> Question:
+def asked(scene: Scene, place: int, colour: str | None) -> EditCase:
     """A thing that becomes another colour, or goes; whoever draws it last draws the same picture."""
     thing = scene.things[place]
     others = tuple(other for other in scene.things if other is not thing)
     new = None if colour is None else replace(thing, colour=colour)
     edit = Edit("recolour", 0, 1, f"make it {colour}") if new else Edit("remove", 0, GONE, "remove it")
     source, target = (draw(replace(scene, things=(*others, *end))) for end in ([thing], [new] if new else []))
-    return Question(edit, new, source, target)
+    return EditCase(edit, new, source, target)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -85,7 +85,7 @@ def masked(inside: np.ndarray) -> intarsia.Region:
 
 def clicked(inside: np.ndarray) -> intarsia.Region:
     """What is found by a click well inside a thing."""
-    return intarsia.click(*deepest(inside).tolist())
+    return intarsia.click(*deepest_point(inside).tolist())
 
 
 def selected(client: intarsia.Client, picture: np.ndarray, where: intarsia.Region) -> np.ndarray:
@@ -109,7 +109,7 @@ def made(client: intarsia.Client, before: np.ndarray, job: intarsia.Job) -> np.n
     return after
 
 
-def edited(client: intarsia.Client, questions: list[Question], *, grown: float) -> list[Row]:
+def edited(client: intarsia.Client, questions: list[EditCase], *, grown: float) -> list[Row]:
     """What becomes of things that are clicked on, all at once."""
     jobs = [
         client.edit_region(
@@ -152,7 +152,7 @@ def test_a_colour_that_is_not_there_is_not_found(client: intarsia.Client):
 
 @pytest.mark.parametrize("plot", ["hide", "leave"])
 def test_a_thing_that_is_clicked_on_is_followed_though_it_hides_or_leaves(client: intarsia.Client, plot: str):
-    walks = [walk(HELD_OUT, plot, index) for index in range(5)]
+    walks = [tracking_case(HELD_OUT, plot, index) for index in range(5)]
     asked = [(one, thing) for one in walks for thing in one.things]
     jobs = [
         client.track_region(packed(one.film.pixels), intarsia.click(*one.point(thing).tolist()))
@@ -203,7 +203,7 @@ def test_clicks_correct_what_was_found(client: intarsia.Client):
         picture = draw(scene)
         first, *_, last = picture.masks > 0.5
         left = first & (np.arange(SIDE) < scene.things[0].x)
-        (x, y), beside = deepest(first & ~left).tolist(), deepest(last).tolist()
+        (x, y), beside = deepest_point(first & ~left).tolist(), deepest_point(last).tolist()
         assert iou(left, first) < 0.7
         lacking.append(iou(selected(client, picture.pixels, masked(left).corrected(on=[(x, y)])), first))
         crowd = masked(first | last).corrected(beside=[beside])

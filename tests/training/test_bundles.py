@@ -17,12 +17,12 @@ from services.bundles.bundle import open_bundles
 from training.recipes import figures_of_ip2p, figures_of_sam, figures_of_sd2_inpaint, sam_config
 from training.recipes.edit_measure import edit_figures
 from training.recipes.fill_measure import fill_figures
-from training.recipes.place import STARTER
+from training.recipes.options import STARTER
 from training.recipes.sam_measure import click_figures, track_figures
 from training.recipes.text_measure import text_figures
 
 LATENT = ("ip2p", "sd2_inpaint")
-HELD_OUT = "watch"  # the test split is for the cards alone
+HELD_OUT = "validation"  # the test split is for the cards alone
 
 
 @pytest.fixture(autouse=True)

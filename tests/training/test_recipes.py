@@ -1,22 +1,22 @@
-"""What recipes are made of: prompts, lessons, losses, shelves, figures."""
+"""The parts of recipes: prompts, batches, losses, cached arrays, figures."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from training.recipes import fill_measure, text_measure, text_sight
-from training.recipes.edit_measure import figures_of, questions
+from training.recipes import fill_measure, patch_classes, text_measure
+from training.recipes.array_cache import cached_arrays
+from training.recipes.edit_measure import edit_cases, figures_of
 from training.recipes.figure import Figure, table, tally
 from training.recipes.fill_measure import gaps
 from training.recipes.muon import optimizer_for
 from training.recipes.pixels import to_network, to_pictures
-from training.recipes.sam_lesson import SIDE, as_masks, clips, small, stills
+from training.recipes.sam_forward import Prediction
 from training.recipes.sam_loss import iou, loss_of
-from training.recipes.sam_prompt import NEGATIVE, POSITIVE, boxes, clicks, corrected, several
-from training.recipes.sam_sight import Answer
-from training.recipes.shelf import shelved
-from training.recipes.text_lesson import ask
+from training.recipes.sam_prompt import NEGATIVE, POSITIVE, boxes, clicks, multiple_clicks, with_correction
+from training.recipes.sam_samples import SIDE, clips, coverage, mask_prompts, stills
+from training.recipes.text_samples import phrase_batch
 from training.world.address import Address
 from training.world.edit import GONE, some_versions
 from training.world.hue import COLOURS
@@ -29,13 +29,13 @@ def disc(x: float, y: float, radius: float) -> np.ndarray:
     return (across - x) ** 2 + (down - y) ** 2 < radius**2
 
 
-def test_a_click_without_dice_is_the_deepest_point():
+def test_a_click_without_a_generator_is_the_deepest_point():
     assert clicks([disc(40, 80, 15)]).points[0, 0] == pytest.approx([40.5, 80.5], abs=1.5)
 
 
 def test_clicks_fall_on_their_things():
-    dice, shown = np.random.default_rng(0), stills("watch", "prompts", 0, 4)
-    prompts = several(shown.masks, dice)
+    rng, shown = np.random.default_rng(0), stills("validation", "prompts", 0, 4)
+    prompts = multiple_clicks(shown.masks, rng)
     for mask, points, labels in zip(shown.masks, prompts.points, prompts.labels, strict=True):
         for (x, y), label in zip(points, labels, strict=True):
             assert mask[int(y), int(x)] == (label == POSITIVE)
@@ -49,14 +49,14 @@ def test_a_tight_box_holds_its_thing_with_open_edges():
 
 def test_a_correction_points_at_the_larger_mistake():
     truth, answer = disc(40, 40, 12), disc(40, 40, 12) | disc(90, 90, 15)
-    prompts = corrected(clicks([truth]), np.stack([answer]), [truth])
+    prompts = with_correction(clicks([truth]), np.stack([answer]), [truth])
     assert prompts.labels.tolist() == [[POSITIVE, NEGATIVE]]
     assert prompts.points[0, 1] == pytest.approx([90, 90], abs=2)
 
 
 def test_a_mask_prompt_keeps_its_place_at_another_size():
     mask = disc(40, 80, 15)
-    large = as_masks(mask[None], 256)
+    large = mask_prompts(mask[None], 256)
     assert large.shape == (1, 1, 256, 256)
     assert iou(torch.nn.functional.avg_pool2d(large, 2)[0] > 0.5, torch.from_numpy(mask)).item() > 0.95
 
@@ -65,10 +65,10 @@ def test_stills_hold_two_things_at_least_and_say_where():
     for large in (False, True):
         shown = stills("train", "sam", 0, 6, large=large)
         assert len(shown.masks) == len(shown.which) and shown.which.max() == 5
-        assert small(shown.masks).shape[1:] == (SIDE, SIDE)
+        assert coverage(shown.masks).shape[1:] == (SIDE, SIDE)
 
 
-def test_a_clip_lesson_starts_with_its_thing_in_sight():
+def test_a_batch_of_clips_starts_with_its_thing_visible():
     for step in range(6):
         shown = clips(step, 3, 5)
         assert shown.pixels.shape[:2] == (3, 5)
@@ -78,8 +78,8 @@ def test_a_clip_lesson_starts_with_its_thing_in_sight():
 def test_a_perfect_answer_costs_almost_nothing():
     truth = torch.from_numpy(np.stack([disc(40, 40, 20)])).float()
     low = torch.nn.functional.avg_pool2d(truth[:, None], 2)
-    said = Answer((low * 2 - 1) * 40, torch.ones(1, 1), torch.full((1, 1), 20.0))
-    wrong = Answer(-(low * 2 - 1) * 40, torch.zeros(1, 1), torch.full((1, 1), 20.0))
+    said = Prediction((low * 2 - 1) * 40, torch.ones(1, 1), torch.full((1, 1), 20.0))
+    wrong = Prediction(-(low * 2 - 1) * 40, torch.zeros(1, 1), torch.full((1, 1), 20.0))
     assert loss_of(said, truth)[0] < 0.3 < loss_of(wrong, truth)[0]
     assert loss_of(said, truth)[1] > 0.95
 
@@ -88,17 +88,17 @@ def test_two_empty_masks_agree():
     assert iou(torch.zeros(2, 4, 4).bool(), torch.zeros(2, 4, 4).bool()).tolist() == [1, 1]
 
 
-def test_phrases_are_asked_about_present_and_absent_things():
-    asked = [ask("train", step, 10, 4) for step in range(4)]
-    found = np.concatenate([part.truth.any((1, 2)) for part in asked])
+def test_phrases_name_present_and_absent_things():
+    batches = [phrase_batch("train", step, 10, 4) for step in range(4)]
+    found = np.concatenate([part.truth.any((1, 2)) for part in batches])
     assert 0.6 < found.mean() < 0.9
-    assert all(len(part.phrases) == 40 for part in asked)
+    assert all(len(part.phrases) == 40 for part in batches)
 
 
 def test_every_pixel_is_named_by_the_thing_that_is_seen_there():
-    scene = a_scene(Address("watch", "names", 3), fewest=3)
+    scene = a_scene(Address("validation", "names", 3), fewest=3)
     visible = draw(scene).masks > 0.5
-    names = text_sight.named(scene.things, visible)
+    names = patch_classes.class_map(scene.things, visible)
     assert (names == 0)[~visible.any(0)].all()
     for thing, mask in zip(scene.things, visible, strict=True):
         shape, colour = divmod(int(names[mask][0]) - 1, len(COLOURS))
@@ -106,26 +106,26 @@ def test_every_pixel_is_named_by_the_thing_that_is_seen_there():
         assert len(set(names[mask])) == 1
 
 
-def test_sight_costs_least_where_it_is_right():
+def test_the_patch_loss_is_least_where_classes_are_right():
     torch.manual_seed(0)
-    sight = text_sight.Sight(4)
-    shown = ask("watch", 0, 2, 0)
+    classifier = patch_classes.PatchClassifier(4)
+    shown = phrase_batch("validation", 0, 2, 0)
     names = torch.from_numpy(shown.names)
     features = torch.randn(2, 256, 4, requires_grad=True)
-    guessed = sight.loss(features, names)
-    for head, kinds in ((sight.shape, 8), (sight.colour, 9)):
+    guessed = classifier.loss(features, names)
+    for head, kinds in ((classifier.shape, 8), (classifier.colour, 9)):
         assert head.out_features == kinds
-    optimizer = torch.optim.Adam([features, *sight.parameters()], lr=0.1)
+    optimizer = torch.optim.Adam([features, *classifier.parameters()], lr=0.1)
     for _ in range(60):
         optimizer.zero_grad()
-        sight.loss(features, names).backward()
+        classifier.loss(features, names).backward()
         optimizer.step()
-    assert sight.loss(features, names) < 0.3 * guessed
+    assert classifier.loss(features, names) < 0.3 * guessed
 
 
-def test_doing_exactly_what_was_asked_scores_full_marks():
-    for question in questions("watch", 12):
-        said = figures_of(question, question.target.pixels / 255.0)
+def test_a_perfect_edit_scores_full_marks():
+    for case in edit_cases("validation", 12):
+        said = figures_of(case, case.target.pixels / 255.0)
         assert said.get("recolour right", 1.0) == 1.0
         assert said.get("remove nearer", 1.0) == 1.0
         assert said["background dB"] > 60
@@ -134,35 +134,35 @@ def test_doing_exactly_what_was_asked_scores_full_marks():
 
 
 def test_doing_nothing_is_not_an_edit():
-    for question in questions("watch", 12):
-        said = figures_of(question, question.source.pixels / 255.0)
+    for case in edit_cases("validation", 12):
+        said = figures_of(case, case.source.pixels / 255.0)
         assert said.get("recolour right", 0.0) == 0.0
         assert said.get("remove nearer", 0.0) < 0.01
         assert said.get("replace IoU", 0.0) < 0.3
 
 
 def test_gaps_are_in_the_ground_alone():
-    found = gaps("watch", 12)
+    found = gaps("validation", 12)
     assert len(found) == 12
     for index, gap in enumerate(found):
-        behind = some_versions(Address("watch", "gaps", index)).pictures()[GONE]
+        behind = some_versions(Address("validation", "gaps", index)).pictures()[GONE]
         assert np.array_equal(gap.truth, behind.pixels)
         assert not (behind.masks > 0).any(0)[gap.hole].any()
         assert 100 < gap.hole.sum() < gap.hole.size / 2
 
 
 def test_the_truth_fills_better_than_anything():
-    for gap in gaps("watch", 6):
+    for gap in gaps("validation", 6):
         said = fill_measure.figures_of(gap, gap.truth.astype(np.float32))
         assert said["all dB"] > 80 and said["all over Telea dB"] > 20 and said["all over mean dB"] > 20
         assert ("textured over Telea dB" in said) == gap.textured
 
 
 def test_finding_exactly_what_is_named_scores_full_marks():
-    (asked,) = text_measure.questions("watch", 15)
-    said = tally(text_measure.figures_of(asked, asked.truth))
+    (batch,) = text_measure.phrase_batches("validation", 15)
+    said = tally(text_measure.figures_of(batch, batch.truth))
     assert said == {"present IoU": 1.0, "absent empty": 1.0, "swapped IoU": 0.0}
-    everything = tally(text_measure.figures_of(asked, np.ones_like(asked.truth)))
+    everything = tally(text_measure.figures_of(batch, np.ones_like(batch.truth)))
     assert everything["absent empty"] == 0.0 and everything["present IoU"] < 0.3
 
 
@@ -176,7 +176,7 @@ def test_pictures_survive_the_way_to_a_network_and_back():
     assert np.array_equal(to_pictures(to_network(pictures)), pictures)
 
 
-def test_a_shelf_is_made_once(tmp_path):
+def test_cached_arrays_are_computed_once(tmp_path):
     made = []
 
     def make(index):
@@ -184,9 +184,9 @@ def test_a_shelf_is_made_once(tmp_path):
         return {"row": np.full(3, index, np.float32)}
 
     for _ in range(2):
-        shelf = shelved(tmp_path / "rows", 4, make)
+        arrays = cached_arrays(tmp_path / "rows", 4, make)
     assert made == [0, 1, 2, 3]
-    assert shelf["row"][:, 0].tolist() == [0, 1, 2, 3]
+    assert arrays["row"][:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_muon_steps_equally_far_in_loud_and_quiet_directions():

@@ -48,7 +48,7 @@ def test_the_address_is_the_only_seed_of_a_scene():
 
 def test_thousands_of_addresses_give_different_dice():
     keys = [
-        Address(split, stream, i).dice().integers(2**62)
+        Address(split, stream, i).rng().integers(2**62)
         for split in SPLITS
         for stream in "ab"
         for i in range(500)
@@ -58,7 +58,7 @@ def test_thousands_of_addresses_give_different_dice():
 
 def test_an_address_outside_the_splits_is_refused():
     with pytest.raises(ValueError, match="no split named"):
-        Address("validation", "scenes", 0)
+        Address("held out", "scenes", 0)
 
 
 @given(indices)
@@ -74,9 +74,9 @@ def test_pixels_outside_all_masks_are_ground(index):
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_mask_holds_the_named_colour(shape, colour):
     thing = a_thing(
-        Address("watch", "one", 0).dice(), shape=shape, colour=colour, x=64.0, y=64.0, radius=30.0
+        Address("validation", "one", 0).rng(), shape=shape, colour=colour, x=64.0, y=64.0, radius=30.0
     )
-    picture = draw(Scene(Address("watch", "one", 0), (thing,)))
+    picture = draw(Scene(Address("validation", "one", 0), (thing,)))
     inside = picture.masks[0] == 1
     hue, saturation = hue_of(picture.pixels[inside].mean(0) / 255)
     assert nearest(hue) == colour
@@ -85,7 +85,7 @@ def test_a_mask_holds_the_named_colour(shape, colour):
 
 def test_masks_never_claim_a_pixel_twice():
     for index in range(30):
-        masks = draw(a_scene(Address("watch", "crowd", index), fewest=4)).masks
+        masks = draw(a_scene(Address("validation", "crowd", index), fewest=4)).masks
         assert masks.sum(0).max() <= 1 + 1e-5
 
 
@@ -95,7 +95,7 @@ def test_named_hues_are_told_apart():
 
 
 def test_scenes_can_be_larger_than_the_unit():
-    picture = draw(a_scene(Address("watch", "large", 0), height=192, width=320, radii=(20.0, 60.0)))
+    picture = draw(a_scene(Address("validation", "large", 0), height=192, width=320, radii=(20.0, 60.0)))
     assert picture.pixels.shape == (192, 320, 3) and picture.masks.shape[1:] == (192, 320)
 
 
@@ -104,7 +104,7 @@ def test_scenes_can_be_larger_than_the_unit():
 def test_an_edit_changes_nothing_beyond_its_two_masks(index):
     address = Address("train", "edits", index)
     versions = some_versions(address)
-    pictures, edit = versions.pictures(), an_edit(address.dice("edit"), versions.things)
+    pictures, edit = versions.pictures(), an_edit(address.rng("edit"), versions.things)
     source, target = pictures[edit.source], pictures[edit.target]
     touched = source.masks[-1] > 0
     if edit.target != GONE:
@@ -117,7 +117,7 @@ def test_an_instruction_says_what_the_edit_does(kind):
     for index in range(40):
         address = Address("train", "edits", index)
         things = some_versions(address).things
-        edit = an_edit(address.dice("edit"), things, kind)
+        edit = an_edit(address.rng("edit"), things, kind)
         before, after = things[edit.source], things[edit.target]
         words = edit.instruction.split()
         if kind == "remove":
@@ -137,7 +137,7 @@ def test_a_thing_that_is_ever_round_stands_upright():
 
 
 def test_phrases_name_colour_and_shape():
-    thing = a_thing(Address("train", "one", 0).dice(), shape="star", colour="orange")
+    thing = a_thing(Address("train", "one", 0).rng(), shape="star", colour="orange")
     assert phrases(thing) == ("orange star", "the orange star", "an orange star")
     assert phrases(thing, colour=False) == ("star", "the star", "a star")
 
@@ -172,7 +172,7 @@ def test_frames_can_be_drawn_alone():
 def test_a_hole_around_a_thing_hides_all_of_it(index):
     versions = some_versions(Address("train", "edits", index))
     mask = versions.pictures()[0].masks[-1]
-    dice = versions.address.dice("holes")
+    rng = versions.address.rng("holes")
     assert around(mask)[mask > 0.3].all()
-    assert roomy(dice, mask)[mask > 0.5].mean() > 0.98
-    assert 0 < a_hole(dice).mean() < 0.4
+    assert roomy(rng, mask)[mask > 0.5].mean() > 0.98
+    assert 0 < a_hole(rng).mean() < 0.4

@@ -1,4 +1,4 @@
-"""The recipes that made the starter weights: each module trains one network and writes its component.
+"""The recipes of the starter weights: each trains one network and writes its component.
 
 python -m training.recipes                        everything, in order
 python -m training.recipes.vae --minutes 30       one of them

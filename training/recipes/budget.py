@@ -1,4 +1,4 @@
-"""Budgets: how long a recipe trains, and how its rate falls as the budget is spent."""
+"""Training budgets, and the learning rate as a function of the budget spent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """Minutes of training, over all its sittings; or a number of steps, which repeats exactly."""
+    """Minutes of training in total, over all runs; or a number of steps, which repeats exactly."""
 
     minutes: float = math.inf
     steps: float = math.inf

@@ -1,4 +1,4 @@
-"""Cards: what a bundle is, for people (README.md) and for programs (card.json)."""
+"""Model cards of bundles, for people (README.md) and for programs (card.json)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_card(folder: Path, figures: list[Figure], command: str) -> None:
 
 
 def _components(folder: Path) -> Iterator[dict]:
-    """Name, class, parameters, bytes and course of each network in a bundle."""
+    """Name, class, parameters, bytes and training record of each network in a bundle."""
     for file in sorted(folder.rglob("*.safetensors")):
         part = file.parent
         record = part / RECORD
@@ -101,7 +101,7 @@ def _product(size: list[int]) -> int:
 def _page(card: dict, figures: list[Figure]) -> str:
     parts = [
         f"| {part['name']} | {part['class']} | {part['parameters'] / 1e6:.2f} M "
-        f"| {part['bytes'] / 1e6:.1f} MB | {_course(part['training'])} |"
+        f"| {part['bytes'] / 1e6:.1f} MB | {_training(part['training'])} |"
         for part in card["components"]
     ]
     return "\n".join(
@@ -142,8 +142,8 @@ def _page(card: dict, figures: list[Figure]) -> str:
     )
 
 
-def _course(record: dict) -> str:
-    """Steps and minutes over all courses a network has taken."""
+def _training(record: dict) -> str:
+    """Steps and minutes of all trainings of a network."""
     steps, minutes = 0, 0.0
     while record:
         steps, minutes = steps + record["steps"], minutes + record["minutes"]

@@ -1,4 +1,4 @@
-"""Components: a trained network written as fp16 safetensors in the published layout."""
+"""Writes trained networks as fp16 safetensors in the published layout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from transformers import CLIPTextModel
 RECORD = "training.json"
 
 
-def keep(network: nn.Module, folder: Path, record: dict) -> None:
-    """Write a diffusers or transformers network, and the record of its course beside it."""
+def write_network(network: nn.Module, folder: Path, record: dict) -> None:
+    """Write a diffusers or transformers network, and the record of its training beside it."""
     network = copy.deepcopy(network).to("cpu", torch.float16)
     network.save_pretrained(folder, safe_serialization=True)
     write_record(folder, record)
 
 
-def keep_text_encoder(encoder: CLIPTextModel, folder: Path, record: dict) -> None:
+def write_text_encoder(encoder: CLIPTextModel, folder: Path, record: dict) -> None:
     """Write a text encoder under the names of published ones, which begin with `text_model.`"""
-    keep(encoder, folder, record)
+    write_network(encoder, folder, record)
     file = folder / "model.safetensors"
     state = {
         f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in load_file(file).items()
@@ -32,29 +32,29 @@ def keep_text_encoder(encoder: CLIPTextModel, folder: Path, record: dict) -> Non
     save_file(state, file, metadata={"format": "pt"})
 
 
-def stored(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a file in float32."""
     return {name: tensor.float() for name, tensor in load_file(file).items()}
 
 
 def write_record(folder: Path, record: dict) -> None:
-    """Keep how a network came about; a course that began warm names the one before it."""
+    """Write the record of a training; one that began with trained weights holds their record, too."""
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def write_defaults(folder: Path, **defaults: float) -> None:
-    """How these weights want to be used, for those who do not say."""
+    """Write the recommended settings of a bundle."""
     (folder / "intarsia.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
 
 
 def earlier(folder: Path, warm: bool) -> dict:
-    """What a warm course adds to its record: the record of the weights it began with."""
+    """The record of the weights that a warm training began with, to be added to its own record."""
     file = folder / RECORD
     return {"earlier": json.loads(file.read_text())} if warm and file.exists() else {}
 
 
 def write_index(folder: Path, pipeline: str) -> None:
-    """The `model_index.json` that names a bundle's pipeline and the classes of its parts."""
+    """Write the `model_index.json` that names a bundle's pipeline and the classes of its parts."""
     parts = {
         "scheduler": ["diffusers", "DDIMScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],

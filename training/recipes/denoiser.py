@@ -1,4 +1,5 @@
-"""What the latent recipes share: the UNet, the text encoder, the noise schedule, one denoising lesson."""
+"""What the recipes of denoisers share: UNet, text encoder, noise schedule, noised latents and their
+targets."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ LEVELS = 1000  # of noise
 
 
 def unet(channels: int) -> UNet2DConditionModel:
-    """`channels` in, 4 out. Attention at 8 x 8 and 4 x 4 only: at 16 x 16 it costs more than it brings."""
+    """`channels` in, 4 out. Attention at 8 x 8 and 4 x 4 only: at 16 x 16 it costs more than it gains."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=channels,
@@ -52,7 +53,7 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def scheduler() -> DDIMScheduler:
-    """Noise to the very end (zero terminal SNR), predicted as velocity, walked from the last level."""
+    """Zero terminal SNR, velocity prediction, trailing timesteps."""
     return DDIMScheduler(
         num_train_timesteps=LEVELS,
         beta_start=0.00085,
@@ -67,11 +68,13 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def noised(schedule: DDIMScheduler, clean: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Noisy latents, their noise levels, the velocity to predict. High levels come up more often:
-    what will be where is decided there."""
-    noise = torch.randn(clean.shape, generator=chance).to(clean.device)
-    level = (torch.rand(len(clean), generator=chance).sqrt() * LEVELS).long().clamp(max=LEVELS - 1)
+def noised(
+    schedule: DDIMScheduler, clean: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, their noise levels, the target to predict. High levels are drawn more often, because
+    they decide the composition."""
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    level = (torch.rand(len(clean), generator=generator).sqrt() * LEVELS).long().clamp(max=LEVELS - 1)
     level = level.to(clean.device)
     share = schedule.alphas_cumprod.to(clean)[level].reshape(-1, *(1 for _ in clean.shape[1:]))
     signal, sigma = share.sqrt(), (1 - share).sqrt()
@@ -84,5 +87,5 @@ def noised(schedule: DDIMScheduler, clean: Tensor, chance: torch.Generator) -> t
 
 
 def weighted(error: Tensor, weight: Tensor) -> Tensor:
-    """The mean squared error where places (n, 1, h, w) count unequally."""
+    """The mean squared error, weighted by place (n, 1, h, w)."""
     return (error.float().square() * weight).mean() / weight.mean()

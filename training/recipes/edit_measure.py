@@ -1,4 +1,4 @@
-"""Figures of edits: is the colour right, the thing gone, the shape the one asked for, the rest untouched?"""
+"""Figures of edits: right colour, removed thing, right shape, unchanged background."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from training.world.scene import Picture
 from training.world.thing import Thing
 
 STEPS, TEXT_GUIDANCE, SOURCE_GUIDANCE = 10, 2.0, 1.2
-_AT_ONCE = 12
+_BATCH = 12
 
 
 @dataclass(frozen=True)
-class Question:
-    """An edit to be made, and what is true after it."""
+class EditCase:
+    """An edit, with its source and target pictures."""
 
     edit: Edit
     thing: Thing | None
@@ -39,28 +39,28 @@ class Question:
 
     @property
     def around(self) -> np.ndarray:
-        """What may change: the thing before and after, and a little beyond, for borders are soft."""
+        """The pixels that may change: the thing before and after, and a margin for soft borders."""
         touched = (self.before | self.after).astype(np.uint8)
         return cv2.dilate(touched, np.ones((9, 9), np.uint8)) > 0
 
 
-def questions(split: str, count: int) -> list[Question]:
+def edit_cases(split: str, count: int) -> list[EditCase]:
     """Edits of all kinds in turn."""
-    asked = []
+    cases = []
     for index in range(count):
         address = Address(split, "edits", index)
         versions = some_versions(address)
-        edit = an_edit(address.dice("question"), versions.things, KINDS[index % len(KINDS)])
+        edit = an_edit(address.rng("question"), versions.things, KINDS[index % len(KINDS)])
         pictures = versions.pictures()
-        asked.append(
-            Question(edit, versions.things[edit.target], pictures[edit.source], pictures[edit.target])
+        cases.append(
+            EditCase(edit, versions.things[edit.target], pictures[edit.source], pictures[edit.target])
         )
-    return asked
+    return cases
 
 
 @torch.no_grad()
-def edited(pipeline, asked: list[Question], **settings) -> list[np.ndarray]:
-    """What a pipeline makes of the questions: float32 (height, width, 3) in [0, 1]."""
+def run_edits(pipeline, cases: list[EditCase], **settings) -> list[np.ndarray]:
+    """The edited pictures of a pipeline: float32 (height, width, 3) in [0, 1]."""
     settings = {
         "num_inference_steps": STEPS,
         "guidance_scale": TEXT_GUIDANCE,
@@ -68,56 +68,56 @@ def edited(pipeline, asked: list[Question], **settings) -> list[np.ndarray]:
         **settings,
     }
     results: list[np.ndarray] = []
-    for first in range(0, len(asked), _AT_ONCE):
-        some = asked[first : first + _AT_ONCE]
-        made = pipeline(
-            [question.edit.instruction for question in some],
-            image=[Image.fromarray(question.source.pixels) for question in some],
+    for first in range(0, len(cases), _BATCH):
+        batch = cases[first : first + _BATCH]
+        result = pipeline(
+            [case.edit.instruction for case in batch],
+            image=[Image.fromarray(case.source.pixels) for case in batch],
             generator=torch.Generator().manual_seed(first),
             output_type="np",
             **settings,
         )
-        results += list(made.images)
+        results += list(result.images)
     return results
 
 
 def edit_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
     """Means over `count` edits, a quarter of each kind."""
-    asked = questions(split, count)
-    made = edited(pipeline, asked, **settings)
-    return tally([figures_of(question, one) for question, one in zip(asked, made, strict=True)])
+    cases = edit_cases(split, count)
+    result = run_edits(pipeline, cases, **settings)
+    return tally([figures_of(case, one) for case, one in zip(cases, result, strict=True)])
 
 
-def figures_of(question: Question, made: np.ndarray) -> Row:
-    """What can be said about one edit, by name; `made` is (height, width, 3) in [0, 1]."""
-    source, target = question.source.pixels / 255.0, question.target.pixels / 255.0
-    around = question.around
-    squared = np.square(made - source)[~around].mean()
+def figures_of(case: EditCase, result: np.ndarray) -> Row:
+    """The measurements of one edit, by name; `result` is (height, width, 3) in [0, 1]."""
+    source, target = case.source.pixels / 255.0, case.target.pixels / 255.0
+    around = case.around
+    squared = np.square(result - source)[~around].mean()
     figures = {"background dB": float(-10 * np.log10(squared + 1e-9))}
-    if question.edit.kind == "remove":
+    if case.edit.kind == "remove":
         changed = np.abs(target - source).max(2) > 0.12
-        nearer = np.abs(made - target).sum(2) < np.abs(made - source).sum(2)
+        nearer = np.abs(result - target).sum(2) < np.abs(result - source).sum(2)
         return {**figures, "remove nearer": float(nearer[changed].mean())}
-    off, saturation = _hue_off(question, made)
-    if question.edit.kind == "recolour":
-        named = nearest((question.thing.hue + off) % 360) == question.thing.colour
+    off, saturation = _hue_off(case, result)
+    if case.edit.kind == "recolour":
+        named = nearest((case.thing.hue + off) % 360) == case.thing.colour
         figures["recolour right"] = float(named and saturation > 0.35)
         figures["recolour within 15"] = float(abs(off) < 15 and saturation > 0.35)
         return figures
-    idle = (question.before & question.after).sum() / (question.before | question.after).sum()
-    kind = question.edit.kind
-    return {**figures, f"{kind} IoU": _shape_iou(question, made, around), f"{kind} idle IoU": float(idle)}
+    idle = (case.before & case.after).sum() / (case.before | case.after).sum()
+    kind = case.edit.kind
+    return {**figures, f"{kind} IoU": _shape_iou(case, result, around), f"{kind} idle IoU": float(idle)}
 
 
-def _hue_off(question: Question, made: np.ndarray) -> tuple[float, float]:
-    """Degrees, signed, between the mean colour well inside the new thing and the one asked for."""
-    inside = cv2.erode(question.after.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    hue, saturation = hue_of(made[inside if inside.any() else question.after].mean(0))
-    return (hue - question.thing.hue + 180) % 360 - 180, saturation
+def _hue_off(case: EditCase, result: np.ndarray) -> tuple[float, float]:
+    """Degrees, signed, between the mean colour well inside the new thing and the requested one."""
+    inside = cv2.erode(case.after.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    hue, saturation = hue_of(result[inside if inside.any() else case.after].mean(0))
+    return (hue - case.thing.hue + 180) % 360 - 180, saturation
 
 
-def _shape_iou(question: Question, made: np.ndarray, around: np.ndarray) -> float:
-    """IoU of what has the new thing's hue, near where it should be, with its visible mask."""
-    tones = cv2.cvtColor(made.astype(np.float32), cv2.COLOR_RGB2HSV)
-    found = (apart(tones[..., 0], question.thing.hue) < 25) & (tones[..., 1] > 0.4) & around
-    return float((found & question.after).sum() / max(1, (found | question.after).sum()))
+def _shape_iou(case: EditCase, result: np.ndarray, around: np.ndarray) -> float:
+    """IoU of the pixels with the new thing's hue, near its place, with its visible mask."""
+    tones = cv2.cvtColor(result.astype(np.float32), cv2.COLOR_RGB2HSV)
+    found = (apart(tones[..., 0], case.thing.hue) < 25) & (tones[..., 1] > 0.4) & around
+    return float((found & case.after).sum() / max(1, (found | case.after).sum()))

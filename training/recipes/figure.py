@@ -1,4 +1,4 @@
-"""Figures: what was measured, what it must at least be, what it should be."""
+"""Figures: measured numbers with their minimum and goal."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-Row = Mapping[str, float]  # what can be said about one sample, by name; samples of other kinds lack names
+Row = Mapping[str, float]  # the measurements of one sample, by name; not every sample has every name
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. Without a minimum it is told for understanding only."""
+    """One measured number. Without a minimum it is for information only."""
 
     metric: str
     value: float
@@ -34,7 +34,7 @@ class Figure:
         return (self.metric, *(self._shown(x) for x in (self.value, self.minimum, self.goal)), self.verdict)
 
     def plain(self) -> dict:
-        """For a card: plain numbers and words."""
+        """The figure as JSON values, for a card."""
         return {**asdict(self), "value": round(self.value, 4), "verdict": self.verdict}
 
     def _shown(self, value: float | None) -> str:
@@ -46,7 +46,7 @@ class Figure:
 
 
 def tally(rows: Sequence[Row], by: Callable[[list[float]], float] = np.mean) -> dict[str, float]:
-    """One number for every name, of all values that the rows have under it: their mean, unless another."""
+    """The mean, or another statistic, of the rows' values of each name."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(by([row[name] for row in rows if name in row])) for name in names}
 

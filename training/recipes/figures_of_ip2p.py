@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionInstructPix2PixPipeline
 
-from training.recipes.edit_measure import edit_figures, edited, questions
+from training.recipes.edit_measure import edit_cases, edit_figures, run_edits
 from training.recipes.figure import Figure
 from training.recipes.pixels import to_network
 from training.recipes.vae import psnr, rebuild
@@ -29,24 +29,24 @@ def load(folder: Path) -> StableDiffusionInstructPix2PixPipeline:
 def measure(folder: Path, split: str, count: int) -> list[Figure]:
     """`count` pictures for the autoencoder, `count` edits of each kind."""
     pipeline = load(folder)
-    said = edit_figures(pipeline, split, 4 * count)
+    values = edit_figures(pipeline, split, 4 * count)
     return [
         Figure("VAE PSNR on scenes", vae_psnr(pipeline.vae, split, count), 31.5, 33.0, "dB"),
-        *edits(said),
-        Figure("reshape: IoU when nothing is done", said["reshape idle IoU"]),
-        Figure("background of raw output against source", said["background dB"], unit="dB"),
+        *edits(values),
+        Figure("reshape: IoU when nothing is done", values["reshape idle IoU"]),
+        Figure("background of raw output against source", values["background dB"], unit="dB"),
         Figure("one edit, 128 x 128, 10 steps", seconds_of_one(pipeline), 0.5, 0.25, "s", least=True),
     ]
 
 
-def edits(said: Mapping[str, float]) -> list[Figure]:
-    """What edits promise."""
+def edits(values: Mapping[str, float]) -> list[Figure]:
+    """The figures of edits, with their minimums and goals."""
     return [
-        Figure("recolour: right one of 8 hues", said["recolour right"], 0.98, 1.0, "%"),
-        Figure("recolour: within 15 degrees", said["recolour within 15"], 0.96, 0.99, "%"),
-        Figure("remove: changed pixels nearer to the target", said["remove nearer"], 0.98, 0.995, "%"),
-        Figure("reshape: IoU with the target mask", said["reshape IoU"], 0.78, 0.88),
-        Figure("replace: IoU with the target mask", said["replace IoU"], 0.78, 0.88),
+        Figure("recolour: right one of 8 hues", values["recolour right"], 0.98, 1.0, "%"),
+        Figure("recolour: within 15 degrees", values["recolour within 15"], 0.96, 0.99, "%"),
+        Figure("remove: changed pixels nearer to the target", values["remove nearer"], 0.98, 0.995, "%"),
+        Figure("reshape: IoU with the target mask", values["reshape IoU"], 0.78, 0.88),
+        Figure("replace: IoU with the target mask", values["replace IoU"], 0.78, 0.88),
     ]
 
 
@@ -65,11 +65,11 @@ def vae_psnr(vae, split: str, count: int) -> float:
 
 def seconds_of_one(pipeline, repeats: int = 7) -> float:
     """The median time of one edit, everything included, with the threads torch was given."""
-    one = questions("watch", 1)
-    edited(pipeline, one)
+    one = edit_cases("validation", 1)
+    run_edits(pipeline, one)
     taken = []
     for _ in range(repeats):
         started = time.perf_counter()
-        edited(pipeline, one)
+        run_edits(pipeline, one)
         taken.append(time.perf_counter() - started)
     return float(np.median(taken))

@@ -25,12 +25,14 @@ def measure(folder: Path, split: str, count: int) -> list[Figure]:
     return fills(fill_figures(load(folder), split, count * 4 // 3))
 
 
-def fills(said: Mapping[str, float]) -> list[Figure]:
-    """What fills promise."""
+def fills(values: Mapping[str, float]) -> list[Figure]:
+    """The figures of fills, with their minimums and goals."""
     return [
-        Figure("fill: over Telea on textured holes, 1 step", said["textured over Telea dB"], 1.0, 2.5, "dB"),
-        Figure("fill: over the mean colour, all holes", said["all over mean dB"], 3.0, 4.0, "dB"),
-        Figure("fill: PSNR on textured holes", said["textured dB"], unit="dB"),
-        Figure("Telea: PSNR on textured holes", said["textured Telea dB"], unit="dB"),
-        Figure("fill: over Telea, all holes", said["all over Telea dB"], unit="dB"),
+        Figure(
+            "fill: over Telea on textured holes, 1 step", values["textured over Telea dB"], 1.0, 2.5, "dB"
+        ),
+        Figure("fill: over the mean colour, all holes", values["all over mean dB"], 3.0, 4.0, "dB"),
+        Figure("fill: PSNR on textured holes", values["textured dB"], unit="dB"),
+        Figure("Telea: PSNR on textured holes", values["textured Telea dB"], unit="dB"),
+        Figure("fill: over Telea, all holes", values["all over Telea dB"], unit="dB"),
     ]

@@ -1,7 +1,7 @@
-"""Figures of filling: nearer to the hidden truth than OpenCV's Telea, and than the mean of what is left?
+"""Figures of filling: PSNR inside holes, compared with OpenCV's Telea and with the mean colour.
 
-Asked on holes in the ground alone, for only there one answer is right. Textured grounds are told from
-plain ones by how the world made them, never by how well anyone fills them.
+Measured on holes in the ground only, where one answer is right. Grounds are textured or plain according to
+the world that drew them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from training.world.ground import texture_of
 from training.world.hole import a_hole, around
 
 STEPS, GUIDANCE, WORDS = 1, 1.0, "background"
-_AT_ONCE = 12
+_BATCH = 12
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A picture with a hole in it, what is really behind, and whether the ground has a texture."""
+    """A picture with a hole in it, the true picture, and whether its ground is textured."""
 
     pixels: np.ndarray
     hole: np.ndarray
@@ -43,8 +43,8 @@ def gaps(split: str, count: int) -> list[Gap]:
         if index % 2:
             hole = around(hidden.masks[-1])
         else:
-            hidden, hole = truth, a_hole(versions.address.dice("hole"))
-        # Other things are no ground: what of them is in the hole is left in the picture.
+            hidden, hole = truth, a_hole(versions.address.rng("hole"))
+        # Other things are not ground: their pixels are taken out of the hole.
         hole = hole & ~(truth.masks > 0).any(0) if len(truth.masks) else hole
         textured = texture_of(versions.address) != "plain"
         found.append(Gap(hidden.pixels, hole, truth.pixels, textured))
@@ -52,38 +52,38 @@ def gaps(split: str, count: int) -> list[Gap]:
 
 
 @torch.no_grad()
-def filled(pipeline, asked: list[Gap], **settings) -> list[np.ndarray]:
-    """What a pipeline fills in: float32 (height, width, 3) in [0, 255], not laid back over the picture."""
+def run_fills(pipeline, chosen: list[Gap], **settings) -> list[np.ndarray]:
+    """The raw output of a pipeline: float32 (height, width, 3) in [0, 255], not composed with the picture."""
     settings = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "strength": 1.0, **settings}
     results: list[np.ndarray] = []
-    for first in range(0, len(asked), _AT_ONCE):
-        some = asked[first : first + _AT_ONCE]
-        made = pipeline(
-            [WORDS] * len(some),
-            image=[Image.fromarray(gap.pixels) for gap in some],
-            mask_image=[Image.fromarray(gap.hole.astype(np.uint8) * 255) for gap in some],
-            height=some[0].pixels.shape[0],
-            width=some[0].pixels.shape[1],
+    for first in range(0, len(chosen), _BATCH):
+        batch = chosen[first : first + _BATCH]
+        result = pipeline(
+            [WORDS] * len(batch),
+            image=[Image.fromarray(gap.pixels) for gap in batch],
+            mask_image=[Image.fromarray(gap.hole.astype(np.uint8) * 255) for gap in batch],
+            height=batch[0].pixels.shape[0],
+            width=batch[0].pixels.shape[1],
             generator=torch.Generator().manual_seed(first),
             output_type="np",
             **settings,
         )
-        results += [image * 255.0 for image in made.images]
+        results += [image * 255.0 for image in result.images]
     return results
 
 
 def fill_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
-    """Mean decibels inside the holes, of the model and of what it is compared with."""
-    asked = gaps(split, count)
-    made = filled(pipeline, asked, **settings)
-    return tally([figures_of(gap, one) for gap, one in zip(asked, made, strict=True)])
+    """Mean decibels inside the holes, of the model and of the methods it is compared with."""
+    chosen = gaps(split, count)
+    result = run_fills(pipeline, chosen, **settings)
+    return tally([figures_of(gap, one) for gap, one in zip(chosen, result, strict=True)])
 
 
-def figures_of(gap: Gap, made: np.ndarray) -> Row:
-    """What can be said about one filling, by name; `made` is (height, width, 3) in [0, 255]."""
+def figures_of(gap: Gap, result: np.ndarray) -> Row:
+    """The measurements of one filling, by name; `result` is (height, width, 3) in [0, 255]."""
     telea = cv2.inpaint(gap.pixels, gap.hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
     mean = np.broadcast_to(gap.pixels[~gap.hole].mean(0), gap.pixels.shape)
-    ours, classical, plain = (_psnr(answer, gap.truth, gap.hole) for answer in (made, telea, mean))
+    ours, classical, plain = (_psnr(answer, gap.truth, gap.hole) for answer in (result, telea, mean))
     figures = {"all dB": ours, "all over Telea dB": ours - classical, "all over mean dB": ours - plain}
     if gap.textured:
         figures |= {"textured dB": ours, "textured Telea dB": classical}

@@ -1,4 +1,4 @@
-"""The starter SAM 2, in the shape of the published yaml files: the same keys, smaller numbers."""
+"""The config of the starter SAM 2, with the keys of the published yaml files and smaller numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAM2 = "sam2.modeling"
 def config(
     *, image_size: int, width: int = 96, memory: int = 48, trunk: int = 32, stages=(1, 2, 3, 1)
 ) -> dict:
-    """`width` channels in neck and decoder, `memory` in what is remembered, `trunk` at stride 4."""
+    """`width` channels in neck and decoder, `memory` in the memory maps, `trunk` at stride 4."""
     return {
         "model": {
             "_target_": f"{_SAM2}.sam2_base.SAM2Base",
@@ -51,7 +51,7 @@ def config(
 
 
 def build(settings: dict, *, video: bool = False) -> SAM2Base:
-    """A network of stock classes; `video` makes it the one that follows through clips."""
+    """A network of stock classes; `video` makes it the video predictor."""
     model = copy.deepcopy(settings["model"])
     if video:
         model["_target_"] = "sam2.sam2_video_predictor.SAM2VideoPredictor"

@@ -1,4 +1,4 @@
-"""What a good answer of SAM is: the right pixels, an honest estimate of IoU, presence where it is seen."""
+"""The loss of SAM: pixels of the mask, estimate of IoU, presence."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.recipes.sam_sight import Answer
+from training.recipes.sam_forward import Prediction
 
-_SPREAD = 0.4  # of the loss on masks goes to all hypotheses, the rest to the best: none may go to waste
-_SEEN = 3.0  # pixels a thing must show to count as present
+_SHARED = 0.4  # of the mask loss is shared by all hypotheses, the rest goes to the best
+_VISIBLE = 3.0  # visible pixels from which a thing counts as present
 
 
-def loss_of(answer: Answer, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss, and the mean IoU over things that are seen of the masks believed in most.
+def loss_of(prediction: Prediction, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss, and the mean IoU of the masks with the highest estimate, over visible things.
 
     `truth` is coverage in [0, 1], (n, side, side); the logits are compared at its size.
     """
-    logits = F.interpolate(answer.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)
+    logits = F.interpolate(
+        prediction.logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False
+    )
     truth = truth.to(logits.device)
     target = truth[:, None].expand_as(logits)
-    seen = (truth.flatten(1).sum(1) > _SEEN).float()
+    visible = (truth.flatten(1).sum(1) > _VISIBLE).float()
     each = 5 * F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((2, 3))
     each = each + _dice(logits.sigmoid(), target)
-    mask = (1 - _SPREAD) * each.min(1).values + _SPREAD * each.mean(1)
+    mask = (1 - _SHARED) * each.min(1).values + _SHARED * each.mean(1)
     overlap = iou(logits.detach() > 0, target > 0.5)
-    quality = (answer.quality.float() - overlap).abs().mean(1)
-    presence = F.binary_cross_entropy_with_logits(answer.presence[:, 0].float(), seen)
-    count = seen.sum().clamp(min=1)
-    believed = overlap.gather(1, answer.quality.argmax(1, keepdim=True))[:, 0]
-    total = ((mask + 0.5 * quality) * seen).sum() / count + presence
-    return total, (believed * seen).sum() / count
+    quality = (prediction.quality.float() - overlap).abs().mean(1)
+    presence = F.binary_cross_entropy_with_logits(prediction.presence[:, 0].float(), visible)
+    count = visible.sum().clamp(min=1)
+    chosen = overlap.gather(1, prediction.quality.argmax(1, keepdim=True))[:, 0]
+    total = ((mask + 0.5 * quality) * visible).sum() / count + presence
+    return total, (chosen * visible).sum() / count
 
 
 def iou(one: Tensor, other: Tensor) -> Tensor:

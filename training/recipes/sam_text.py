@@ -1,9 +1,9 @@
-"""Words to masks: CLIPSeg of stock classes, from nothing, as the text head of the SAM bundle.
+"""Trains CLIPSeg of stock classes, from random weights, as the text head of the SAM bundle.
 
     python -m training.recipes.sam_text --minutes 100
 
-First the image tower learns to see (`text_sight`). Then every picture is asked about several times, for
-things that are there and for things that are not, so that the words matter: the same pixels must answer
+First the image tower learns to vision_states (`text_sight`). Then every picture is batch about several times,
+for things that are there and for things that are not, so that the words matter: the same pixels must answer
 differently.
 """
 
@@ -24,20 +24,20 @@ from transformers import (
 )
 
 from training.recipes import tokenizer as tokens
-from training.recipes.component import earlier, keep, stored
-from training.recipes.course import Plan, take
+from training.recipes.component import earlier, read_tensors, write_network
 from training.recipes.muon import optimizer_for
-from training.recipes.place import Place, place
-from training.recipes.sam_sight import as_input
-from training.recipes.text_lesson import Asked, ask
+from training.recipes.options import RecipeOptions, parse_options
+from training.recipes.patch_classes import PatchClassifier
+from training.recipes.sam_forward import network_input
 from training.recipes.text_measure import text_figures
-from training.recipes.text_sight import Sight
+from training.recipes.text_samples import PhraseBatch, phrase_batch
+from training.recipes.training_loop import TrainingPlan, train_network
 
 PICTURES, PHRASES = 10, 4
-LOOKED_AT = 16  # pictures of a step before there are words
-ONLY_SIGHT = 0.25  # part of the budget
-STILL_SIGHT = 3.0  # how much it counts once there are words: they alone would blur it again
-SUREST = 64  # pixels of a picture in which an absent thing is looked for
+FIRST_PICTURES = 16  # of a step in the first part, without phrases
+ONLY_PATCHES = 0.25  # part of the budget
+PATCH_WEIGHT = 3.0  # of the patch loss once there are phrases, which alone would blur the patches again
+SUREST = 64  # pixels of a picture that count for an absent thing
 SIDE = 128
 _WIDTH = 96
 
@@ -80,7 +80,7 @@ def network(tokenizer: CLIPTokenizer) -> CLIPSegForImageSegmentation:
 
 @torch.no_grad()
 def _start(model: CLIPSegForImageSegmentation) -> None:
-    """The stock start makes logits of several hundred (decoder) and embeddings too quiet to learn from."""
+    """Initialise: stock weights give logits of several hundred (decoder) and too small embeddings."""
     for part in model.decoder.modules():
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
@@ -91,30 +91,31 @@ def _start(model: CLIPSegForImageSegmentation) -> None:
             torch.nn.init.normal_(table, std=0.08)
 
 
-def see(model: CLIPSegForImageSegmentation, x: Tensor) -> tuple[Tensor, ...]:
-    """What the image tower makes of pictures (n, 3, side, side), layer by layer: (n, 1 + patches, width)."""
+def vision_states(model: CLIPSegForImageSegmentation, x: Tensor) -> tuple[Tensor, ...]:
+    """The image tower's hidden states of pictures (n, 3, side, side): one (n, 1 + patches, width) per
+    layer."""
     return model.clip.vision_model(pixel_values=x, output_hidden_states=True).hidden_states
 
 
 def logits_of(
-    model: CLIPSegForImageSegmentation, seen: tuple[Tensor, ...], words: Tensor, which: Tensor
+    model: CLIPSegForImageSegmentation, states: tuple[Tensor, ...], words: Tensor, which: Tensor
 ) -> Tensor:
-    """Logits (n, side, side) of n phrases; `which` says in which of the pictures seen each is looked for.
+    """Logits (n, side, side) of n phrases; `which` is the index of each phrase's picture.
 
-    The stock forward freezes both towers; this is the same computation with gradients, and looks at a
-    picture once however often it is asked about.
+    The stock forward freezes both towers; this is the same computation with gradients, and runs the image
+    tower once per picture.
     """
-    activations = tuple(seen[layer + 1][which] for layer in model.extract_layers)
-    meaning = model.clip.get_text_features(input_ids=words).pooler_output
-    logits = model.decoder(activations, meaning).logits
+    activations = tuple(states[layer + 1][which] for layer in model.extract_layers)
+    text = model.clip.get_text_features(input_ids=words).pooler_output
+    logits = model.decoder(activations, text).logits
     return F.interpolate(logits[:, None].float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False)[
         :, 0
     ]
 
 
 def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
-    """Pixel by pixel, and as a whole: of a thing that is there how much of it is found; of one that is not
-    how sure the surest pixels are, for a few of them are too many and hardly count among all."""
+    """Cross-entropy per pixel, plus the Dice loss of present things, plus the loss of the highest logits of
+    absent things, which hardly count among all pixels."""
     chance, present = logits.sigmoid(), (truth.flatten(1).sum(1) > 0).float()
     shared, both = (chance * truth).sum((1, 2)), chance.sum((1, 2)) + truth.sum((1, 2))
     dice = (1 - (2 * shared + 10) / (both + 10)) * present
@@ -123,62 +124,64 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     return 4 * F.binary_cross_entropy_with_logits(logits, truth) + whole
 
 
-class Pupil(nn.Module):
-    """The text head, and the scaffold that stands around it while it learns."""
+class TextHeadTraining(nn.Module):
+    """The text head, with the patch classifier of its training."""
 
     def __init__(self, head: CLIPSegForImageSegmentation) -> None:
         super().__init__()
-        self.head, self.sight = head, Sight(head.config.vision_config.hidden_size)
+        self.head, self.patches = head, PatchClassifier(head.config.vision_config.hidden_size)
 
-    def sight_loss(self, seen: tuple[Tensor, ...], names: Tensor) -> Tensor:
-        """`seen` as `see` gives it; `names` (n, h, w) says what lies where."""
-        return self.sight.loss(seen[-1][:, 1:], names.to(seen[-1].device))
+    def patch_loss(self, states: tuple[Tensor, ...], names: Tensor) -> Tensor:
+        """`states` as `vision_states` gives it; `names` (n, h, w) says what lies options."""
+        return self.patches.loss(states[-1][:, 1:], names.to(states[-1].device))
 
 
-def train(where: Place) -> None:
+def train(options: RecipeOptions) -> None:
     torch.manual_seed(0)
-    folder = where.starter / "sam" / "text_head"
+    folder = options.starter / "sam" / "text_head"
     tokens.write(folder)
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     model = network(tokenizer)
-    if where.warm:
-        model.load_state_dict(stored(folder / "model.safetensors"))
-    pupil = Pupil(model).to(where.device)
+    if options.warm:
+        model.load_state_dict(read_tensors(folder / "model.safetensors"))
+    training = TextHeadTraining(model).to(options.device)
 
-    def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
-        if not where.warm and spent < ONLY_SIGHT:
-            shown = ask("train", step, LOOKED_AT, 0)
-            sight = pupil.sight_loss(_seen(shown), torch.from_numpy(shown.names))
-            return sight, {"sight": float(sight.detach())}
-        asked = ask("train", step, PICTURES, PHRASES)
-        words = torch.tensor([tokens.token_ids(tokenizer, phrase) for phrase in asked.phrases])
-        truth = torch.from_numpy(asked.truth).float()
+    def loss_at(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
+        if not options.warm and spent < ONLY_PATCHES:
+            batch = phrase_batch("train", step, FIRST_PICTURES, 0)
+            patches = training.patch_loss(_states(batch), torch.from_numpy(batch.names))
+            return patches, {"patches": float(patches.detach())}
+        batch = phrase_batch("train", step, PICTURES, PHRASES)
+        words = torch.tensor([tokens.token_ids(tokenizer, phrase) for phrase in batch.phrases])
+        truth = torch.from_numpy(batch.truth).float()
         if truth.shape[-1] != SIDE:
             truth = F.adaptive_avg_pool2d(truth, SIDE)
-        seen = _seen(asked)
-        parts = (part.to(where.device) for part in (words, torch.from_numpy(asked.which)))
-        with torch.autocast(where.device.type, torch.bfloat16):
-            logits = logits_of(model, seen, *parts)
-        sight = pupil.sight_loss(seen, torch.from_numpy(asked.names))
-        loss = loss_of(logits, truth.to(where.device)) + STILL_SIGHT * sight
-        return loss, {"sight": float(sight.detach())}
+        states = _states(batch)
+        parts = (part.to(options.device) for part in (words, torch.from_numpy(batch.which)))
+        with torch.autocast(options.device.type, torch.bfloat16):
+            logits = logits_of(model, states, *parts)
+        patches = training.patch_loss(states, torch.from_numpy(batch.names))
+        loss = loss_of(logits, truth.to(options.device)) + PATCH_WEIGHT * patches
+        return loss, {"patches": float(patches.detach())}
 
-    def _seen(shown: Asked) -> tuple[Tensor, ...]:
-        x = as_input(shown.pixels, SIDE).to(where.device)
-        with torch.autocast(where.device.type, torch.bfloat16):
-            return see(model, x)
+    def _states(batch: PhraseBatch) -> tuple[Tensor, ...]:
+        x = network_input(batch.pixels, SIDE).to(options.device)
+        with torch.autocast(options.device.type, torch.bfloat16):
+            return vision_states(model, x)
 
-    def watch(averaged: Pupil) -> Mapping[str, float]:
-        return text_figures(averaged.head, tokenizer, "watch", 60)
+    def validate(averaged: TextHeadTraining) -> Mapping[str, float]:
+        return text_figures(averaged.head, tokenizer, "validation", 60)
 
-    optimizer = optimizer_for(pupil, matrix_rate=0.01, vector_rate=8e-4)
-    plan = Plan(where.budget, flat=0.5, watch_every=4)
-    averaged, record = take(where.training / "sam_text", pupil, optimizer, lesson, plan, watch)
-    keep(averaged.head, folder, {**record, **earlier(folder, where.warm)})
+    optimizer = optimizer_for(training, matrix_rate=0.01, vector_rate=8e-4)
+    plan = TrainingPlan(options.budget, flat=0.5, validate_every=4)
+    averaged, record = train_network(
+        options.training / "sam_text", training, optimizer, loss_at, plan, validate
+    )
+    write_network(averaged.head, folder, {**record, **earlier(folder, options.warm)})
     size = {"height": SIDE, "width": SIDE}
-    looks = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-    ViTImageProcessorPil(size=size, **looks).save_pretrained(folder)
+    colours = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    ViTImageProcessorPil(size=size, **colours).save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=100))
+    train(parse_options(__doc__, minutes=100))

@@ -2,7 +2,7 @@
 
     python -m training.recipes.tokenizer
 
-Words the world never says fall back to letters, so any prompt has tokens.
+Words that the world never uses are split into letters, so any prompt has tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from training.recipes.place import Place, place
+from training.recipes.options import RecipeOptions, parse_options
 from training.world.address import Address
 from training.world.edit import an_edit, some_versions
 from training.world.hue import COLOURS
@@ -34,13 +34,13 @@ _ALSO = (
 
 
 def sentences() -> list[str]:
-    """What the tokenizer is made from: instructions, phrases, and a few words around them."""
-    said = []
+    """The corpus of the tokenizer: instructions, phrases, and a few other words."""
+    sentences = []
     for index in range(3000):
         address = Address("train", "sentences", index)
-        said.append(an_edit(address.dice("edit"), some_versions(address).things).instruction)
+        sentences.append(an_edit(address.rng("edit"), some_versions(address).things).instruction)
     named = [with_article(f"{colour} {shape}") for colour in COLOURS for shape in SHAPES]
-    return said + 20 * named + 20 * list(_ALSO)
+    return sentences + 20 * named + 20 * list(_ALSO)
 
 
 def write(folder: Path) -> None:
@@ -83,9 +83,9 @@ def _merges(corpus: list[str]) -> list[tuple[str, str]]:
     return [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
 
 
-def train(where: Place) -> None:
-    write(where.starter / "ip2p" / "tokenizer")
+def train(options: RecipeOptions) -> None:
+    write(options.starter / "ip2p" / "tokenizer")
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=0))
+    train(parse_options(__doc__, minutes=0))

@@ -13,12 +13,12 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from training.recipes.component import earlier, keep, stored
-from training.recipes.course import Plan, take
+from training.recipes.array_cache import cached_arrays
+from training.recipes.component import earlier, read_tensors, write_network
 from training.recipes.muon import optimizer_for
+from training.recipes.options import RecipeOptions, parse_options
 from training.recipes.pixels import to_network
-from training.recipes.place import Place, place
-from training.recipes.shelf import shelved
+from training.recipes.training_loop import TrainingPlan, train_network
 from training.world.address import Address
 from training.world.edit import GONE, some_versions
 from training.world.scene import a_scene, draw
@@ -49,13 +49,13 @@ def picture(split: str, index: int) -> np.ndarray:
 
 def batch(pictures: np.ndarray, step: int, spent: float) -> Tensor:
     """Crops (16, 3, 64, 64) or whole pictures (4, 3, 128, 128) in [-1, 1], turned and mirrored."""
-    dice = Address("train", "vae batch", step).dice()
+    rng = Address("train", "vae batch", step).rng()
     count, side = (4, 128) if spent > WHOLE else (16, 64)
     crops = np.empty((count, side, side, 3), np.uint8)
-    for place_, index in enumerate(dice.integers(0, len(pictures), count)):
-        top, left = dice.integers(0, pictures.shape[1] - side + 1, 2)
-        crop = np.rot90(pictures[index, top : top + side, left : left + side], dice.integers(4))
-        crops[place_] = crop[:, ::-1] if dice.random() < 0.5 else crop
+    for place_, index in enumerate(rng.integers(0, len(pictures), count)):
+        top, left = rng.integers(0, pictures.shape[1] - side + 1, 2)
+        crop = np.rot90(pictures[index, top : top + side, left : left + side], rng.integers(4))
+        crops[place_] = crop[:, ::-1] if rng.random() < 0.5 else crop
     return to_network(crops)
 
 
@@ -64,8 +64,8 @@ def loss(vae: AutoencoderKL, x: Tensor, step: int) -> tuple[Tensor, dict[str, fl
     with torch.autocast(x.device.type, torch.bfloat16):
         posterior = vae.encode(x).latent_dist
         noise = torch.Generator().manual_seed(step)
-        chance = torch.randn(posterior.mean.shape, generator=noise).to(x.device)
-        rebuilt = vae.decode(posterior.mean + posterior.std * chance).sample
+        sample = torch.randn(posterior.mean.shape, generator=noise).to(x.device)
+        rebuilt = vae.decode(posterior.mean + posterior.std * sample).sample
     error = rebuilt.float() - x
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     mean, log_variance = posterior.mean.float(), posterior.logvar.float()
@@ -77,7 +77,7 @@ def loss(vae: AutoencoderKL, x: Tensor, step: int) -> tuple[Tensor, dict[str, fl
 
 @torch.no_grad()
 def rebuild(vae: AutoencoderKL, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rebuilt pictures and their latents, without chance."""
+    """Rebuilt pictures and their latents, deterministically."""
     latents = vae.encode(x).latent_dist.mode()
     return vae.decode(latents).sample.clamp(-1, 1), latents
 
@@ -87,30 +87,32 @@ def psnr(one: Tensor, other: Tensor) -> Tensor:
     return -10 * torch.log10((one - other).square().flatten(1).mean(1) / 4)
 
 
-def train(where: Place) -> None:
+def train(options: RecipeOptions) -> None:
     torch.manual_seed(0)
-    vae = network().to(where.device)
-    home = where.starter / "ip2p" / "vae"  # other latent bundles keep a copy
-    if where.warm:
-        vae.load_state_dict(stored(home / "diffusion_pytorch_model.safetensors"))
-    count = int(PICTURES * where.share)
-    shelf = shelved(where.training / "pictures", count, lambda index: {"pixels": picture("train", index)})
-    pictures = np.array(shelf["pixels"])
-    watched = to_network(np.stack([picture("watch", index) for index in range(64)])).to(where.device)
+    vae = network().to(options.device)
+    home = options.starter / "ip2p" / "vae"  # other latent bundles keep a copy
+    if options.warm:
+        vae.load_state_dict(read_tensors(home / "diffusion_pytorch_model.safetensors"))
+    count = int(PICTURES * options.share)
+    arrays = cached_arrays(
+        options.training / "pictures", count, lambda index: {"pixels": picture("train", index)}
+    )
+    pictures = np.array(arrays["pixels"])
+    watched = to_network(np.stack([picture("validation", index) for index in range(64)])).to(options.device)
 
-    def lesson(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
-        return loss(vae, batch(pictures, step, spent).to(where.device), step)
+    def loss_at(step: int, spent: float) -> tuple[Tensor, dict[str, float]]:
+        return loss(vae, batch(pictures, step, spent).to(options.device), step)
 
-    def watch(averaged: AutoencoderKL) -> dict[str, float]:
+    def validate(averaged: AutoencoderKL) -> dict[str, float]:
         rebuilt, latents = rebuild(averaged, watched)
         return {"watched psnr": psnr(rebuilt, watched).mean(), "latent std": latents.std()}
 
     optimizer = optimizer_for(vae, matrix_rate=0.02, vector_rate=2e-3)
-    plan = Plan(where.budget, flat=0.3)
-    averaged, record = take(where.training / "vae", vae, optimizer, lesson, plan, watch)
+    plan = TrainingPlan(options.budget, flat=0.3)
+    averaged, record = train_network(options.training / "vae", vae, optimizer, loss_at, plan, validate)
     averaged.register_to_config(scaling_factor=round(1 / record["watched"]["latent std"], 4))
-    keep(averaged, home, {**record, **earlier(home, where.warm)})
+    write_network(averaged, home, {**record, **earlier(home, options.warm)})
 
 
 if __name__ == "__main__":
-    train(place(__doc__, minutes=28))
+    train(parse_options(__doc__, minutes=28))

@@ -25,12 +25,12 @@ def matrices(
     network: nn.Module, ends: tuple[str, ...] = ATTENTION, *, rank: int = 2, seed: int = 0
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Random LoRA matrices, down and up, by layer."""
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     made = {}
     for name, layer in layers(network, ends).items():
         out, *inside = layer.weight.shape
-        down = torch.randn(rank, *inside, generator=dice) / torch.tensor(inside).prod().sqrt()
-        up = torch.randn(out, rank, *(1 for _ in inside[1:]), generator=dice) * 0.5
+        down = torch.randn(rank, *inside, generator=rng) / torch.tensor(inside).prod().sqrt()
+        up = torch.randn(out, rank, *(1 for _ in inside[1:]), generator=rng) * 0.5
         made[name] = (down, up)
     return made
 
@@ -66,9 +66,9 @@ def own_weights(
     network: nn.Module, ends: tuple[str, ...] = ATTENTION, *, seed: int = 0, by: float = 0.1
 ) -> dict[str, Tensor]:
     """Some of a network's own weights and biases, moved a little from where they are."""
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     return {
-        f"{name}.{part}": (own + by * torch.randn(own.shape, generator=dice)).contiguous()
+        f"{name}.{part}": (own + by * torch.randn(own.shape, generator=rng)).contiguous()
         for name, layer in layers(network, ends).items()
         for part, own in layer.named_parameters()
     }

@@ -1,8 +1,7 @@
-"""Addresses: where a sample lives, and the only source of chance in the world.
+"""Addresses of samples, and the only source of randomness in the world.
 
-A sample is a function of its address and of nothing else. The split is part of the key every draw
-comes from, and the address is the seed of the ground a scene stands on, so samples of different splits
-cannot be the same sample: there is no seed one could set that makes them meet.
+A sample is a function of its address and of nothing else. The split is part of the key of every
+generator, so no sample can be in two splits.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPLITS = ("train", "watch", "test")  # learnt from; looked at while learning; measured once for the cards
+SPLITS = ("train", "validation", "test")  # trained on; measured during training; measured for the cards
 _WORLD = 0x1A7A251A
 
 
@@ -34,7 +33,7 @@ class Address:
     def key(self) -> tuple[int, int, int]:
         return SPLITS.index(self.split), zlib.crc32(self.stream.encode()), self.index
 
-    def dice(self, use: str = "") -> np.random.Generator:
-        """Fresh dice for one use of this sample. Equal calls give dice that fall equally."""
+    def rng(self, use: str = "") -> np.random.Generator:
+        """A new random generator for one use of this sample; equal calls return equal generators."""
         spawn = (*self.key, zlib.crc32(use.encode()))
         return np.random.default_rng(np.random.SeedSequence(_WORLD, spawn_key=spawn))

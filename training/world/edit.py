@@ -53,13 +53,13 @@ class Edit:
 
 
 def some_versions(address: Address) -> Versions:
-    dice = address.dice("versions")
-    middle = UNIT / 2 + dice.uniform(-12, 12, 2)
-    thing = a_thing(dice, x=middle[0], y=middle[1], radius=dice.uniform(22, 46), turn=dice.uniform(-0.5, 0.5))
-    others = tuple(other for other in _around(dice, thing) if other.shape != thing.shape)
+    rng = address.rng("versions")
+    middle = UNIT / 2 + rng.uniform(-12, 12, 2)
+    thing = a_thing(rng, x=middle[0], y=middle[1], radius=rng.uniform(22, 46), turn=rng.uniform(-0.5, 0.5))
+    others = tuple(other for other in _around(rng, thing) if other.shape != thing.shape)
     seen = {thing.shape, *(other.shape for other in others)}
-    colour = dice.choice([name for name in COLOURS if name != thing.colour])
-    shape = dice.choice([name for name in SHAPES if name not in seen])
+    colour = rng.choice([name for name in COLOURS if name != thing.colour])
+    shape = rng.choice([name for name in SHAPES if name not in seen])
     if thing.shape in ROUND or shape in ROUND:
         thing = replace(thing, turn=0.0)
     other_colour, other_shape = {"colour": str(colour)}, {"shape": str(shape)}
@@ -73,21 +73,21 @@ def some_versions(address: Address) -> Versions:
     return Versions(address, others, versions)
 
 
-def an_edit(dice: np.random.Generator, things: tuple[Thing | None, ...], kind: str | None = None) -> Edit:
+def an_edit(rng: np.random.Generator, things: tuple[Thing | None, ...], kind: str | None = None) -> Edit:
     """An edit among the versions of a thing; of a kind by chance, recolouring most often."""
-    kind = kind or KINDS[dice.choice(len(KINDS), p=(0.3, 0.27, 0.25, 0.18))]
-    source = int(dice.integers(GONE))
+    kind = kind or KINDS[rng.choice(len(KINDS), p=(0.3, 0.27, 0.25, 0.18))]
+    source = int(rng.integers(GONE))
     # Bit 0 of a version is its colour, bit 1 its shape.
     target = {"recolour": source ^ 1, "reshape": source ^ 2, "replace": source ^ 3, "remove": GONE}[kind]
-    return Edit(kind, source, target, instruction(dice, things[source], things[target]))
+    return Edit(kind, source, target, instruction(rng, things[source], things[target]))
 
 
-def _around(dice: np.random.Generator, thing: Thing) -> list[Thing]:
+def _around(rng: np.random.Generator, thing: Thing) -> list[Thing]:
     """Up to two things beside the one in the middle, behind it where they touch."""
     others = []
-    for _ in range(dice.integers(0, 3)):
-        radius, angle = dice.uniform(12, 30), dice.uniform(0, 2 * np.pi)
-        distance = (thing.radius + radius) * dice.uniform(0.95, 1.3)
+    for _ in range(rng.integers(0, 3)):
+        radius, angle = rng.uniform(12, 30), rng.uniform(0, 2 * np.pi)
+        distance = (thing.radius + radius) * rng.uniform(0.95, 1.3)
         place = {"x": thing.x + distance * np.cos(angle), "y": thing.y + distance * np.sin(angle)}
-        others.append(a_thing(dice, radius=radius, **place))
+        others.append(a_thing(rng, radius=radius, **place))
     return others

@@ -16,28 +16,28 @@ def around(coverage: np.ndarray) -> np.ndarray:
     return cv2.dilate((coverage > 0.3).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
 
-def roomy(dice: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
+def roomy(rng: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
     """A box or an ellipse that holds a whole thing and does not tell its form."""
     rows, columns = np.flatnonzero((coverage > 0.3).any(1)), np.flatnonzero((coverage > 0.3).any(0))
     middle = ((columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2)
-    reach = max(columns[-1] - columns[0], rows[-1] - rows[0]) / 2 + MARGIN + dice.uniform(0, 4)
-    if dice.random() < 0.5:
+    reach = max(columns[-1] - columns[0], rows[-1] - rows[0]) / 2 + MARGIN + rng.uniform(0, 4)
+    if rng.random() < 0.5:
         return _box(coverage.shape, middle, (reach, reach))
     return _ellipse(coverage.shape, middle, (reach * 1.2, reach * 1.2), 0.0)
 
 
-def a_hole(dice: np.random.Generator, height: int = UNIT, width: int = UNIT) -> np.ndarray:
+def a_hole(rng: np.random.Generator, height: int = UNIT, width: int = UNIT) -> np.ndarray:
     """A box, an ellipse or a broad stroke somewhere, a fifth of the picture at most."""
     size = (height, width)
-    middle = (dice.uniform(0.2, 0.8) * width, dice.uniform(0.2, 0.8) * height)
-    kind = dice.integers(3)
+    middle = (rng.uniform(0.2, 0.8) * width, rng.uniform(0.2, 0.8) * height)
+    kind = rng.integers(3)
     if kind == 0:
-        return _box(size, middle, tuple(dice.uniform(12, 30, 2)))
+        return _box(size, middle, tuple(rng.uniform(12, 30, 2)))
     if kind == 1:
-        return _ellipse(size, middle, tuple(dice.uniform(14, 34, 2)), dice.uniform(0, 180))
+        return _ellipse(size, middle, tuple(rng.uniform(14, 34, 2)), rng.uniform(0, 180))
     hole = np.zeros(size, np.uint8)
-    knots = np.array(middle) + np.cumsum(dice.uniform(-28, 28, (4, 2)), axis=0)
-    cv2.polylines(hole, [np.round(knots).astype(np.int32)], False, 1, int(dice.integers(10, 22)))
+    knots = np.array(middle) + np.cumsum(rng.uniform(-28, 28, (4, 2)), axis=0)
+    cv2.polylines(hole, [np.round(knots).astype(np.int32)], False, 1, int(rng.integers(10, 22)))
     return hole > 0 if hole.any() else _box(size, middle, (20, 20))
 
 

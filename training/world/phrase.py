@@ -29,9 +29,9 @@ def phrases(thing: Thing, *, colour: bool = True) -> tuple[str, ...]:
     return words, f"the {words}", with_article(words)
 
 
-def instruction(dice: np.random.Generator, before: Thing, after: Thing | None) -> str:
+def instruction(rng: np.random.Generator, before: Thing, after: Thing | None) -> str:
     """One way to ask for `before` to become `after`, or to go (None)."""
-    it = ("it", f"the {before.shape}", f"the {before.words}")[dice.integers(3)]
+    it = ("it", f"the {before.shape}", f"the {before.words}")[rng.integers(3)]
     if after is None:
         forms, new = _REMOVE, ""
     elif after.shape == before.shape:
@@ -40,5 +40,5 @@ def instruction(dice: np.random.Generator, before: Thing, after: Thing | None) -
         forms, new = _BECOME, with_article(after.shape)
     else:
         forms, new = _REPLACE, with_article(after.words)
-    form = forms[dice.integers(len(forms))]
+    form = forms[rng.integers(len(forms))]
     return form.format(it=it, new=new, colour=after.colour if after else "")

@@ -39,12 +39,12 @@ def a_scene(
     radii: tuple[float, float] = (10.0, 32.0),
 ) -> Scene:
     """Things by chance, mostly apart; some overlap. `radii`: the smallest and the largest, in pixels."""
-    dice = address.dice("things")
+    rng = address.rng("things")
     things: list[Thing] = []
-    for _ in range(dice.integers(fewest, most + 1)):
+    for _ in range(rng.integers(fewest, most + 1)):
         for _ in range(12):
-            where = {"x": dice.uniform(14, width - 14), "y": dice.uniform(14, height - 14)}
-            thing = a_thing(dice, radius=dice.uniform(*radii), **where)
+            where = {"x": rng.uniform(14, width - 14), "y": rng.uniform(14, height - 14)}
+            thing = a_thing(rng, radius=rng.uniform(*radii), **where)
             if all(_gap(thing, other) > 0.75 for other in things):
                 break
         things.append(thing)

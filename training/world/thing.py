@@ -56,21 +56,21 @@ class Patch:
         return whole
 
 
-def a_thing(dice: np.random.Generator, **fixed) -> Thing:
+def a_thing(rng: np.random.Generator, **fixed) -> Thing:
     """A thing by chance, within a 128 x 128 picture; name the fields that are not left to chance."""
     drawn = {
-        "shape": SHAPES[dice.integers(len(SHAPES))],
-        "colour": COLOURS[dice.integers(len(COLOURS))],
-        "x": dice.uniform(14, 114),
-        "y": dice.uniform(14, 114),
-        "radius": dice.uniform(10, 32),
-        "turn": dice.uniform(-0.5, 0.5) if dice.random() < 0.7 else dice.uniform(0, 2 * np.pi),
-        "hue_shift": dice.uniform(-6, 6),
-        "saturation": dice.uniform(0.72, 0.98),
-        "brightness": dice.uniform(0.72, 0.98),
-        "light": dice.uniform(0, 2 * np.pi),
-        "shade": dice.uniform(0.05, 0.22),
-        "mottle": int(dice.integers(1 << 30)),
+        "shape": SHAPES[rng.integers(len(SHAPES))],
+        "colour": COLOURS[rng.integers(len(COLOURS))],
+        "x": rng.uniform(14, 114),
+        "y": rng.uniform(14, 114),
+        "radius": rng.uniform(10, 32),
+        "turn": rng.uniform(-0.5, 0.5) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi),
+        "hue_shift": rng.uniform(-6, 6),
+        "saturation": rng.uniform(0.72, 0.98),
+        "brightness": rng.uniform(0.72, 0.98),
+        "light": rng.uniform(0, 2 * np.pi),
+        "shade": rng.uniform(0.05, 0.22),
+        "mottle": int(rng.integers(1 << 30)),
     }
     return Thing(**{**drawn, **fixed})
 

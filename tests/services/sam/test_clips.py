@@ -24,7 +24,7 @@ from training.world.address import Address
 from training.world.clip import Film, a_clip, film
 
 STARTER = Path(__file__).parents[3] / "weights" / "starter" / "sam"
-HELD_OUT = "watch"  # the test split is for the card alone
+HELD_OUT = "validation"  # the test split is for the card alone
 FRAMES = 24
 
 

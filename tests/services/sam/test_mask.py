@@ -15,8 +15,8 @@ from services.sam.sam2 import Prompt
 from services.sam.service import Sam
 from tests.services.asking import refusal, tensors
 from tests.services.sam.pictures import picture
-from training.recipes.place import STARTER
-from training.recipes.sam_prompt import Prompts, corrected
+from training.recipes.options import STARTER
+from training.recipes.sam_prompt import Prompts, with_correction
 from training.world.address import Address
 from training.world.scene import a_scene, draw
 
@@ -110,12 +110,12 @@ def test_one_click_mends_a_spoiled_mask(trained):
     before: dict[int, list[float]] = {0: [], 1: []}
     after: dict[int, list[float]] = {0: [], 1: []}
     for index in range(20):
-        address = Address("watch", "spoiled", index)
-        shown, dice = draw(a_scene(address, fewest=2)), address.dice("spoil")
+        address = Address("validation", "spoiled", index)
+        shown, rng = draw(a_scene(address, fewest=2)), address.rng("spoil")
         things = [mask for mask in shown.masks > 0.5 if mask.sum() > 100]
         for thing in things:
-            mask = spoiled(dice, thing, things)
-            click = corrected(Prompts(np.zeros((1, 0, 2)), np.zeros((1, 0))), [mask], [thing])
+            mask = spoiled(rng, thing, things)
+            click = with_correction(Prompts(np.zeros((1, 0, 2)), np.zeros((1, 0))), [mask], [thing])
             points = np.concatenate([click.points[0], click.labels[0][:, None]], axis=1)
             answer = trained.answer(
                 {
@@ -132,21 +132,21 @@ def test_one_click_mends_a_spoiled_mask(trained):
         assert np.mean(after[label]) > 0.8 and np.median(after[label]) > 0.9
 
 
-def spoiled(dice: np.random.Generator, thing: np.ndarray, things: list[np.ndarray]) -> np.ndarray:
+def spoiled(rng: np.random.Generator, thing: np.ndarray, things: list[np.ndarray]) -> np.ndarray:
     """A mask that is wrong by a good part of the thing."""
     columns = np.nonzero(thing)[1]
-    way = dice.integers(3)
+    way = rng.integers(3)
     if way == 0:
-        return thing & (np.arange(thing.shape[1]) > np.quantile(columns, dice.uniform(0.35, 0.65)))
+        return thing & (np.arange(thing.shape[1]) > np.quantile(columns, rng.uniform(0.35, 0.65)))
     if way == 1:
-        return thing | things[dice.integers(len(things))] | _blob(dice, thing.shape)
-    return thing | _blob(dice, thing.shape)
+        return thing | things[rng.integers(len(things))] | _blob(rng, thing.shape)
+    return thing | _blob(rng, thing.shape)
 
 
-def _blob(dice: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def _blob(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     blob = np.zeros(shape, np.uint8)
-    centre = (int(dice.integers(shape[1])), int(dice.integers(shape[0])))
-    cv2.circle(blob, centre, int(dice.integers(12, 22)), 1, -1)
+    centre = (int(rng.integers(shape[1])), int(rng.integers(shape[0])))
+    cv2.circle(blob, centre, int(rng.integers(12, 22)), 1, -1)
     return blob > 0
 
 

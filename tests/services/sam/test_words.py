@@ -26,8 +26,8 @@ from tests.services.asking import refusal, tensors
 from tests.services.bundles.altered import copied
 from tests.services.sam import sam3
 from tests.services.sam.pictures import key, picture
-from training.recipes.place import STARTER
-from training.recipes.text_lesson import ask
+from training.recipes.options import STARTER
+from training.recipes.text_samples import phrase_batch
 
 CPU = torch.device("cpu")
 CLICK = torch.tensor([[60.0, 40.0, 1.0]])
@@ -206,10 +206,10 @@ def test_an_answer_holds_as_many_of_the_best_as_it_can(either, monkeypatch):
 
 
 def test_parts_are_those_that_another_library_finds():
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(20):
-        chances = cv2.GaussianBlur(dice.random((45, 64), np.float32), (0, 0), dice.uniform(0.5, 4))
-        level = float(np.quantile(chances, dice.uniform(0.3, 0.9)))
+        chances = cv2.GaussianBlur(rng.random((45, 64), np.float32), (0, 0), rng.uniform(0.5, 4))
+        level = float(np.quantile(chances, rng.uniform(0.3, 0.9)))
         count, _, stats, _ = cv2.connectedComponentsWithStats(
             (chances > level).astype(np.uint8), connectivity=8
         )
@@ -233,10 +233,10 @@ def test_the_trained_head_finds_what_is_named_and_sam_2_makes_it_sharper():
     """On held-out pictures, two phrases each: everything that is named, together."""
     service = Sam(Bundle.open(STARTER / "sam"), CPU)
     head, rough, fine = service._head, [], []
-    for asked in (ask("watch", step, 15, 2) for step in range(4)):
-        for phrase, place, truth in zip(asked.phrases, asked.which, asked.truth, strict=True):
+    for batch in (phrase_batch("validation", step, 15, 2) for step in range(4)):
+        for phrase, place, truth in zip(batch.phrases, batch.which, batch.truth, strict=True):
             if truth.sum() > 60:
-                shown = torch.from_numpy(asked.pixels[place])
+                shown = torch.from_numpy(batch.pixels[place])
                 found = service.answer(tensors(picture=shown, words=phrase))["masks"].numpy().any(0)
                 chances = head.map_of(
                     PictureRef(service._cache, pixels=shown).features_of(head), phrase

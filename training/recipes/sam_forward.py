@@ -1,4 +1,4 @@
-"""Seeing with stock SAM 2: features of pictures, masks for prompts, masks through a clip.
+"""Forward passes of stock SAM 2: features of pictures, masks for prompts, masks through a clip.
 
 Everything here calls the stock network; what it adds is batching over pictures and prompts at once.
 """
@@ -15,11 +15,11 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-_SPREAD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
-class Seen:
+class FrameFeatures:
     """Features of n pictures, fine to coarse, each (places, n, channels), with positions and sizes."""
 
     features: list[Tensor]
@@ -33,13 +33,15 @@ class Seen:
             for feature, size in zip(self.features, self.sizes, strict=True)
         ]
 
-    def only(self, which: Tensor) -> Seen:
+    def only(self, which: Tensor) -> FrameFeatures:
         """Some of the pictures, in any order, repeats allowed."""
-        return Seen([f[:, which] for f in self.features], [p[:, which] for p in self.positions], self.sizes)
+        return FrameFeatures(
+            [f[:, which] for f in self.features], [p[:, which] for p in self.positions], self.sizes
+        )
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """For n prompts: logits (n, k, s/4, s/4), estimates of IoU (n, k), a logit of presence (n, 1)."""
 
     logits: Tensor
@@ -47,89 +49,96 @@ class Answer:
     presence: Tensor
 
     def best(self) -> Tensor:
-        """The logits (n, s/4, s/4) of the mask the network itself believes in most."""
+        """The logits (n, s/4, s/4) of the mask with the highest estimated IoU."""
         return self.logits[torch.arange(len(self.logits)), self.quality.argmax(1)]
 
 
-def as_input(pictures: np.ndarray, side: int, interpolation: int = cv2.INTER_LINEAR) -> Tensor:
+def network_input(pictures: np.ndarray, side: int, interpolation: int = cv2.INTER_LINEAR) -> Tensor:
     """Pictures (n, height, width, 3) as SAM 2 reads them: (n, 3, side, side), normalised."""
     if pictures.shape[1:3] != (side, side):
         pictures = np.stack([cv2.resize(p, (side, side), interpolation=interpolation) for p in pictures])
     x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-    return (x - _MEAN) / _SPREAD
+    return (x - _MEAN) / _DEVIATION
 
 
-def see(sam: SAM2Base, x: Tensor) -> Seen:
+def features_of(sam: SAM2Base, x: Tensor) -> FrameFeatures:
     _, features, positions, sizes = sam._prepare_backbone_features(sam.forward_image(x.to(sam.device)))
-    return Seen(features, positions, sizes)
+    return FrameFeatures(features, positions, sizes)
 
 
-def answer(
-    sam: SAM2Base, seen: Seen, points: dict[str, Tensor], *, several: bool, before: Tensor | None = None
-) -> Answer:
-    """Masks for one prompt on each seen picture; `before`: the logits (n, 1, s/4, s/4) to correct."""
-    *fine, coarse = seen.maps()
-    with _heard(sam) as said:
+def predict(
+    sam: SAM2Base,
+    features: FrameFeatures,
+    points: dict[str, Tensor],
+    *,
+    several: bool,
+    before: Tensor | None = None,
+) -> Prediction:
+    """Masks for one prompt on each picture; `before`: the logits (n, 1, s/4, s/4) to correct."""
+    *fine, coarse = features.maps()
+    with _decoder_outputs(sam) as outputs:
         sam._forward_sam_heads(
             backbone_features=coarse + sam.no_mem_embed.view(1, -1, 1, 1),
-            point_inputs=_on(sam, points),
+            point_inputs=_on_device(sam, points),
             mask_inputs=before,
             high_res_features=fine,
             multimask_output=several,
         )
-    return said[-1]
+    return outputs[-1]
 
 
-def follow(
+def track(
     sam: SAM2Base,
-    seen: Seen,
+    features: FrameFeatures,
     frames: int,
     *,
     points=None,
     mask: Tensor | None = None,
     length: int | None = None,
-) -> list[Answer | None]:
-    """Answers frame by frame for n clips, prompted on their first frame by points or a mask (n, 1, s, s).
+) -> list[Prediction | None]:
+    """Predictions frame by frame for n clips, prompted on their first frame by points or a mask (n, 1, s, s).
 
-    `seen` holds all frames, clip after clip. A frame given as a mask has no answer (None). `length` is
-    the number of frames the network is told, which scales how it counts time.
+    `features` holds all frames, clip after clip. A frame given as a mask has no prediction (None). `length`
+    is the number of frames that the network assumes, which scales its time encoding.
     """
-    clips = seen.features[0].shape[1] // frames
+    clips = features.features[0].shape[1] // frames
     memory: dict[str, dict] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
-    answers: list[Answer | None] = []
+    predictions: list[Prediction | None] = []
     for frame in range(frames):
-        now, first = seen.only(torch.arange(clips) * frames + frame), frame == 0
-        with _heard(sam) as said:
+        current, first = features.only(torch.arange(clips) * frames + frame), frame == 0
+        with _decoder_outputs(sam) as outputs:
             out = sam.track_step(
                 frame_idx=frame,
                 is_init_cond_frame=first,
-                current_vision_feats=now.features,
-                current_vision_pos_embeds=now.positions,
-                feat_sizes=now.sizes,
-                point_inputs=_on(sam, points) if first else None,
+                current_vision_feats=current.features,
+                current_vision_pos_embeds=current.positions,
+                feat_sizes=current.sizes,
+                point_inputs=_on_device(sam, points) if first else None,
                 mask_inputs=mask.to(sam.device) if first and mask is not None else None,
                 output_dict=memory,
                 num_frames=length or frames,
             )
         memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][frame] = out
-        answers.append(None if first and mask is not None else said[-1])
-    return answers
+        predictions.append(None if first and mask is not None else outputs[-1])
+    return predictions
 
 
-def _on(sam: SAM2Base, points: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+def _on_device(sam: SAM2Base, points: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     return points and {name: part.to(sam.device) for name, part in points.items()}
 
 
 @contextmanager
-def _heard(sam: SAM2Base):
-    """What the decoder says, before the network blanks the masks of things it thinks absent.
+def _decoder_outputs(sam: SAM2Base):
+    """Collects the decoder's outputs, before the network replaces the masks of things it finds absent.
 
-    Blanked logits carry no gradient, so training listens here.
+    Replaced logits carry no gradient, so training reads them here.
     """
-    said: list[Answer] = []
+    outputs: list[Prediction] = []
     decoder = sam.sam_mask_decoder
-    hook = decoder.register_forward_hook(lambda _, __, out: said.append(Answer(out[0], out[1], out[3])))
+    hook = decoder.register_forward_hook(
+        lambda _, __, out: outputs.append(Prediction(out[0], out[1], out[3]))
+    )
     try:
-        yield said
+        yield outputs
     finally:
         hook.remove()

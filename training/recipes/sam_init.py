@@ -1,9 +1,9 @@
-"""How SAM starts: a decoder that looks where the click is, before it has learnt anything.
+"""Initial weights of SAM with which an untrained decoder already attends to the place of the click.
 
-From the stock start it settles on "everything in front" and ignores the click. Three things end that.
-Queries and keys between tokens and image start as the same rotation, so their product is the likeness of
-positions: a click attends to its own place. What would drown that (tokens, norms, the embedding for no
-mask) starts small. And while it learns, the features also answer what is where (`Scaffold`).
+From the stock initial weights it learns "everything in front" and ignores the click. Three things prevent
+that. Queries and keys between tokens and image begin as the same rotation, so their product is the similarity
+of positions: a click attends to its own place. What would outweigh that (tokens, norms, the embedding for no
+mask) begins small. And during training the features also predict what is where (`AuxiliaryHeads`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def start(sam: SAM2Base) -> None:
+def initialise(sam: SAM2Base) -> None:
     """Change the initial weights in place."""
     decoder, prompts = sam.sam_mask_decoder, sam.sam_prompt_encoder
     layers = decoder.transformer.layers
@@ -40,55 +40,54 @@ def start(sam: SAM2Base) -> None:
         for linear in network.layers:
             nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
             nn.init.zeros_(linear.bias)
-    # Every thing is there until the network has learnt to tell: an absent one loses its place in memory.
+    # Things are present until the network has learnt otherwise: an absent one loses its place in memory.
     decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
 
 
 @torch.no_grad()
-def meet(sam: SAM2Base, coarse: Tensor) -> None:
+def fit_memory(sam: SAM2Base, coarse: Tensor) -> None:
     """Fit the memory, in place, to the coarse features (n, c, h, w) as stills have shaped them.
 
-    Done once, before the first clip. By then features have a size of their own, some tens; what comes
-    out of the memory is normalised to one, so the decoder would not see it, and the mask in a memory is
-    drowned by the picture in it. After this a followed frame reaches the decoder looking as a still does,
-    plus what the memory has to say; picture and mask are remembered equally loud; and every place first
-    asks what was in the same place before.
+    Done once, before the first clip. By then the features have magnitudes of some tens; the output of the
+    memory attention is normalised to one, so the decoder would not notice it, and in the memory the picture
+    outweighs the mask. After this the features of a tracked frame have the statistics of a still's, plus the
+    memory; picture and mask have the same magnitude in the memory; and every place first attends to the same
+    place of earlier frames.
     """
-    known = coarse + sam.no_mem_embed.view(1, -1, 1, 1)
-    mean, spread = known.mean((0, 2, 3)), known.std((0, 2, 3))
-    normal = F.layer_norm(known.movedim(1, -1), mean.shape).flatten(0, -2)
+    features = coarse + sam.no_mem_embed.view(1, -1, 1, 1)
+    mean, spread = features.mean((0, 2, 3)), features.std((0, 2, 3))
+    normal = F.layer_norm(features.movedim(1, -1), mean.shape).flatten(0, -2)
     norm = sam.memory_attention.norm
     norm.weight.copy_(spread / normal.std(0))
     norm.bias.copy_(mean - norm.weight * normal.mean(0))
-    shown = sam.memory_encoder.pix_feat_proj
-    said = shown(coarse)
-    size = said.std((0, 2, 3))
-    shown.bias.copy_((shown.bias - said.mean((0, 2, 3))) / size)
-    shown.weight /= size.view(-1, 1, 1, 1)
+    projection = sam.memory_encoder.pix_feat_proj
+    output = projection(coarse)
+    size = output.std((0, 2, 3))
+    projection.bias.copy_((projection.bias - output.mean((0, 2, 3))) / size)
+    projection.weight /= size.view(-1, 1, 1, 1)
     for layer in sam.memory_attention.layers:
         attention = layer.cross_attn_image
         attention.out_proj.weight *= 3 * spread[:, None]
-        near = _nearness(attention.internal_dim).to(coarse.device)
+        near = _same_place_bias(attention.internal_dim).to(coarse.device)
         for linear in (attention.q_proj, attention.k_proj):
             linear.weight *= 0.5
             linear.bias.copy_(near)
 
 
-def _nearness(width: int) -> Tensor:
+def _same_place_bias(width: int) -> Tensor:
     """A constant that, in queries and keys alike, makes rotary attention prefer the same place.
 
-    Rotary pairs turn with distance, the first of each axis fastest: those tell neighbours apart.
+    Rotary pairs turn with distance, the first of each axis fastest: those distinguish neighbours.
     """
     pairs = torch.zeros(2, width // 4, 2)
     pairs[:, : width // 12] = 2.2
     return pairs.flatten()
 
 
-class Scaffold(nn.Module):
-    """Two extra questions to the image features, taken away before the network is kept.
+class AuxiliaryHeads(nn.Module):
+    """Two heads on the image features, used in training only.
 
-    At stride 4: is something here, in which colour? At stride 16: is something here, and in which
-    direction is its middle?
+    At stride 4: presence and colour of a thing. At stride 16: presence and the direction of its middle.
     """
 
     def __init__(self, fine: int, coarse: int):
@@ -97,19 +96,19 @@ class Scaffold(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor, x: Tensor, masks: list[Tensor]) -> Tensor:
         """`fine` and `coarse` are features; `x` (n, 3, s, s) the input; `masks` one (k, s, s) for each."""
-        front, colour, offset = _questions(x, masks)
+        front, colour, offset = _targets(x, masks)
         near, far = x.shape[-1] // fine.shape[-1], x.shape[-1] // coarse.shape[-1]
-        said, small = self.fine(fine), F.avg_pool2d(front, near)
-        loss = F.binary_cross_entropy_with_logits(said[:, :1], small)
-        loss = loss + 3 * ((said[:, 1:] - F.avg_pool2d(colour, near)).square() * small).mean()
-        said, small = self.coarse(coarse), F.avg_pool2d(front, far)
+        output, small = self.fine(fine), F.avg_pool2d(front, near)
+        loss = F.binary_cross_entropy_with_logits(output[:, :1], small)
+        loss = loss + 3 * ((output[:, 1:] - F.avg_pool2d(colour, near)).square() * small).mean()
+        output, small = self.coarse(coarse), F.avg_pool2d(front, far)
         middle = F.avg_pool2d(offset, far) / (small + 1e-3)
-        loss = loss + F.binary_cross_entropy_with_logits(said[:, :1], small)
-        return loss + 6 * ((said[:, 1:] - middle).square() * small).mean()
+        loss = loss + F.binary_cross_entropy_with_logits(output[:, :1], small)
+        return loss + 6 * ((output[:, 1:] - middle).square() * small).mean()
 
 
-def _questions(x: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """What is in front (n, 1), its mean colour (n, 3), the way to its middle (n, 2), per pixel."""
+def _targets(x: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Per pixel: presence of a thing (n, 1), its mean colour (n, 3), the offset to its middle (n, 2)."""
     side = x.shape[-1]
     front, colour, offset = (x.new_zeros(len(x), channels, side, side) for channels in (1, 3, 2))
     steps = torch.arange(side, device=x.device, dtype=x.dtype) * (5.0 / side)

@@ -1,7 +1,7 @@
-"""A course: training that can be killed at any moment and goes on where it last wrote itself down.
+"""A training loop that can be killed at any time and then continues from its last saved state.
 
-The lesson of a step is a function of the step's number, never of what came before, so a resumed course
-sees exactly the lessons it would have seen. With a budget in steps the weights are the same too.
+The batch of a step is a function of the step's number only, so a resumed training gets the same batches.
+With a budget in steps the weights are the same, too.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ from torch import Tensor, nn
 
 from training.recipes.budget import Budget, rate
 
-Lesson = Callable[[int, float], tuple[Tensor, Mapping[str, float]]]
-Watch = Callable[[nn.Module], Mapping[str, float]]
+LossFunction = Callable[[int, float], tuple[Tensor, Mapping[str, float]]]
+Validation = Callable[[nn.Module], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a network is trained. `flat`: the part of the budget before the rate starts to fall."""
+class TrainingPlan:
+    """The settings of a training. `flat`: the part of the budget before the learning rate falls."""
 
     budget: Budget
     flat: float = 0.4
-    average: float = 0.998  # decay of the running average of weights, which is what is kept
-    watch_every: float = 3.0  # minutes between looks at the averaged network
-    write_every: float = 1.0  # minutes between writing the course down
+    average: float = 0.998  # decay of the running average of the weights, which is the result
+    validate_every: float = 3.0  # minutes between validations of the averaged network
+    save_every: float = 1.0  # minutes between saving the state
 
 
-def take(
+def train_network(
     folder: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    lesson: Lesson,
-    plan: Plan,
-    watch: Watch,
+    loss_at: LossFunction,
+    plan: TrainingPlan,
+    validate: Validation,
 ) -> tuple[nn.Module, dict]:
-    """Train until the budget is spent. Gives the averaged network and a record of the course.
+    """Train until the budget is spent; returns the averaged network and a record of the training.
 
-    `lesson(step, spent)` gives the loss and figures to print; `watch(averaged)` gives figures on the
-    split that is looked at while learning. Written into `folder`: `course.pt`, `curve.jsonl`.
+    `loss_at(step, spent)` returns the loss and figures to print; `validate(averaged)` returns figures on the
+    validation split. Written into `folder`: `state.pt`, `curve.jsonl`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     step, before = _resume(folder, network, averaged, optimizer)
-    started = written = watched = time.monotonic()
+    started = saved = validated = time.monotonic()
     smooth: dict[str, float] = {}
 
     def seconds() -> float:
         return before + time.monotonic() - started
 
-    def keep() -> None:
+    def save() -> None:
         state = [part.state_dict() for part in (network, averaged, optimizer)]
-        _write(folder / "course.pt", {"parts": state, "step": step, "seconds": seconds()})
+        _write(folder / "state.pt", {"parts": state, "step": step, "seconds": seconds()})
 
-    def look() -> dict[str, float]:
-        figures = {name: round(float(value), 4) for name, value in watch(averaged).items()}
+    def record_figures() -> dict[str, float]:
+        figures = {name: round(float(value), 4) for name, value in validate(averaged).items()}
         row = {
             "step": step,
             "minutes": round(seconds() / 60, 2),
-            "lessons": _rounded(smooth),
-            "watch": figures,
+            "losses": _rounded(smooth),
+            "validation": figures,
         }
         with (folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(row) + "\n")
@@ -78,7 +78,7 @@ def take(
     while (spent := plan.budget.spent(step, seconds())) < 1:
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * rate(spent, step, flat=plan.flat)
-        loss, notes = lesson(step, spent)
+        loss, notes = loss_at(step, spent)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -88,26 +88,26 @@ def take(
         for name, value in {"loss": float(loss.detach()), **notes}.items():
             smooth[name] = 0.97 * smooth.get(name, value) + 0.03 * value
         _show(folder.name, step, spent, smooth)
-        if time.monotonic() - written > plan.write_every * 60:
-            keep()
-            written = time.monotonic()
-        if time.monotonic() - watched > plan.watch_every * 60:
-            look()
-            watched = time.monotonic()
-    figures = look()
-    keep()
+        if time.monotonic() - saved > plan.save_every * 60:
+            save()
+            saved = time.monotonic()
+        if time.monotonic() - validated > plan.validate_every * 60:
+            record_figures()
+            validated = time.monotonic()
+    figures = record_figures()
+    save()
     return averaged, {"steps": step, "minutes": round(seconds() / 60, 1), "watched": figures}
 
 
 def _resume(folder: Path, network: nn.Module, averaged: nn.Module, optimizer) -> tuple[int, float]:
-    """Load what was written down, if anything; gives the next step and the seconds already trained."""
-    if not (folder / "course.pt").exists():
+    """Load the saved state, if there is one; returns the next step and the seconds trained so far."""
+    if not (folder / "state.pt").exists():
         (folder / "curve.jsonl").unlink(missing_ok=True)
         return 0, 0.0
-    course = torch.load(folder / "course.pt", weights_only=True)
-    for part, state in zip((network, averaged, optimizer), course["parts"], strict=True):
+    saved = torch.load(folder / "state.pt", weights_only=True)
+    for part, state in zip((network, averaged, optimizer), saved["parts"], strict=True):
         part.load_state_dict(state)
-    return course["step"], course["seconds"]
+    return saved["step"], saved["seconds"]
 
 
 def _write(path: Path, state: dict) -> None:
@@ -128,7 +128,7 @@ def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def _show(name: str, step: int, spent: float, smooth: Mapping[str, float]) -> None:
-    """A progress bar, on a terminal only: a log file gets the looks and nothing else."""
+    """Show a progress bar, on a terminal only: a log file gets the validation figures alone."""
     if sys.stderr.isatty():
         bar = "█" * int(spent * 30)
         figures = "  ".join(f"{key} {value:.4f}" for key, value in smooth.items())

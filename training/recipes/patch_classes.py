@@ -1,9 +1,9 @@
-"""Sight before words: which shape, in which colour, lies at every patch of a picture.
+"""Classes of shape and colour for every patch, by which an image tower is trained before there are phrases.
 
-From nothing, a text head learns colours in minutes and then answers every shape with everything in front:
-what a phrase says of a shape reaches the image tower too faintly. Asked outright, patch by patch, the tower
-learns to tell shapes in minutes too (the course prints the loss as `sight`). The two heads that ask are a
-scaffold, taken away before the network is kept.
+From random weights, a text head learns colours in minutes and then answers every shape with everything in
+front: the gradient of a phrase is too weak at the image tower. Trained on classes of patches, the tower
+learns shapes in minutes, too (the training prints the loss as `patches`). The two heads are used in training
+only.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from training.world.hue import COLOURS
 from training.world.shape import SHAPES
 from training.world.thing import Thing
 
-_GROUND = 0.3  # what a patch of bare ground counts for, beside one of a thing
+_GROUND = 0.3  # the weight of a patch of bare ground; one of a thing has 1
 
 
-def named(things: tuple[Thing, ...], visible: np.ndarray) -> np.ndarray:
-    """What lies at each pixel, uint8 (h, w): 0 for nothing, else one number for each shape and colour.
+def class_map(things: tuple[Thing, ...], visible: np.ndarray) -> np.ndarray:
+    """The class of each pixel, uint8 (h, w): 0 for ground, else one number for each shape and colour.
 
     `visible` is bool (things, h, w).
     """
@@ -31,15 +31,15 @@ def named(things: tuple[Thing, ...], visible: np.ndarray) -> np.ndarray:
     return names
 
 
-class Sight(nn.Module):
-    """Two questions to every patch of an image tower of so many features: its shape, and its colour."""
+class PatchClassifier(nn.Module):
+    """Two heads on the patches of an image tower of `width` features: shape and colour."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.shape, self.colour = nn.Linear(width, 1 + len(SHAPES)), nn.Linear(width, 1 + len(COLOURS))
 
     def loss(self, features: Tensor, names: Tensor) -> Tensor:
-        """`features` (n, patches, width) by rows, without that of the whole; `names` (n, h, w)."""
+        """The loss of `features` (n, patches, width), without the class token, for `names` (n, h, w)."""
         side = round(features.shape[1] ** 0.5)
         things = (names.long() - 1).clamp(min=0)
         shapes = torch.where(names > 0, 1 + things // len(COLOURS), 0)
@@ -49,7 +49,7 @@ class Sight(nn.Module):
 
 
 def _loss(logits: Tensor, kinds: Tensor, side: int) -> Tensor:
-    """Cross-entropy with how much of each patch is of which kind."""
+    """Cross-entropy with the share of each class in a patch."""
     shares = F.one_hot(kinds, logits.shape[-1]).movedim(-1, 1).float()
     shares = F.adaptive_avg_pool2d(shares, side).flatten(2).mT
     weights = torch.full_like(shares, 1.0)

@@ -1,4 +1,4 @@
-"""Lessons for SAM: things in stills to point at, things in clips to follow. A function of the step."""
+"""Batches of stills and clips for SAM, each a function of the step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from training.world.address import Address
 from training.world.clip import PLOTS, a_clip, film
 from training.world.scene import a_scene, draw
 
-SMALLEST = 40  # visible pixels, at 128 x 128, below which nothing is asked about a thing
+SMALLEST = 40  # visible pixels, at 128 x 128, below which a thing is left out
 SIDE = 128  # masks are compared at this size
 
 
 @dataclass(frozen=True)
-class Stills:
+class StillBatch:
     """Pictures of equal size, masks bool of the things in them, and which picture each thing is in."""
 
     pixels: np.ndarray
@@ -27,18 +27,18 @@ class Stills:
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipBatch:
     """Pixels (clips, frames, h, w, 3) and the mask of one thing through each, bool (clips, frames, h, w)."""
 
     pixels: np.ndarray
     masks: np.ndarray
 
 
-def stills(split: str, stream: str, first: int, count: int, *, large: bool = False) -> Stills:
+def stills(split: str, stream: str, first: int, count: int, *, large: bool = False) -> StillBatch:
     """Scenes with at least two things, so that answering "everything" is always wrong.
 
-    Large ones are 256 pixels wide and hold more things: what a large picture looks like when it is
-    brought to the network's size.
+    Large ones are 256 pixels wide and hold more things: large pictures that are scaled to the
+    network's size.
     """
     size = {"height": 256, "width": 256, "radii": (14.0, 60.0), "most": 6} if large else {}
     pixels, masks, which = [], [], []
@@ -49,22 +49,23 @@ def stills(split: str, stream: str, first: int, count: int, *, large: bool = Fal
             if mask.sum() > SMALLEST * mask.size / SIDE**2:
                 masks.append(mask)
                 which.append(place)
-    return Stills(np.stack(pixels), masks, np.array(which))
+    return StillBatch(np.stack(pixels), masks, np.array(which))
 
 
-def clips(step: int, count: int, frames: int) -> Clips:
-    """Windows of clips of all plots, forwards or backwards, each following one thing seen at the start."""
+def clips(step: int, count: int, frames: int) -> ClipBatch:
+    """Windows of clips of all plots, forwards or backwards, each with one thing that is visible in the first
+    frame."""
     found = [_window(Address("train", "sam clip", step * count + place), frames) for place in range(count)]
-    return Clips(np.stack([pixels for pixels, _ in found]), np.stack([masks for _, masks in found]))
+    return ClipBatch(np.stack([pixels for pixels, _ in found]), np.stack([masks for _, masks in found]))
 
 
-def small(masks: list[np.ndarray] | np.ndarray) -> Tensor:
+def coverage(masks: list[np.ndarray] | np.ndarray) -> Tensor:
     """Coverage (n, 128, 128) in [0, 1] of bool masks of any equal size."""
     whole = torch.from_numpy(np.stack(masks)).float()
     return whole if whole.shape[-1] == SIDE else F.adaptive_avg_pool2d(whole, SIDE)
 
 
-def as_masks(masks: np.ndarray, side: int) -> Tensor:
+def mask_prompts(masks: np.ndarray, side: int) -> Tensor:
     """Mask prompts (n, 1, side, side) of zeros and ones, from bool (n, h, w)."""
     resized = F.interpolate(
         torch.from_numpy(masks)[:, None].float(), size=(side, side), mode="bilinear", antialias=True
@@ -73,18 +74,18 @@ def as_masks(masks: np.ndarray, side: int) -> Tensor:
 
 
 def _window(address: Address, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    dice = address.dice("window")
-    plot = PLOTS[dice.choice(3, p=(0.4, 0.3, 0.3))]
+    rng = address.rng("window")
+    plot = PLOTS[rng.choice(3, p=(0.4, 0.3, 0.3))]
     drift = plot == "drift"
     clip = a_clip(address, frames=max(8, frames) if drift else 24, plot=plot)
-    # A story is told in longer strides, so that a few frames hold leaving and returning.
-    stride = 1 if drift else int(dice.integers(1, (clip.frames - 1) // (frames - 1) + 1))
-    begins = int(dice.integers(0, clip.frames - (frames - 1) * stride))
+    # Stories take longer strides, so that a few frames include leaving and returning.
+    stride = 1 if drift else int(rng.integers(1, (clip.frames - 1) // (frames - 1) + 1))
+    begins = int(rng.integers(0, clip.frames - (frames - 1) * stride))
     order = begins + stride * np.arange(frames)
-    seen = film(clip, order if dice.random() < 0.5 else order[::-1])
+    seen = film(clip, order if rng.random() < 0.5 else order[::-1])
     visible = np.flatnonzero(seen.masks[0].sum((1, 2)) > SMALLEST)
     if visible.size == 0:
         return _window(Address(address.split, address.stream + "'", address.index), frames)
-    hero = 0 in visible and not drift and dice.random() < 0.7
-    chosen = 0 if hero else int(dice.choice(visible))
+    hero = 0 in visible and not drift and rng.random() < 0.7
+    chosen = 0 if hero else int(rng.choice(visible))
     return seen.pixels, seen.masks[:, chosen]
