@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.cores import usable_cores
-from deploy.local.probe import NotAlive
+from deploy.local.probe import ProbeError
 from deploy.local.stack import Stack, StackSettings
-from deploy.local.triton import CannotStart
+from deploy.local.triton import StartError
 from deploy.local.weights import default_weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 after Ctrl-C or SIGTERM, 1 if something could not start or ended by itself."""
+    """Runs the platform; exit code 0 after Ctrl-C or SIGTERM, 1 if something failed to start or ended."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = StackSettings(
@@ -36,14 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     ended, serving = threading.Event(), False
 
-    def told(*_: object) -> None:
+    def stop(*_: object) -> None:
         first = not ended.is_set()
         ended.set()
         if first and not serving:
-            raise KeyboardInterrupt  # nobody is being served who could be served to the end
+            raise KeyboardInterrupt  # there are no jobs yet that could finish
 
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, told)
+        signal.signal(name, stop)
     try:
         with Stack(settings) as stack:
             serving = True
@@ -54,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if fault:
                     print(fault, file=sys.stderr)
                     return 1
-            print("stopping: finishing what is under way", flush=True)
-    except (CannotStart, NotAlive) as fault:
+            print("stopping: finishing running jobs", flush=True)
+    except (StartError, ProbeError) as fault:
         print(fault, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped before it could serve", file=sys.stderr)
+        print("stopped before it was ready", file=sys.stderr)
     return 0
 
 
@@ -67,10 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="intarsia up", description="Runs the whole platform on this machine."
     )
-    parser.add_argument("--port", type=int, default=50051, help="of the gRPC service; 0 for any free one")
-    parser.add_argument("--metrics-port", type=int, default=0, help="of the orchestrator's metrics")
-    parser.add_argument("--triton-port", type=int, default=0, help="of Triton's gRPC")
-    parser.add_argument("--triton-metrics-port", type=int, default=0, help="of Triton's metrics")
+    parser.add_argument(
+        "--port", type=int, default=50051, help="port of the gRPC service; 0 for any free one"
+    )
+    parser.add_argument("--metrics-port", type=int, default=0, help="port of the orchestrator's metrics")
+    parser.add_argument("--triton-port", type=int, default=0, help="port of Triton's gRPC")
+    parser.add_argument("--triton-metrics-port", type=int, default=0, help="port of Triton's metrics")
     parser.add_argument("--data", type=Path, default=Path("var"), help="folder for artifacts and logs")
     parser.add_argument(
         "--weights", type=Path, help="folder of bundles (default: INTARSIA_WEIGHTS, else the starter weights)"
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gpu", action="store_true", help="run the models on GPU 0, as their config.pbtxt says"
     )
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of each model on a processor")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="threads of each model on CPU")
     return parser
 
 

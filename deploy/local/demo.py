@@ -21,10 +21,10 @@ from PIL import Image
 from tqdm import tqdm
 
 import intarsia
-from deploy.local.probe import NotAlive
+from deploy.local.probe import ProbeError
 from deploy.local.sample import CIRCLE, FRAMES, HEART, STAR, Thing, sample, sample_clip
 from deploy.local.stack import Stack, StackSettings
-from deploy.local.triton import CannotStart
+from deploy.local.triton import StartError
 from deploy.local.weights import default_weights
 from intarsia import errors
 from intarsia.v1 import jobs_pb2
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stack = Stack(settings)
         with said(f"starting Triton with {len(stack.models)} models, and the orchestrator"):
             stack.start()
-    except (CannotStart, NotAlive) as fault:
+    except (StartError, ProbeError) as fault:
         print(fault, file=sys.stderr)
         return 1
     try:

@@ -1,4 +1,4 @@
-"""Ports of this machine: those that are free, and those that were wished for."""
+"""Chooses ports of this machine."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from contextlib import ExitStack
 
 
 class PortTaken(OSError):
-    """A port that was wished for is in use."""
+    """A requested port is in use."""
 
 
-def choose_ports(wishes: Sequence[int]) -> list[int]:
-    """For every wish that port, or a free one for a wish of 0; all on the loopback interface.
+def choose_ports(requested: Sequence[int]) -> list[int]:
+    """Chooses a port for every requested one, a free one for 0; all on the loopback interface.
 
-    They are held together while being chosen, so they differ; another program may still take one before
-    its server binds it, which the server then says. Raises PortTaken for a wish that cannot be granted.
+    They are bound at the same time while they are chosen, so they differ; another program may still take one
+    before its server binds it, and then the server reports that. Raises PortTaken for a port in use.
     """
-    with ExitStack() as held:
+    with ExitStack() as sockets:
         ports = []
-        for wish in sorted(range(len(wishes)), key=lambda place: not wishes[place]):  # named ones first
-            holder = held.enter_context(socket.socket())
-            # Connections that linger after a server's end are no reason not to start it again.
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for index in sorted(
+            range(len(requested)), key=lambda index: not requested[index]
+        ):  # fixed ones first
+            bound = sockets.enter_context(socket.socket())
+            # Connections that linger after a server's end must not prevent its restart.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                holder.bind(("127.0.0.1", wishes[wish]))
-                holder.listen()
-            except (OSError, OverflowError) as fault:
-                why = getattr(fault, "strerror", None) or fault
-                raise PortTaken(f"port {wishes[wish]} cannot be used: {why}") from None
-            ports.append((wish, holder.getsockname()[1]))
+                bound.bind(("127.0.0.1", requested[index]))
+                bound.listen()
+            except (OSError, OverflowError) as error:
+                why = getattr(error, "strerror", None) or error
+                raise PortTaken(f"port {requested[index]} cannot be used: {why}") from None
+            ports.append((index, bound.getsockname()[1]))
         return [port for _, port in sorted(ports)]

@@ -1,9 +1,9 @@
-"""Is a model alive, through and through? Asks it to do a small piece of real work.
+"""Probes a model: has it do a small piece of real work.
 
     python -m deploy.local.probe 127.0.0.1:8001 ip2p_unet
 
-Triton calls a model ready even when the process behind it is dead or stuck; only an answer tells. The
-same check keeps the one-machine stack going and serves as a liveness probe in Kubernetes.
+Triton reports a model as ready even if its process is dead or stuck; only a reply shows that it works. The
+supervisor of the one-machine stack uses the same check, and so can a liveness probe in Kubernetes.
 """
 
 from __future__ import annotations
@@ -20,83 +20,85 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException, I
 
 from deploy.local.loopback import triton_client
 
-# Values that would not survive a crossing that mixes up bytes, strides or types.
+# Values that change if bytes, strides or types are mixed up on the way.
 KNOWN = np.array([0.0, -1.0, 3.14159274, 1e-30, 6.55e4, *range(64)], np.float32)
 
 
-# Seconds, and times what is expected, that a step must last at least to count as stuck.
+# A step counts as stuck only after so many seconds, and so many times its expected duration.
 SHORTEST_STUCK, STUCK_FACTOR = 60.0, 10.0
 
 
-class NotAlive(Exception):
-    """The model did not answer, or not what it should."""
+class ProbeError(Exception):
+    """The model did not reply, or its reply was wrong."""
 
 
-class Corrupted(NotAlive):
+class TensorsCorrupted(ProbeError):
     """Numbers changed on the way through the model."""
 
 
-class Silent(NotAlive):
-    """A model that works step by step did not answer in time."""
+class ProbeTimeout(ProbeError):
+    """A decoupled model did not reply in time."""
 
 
 def probe(client: InferenceServerClient, model: str, *, seconds: float) -> dict:
-    """The model's facts, after it proved that it works; raises NotAlive."""
-    # New numbers each time, so that nothing that remembers answers can pass for a living model.
-    sent = np.concatenate([KNOWN, np.random.default_rng().random(4, np.float32)])
-    asked = {"ask": np.frombuffer(b'"probe"', np.uint8), "known": sent}
-    known, facts = _answer(client, model, asked, ("known", "facts"), seconds)
-    if not np.array_equal(known.reshape(-1), sent):
-        raise Corrupted(f"{model}: numbers changed on their way through the model; is its NumPy below 2?")
+    """Probes the model and returns its facts; raises ProbeError if it does not work."""
+    # New numbers each time, so that no cache can answer for a dead model.
+    numbers = np.concatenate([KNOWN, np.random.default_rng().random(4, np.float32)])
+    query = {"ask": np.frombuffer(b'"probe"', np.uint8), "known": numbers}
+    known, facts = _infer(client, model, query, ("known", "facts"), seconds)
+    if not np.array_equal(known.reshape(-1), numbers):
+        raise TensorsCorrupted(
+            f"{model}: numbers changed on their way through the model; is its NumPy below 2?"
+        )
     return _read(model, facts)
 
 
 def in_a_long_step(client: InferenceServerClient, model: str, *, seconds: float) -> bool:
-    """Whether a model whose probe was not answered in time is busy with a step that may take so long.
+    """True if a model whose probe timed out is busy with a step that may take so long.
 
-    Its facts are told outside the loop whose next step a probe waits for. A loop that is silent although
-    it has nothing to do is no excuse, nor is a step that lasts far longer than such a step should.
+    Its facts do not wait for the step loop, as a probe does. False for an idle loop, and for a step that
+    takes far longer than expected.
     """
     try:
-        asked = {"ask": np.frombuffer(b'"facts"', np.uint8)}
-        (facts,) = _answer(client, model, asked, ("facts",), seconds)
+        query = {"ask": np.frombuffer(b'"facts"', np.uint8)}
+        (facts,) = _infer(client, model, query, ("facts",), seconds)
         step = _read(model, facts)["step"]
         return 0 < step["running_for"] <= max(SHORTEST_STUCK, STUCK_FACTOR * step["expected"])
-    except (NotAlive, KeyError, TypeError):
+    except (ProbeError, KeyError, TypeError):
         return False
 
 
-def _answer(
-    client: InferenceServerClient, model: str, asked: dict, outputs: Sequence[str], seconds: float
+def _infer(
+    client: InferenceServerClient, model: str, query: dict, outputs: Sequence[str], seconds: float
 ) -> list[np.ndarray]:
     decoupled = False
     try:
         config = client.get_model_config(model, as_json=False, client_timeout=seconds).config
-        inputs = _question(asked, batched=config.max_batch_size > 0)
+        inputs = _inputs(query, batched=config.max_batch_size > 0)
         decoupled = config.model_transaction_policy.decoupled
-        ask = _stream if decoupled else _unary
-        result = ask(client, model, inputs, seconds)
-        told = [result.as_numpy(name) for name in outputs]
-    except InferenceServerException as fault:
-        late = decoupled and fault.status() == str(grpc.StatusCode.DEADLINE_EXCEEDED)
-        raise (Silent if late else NotAlive)(f"{model}: {fault.message()}") from fault
-    except ValueError as fault:
-        raise NotAlive(f"{model}: the answer cannot be read: {fault}") from fault
-    if any(value is None for value in told):
-        raise NotAlive(f"{model}: the answer is incomplete")
-    return told
+        call = _stream if decoupled else _unary
+        result = call(client, model, inputs, seconds)
+        values = [result.as_numpy(name) for name in outputs]
+    except InferenceServerException as error:
+        late = decoupled and error.status() == str(grpc.StatusCode.DEADLINE_EXCEEDED)
+        raise (ProbeTimeout if late else ProbeError)(f"{model}: {error.message()}") from error
+    except ValueError as error:
+        raise ProbeError(f"{model}: the reply cannot be read: {error}") from error
+    if any(value is None for value in values):
+        raise ProbeError(f"{model}: the reply is incomplete")
+    return values
 
 
 def _read(model: str, facts: np.ndarray) -> dict:
     try:
         return dict(json.loads(facts.tobytes().decode()))
     except (ValueError, TypeError) as fault:
-        raise NotAlive(f"{model}: its facts are no JSON object: {fault}") from fault
+        raise ProbeError(f"{model}: its facts are not a JSON object: {fault}") from fault
 
 
-def _question(asked: dict[str, np.ndarray], *, batched: bool) -> list[InferInput]:
+def _inputs(query: dict[str, np.ndarray], *, batched: bool) -> list[InferInput]:
     inputs = []
-    for name, value in asked.items():
+    for name, value in query.items():
         value = value[None] if batched else value
         tensor = InferInput(name, list(value.shape), "UINT8" if value.dtype == np.uint8 else "FP32")
         tensor.set_data_from_numpy(value)
@@ -109,7 +111,7 @@ def _unary(client: InferenceServerClient, model: str, inputs: list, seconds: flo
 
 
 def _stream(client: InferenceServerClient, model: str, inputs: list, seconds: float) -> InferResult:
-    """A decoupled model answers on a stream; the first reply is the whole answer to such a question."""
+    """Calls a decoupled model by a stream; the first reply to such a query is the only one."""
     replies: queue.Queue[InferResult | InferenceServerException] = queue.Queue()
     client.start_stream(lambda result, error: replies.put(error or result), stream_timeout=seconds)
     answered = False
@@ -117,10 +119,10 @@ def _stream(client: InferenceServerClient, model: str, inputs: list, seconds: fl
         client.async_stream_infer(model, inputs)
         reply = replies.get(timeout=seconds)
         answered = True
-    except queue.Empty as silence:
-        raise Silent(f"{model}: no answer within {seconds:.0f} s") from silence
+    except queue.Empty as timeout:
+        raise ProbeTimeout(f"{model}: no reply within {seconds:.0f} s") from timeout
     finally:
-        # A stream whose last reply is here must be closed, not cancelled: this Triton may die of that.
+        # After the last reply a stream must be closed, not cancelled: a cancel may crash this Triton.
         client.stop_stream(cancel_requests=not answered)
     if isinstance(reply, InferenceServerException):
         raise reply
@@ -128,19 +130,19 @@ def _stream(client: InferenceServerClient, model: str, inputs: list, seconds: fl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 if every named model is alive."""
-    parser = argparse.ArgumentParser(description="Asks models to prove that they work.")
+    """Probes models; exit code 0 if every named model works."""
+    parser = argparse.ArgumentParser(description="Probes models: has each do a small piece of real work.")
     parser.add_argument("url", help="Triton's gRPC address, host:port")
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long to wait for each")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time limit for each model")
     options = parser.parse_args(argv)
     alive = True
     with triton_client(options.url) as client:
         for model in options.models:
             try:
                 print(f"{model}: {json.dumps(probe(client, model, seconds=options.seconds))}")
-            except NotAlive as fault:
-                if isinstance(fault, Silent) and in_a_long_step(client, model, seconds=options.seconds):
+            except ProbeError as fault:
+                if isinstance(fault, ProbeTimeout) and in_a_long_step(client, model, seconds=options.seconds):
                     print(f"{model}: in a long step")
                     continue
                 alive = False

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their purpose."""
+"""Child processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Child:
+class ChildProcess:
     """A program in a process group of its own, ended as a group.
 
-    Should this process die without a word, the kernel asks the child to end as well. That bond is to the
-    thread that starts the child, so it must live as long as the child should.
+    If this process dies, the kernel signals the child to end too. The signal is tied to the thread that
+    starts the child, so that thread must live as long as the child.
     """
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
@@ -38,7 +38,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process, and at the same time its group."""
+        """The id of the process and of its group."""
         return self._process.pid
 
     @property
@@ -47,7 +47,7 @@ class Child:
         return self._process.poll()
 
     def stop(self, grace: float) -> int:
-        """Asks it to end, waits so many seconds, ends the whole group, and answers its exit code."""
+        """Terminates it, waits so many seconds, kills the whole group, and returns the exit code."""
         if self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -56,7 +56,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()
 
-    def last_words(self, lines: int = 20) -> str:
+    def log_tail(self, lines: int = 20) -> str:
         """The end of its log."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""A picture and a clip to try things on, drawn rather than shipped: shapes on a quiet ground."""
+"""Draws a sample picture and a sample clip: shapes on a plain background."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def sample() -> np.ndarray:
     return draw(Scene(address, (*OTHERS, STAR, CIRCLE), HEIGHT, WIDTH)).pixels
 
 
-# In the clip a heart flies through the picture, behind the square that stands in its way.
+# In the clip a heart moves through the picture and passes behind the square.
 HEART = _thing("heart", "pink", 60, 150, 30)
-_STANDING = (
+_STILL = (
     _thing("circle", "red", 86, 254, 34),
     _thing("triangle", "blue", 400, 256, 38, turn=-0.2),
     _thing("star", "yellow", 356, 66, 32, turn=0.2),
@@ -68,13 +68,14 @@ def sample_clip(file: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(FRAMES):
             heart = _heart(number / (FRAMES - 1))
-            picture = draw(Scene(address, (heart, *_STANDING, _SQUARE), HEIGHT, WIDTH))
+            picture = draw(Scene(address, (heart, *_STILL, _SQUARE), HEIGHT, WIDTH))
             frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def _heart(way: float) -> Thing:
-    """The heart after a part of its way."""
-    return replace(HEART, x=60 + 360 * way, y=150 + 26 * np.sin(2 * np.pi * way), turn=0.5 * np.sin(6 * way))
+def _heart(share: float) -> Thing:
+    """The heart after a share of its path, in [0, 1]."""
+    x, y = 60 + 360 * share, 150 + 26 * np.sin(2 * np.pi * share)
+    return replace(HEART, x=x, y=y, turn=0.5 * np.sin(6 * share))

@@ -20,16 +20,16 @@ from deploy.local.loopback import OPTIONS, triton_client
 from deploy.local.models import memory_share, models_for
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
-from deploy.local.process import Child
-from deploy.local.supervisor import Patience, Supervisor
-from deploy.local.triton import CannotStart, Triton, TritonSettings
+from deploy.local.process import ChildProcess
+from deploy.local.supervisor import ProbeLimits, Supervisor
+from deploy.local.triton import StartError, Triton, TritonSettings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What to run and where. A port of 0 takes any free one."""
+    """Settings of a stack. A port of 0 means any free one."""
 
     data: Path  # artifacts, links and logs
     weights: Path
@@ -39,33 +39,32 @@ class StackSettings:
     triton_metrics_port: int = 0
     profile: str = "cpu"
     threads: int = field(default_factory=usable_cores)
-    patience: Patience = field(default_factory=Patience)
+    probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
     drain_seconds: float = 30.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stack:
-    """Everything running; a context manager that ends it all.
+    """The running platform; a context manager that stops it at the end.
 
-    Nothing runs before `start`. Start it from a thread that lives as long as it should, for the children end
-    with the thread that started them; a Triton that was started again is bound to the supervisor's, which
-    lives until `stop`.
+    Nothing runs before `start`. The children end with the thread that started them, so that thread must live
+    as long as the stack; a restarted Triton ends with the supervisor's thread, which lives until `stop`.
     """
 
     def __init__(self, settings: StackSettings) -> None:
         self.settings = settings
         if not settings.weights.is_dir():
-            raise CannotStart(
+            raise StartError(
                 f"there are no weights at {settings.weights}; name a folder of bundles, or make random ones "
                 "with `python -m training.tiny FOLDER`"
             )
         self.models = models_for(settings.weights)
-        wished = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
+        requested = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
         try:
-            port, metrics, grpc_port, triton_metrics = choose_ports(wished)
+            port, metrics, grpc_port, triton_metrics = choose_ports(requested)
         except PortTaken as fault:
-            raise CannotStart(
-                f"{fault}; end the program that has it, or choose another (0 takes any)"
+            raise StartError(
+                f"{fault}; stop the program that uses it, or choose another port (0 for any free one)"
             ) from None
         share = f"{memory_share(self.models):g}"
         self.address = f"127.0.0.1:{port}"
@@ -82,10 +81,10 @@ class Stack:
                 environment={"INTARSIA_MEMORY_SHARE": share, **settings.environment},
             )
         )
-        self.supervisor = Supervisor(self.triton.url, self.models, self._restart, settings.patience)
+        self.supervisor = Supervisor(self.triton.url, self.models, self._restart, settings.probe_limits)
         self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._stop = threading.Event()
-        self._orchestrator: Child | None = None
+        self._orchestrator: ChildProcess | None = None
         self._environment = {
             **os.environ,
             "INTARSIA_LISTEN": self.address,
@@ -106,7 +105,7 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Returns once everything answers and numbers were seen to cross unharmed, or leaves nothing."""
+        """Starts everything, and returns once every model passed a probe; after an error nothing is left."""
         try:
             self._start()
         except BaseException:
@@ -118,9 +117,9 @@ class Stack:
         self.triton.wait_ready()
         with triton_client(self.triton.url) as client:
             for model in self.models:
-                facts = probe(client, model, seconds=self.settings.patience.loading)
+                facts = probe(client, model, seconds=self.settings.probe_limits.load_timeout)
                 log.info("%s is alive: %s", model, facts)
-        self._orchestrator = Child(
+        self._orchestrator = ChildProcess(
             [sys.executable, "-m", "orchestrator"],
             environment=self._environment,
             log=self.settings.data / "orchestrator.log",
@@ -132,25 +131,25 @@ class Stack:
     def orchestrator_pid(self) -> int:
         """The orchestrator's process."""
         if self._orchestrator is None:
-            raise CannotStart("the orchestrator was not started")
+            raise StartError("the orchestrator was not started")
         return self._orchestrator.pid
 
     def failed(self) -> str | None:
-        """Why the platform cannot go on, or None."""
+        """The reason why the platform cannot continue, or None."""
         if self._orchestrator is not None and self._orchestrator.exit_code is not None:
-            return f"the orchestrator ended:\n{self._orchestrator.last_words()}"
+            return f"the orchestrator ended:\n{self._orchestrator.log_tail()}"
         if self._watching.ident and not self._watching.is_alive() and not self._stop.is_set():
-            return "the supervisor ended, and nobody looks after the models any more; the log says why"
+            return "the supervisor ended, so models are not checked any more; the log has the reason"
         return None
 
     def stop(self) -> None:
-        """Ends everything, front to back: whoever is still being served is served to the end."""
+        """Stops everything, front to back, so that running jobs can finish."""
         if self._orchestrator is not None:
             self._orchestrator.stop(grace=self.settings.drain_seconds + 5)
         self._stop.set()
         self.triton.stop()
         if self._watching.is_alive():
-            self._watching.join(self.settings.patience.answer)
+            self._watching.join(self.settings.probe_limits.timeout)
 
     def _watch(self) -> None:
         self.supervisor.run(self._stop)
@@ -160,17 +159,17 @@ class Stack:
             self.triton.restart()
             self.triton.wait_ready()
 
-    def _wait_serving(self, orchestrator: Child, seconds: float = 60.0) -> None:
+    def _wait_serving(self, orchestrator: ChildProcess, seconds: float = 60.0) -> None:
         with grpc.insecure_channel(self.address, options=OPTIONS) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 if orchestrator.exit_code is not None:
-                    raise CannotStart(f"the orchestrator ended:\n{orchestrator.last_words()}")
+                    raise StartError(f"the orchestrator ended:\n{orchestrator.log_tail()}")
                 try:
                     answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
                 except grpc.RpcError:
                     continue
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
-        raise CannotStart(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.last_words()}")
+        raise StartError(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.log_tail()}")

@@ -1,7 +1,7 @@
-"""A real Triton server on this machine, out of the `nvidia-pytriton` wheel.
+"""Runs a Triton server on this machine, from the `nvidia-pytriton` wheel.
 
-Only its binaries are used. The Python backend runs models with a stub made for one CPython version,
-found through a folder of links; the models' interpreter is the one that runs this module.
+Only its binaries are used. The Python backend runs models with a stub built for one CPython version, which it
+finds through a folder of links; the models use the interpreter that runs this module.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.cores import usable_cores
 from deploy.local.loopback import triton_client
-from deploy.local.process import Child
+from deploy.local.process import ChildProcess
 
 ROOT = Path(__file__).parents[2]
 
 
-class CannotStart(RuntimeError):
-    """Something on this machine keeps Triton from starting; says what, and what to do."""
+class StartError(RuntimeError):
+    """Triton cannot start on this machine; says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class TritonSettings:
-    """What to serve and how."""
+    """Settings of a server."""
 
-    work: Path  # for links and the log; made if missing
+    work: Path  # for links and the log; created if missing
     grpc_port: int
     metrics_port: int
     models: Sequence[str]
     weights: Path
     repository: Path = ROOT / "model_repository"
-    profile: str = "cpu"  # which configs/<profile>.pbtxt; empty for config.pbtxt, which wants a GPU
+    profile: str = "cpu"  # for configs/<profile>.pbtxt; empty for config.pbtxt, which requires a GPU
     threads: int = field(default_factory=usable_cores)
-    # Who drains first has nothing to finish here, and a model whose process died is waited for in vain.
+    # Short: the orchestrator drains first, and waiting for a model whose process died is useless.
     exit_seconds: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Triton:
-    """A server: nothing runs before `start`, and nothing after `stop`."""
+    """A server that runs from `start` to `stop`."""
 
     def __init__(self, settings: TritonSettings) -> None:
         self.settings = settings
@@ -57,11 +57,11 @@ class Triton:
         self._shared = f"intarsia-{uuid.uuid4().hex[:12]}-"
         self._stopped = False
         self._changing = threading.Lock()  # the owner may stop what a supervisor is about to restart
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
 
     @property
     def pid(self) -> int:
-        """The server's process, which leads the group that its stubs belong to."""
+        """The server's process, which leads the process group of its stubs."""
         return self._running.pid
 
     @property
@@ -70,56 +70,54 @@ class Triton:
         return self._running.exit_code
 
     @property
-    def _running(self) -> Child:
+    def _running(self) -> ChildProcess:
         if self._child is None:
-            raise CannotStart("Triton was not started")
+            raise StartError("Triton was not started")
         return self._child
 
     def start(self) -> None:
-        """Starts it; `wait_ready` tells when its models are loaded."""
+        """Starts it; `wait_ready` waits until its models are loaded."""
         with self._changing:
             if self._stopped:
-                raise CannotStart("Triton was stopped")
+                raise StartError("Triton was stopped")
             if self._child is None:
                 self._child = self._launch()
 
     def wait_ready(self, seconds: float = 300.0) -> None:
-        """Returns once every model is loaded; raises CannotStart with the server's last words."""
+        """Returns once every model is loaded; raises StartError with the end of the server's log."""
         deadline = time.monotonic() + seconds
         with triton_client(self.url) as client:
             while not self._all_ready(client):
                 if self.exit_code is not None:
-                    raise CannotStart(f"Triton ended while loading:\n{self._running.last_words()}")
+                    raise StartError(f"Triton ended while loading:\n{self._running.log_tail()}")
                 if time.monotonic() > deadline:
                     with self._changing:
-                        self._end(grace=0)  # not for good: whoever looks after it may try again
-                    raise CannotStart(
-                        f"Triton was not ready in {seconds:.0f} s:\n{self._running.last_words()}"
-                    )
-                time.sleep(0.1)  # Triton offers no event for this, only the question
+                        self._end(grace=0)  # not for good: the supervisor may start it again
+                    raise StartError(f"Triton was not ready in {seconds:.0f} s:\n{self._running.log_tail()}")
+                time.sleep(0.1)  # Triton has no event for this
 
     def stop(self) -> int:
-        """Lets requests under way finish, then ends the server and every stub; 0 if there was none."""
+        """Lets running requests finish, then ends the server and every stub; returns the exit code."""
         self._stopped = True
         with self._changing:
             return self._end(grace=self.settings.exit_seconds + 5)
 
     def restart(self) -> None:
-        """A fresh server with the same settings, unless it was stopped for good."""
+        """Starts a new server with the same settings, unless it was stopped for good."""
         with self._changing:
             self._end(grace=self.settings.exit_seconds + 5)
             if self._stopped:
-                raise CannotStart("Triton was stopped")
+                raise StartError("Triton was stopped")
             self._child = self._launch()
 
     def _end(self, grace: float) -> int:
-        """Ends the group, and gives back the shared memory that a killed stub leaves behind."""
+        """Ends the process group, and removes the shared memory that a killed stub leaves behind."""
         code = self._child.stop(grace) if self._child is not None else 0
         for region in Path("/dev/shm").glob(self._shared + "*"):
             region.unlink(missing_ok=True)
         return code
 
-    def _launch(self) -> Child:
+    def _launch(self) -> ChildProcess:
         wheel = _wheel()
         backends = _link_backend(wheel, self.settings.work / "backends")
         command = [
@@ -132,7 +130,7 @@ class Triton:
             "--allow-http=false",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={self.settings.grpc_port}",
-            # A client that froze or lost its network is found out within a quarter of a minute.
+            # A client that is frozen or lost its network is detected within 15 seconds.
             "--grpc-keepalive-time=10000",
             "--grpc-keepalive-timeout=5000",
             "--metrics-address=127.0.0.1",
@@ -147,16 +145,16 @@ class Triton:
             "PATH": _first(Path(sys.executable).parent, os.environ.get("PATH")),
             "LD_LIBRARY_PATH": _first(_libpython().parent, os.environ.get("LD_LIBRARY_PATH")),
             "OMP_NUM_THREADS": str(self.settings.threads),
-            # The models share the processor. Threads that spin while they wait for each other take it from
-            # those they wait for: on a busy machine a pass then lasts ten times as long.
+            # The models share the CPU. Threads that spin while they wait take it from the threads they wait
+            # for: on a busy machine a pass then takes ten times as long.
             "OMP_WAIT_POLICY": "PASSIVE",
             "INTARSIA_WEIGHTS": str(self.settings.weights.resolve()),
             **self.settings.environment,
         }
         try:
-            return Child(command, environment=environment, log=self.settings.work / "triton.log")
+            return ChildProcess(command, environment=environment, log=self.settings.work / "triton.log")
         except OSError as fault:
-            raise CannotStart(f"Triton cannot be started: {fault}") from fault
+            raise StartError(f"Triton cannot be started: {fault}") from fault
 
     def _all_ready(self, client: InferenceServerClient) -> bool:
         try:
@@ -168,12 +166,12 @@ class Triton:
 def _wheel() -> Path:
     found = importlib.util.find_spec("pytriton")
     if found is None or not found.submodule_search_locations:
-        raise CannotStart("the package nvidia-pytriton is missing: run `make install`")
+        raise StartError("the package nvidia-pytriton is missing: run `make install`")
     return Path(found.submodule_search_locations[0]) / "tritonserver"
 
 
 def _libpython() -> Path:
-    """The shared library of this interpreter. Without it the stub waits for ever, so look first."""
+    """The shared library of this interpreter; without it the stub would hang, so it is checked first."""
     name = sysconfig.get_config_var("INSTSONAME") or ""
     places = [sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LIBPL")]
     multiarch = sysconfig.get_config_var("MULTIARCH")
@@ -184,7 +182,7 @@ def _libpython() -> Path:
         if ".so" in name and library.exists():
             return library
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    raise CannotStart(
+    raise StartError(
         f"this Python {version} ({sys.executable}) has no shared library, which Triton's Python backend "
         f"needs. On Debian or Ubuntu install libpython{version}; with pyenv, build with "
         "PYTHON_CONFIGURE_OPTS=--enable-shared."
@@ -192,16 +190,16 @@ def _libpython() -> Path:
 
 
 def _first(folder: Path, others: str | None) -> str:
-    """A search path that begins with a folder; an empty place in one would mean the working folder."""
+    """A search path that begins with a folder; without empty parts, which would mean the working folder."""
     return f"{folder}:{others}" if others else str(folder)
 
 
 def _link_backend(wheel: Path, backends: Path) -> Path:
-    """A backend folder that holds the stub for this interpreter."""
+    """A folder of links to the backend and the stub for this interpreter."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = wheel / f"python_backend_stubs/{version}/triton_python_backend_stub"
     if not stub.exists():
-        raise CannotStart(f"Triton has no stub for Python {version}; use 3.10, 3.11 or 3.12")
+        raise StartError(f"Triton has no stub for Python {version}; use 3.10, 3.11 or 3.12")
     folder = backends / "python"
     originals = [
         wheel / "backends/python/libtriton_python.so",
@@ -215,5 +213,5 @@ def _link_backend(wheel: Path, backends: Path) -> Path:
             link.unlink(missing_ok=True)
             link.symlink_to(original)
     except OSError as fault:
-        raise CannotStart(f"the links for Triton's backend cannot be made: {fault}") from fault
+        raise StartError(f"the links for Triton's backend cannot be made: {fault}") from fault
     return backends.resolve()

@@ -1,4 +1,4 @@
-"""Which weights to serve when none are named."""
+"""Chooses the default weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED = ("ip2p/vae", "ip2p/text_encoder", "ip2p/unet", "sam/model.safetensors")
 
 
 def default_weights(data: Path) -> Path:
-    """What `INTARSIA_WEIGHTS` names, else the starter weights, else random ones under `data`."""
+    """The folder in `INTARSIA_WEIGHTS`, else the starter weights, else random ones under `data`."""
     named = os.environ.get("INTARSIA_WEIGHTS")
     if named:
         return Path(named)
@@ -27,7 +27,7 @@ def default_weights(data: Path) -> Path:
         return STARTER
     folder = data / f"random-weights-{_recipe():08x}"
     if not folder.is_dir():
-        log.warning("no starter weights in this checkout: serving random ones, which make noise")
+        log.warning("no starter weights in this checkout: using random ones, which make noise")
         unfinished = folder.with_name(folder.name + ".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "training.tiny", str(unfinished)], check=True)
@@ -36,6 +36,6 @@ def default_weights(data: Path) -> Path:
 
 
 def _recipe() -> int:
-    """Tells the makers of random weights apart: what an older one made may not load any more."""
+    """A checksum of the code that makes random weights: those of an older version may not load any more."""
     sources = sorted((ROOT / "training/tiny").glob("*.py"))
     return zlib.crc32(b"".join(source.read_bytes() for source in sources))

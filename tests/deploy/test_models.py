@@ -20,19 +20,19 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write(tmp_path_factory.mktemp("weights"))
 
 
-def test_random_weights_serve_every_model_there_is(bundles: Path):
+def test_random_weights_serve_every_model(bundles: Path):
     assert models_for(bundles) == MODELS
     assert sorted(MODELS) == sorted(folder.name for folder in (ROOT / "model_repository").iterdir())
 
 
-def test_denoisers_share_the_memory_that_one_alone_may_plan_with(bundles: Path, tmp_path: Path):
+def test_denoisers_divide_the_memory_fraction(bundles: Path, tmp_path: Path):
     told = Stack(StackSettings(data=tmp_path / "data", weights=bundles)).triton.settings.environment
     both, alone = float(told["INTARSIA_MEMORY_SHARE"]), memory_share(("sam", "ip2p_unet"))
     assert both == pytest.approx(alone / 2) and alone == SHARE
 
 
 @pytest.mark.parametrize("gone", ["sd2_inpaint", "sd2_inpaint/unet"])
-def test_without_weights_to_fill_with_the_rest_is_served_and_it_is_said(
+def test_without_inpainting_weights_the_other_models_are_served_and_a_warning_is_logged(
     bundles: Path, tmp_path: Path, gone: str, caplog: pytest.LogCaptureFixture
 ):
     """A bundle that is only half there, because it is still being made, is none."""

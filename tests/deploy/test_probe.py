@@ -10,7 +10,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from deploy.local import stack
-from deploy.local.probe import Corrupted, NotAlive, main, probe
+from deploy.local.probe import ProbeError, TensorsCorrupted, main, probe
 from tests.deploy.kserve import Scripted, serving
 
 # What a Triton of this age really makes of numbers beside NumPy 2, and other ways to lose them.
@@ -24,56 +24,56 @@ SPOILT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
-def test_an_honest_model_tells_its_facts(decoupled: bool):
+def test_a_working_model_returns_its_facts(decoupled: bool):
     with serving(Scripted(decoupled)) as url, InferenceServerClient(url) as client:
         assert probe(client, "any", seconds=10) == {"weights": "some"}
 
 
 @pytest.mark.parametrize("way", SPOILT)
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
-def test_numbers_that_changed_on_the_way_are_noticed(decoupled: bool, way: str):
+def test_changed_numbers_are_detected(decoupled: bool, way: str):
     with serving(Scripted(decoupled, SPOILT[way])) as url, InferenceServerClient(url) as client:
-        with pytest.raises(Corrupted, match="is its NumPy below 2"):
+        with pytest.raises(TensorsCorrupted, match="is its NumPy below 2"):
             probe(client, "any", seconds=10)
 
 
 @pytest.mark.parametrize("missing", ["known", "facts"])
-def test_half_an_answer_is_none(missing: str):
+def test_an_incomplete_reply_is_an_error(missing: str):
     left = tuple(name for name in ("known", "facts") if name != missing)
     with serving(Scripted(outputs=left)) as url, InferenceServerClient(url) as client:
-        with pytest.raises(NotAlive, match="incomplete"):
+        with pytest.raises(ProbeError, match="incomplete"):
             probe(client, "any", seconds=10)
 
 
 @pytest.mark.parametrize("facts", ['{"weights"', "[1, 2]", "5", ""])
-def test_facts_that_are_none_are_no_sign_of_life(facts: str):
+def test_invalid_facts_are_an_error(facts: str):
     with serving(Scripted(facts=facts)) as url, InferenceServerClient(url) as client:
-        with pytest.raises(NotAlive, match="any: its facts are no JSON object"):
+        with pytest.raises(ProbeError, match="any: its facts are not a JSON object"):
             probe(client, "any", seconds=10)
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
-def test_a_dead_process_behind_a_model_is_named(decoupled: bool):
+def test_a_dead_process_is_reported(decoupled: bool):
     words = "Stub process 'any_0_0' is not healthy."
     with serving(Scripted(decoupled, refusal=words)) as url, InferenceServerClient(url) as client:
-        with pytest.raises(NotAlive, match=f"any: .*{words}"):
+        with pytest.raises(ProbeError, match=f"any: .*{words}"):
             probe(client, "any", seconds=10)
 
 
-def test_silence_is_not_waited_for_longer_than_allowed():
+def test_a_silent_model_is_an_error_after_the_timeout():
     with serving(Scripted(decoupled=True, silent=True)) as url, InferenceServerClient(url) as client:
-        with pytest.raises(NotAlive, match=r"any: (no answer within|Deadline)"):
+        with pytest.raises(ProbeError, match=r"any: (no reply within|Deadline)"):
             probe(client, "any", seconds=0.5)
 
 
-def test_the_command_takes_a_long_step_for_a_sign_of_life(capsys: pytest.CaptureFixture[str]):
+def test_the_command_accepts_a_model_in_a_long_step(capsys: pytest.CaptureFixture[str]):
     facts = '{"step": {"running_for": 20, "expected": 15}}'
     with serving(Scripted(decoupled=True, silent=True, facts=facts)) as url:
         assert main([url, "any", "--seconds", "0.5"]) == 0
     assert capsys.readouterr().out == "any: in a long step\n"
 
 
-def test_a_proxy_for_the_rest_of_the_world_is_not_asked(monkeypatch: pytest.MonkeyPatch):
+def test_an_http_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch):
     for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):
@@ -82,7 +82,7 @@ def test_a_proxy_for_the_rest_of_the_world_is_not_asked(monkeypatch: pytest.Monk
         assert main([url, "any", "--seconds", "10"]) == 0
 
 
-def test_the_command_says_which_model_is_wrong(capsys: pytest.CaptureFixture[str]):
+def test_the_command_names_the_failed_model(capsys: pytest.CaptureFixture[str]):
     with serving(Scripted(spoil=SPOILT["one bit is flipped"])) as url:
         assert main([url, "sam"]) == 1
     assert capsys.readouterr().err.startswith("sam: numbers changed")
@@ -111,7 +111,7 @@ def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, mon
     with serving(model) as url:
         monkeypatch.setattr(stack, "Triton", Triton)
         started = stack.Stack(stack.StackSettings(data=tmp_path, weights=tmp_path))
-        with pytest.raises(Corrupted, match="sam: numbers changed"):
+        with pytest.raises(TensorsCorrupted, match="sam: numbers changed"):
             started.start()
     assert model.asked == 1 and len(stopped) == 1
     assert not (tmp_path / "orchestrator.log").exists()

@@ -17,7 +17,7 @@ from deploy.local import __main__ as up
 from deploy.local import demo, triton
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.stack import Stack, StackSettings
-from deploy.local.triton import CannotStart, TritonSettings
+from deploy.local.triton import StartError, TritonSettings
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_a_taken_port_is_named(tmp_path: Path, taken: int, option: str, capsys: 
     assert list(tmp_path.iterdir()) == [], "nothing was started"
 
 
-def test_a_stack_that_ends_by_itself_is_no_success(
+def test_a_stack_that_ends_unexpectedly_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     class Ending(nullcontext):
@@ -74,7 +74,7 @@ def test_missing_weights_are_named(main, tmp_path: Path, capsys: pytest.CaptureF
     assert f"there are no weights at {tmp_path / 'nowhere'}" in said and "python -m training.tiny" in said
 
 
-def test_a_stack_takes_the_cores_it_may_use_and_no_others(tmp_path: Path):
+def test_a_stack_uses_the_cores_of_its_affinity_mask(tmp_path: Path):
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
@@ -88,16 +88,16 @@ def test_a_stack_that_is_never_started_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     started = []
-    monkeypatch.setattr(triton, "Child", lambda command, **_: started.append(command))
+    monkeypatch.setattr(triton, "ChildProcess", lambda command, **_: started.append(command))
     made = Stack(StackSettings(data=tmp_path / "data", weights=tmp_path))
     made.stop()
     assert started == [] and not (tmp_path / "data").exists()
-    with pytest.raises(CannotStart, match="was stopped"):
+    with pytest.raises(StartError, match="was stopped"):
         made.start()
     assert started == []
 
 
-def test_ports_that_are_chosen_differ_and_keep_the_wishes():
+def test_chosen_ports_differ_and_keep_the_requested_ones():
     free = choose_ports([0, 0, 0])
     assert len(set(free)) == 3 and all(free)
     first, second, third = choose_ports([0, free[1], 0])
@@ -105,7 +105,7 @@ def test_ports_that_are_chosen_differ_and_keep_the_wishes():
 
 
 @pytest.mark.parametrize("wish", [70000, -1])
-def test_a_port_that_cannot_be_is_refused(wish: int):
+def test_an_invalid_port_is_refused(wish: int):
     with pytest.raises(PortTaken, match=f"port {wish} cannot be used"):
         choose_ports([0, wish])
 
@@ -119,7 +119,7 @@ def test_one_port_for_two_is_refused():
 def test_an_interpreter_without_a_shared_library_is_explained(monkeypatch: pytest.MonkeyPatch):
     built = {"INSTSONAME": "libpython3.11.a", "LIBDIR": "/usr/local/lib", "MULTIARCH": "x86_64-linux-gnu"}
     monkeypatch.setattr(sysconfig, "get_config_var", built.get)
-    with pytest.raises(CannotStart) as raised:
+    with pytest.raises(StartError) as raised:
         triton._libpython()
     said = str(raised.value)
     assert sys.executable in said and "--enable-shared" in said and "install libpython3." in said
@@ -139,7 +139,9 @@ def test_triton_finds_this_python_first_and_then_what_it_found_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str | None
 ):
     given = {}
-    monkeypatch.setattr(triton, "Child", lambda command, *, environment, log: given.update(environment))
+    monkeypatch.setattr(
+        triton, "ChildProcess", lambda command, *, environment, log: given.update(environment)
+    )
     if before is None:
         monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     else:
@@ -151,16 +153,16 @@ def test_triton_finds_this_python_first_and_then_what_it_found_before(
 
 
 @pytest.mark.parametrize("in_the_way", ["triton/triton.log/", "triton/backends"])
-def test_what_keeps_triton_from_starting_is_said(tmp_path: Path, in_the_way: str):
+def test_the_reason_why_triton_cannot_start_is_named(tmp_path: Path, in_the_way: str):
     """Whoever tries to start it again waits for it to go away."""
     place = tmp_path / in_the_way
     place.parent.mkdir()
     place.mkdir() if in_the_way.endswith("/") else place.touch()
     settings = TritonSettings(tmp_path / "triton", grpc_port=1, metrics_port=2, models=(), weights=tmp_path)
-    with pytest.raises(CannotStart, match=place.name):
+    with pytest.raises(StartError, match=place.name):
         triton.Triton(settings).start()
 
 
 def test_a_python_without_a_stub_is_explained(tmp_path: Path):
-    with pytest.raises(CannotStart, match=r"Triton has no stub for Python 3\.\d+; use 3.10, 3.11 or 3.12"):
+    with pytest.raises(StartError, match=r"Triton has no stub for Python 3\.\d+; use 3.10, 3.11 or 3.12"):
         triton._link_backend(tmp_path, tmp_path / "backends")

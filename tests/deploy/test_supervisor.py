@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from deploy.local.ports import choose_ports
-from deploy.local.supervisor import Patience, Supervisor
-from deploy.local.triton import CannotStart
+from deploy.local.supervisor import ProbeLimits, Supervisor
+from deploy.local.triton import StartError
 from tests.deploy.kserve import Scripted, serving
 
 DEAD = "Stub process 'any_0_0' is not healthy."
@@ -22,64 +22,64 @@ def watched(model: Scripted) -> Iterator[tuple[Supervisor, list[str]]]:
     """A supervisor of this model, and the restarts it asked for."""
     restarts: list[str] = []
     with serving(model) as url:
-        patience = Patience(between=0.01, answer=0.5, misses=2)
-        yield Supervisor(url, ["any"], lambda: restarts.append("restart"), patience), restarts
+        limits = ProbeLimits(interval=0.01, timeout=0.5, failures=2)
+        yield Supervisor(url, ["any"], lambda: restarts.append("restart"), limits), restarts
 
 
-def test_a_model_that_answers_is_left_alone():
+def test_a_model_that_replies_is_not_reloaded():
     model = Scripted()
     with watched(model) as (supervisor, restarts):
-        supervisor.look()
+        supervisor.check()
     assert (model.asked, model.changes, restarts, supervisor.repairs) == (1, [], [], 0)
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
-def test_a_dead_one_is_loaded_again_at_once(decoupled: bool):
+def test_a_dead_model_is_reloaded_at_once(decoupled: bool):
     model = Scripted(decoupled, refusal=DEAD)
     with watched(model) as (supervisor, restarts):
-        supervisor.look()
-        supervisor.look()
+        supervisor.check()
+        supervisor.check()
     assert (model.changes, restarts, supervisor.repairs) == (["unload", "load"], [], 1)
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])
-def test_a_silent_one_is_given_a_second_chance(decoupled: bool):
+def test_a_silent_model_is_probed_twice_before_its_reload(decoupled: bool):
     model = Scripted(decoupled, silent=True)
     with watched(model) as (supervisor, restarts):
-        supervisor.look()
+        supervisor.check()
         assert model.changes == []
-        supervisor.look()
+        supervisor.check()
     assert (model.changes, restarts) == (["unload", "load"], [])
 
 
-def test_chances_are_counted_anew_after_an_answer():
+def test_failures_are_counted_from_0_after_a_reply():
     model = Scripted(decoupled=True, silent=True)
     with watched(model) as (supervisor, _):
-        supervisor.look()
+        supervisor.check()
         model.silent = False
-        supervisor.look()
+        supervisor.check()
         model.silent = True
-        supervisor.look()
+        supervisor.check()
     assert model.changes == []
 
 
-def test_one_that_answers_others_is_busy_and_not_stuck():
+def test_a_model_that_replies_to_others_is_busy_and_not_stuck():
     model = Scripted(silent=True, answers_others=True)
     with watched(model) as (supervisor, _):
         for _ in range(3):
-            supervisor.look()
+            supervisor.check()
         assert model.changes == []
         model.answers_others = False
-        supervisor.look()
-        supervisor.look()
+        supervisor.check()
+        supervisor.check()
     assert model.changes == ["unload", "load"]
 
 
-def test_a_stuck_step_loop_is_not_excused_by_those_it_refuses():
+def test_a_stuck_step_loop_counts_as_stuck_although_it_refuses_requests():
     model = Scripted(decoupled=True, silent=True, answers_others=True)
     with watched(model) as (supervisor, _):
-        supervisor.look()
-        supervisor.look()
+        supervisor.check()
+        supervisor.check()
     assert model.changes == ["unload", "load"]
 
 
@@ -88,53 +88,55 @@ def in_step(running_for: float, expected: float) -> str:
 
 
 @pytest.mark.parametrize(("running_for", "expected"), [(59, 0.1), (290, 30)])
-def test_one_in_a_long_step_is_not_stuck(running_for: float, expected: float):
+def test_a_model_in_a_long_step_is_not_stuck(running_for: float, expected: float):
     model = Scripted(decoupled=True, silent=True, facts=in_step(running_for, expected))
     with watched(model) as (supervisor, _):
         for _ in range(3):
-            supervisor.look()
+            supervisor.check()
     assert model.changes == []
 
 
 @pytest.mark.parametrize(
     "facts", [in_step(61, 0.1), in_step(310, 30), in_step(0, 0), '{"step": {"running_for": "long"}}', "{}"]
 )
-def test_one_that_is_silent_without_such_an_excuse_is_loaded_again(facts: str):
+def test_a_silent_model_outside_a_long_step_is_reloaded(facts: str):
     model = Scripted(decoupled=True, silent=True, facts=facts)
     with watched(model) as (supervisor, _):
-        supervisor.look()
-        supervisor.look()
+        supervisor.check()
+        supervisor.check()
     assert model.changes == ["unload", "load"]
 
 
-def test_one_that_loading_does_not_mend_gets_a_new_server():
+def test_triton_is_restarted_if_the_reload_does_not_help():
     model = Scripted(refusal=DEAD, beyond_repair=True)
     with watched(model) as (supervisor, restarts):
-        supervisor.look()
+        supervisor.check()
     assert (model.changes, restarts) == (["unload", "load"], ["restart"])
 
 
-def test_a_server_that_is_gone_is_started_again():
+def test_an_unreachable_server_is_restarted():
     restarts: list[str] = []
     (free,) = choose_ports([0])
-    Supervisor(f"127.0.0.1:{free}", ["any"], lambda: restarts.append("restart"), Patience(answer=1)).look()
+    Supervisor(
+        f"127.0.0.1:{free}", ["any"], lambda: restarts.append("restart"), ProbeLimits(timeout=1)
+    ).check()
     assert restarts == ["restart"]
 
 
-def test_a_server_that_is_late_once_is_left_alone():
+def test_a_server_that_is_late_once_is_not_restarted():
     model = Scripted(server_silent=True)
     with watched(model) as (supervisor, restarts):
-        supervisor.look()
+        supervisor.check()
         model.server_silent = False
-        supervisor.look()
+        supervisor.check()
         model.server_silent = True
-        supervisor.look()
+        supervisor.check()
         assert restarts == []
-        supervisor.look()
+        supervisor.check()
     assert restarts == ["restart"]
 
 
-def test_a_start_that_fails_is_tried_again():
+def test_a_failed_restart_is_tried_again():
     (free,) = choose_ports([0])
     stop, tries = threading.Event(), []
 
@@ -142,7 +144,7 @@ def test_a_start_that_fails_is_tried_again():
         tries.append("restart")
         if len(tries) == 3:
             stop.set()
-        raise CannotStart("no memory now")
+        raise StartError("no memory now")
 
-    Supervisor(f"127.0.0.1:{free}", ["any"], restart, Patience(between=0.01, answer=1)).run(stop)
+    Supervisor(f"127.0.0.1:{free}", ["any"], restart, ProbeLimits(interval=0.01, timeout=1)).run(stop)
     assert len(tries) == 3

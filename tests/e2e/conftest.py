@@ -9,7 +9,7 @@ import pytest
 
 import intarsia
 from deploy.local.stack import Stack, StackSettings
-from deploy.local.supervisor import Patience
+from deploy.local.supervisor import ProbeLimits
 from tests.e2e.triton import Door
 
 # Two threads make the passes of small networks slower on a shared machine, not faster.
@@ -26,12 +26,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole platform, as `intarsia up` runs it, but quicker to lose patience."""
+    """The whole platform, as `intarsia up` runs it, with shorter probe limits."""
     settings = StackSettings(
         data=tmp_path_factory.mktemp("stack"),
         weights=weights,
         threads=THREADS,
-        patience=Patience(between=0.5, answer=15.0),
+        probe_limits=ProbeLimits(interval=0.5, timeout=15.0),
         environment={"INTARSIA_STALL_FLOOR_SECONDS": "5", "INTARSIA_STALL_FIRST_SECONDS": "10"},
     )
     with Stack(settings) as running:
