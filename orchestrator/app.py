@@ -17,7 +17,8 @@ from orchestrator.api.intake import Intake
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
-from orchestrator.jobs.memory import JobLimits, MemoryJobs, Recipe
+from orchestrator.jobs.latest_facts import LatestFacts
+from orchestrator.jobs.memory import JobLimits, MemoryJobs, Work
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
@@ -27,9 +28,7 @@ from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.factory import StageFactory
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
-from orchestrator.workflows.edit_region import edit_region
-from orchestrator.workflows.fill_region import fill_region
-from orchestrator.workflows.track_region import track_region
+from orchestrator.workflows.recipes import RECIPES, Recipe
 from store.disk import DiskStore
 
 log = logging.getLogger(__name__)
@@ -59,11 +58,7 @@ class Orchestrator:
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), picture_cache)
         self._stage_factory = StageFactory(self._models, pictures, wait_limits)
         self.jobs = MemoryJobs(
-            {
-                "EditRegion": _bind(self._stage_factory, edit_region),
-                "FillRegion": _bind(self._stage_factory, fill_region),
-                "TrackRegion": _bind(self._stage_factory, track_region),
-            },
+            {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
             JobLimits(
                 running=settings.jobs_running,
                 # A clip takes as long as hundreds of pictures, whose users wait beside it.
@@ -77,11 +72,11 @@ class Orchestrator:
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
-        intake = Intake(self.jobs, store)
+        intake = Intake(self.jobs, store, LatestFacts(self._stage_factory))
         self._server = Server(
             Artifacts(store),
             Segmentation(intake, immediate),
-            Editing(intake, immediate, self._stage_factory),
+            Editing(intake, immediate),
             Adapters(immediate, store),
             Jobs(self.jobs),
         )
@@ -134,8 +129,8 @@ def _open_store(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-def _bind(stage_factory: StageFactory, recipe: Any) -> Recipe:
+def _bind(stage_factory: StageFactory, recipe: Recipe) -> Work:
     async def bound(request: Any, run: Run) -> Any:
-        return await recipe(request, stage_factory.at(run))
+        return await recipe.carry_out(request, stage_factory.at(run))
 
     return bound

@@ -8,6 +8,7 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import adapters_pb2 as pb
 from intarsia.v1 import adapters_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
+from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.workflows.edit_region import MODEL as EDITS
 from orchestrator.workflows.fill_region import MODEL as FILLS
@@ -30,6 +31,7 @@ class Adapters(rpc.AdaptersServicer):
             )
         await self._store.describe(name)
         report = await self._immediate.run(
+            caller_of(context),
             context,
             lambda at: at.denoiser(request.model).upload_adapter(name, "adapter"),
             what="the adapter was not looked at",

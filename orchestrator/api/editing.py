@@ -10,50 +10,74 @@ from intarsia.v1 import editing_pb2 as pb
 from intarsia.v1 import editing_pb2_grpc as rpc
 from intarsia.v1 import jobs_pb2
 from orchestrator.api import from_proto, to_proto
+from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
-from orchestrator.api.intake import Intake, masks
-from orchestrator.stages.factory import StageFactory
+from orchestrator.api.intake import Intake, mask_artifacts
+from orchestrator.caller import Caller
 from orchestrator.workflows import edit_region, fill_region
+from orchestrator.workflows.edit_region import EditRegion, ResolvedEdit
+from orchestrator.workflows.fill_region import FillRegion, ResolvedFill
 from orchestrator.workflows.plan_region import plan_region
 
-# The methods of the servicer have the requests' names.
-_Asked: TypeAlias = edit_region.EditRegion | fill_region.FillRegion
+# Methods of the servicer have the names of the requests.
+_Request: TypeAlias = EditRegion | FillRegion
 
 
 class Editing(rpc.EditingServicer):
-    """Changes regions of pictures, or tells what that would cost."""
+    """Changes regions of pictures, or computes what that would cost."""
 
-    def __init__(self, intake: Intake, immediate: ImmediateCalls, stage_factory: StageFactory) -> None:
-        self._intake, self._immediate, self._stage_factory = intake, immediate, stage_factory
+    def __init__(self, intake: Intake, immediate: ImmediateCalls) -> None:
+        self._intake, self._immediate = intake, immediate
 
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = from_proto.edit_region(request)
-        return await self._intake.begin(request, asked, _named(asked))
+        parsed = from_proto.edit_region(request)
+        return await self._intake.submit(
+            caller_of(context),
+            request,
+            parsed,
+            _artifacts(parsed),
+            model=edit_region.MODEL,
+            resolve=edit_region.resolve,
+        )
 
     async def FillRegion(
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = from_proto.fill_region(request)
-        await self._stage_factory.check_fills()
-        return await self._intake.begin(request, asked, _named(asked))
+        parsed = from_proto.fill_region(request)
+        return await self._intake.submit(
+            caller_of(context),
+            request,
+            parsed,
+            _artifacts(parsed),
+            model=fill_region.MODEL,
+            resolve=fill_region.resolve,
+        )
 
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.PlanRegionResponse:
-        asked = from_proto.plan_region(request)
-        await self._intake.check_there(_named(asked))
+        caller, parsed = caller_of(context), from_proto.plan_region(request)
+        await self._intake.check_artifacts(caller, _artifacts(parsed))
+        resolved = await self._resolve(caller, parsed)
         plan = await self._immediate.run(
-            context, lambda at: plan_region(asked, at), what="the plan was not made"
+            caller, context, lambda at: plan_region(resolved, at), what="the plan was not made"
         )
         return to_proto.plan_region_response(plan)
 
+    async def _resolve(self, caller: Caller, parsed: _Request) -> ResolvedEdit | ResolvedFill:
+        if isinstance(parsed, EditRegion):
+            return await self._intake.resolve(caller, parsed, edit_region.MODEL, edit_region.resolve)
+        return await self._intake.resolve(caller, parsed, fill_region.MODEL, fill_region.resolve)
 
-def _named(asked: _Asked) -> list[str]:
+
+def _artifacts(request: _Request) -> list[str]:
     """The artifacts a request needs."""
-    if isinstance(asked, edit_region.EditRegion):
-        places = [edit.target for edit in asked.edits]
-    else:
-        places = [asked.target]
-    return [asked.picture, *masks(*places), *(adapter.artifact for adapter in asked.adapters)]
+    edits = request.edits if isinstance(request, EditRegion) else (request,)
+    targets = [edit.target for edit in edits]
+    return [
+        request.picture,
+        *mask_artifacts(*targets),
+        *(adapter.artifact for adapter in request.adapters),
+    ]

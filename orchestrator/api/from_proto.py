@@ -12,9 +12,9 @@ from intarsia.v1 import editing_pb2, jobs_pb2, segmentation_pb2
 from orchestrator.api import fields, region
 from orchestrator.jobs.job import State
 from orchestrator.models.adapters import AdapterRef
-from orchestrator.workflows.candidates import Collage, Output
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
+from orchestrator.workflows.picture_request import Collage, Output
 from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
 from orchestrator.workflows.segment_region import SegmentRegion
 from orchestrator.workflows.sighting import Sighting

@@ -9,6 +9,7 @@ from typing import TypeVar
 import grpc
 
 from intarsia.errors import Busy, TimeLimit
+from orchestrator.caller import Caller
 from orchestrator.deadline import Deadline
 from orchestrator.runs.run import Run
 from orchestrator.stages.factory import StageFactory, Stages
@@ -24,7 +25,12 @@ class ImmediateCalls:
         self._open = 0
 
     async def run(
-        self, context: grpc.aio.ServicerContext, work: Callable[[Stages], Awaitable[T]], *, what: str
+        self,
+        caller: Caller,
+        context: grpc.aio.ServicerContext,
+        work: Callable[[Stages], Awaitable[T]],
+        *,
+        what: str,
     ) -> T:
         """The result of `work`, called with stages of its own; `what` says in an error what was not done in
         time. Raises `Busy` and `TimeLimit`."""

@@ -1,44 +1,76 @@
-"""Where jobs are handed in."""
+"""The intake of jobs: requests are checked and resolved before they become jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from canvas.region import MaskPicture, every
 from intarsia.v1 import jobs_pb2
 from orchestrator import logs
 from orchestrator.api import fields, to_proto
+from orchestrator.caller import Caller
 from orchestrator.jobs.job import Jobs
+from orchestrator.jobs.latest_facts import LatestFacts
+from orchestrator.models.facts import ModelFacts
 from orchestrator.workflows.selection import FieldRegion
 from store.artifact import ArtifactStore
 
+Request = TypeVar("Request")
+Resolved = TypeVar("Resolved")
+
 
 class Intake:
-    """Starts jobs. What a request names must be there: a job that could only fail is not begun."""
+    """Starts jobs. A job that could only fail is not begun: what its request names must exist."""
 
-    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
-        self._jobs, self._store = jobs, store
+    def __init__(self, jobs: Jobs, store: ArtifactStore, facts: LatestFacts) -> None:
+        self._jobs, self._store, self._facts = jobs, store, facts
 
-    async def begin(self, message: Any, asked: Any, named: Iterable[str]) -> jobs_pb2.Job:
-        """The job that a message asks for; `asked` is what it says, `named` are the artifacts it needs."""
-        await self.check_there(named)
-        job = await self._jobs.submit(
-            type(asked).__name__,
-            asked,
-            request_id=fields.request_id(message.request_id),
-            time_limit=fields.seconds(message, "time_limit"),
-        )
+    async def submit(
+        self,
+        caller: Caller,
+        message: Any,
+        request: Request,
+        artifacts: Iterable[str],
+        *,
+        model: str = "",
+        resolve: Callable[[Request, ModelFacts], Any] | None = None,
+    ) -> jobs_pb2.Job:
+        """The job for a request, which was read from `message` and needs these artifacts.
+
+        If the request leaves anything open, `resolve` resolves it with the facts of `model`. A repeated
+        request gives the job that it gave before, whatever has changed since.
+        """
+        method = type(request).__name__
+        request_id = fields.request_id(message.request_id)
+        time_limit = fields.seconds(message, "time_limit")
+        job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
+        if job is None:
+            await self.check_artifacts(caller, artifacts)
+            resolved = await self.resolve(caller, request, model, resolve) if resolve else request
+            job = await self._jobs.submit(
+                caller, method, resolved, original=request, request_id=request_id, time_limit=time_limit
+            )
         logs.job.set(job.name)
         return to_proto.job(job)
 
-    async def check_there(self, named: Iterable[str]) -> None:
-        """NotFound for the first artifact that is named and was never uploaded."""
-        for name in named:
+    async def resolve(
+        self,
+        caller: Caller,
+        request: Request,
+        model: str,
+        resolve: Callable[[Request, ModelFacts], Resolved],
+    ) -> Resolved:
+        """The request, resolved with the facts that the model published last."""
+        return resolve(request, await self._facts.of(model))
+
+    async def check_artifacts(self, caller: Caller, names: Iterable[str]) -> None:
+        """NotFound for the first artifact that was never uploaded."""
+        for name in names:
             await self._store.describe(name)
 
 
-def masks(*places: FieldRegion) -> list[str]:
+def mask_artifacts(*targets: FieldRegion) -> list[str]:
     """The mask pictures that regions are made of."""
-    selectors = (region.selector for place in places for region in every(place.region))
+    selectors = (region.selector for target in targets for region in every(target.region))
     return [selector.artifact for selector in selectors if isinstance(selector, MaskPicture)]

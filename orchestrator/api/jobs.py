@@ -12,6 +12,8 @@ from intarsia.v1 import jobs_pb2 as pb
 from intarsia.v1 import jobs_pb2_grpc as rpc
 from orchestrator import logs
 from orchestrator.api import fields, from_proto, to_proto
+from orchestrator.api.caller import caller_of
+from orchestrator.caller import Caller
 from orchestrator.jobs import job as jobs
 
 _PAGE = 50
@@ -25,12 +27,13 @@ class Jobs(rpc.JobsServicer):
         self._ending: set[asyncio.Future[jobs.Job]] = set()
 
     async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return to_proto.job(await self._jobs.get(_named(request)))
+        return to_proto.job(await self._jobs.get(caller_of(context), _job_name(request)))
 
     async def ListJobs(
         self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListJobsResponse:
         page = await self._jobs.list(
+            caller_of(context),
             size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
             token=request.page_token,
             states=from_proto.states(list(request.states)),
@@ -42,26 +45,26 @@ class Jobs(rpc.JobsServicer):
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.Job]:
-        name = _named(request)
-        await self._jobs.get(name)
+        caller, name = caller_of(context), _job_name(request)
+        await self._jobs.get(caller, name)
         if request.cancel_on_disconnect:
-            # However the stream ends; a job that is finished by then does not mind.
-            context.add_done_callback(lambda _: self._cancel(name))
-        async with aclosing(self._jobs.watch(name)) as states:
+            # However the stream ends; a job that is finished by then is not changed.
+            context.add_done_callback(lambda _: self._cancel(caller, name))
+        async with aclosing(self._jobs.watch(caller, name)) as states:
             async for state in states:
                 yield to_proto.job(state)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return to_proto.job(await self._jobs.cancel(_named(request)))
+        return to_proto.job(await self._jobs.cancel(caller_of(context), _job_name(request)))
 
-    def _cancel(self, name: str) -> None:
-        ending = asyncio.ensure_future(self._jobs.cancel(name))
+    def _cancel(self, caller: Caller, name: str) -> None:
+        ending = asyncio.ensure_future(self._jobs.cancel(caller, name))
         self._ending.add(ending)  # the loop itself keeps tasks only weakly
         ending.add_done_callback(self._ending.discard)
 
 
-def _named(request: pb.GetJobRequest | pb.WatchJobRequest | pb.CancelJobRequest) -> str:
-    """The job a request is about, which the log tells from now on."""
+def _job_name(request: pb.GetJobRequest | pb.WatchJobRequest | pb.CancelJobRequest) -> str:
+    """The name of a request's job, which every line of the log has from now on."""
     name = fields.job(request.name, "name")
     logs.job.set(name)
     return name

@@ -35,7 +35,7 @@ def lenient_deserializer(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]
 
 
 def check_readable(request: Any) -> Any:
-    """The message or stream of messages itself; raises InvalidRequest for a message that could not be parsed."""
+    """The message or stream of messages itself; raises InvalidRequest for what could not be parsed."""
     if isinstance(request, MalformedMessage):
         raise InvalidRequest(f"the message cannot be read ({request.why}); is the client of this version?")
     return _check_each(request) if hasattr(request, "__aiter__") else request

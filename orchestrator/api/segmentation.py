@@ -8,8 +8,9 @@ from intarsia.v1 import jobs_pb2
 from intarsia.v1 import segmentation_pb2 as pb
 from intarsia.v1 import segmentation_pb2_grpc as rpc
 from orchestrator.api import from_proto, to_proto
+from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
-from orchestrator.api.intake import Intake, masks
+from orchestrator.api.intake import Intake, mask_artifacts
 from orchestrator.workflows.segment_region import segment_region
 
 
@@ -22,15 +23,19 @@ class Segmentation(rpc.SegmentationServicer):
     async def SegmentRegion(
         self, request: pb.SegmentRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SegmentRegionResponse:
-        asked = from_proto.segment_region(request)
+        parsed = from_proto.segment_region(request)
         found = await self._immediate.run(
-            context, lambda at: segment_region(asked, at), what="the region was not found"
+            caller_of(context),
+            context,
+            lambda at: segment_region(parsed, at),
+            what="the region was not found",
         )
         return to_proto.segment_region_response(found)
 
     async def TrackRegion(
         self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
-        asked = from_proto.track_region(request)
-        places = [sighting.target for sighting in asked.sightings]
-        return await self._intake.begin(request, asked, [asked.clip, *masks(*places)])
+        parsed = from_proto.track_region(request)
+        targets = [sighting.target for sighting in parsed.sightings]
+        artifacts = [parsed.clip, *mask_artifacts(*targets)]
+        return await self._intake.submit(caller_of(context), request, parsed, artifacts)

@@ -15,8 +15,9 @@ from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, regi
 from orchestrator.api.status import code_of, facts_of
 from orchestrator.jobs.job import Job
 from orchestrator.runs.run import Progress
+from orchestrator.workflows.instance import Instance
 from orchestrator.workflows.results import Candidate, EditResult, Manifest, Part, Plan, View
-from orchestrator.workflows.segment_region import Instance, Segmented
+from orchestrator.workflows.segment_region import Segmented
 from orchestrator.workflows.track_region import Tracked
 from store.artifact import Artifact
 
@@ -169,12 +170,12 @@ def _part(part: Part) -> jobs_pb2.Part:
 
 def _manifest(of: Manifest) -> jobs_pb2.Manifest:
     return jobs_pb2.Manifest(
-        seed=of.noise.seed,
-        steps=of.noise.steps,
-        guidance=of.noise.guidance,
-        picture_guidance=of.noise.picture_guidance,
-        scheduler=of.noise.scheduler,
-        reproducible=of.noise.reproducible,
+        seed=of.sampling.seed,
+        steps=of.sampling.steps,
+        guidance=of.sampling.guidance,
+        picture_guidance=of.sampling.picture_guidance,
+        scheduler=of.sampling.scheduler,
+        reproducible=of.sampling.reproducible,
         crop=_box(of.crop),
         working_width=of.working_width,
         working_height=of.working_height,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from intarsia.errors import IntarsiaError
+from orchestrator.caller import Caller
 from orchestrator.runs.run import Progress
 
 PREFIX = "jobs/"
@@ -58,25 +59,47 @@ class Page:
 class Jobs(Protocol):
     """Drives jobs. The implementation decides what survives the end of the process."""
 
+    async def repeated(
+        self,
+        caller: Caller,
+        method: str,
+        original: Any,
+        *,
+        request_id: str,
+        time_limit: float | None = None,
+    ) -> Job | None:
+        """The job that this request id gave before, None if it is new.
+
+        Raises InvalidRequest if it was used for another request.
+        """
+
     async def submit(
-        self, method: str, request: Any, *, request_id: str = "", time_limit: float | None = None
+        self,
+        caller: Caller,
+        method: str,
+        request: Any,
+        *,
+        original: Any = None,
+        request_id: str = "",
+        time_limit: float | None = None,
     ) -> Job:
         """Queues a request as a job and returns it at once.
 
-        The same request id gives the same job; with another request it is an InvalidRequest. Raises Busy
+        The job carries out `request`; `original` is what the client sent, if that is not the same. The same
+        request id and original give the same job; with another original it is an InvalidRequest. Raises Busy
         when too many wait, ModelDown while the server shuts down. `time_limit`, in seconds, counts from now.
         """
 
-    async def get(self, name: str) -> Job:
-        """The job as it is now; NotFound if there is none of that name."""
+    async def get(self, caller: Caller, name: str) -> Job:
+        """The job as it is now; NotFound if the caller has none of that name."""
 
-    async def list(self, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
-        """A page of the jobs in some states, or in all."""
+    async def list(self, caller: Caller, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
+        """A page of the caller's jobs in some states, or in all."""
 
-    def watch(self, name: str) -> AsyncGenerator[Job, None]:
-        """Yields the job as it is now and after changes, at most ten times a second; the last one is final."""
+    def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
+        """Yields the job now and after changes, at most ten times a second; the last one is final."""
 
-    async def cancel(self, name: str) -> Job:
+    async def cancel(self, caller: Caller, name: str) -> Job:
         """Asks a job to stop and returns it; a finished one stays as it is."""
 
     async def drain(self, grace: float) -> bool:

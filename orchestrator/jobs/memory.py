@@ -20,6 +20,7 @@ from typing import Any
 from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
 from orchestrator import logs, metrics
 from orchestrator.aio import wait_event
+from orchestrator.caller import Caller
 from orchestrator.deadline import Deadline
 from orchestrator.jobs.job import Job, JobIds, Page, State
 from orchestrator.jobs.pages import page
@@ -28,15 +29,15 @@ from orchestrator.runs.run import Progress, Run
 log = logging.getLogger(__name__)
 
 # Carries out a request, reporting to the run.
-Recipe = Callable[[Any, Run], Awaitable[Any]]
+Work = Callable[[Any, Run], Awaitable[Any]]
 
-_BETWEEN_MESSAGES = 0.1  # seconds; a watcher hears of a change at most ten times a second
+_BETWEEN_MESSAGES = 0.1  # seconds; a watcher gets a change at most ten times a second
 
 
 @dataclass(frozen=True)
 class JobLimits:
-    """How many jobs, and for how long. `at_once`: for methods whose jobs take long, how many of those that
-    run may be of them; the others' turn comes first then."""
+    """Limits on the number of jobs and on their time. `at_once` limits the running jobs of methods that take
+    long; jobs of other methods may overtake them."""
 
     running: int = 4
     at_once: Mapping[str, int] = field(default_factory=dict)
@@ -44,33 +45,56 @@ class JobLimits:
     time_limit: float = 3600.0  # seconds
     kept: int = 1000  # finished jobs
     kept_seconds: float = 24 * 3600.0
-    fetched_within: float = 300.0  # seconds; so long no finished job is one too many
+    fetched_within: float = 300.0  # seconds; for so long every finished job is kept
 
 
 class MemoryJobs:
-    """Runs a bounded number of jobs at a time, in the order they came, as far as their kinds have places."""
+    """Runs a limited number of jobs at a time, in the order they came; some methods have a lower limit."""
 
-    def __init__(self, recipes: Mapping[str, Recipe], limits: JobLimits) -> None:
-        self._recipes, self._limits = recipes, limits
+    def __init__(self, work: Mapping[str, Work], limits: JobLimits) -> None:
+        self._work, self._limits = work, limits
         self._ids = JobIds()
         self._records: OrderedDict[str, _Record] = OrderedDict()  # oldest first
-        self._by_request_id: dict[str, _Record] = {}
+        self._by_request_id: dict[tuple[Caller, str], _Record] = {}
         self._waiting: deque[_Record] = deque()
         self._running: set[_Record] = set()
         self._draining = False
 
+    async def repeated(
+        self,
+        caller: Caller,
+        method: str,
+        original: Any,
+        *,
+        request_id: str,
+        time_limit: float | None = None,
+    ) -> Job | None:
+        earlier = self._by_request_id.get((caller, request_id))
+        if earlier is None:
+            return None
+        if earlier.submission.sent != (method, original, time_limit):
+            raise InvalidRequest(
+                "this id was used for another request; choose a new one for every new request",
+                field="request_id",
+                job=earlier.name,
+            )
+        return earlier.job()
+
     async def submit(
-        self, method: str, request: Any, *, request_id: str = "", time_limit: float | None = None
+        self,
+        caller: Caller,
+        method: str,
+        request: Any,
+        *,
+        original: Any = None,
+        request_id: str = "",
+        time_limit: float | None = None,
     ) -> Job:
-        asked = (method, request, time_limit)
-        if request_id and (earlier := self._by_request_id.get(request_id)) is not None:
-            if earlier.asked != asked:
-                raise InvalidRequest(
-                    "this id was used for another request; choose a new one for every new request",
-                    field="request_id",
-                    job=earlier.name,
-                )
-            return earlier.job()
+        sent = (method, request if original is None else original, time_limit)
+        submission = _Submission(caller, method, request, sent, request_id)
+        earlier = await self.repeated(caller, method, sent[1], request_id=request_id, time_limit=time_limit)
+        if earlier is not None:
+            return earlier
         if self._draining:
             raise ModelDown("this server is shutting down and takes no new jobs; ask again in a moment")
         if len(self._waiting) >= self._limits.waiting:
@@ -79,41 +103,43 @@ class MemoryJobs:
             )
         self._forget()
         seconds = min(self._limits.time_limit, time_limit or self._limits.time_limit)
-        record = _Record(self._ids.new(), asked, request_id, seconds)
+        record = _Record(self._ids.new(), submission, seconds)
         self._records[record.name] = record
         if request_id:
-            self._by_request_id[request_id] = record
-        # A running job is told by its deadline; the alarm also reaches one that waits or computes.
+            self._by_request_id[caller, request_id] = record
+        # The deadline reaches the calls of a running job; the alarm also one that waits or computes.
         loop = asyncio.get_running_loop()
-        late = TimeLimit(f"the job was given up after {seconds:g} s; allow more time, or ask for less")
+        late = TimeLimit(f"the job was ended after {seconds:g} s; allow more time, or ask for less")
         record.alarm = loop.call_later(seconds, self._stop, record, late)
         self._waiting.append(record)
         self._start_next()
         return record.job()
 
-    async def get(self, name: str) -> Job:
-        return self._record(name).job()
+    async def get(self, caller: Caller, name: str) -> Job:
+        return self._record(caller, name).job()
 
-    async def list(self, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
+    async def list(self, caller: Caller, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
         self._forget()
-        newest_first: Iterator[Job] = (record.job() for record in reversed(self._records.values()))
+        newest_first: Iterator[Job] = (
+            record.job() for record in reversed(self._records.values()) if record.submission.caller == caller
+        )
         return page(newest_first, size=size, token=token, states=states)
 
-    async def watch(self, name: str) -> AsyncGenerator[Job, None]:
-        record = self._record(name)
+    async def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
+        record = self._record(caller, name)
         while True:
             changed = record.changed
             job = record.job()
-            said = time.monotonic()
+            sent = time.monotonic()
             yield job
             if job.state.is_final:
                 return
             await changed.wait()
-            # What changes in the meantime is told together; only the end is told at once.
-            await wait_event(record.over, within=said + _BETWEEN_MESSAGES - time.monotonic())
+            # Changes in the meantime are sent together; only the end is sent at once.
+            await wait_event(record.over, within=sent + _BETWEEN_MESSAGES - time.monotonic())
 
-    async def cancel(self, name: str) -> Job:
-        record = self._record(name)
+    async def cancel(self, caller: Caller, name: str) -> Job:
+        record = self._record(caller, name)
         self._stop(record, Cancelled("the job was cancelled on request"))
         return record.job()
 
@@ -148,20 +174,25 @@ class MemoryJobs:
         self._count()
 
     def _next(self) -> _Record | None:
-        """Who waits longest among those whose kind has a place left."""
-        taken = Counter(record.asked[0] for record in self._running)
+        """The job that waits longest among those whose method may run one more."""
+        running = Counter(record.submission.method for record in self._running)
         most = self._limits.at_once
         return next(
-            (each for each in self._waiting if taken[each.asked[0]] < most.get(each.asked[0], inf)), None
+            (
+                one
+                for one in self._waiting
+                if running[one.submission.method] < most.get(one.submission.method, inf)
+            ),
+            None,
         )
 
     async def _carry_out(self, record: _Record) -> Any:
         log.info("started")
-        method, request, _ = record.asked
-        return await self._recipes[method](request, record.run)
+        submission = record.submission
+        return await self._work[submission.method](submission.request, record.run)
 
     def _ended(self, record: _Record, task: asyncio.Future[Any]) -> None:
-        """However the work ended, even before it began, its job has an end."""
+        """Ends the job, however its work ended, even before it began."""
         self._running.discard(record)
         if task.cancelled():
             self._fail(record, record.stopped_by or ModelDown("the server stopped before this job was done"))
@@ -175,7 +206,7 @@ class MemoryJobs:
         self._start_next()
 
     def _stop(self, record: _Record, why: IntarsiaError) -> None:
-        """Ends a job that is not over: at once if it waits, else as soon as its recipe lets go."""
+        """Ends a job that is not over: at once if it waits, else as soon as its recipe has ended."""
         if record.over.is_set() or record.stopped_by is not None:
             return
         record.stopped_by = why
@@ -188,10 +219,10 @@ class MemoryJobs:
         self._count()
 
     def _fail(self, record: _Record, why: IntarsiaError) -> None:
-        # Only a job that somebody asked to stop is cancelled; a model that says so on its own has failed.
-        asked_to = isinstance(record.stopped_by, Cancelled)
+        # Only a job that its caller cancelled is cancelled; a model that reports it by itself has failed.
+        on_request = isinstance(record.stopped_by, Cancelled)
         why.__traceback__ = why.__cause__ = why.__context__ = None
-        record.end(State.CANCELLED if asked_to else State.FAILED, failure=why)
+        record.end(State.CANCELLED if on_request else State.FAILED, failure=why)
 
     def _settle(self, record: _Record) -> None:
         if record.alarm is not None:
@@ -207,9 +238,9 @@ class MemoryJobs:
         metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
         metrics.JOBS.labels(State.RUNNING.value).set(len(self._running))
 
-    def _record(self, name: str) -> _Record:
+    def _record(self, caller: Caller, name: str) -> _Record:
         record = self._records.get(name)
-        if record is None:
+        if record is None or record.submission.caller != caller:
             raise NotFound(f"there is no job {name}; finished jobs are forgotten after a while", name=name)
         return record
 
@@ -218,21 +249,30 @@ class MemoryJobs:
         now = datetime.now(timezone.utc)
         ended = {record: record.ended for record in self._records.values() if record.ended is not None}
         too_many = len(ended) - self._limits.kept
-        for place, record in enumerate(sorted(ended, key=ended.__getitem__)):
+        for n, record in enumerate(sorted(ended, key=ended.__getitem__)):
             age = (now - ended[record]).total_seconds()
-            superfluous = place < too_many and age >= self._limits.fetched_within
+            superfluous = n < too_many and age >= self._limits.fetched_within
             if superfluous or age > self._limits.kept_seconds:
                 del self._records[record.name]
-                self._by_request_id.pop(record.request_id, None)
+                self._by_request_id.pop((record.submission.caller, record.submission.request_id), None)
+
+
+@dataclass(frozen=True)
+class _Submission:
+    """A request as it was submitted; `sent` is what a repeat must be equal to."""
+
+    caller: Caller
+    method: str
+    request: Any
+    sent: tuple[str, Any, float | None]
+    request_id: str
 
 
 class _Record:
-    """A job's memory."""
+    """The state of a job."""
 
-    def __init__(
-        self, name: str, asked: tuple[str, Any, float | None], request_id: str, seconds: float
-    ) -> None:
-        self.name, self.asked, self.request_id = name, asked, request_id
+    def __init__(self, name: str, submission: _Submission, seconds: float) -> None:
+        self.name, self.submission = name, submission
         self.run = Run(Deadline.after(seconds), self._wake)
         self.over = asyncio.Event()
         self.changed = asyncio.Event()  # set, and replaced, at every change
@@ -248,7 +288,7 @@ class _Record:
         self._at_the_end: Progress | None = None
 
     def begin(self) -> float:
-        """Tells how many seconds it has waited."""
+        """Marks the job as running and returns the seconds it has waited."""
         self._state, self._started = State.RUNNING, datetime.now(timezone.utc)
         self._wake()
         return (self._started - self._created).total_seconds()
@@ -257,18 +297,18 @@ class _Record:
         self._state, self._result, self._failure = state, result, failure
         self.ended = datetime.now(timezone.utc)
         self._at_the_end = self._progress()
-        del self.run  # a thousand jobs are remembered, and none of them needs how it got there
+        del self.run  # a thousand finished jobs are kept, and none of them needs it
         self.over.set()
         self._wake()
 
     def job(self) -> Job:
-        """How it stands now."""
+        """The job as it is now."""
         return Job(
             name=self.name,
-            method=self.asked[0],
+            method=self.submission.method,
             state=self._state,
             created=self._created,
-            request_id=self.request_id,
+            request_id=self.submission.request_id,
             progress=self._progress(),
             failure=self._failure,
             result=self._result,

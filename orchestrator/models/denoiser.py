@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -41,12 +41,45 @@ FILL_FIELDS = {**_COMMON, "source": "cut.working_size", "text": "prompt", "no_te
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Denoised:
-    """Latents (4, h, w), and the digest of the weights that made them."""
+class Conditioning(Protocol):
+    """What steers a denoiser on one sheet, as the inputs of its model."""
 
-    latents: np.ndarray
-    weights: str
+    def inputs(self, sampling: ResolvedSampling) -> Tensors: ...
+
+
+@dataclass(frozen=True, eq=False)
+class EditConditioning:
+    """The latents (4, h, w) of the picture to edit, and embeddings of the two instructions."""
+
+    source: np.ndarray
+    text: np.ndarray
+    no_text: np.ndarray
+
+    def inputs(self, sampling: ResolvedSampling) -> Tensors:
+        guidance = np.array([sampling.guidance, sampling.picture_guidance], np.float32)
+        return {"source": self.source, "text": self.text, "no_text": self.no_text, "guidance": guidance}
+
+
+@dataclass(frozen=True, eq=False)
+class FillConditioning:
+    """Mean `source` and deviation `spread` (4, h, w) of the encoded picture whose hole is grey, `hole`
+    (1, h, w), 1 where it is filled, and embeddings of the two prompts."""
+
+    source: np.ndarray
+    spread: np.ndarray
+    hole: np.ndarray
+    text: np.ndarray
+    no_text: np.ndarray
+
+    def inputs(self, sampling: ResolvedSampling) -> Tensors:
+        return {
+            "source": self.source,
+            "spread": self.spread,
+            "hole": self.hole,
+            "text": self.text,
+            "no_text": self.no_text,
+            "guidance": np.array([sampling.guidance], np.float32),
+        }
 
 
 OnPreview = Callable[[np.ndarray], None]
@@ -64,6 +97,12 @@ class Denoiser:
         """The model's facts."""
         return ModelFacts.read(await self.client.facts())
 
+    async def check_weights(self, digest: str) -> ModelFacts:
+        """The model's facts; ModelDown if it has other weights than those of this digest by now."""
+        facts = await self.client.facts()
+        self._check(facts, digest)
+        return ModelFacts.read(facts)
+
     async def check_adapters(self, adapters: Sequence[AdapterRef]) -> None:
         """Finds out, before any other work is done, whether the model can use these adapters."""
         await self.adapters.check(adapters)
@@ -72,19 +111,24 @@ class Denoiser:
         """Uploads an adapter and returns the model's report about it; errors name the `field`."""
         return await self.adapters.inspect(AdapterRef(adapter), field)
 
-    async def _denoise(
+    async def denoise(
         self,
-        inputs: Tensors,
+        conditioning: Conditioning,
         sampling: ResolvedSampling,
-        adapters: Sequence[AdapterRef],
         work: Work,
-        preview_every: int,
-        preview: OnPreview | None,
-    ) -> Denoised:
-        """Reports every step to `work`. Every so many steps `preview` is called with the estimate of the
-        clean latents; it must return at once."""
+        *,
+        digest: str,
+        adapters: Sequence[AdapterRef] = (),
+        preview_every: int = 0,
+        preview: OnPreview | None = None,
+    ) -> np.ndarray:
+        """The denoised latents (4, h, w), made by the weights of this digest.
+
+        Reports every step to `work`. Every so many steps `preview` is called with the estimate of the clean
+        latents; it must return at once.
+        """
         inputs = {
-            **inputs,
+            **conditioning.inputs(sampling),
             "seed": np.array([sampling.seed], np.uint64),
             "steps": np.array([sampling.steps], np.int32),
             "scheduler": text(sampling.scheduler),
@@ -96,13 +140,13 @@ class Denoiser:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
             inputs["adapters"] = np.frombuffer(json.dumps(uses).encode(), np.uint8)
 
-        async def denoise(lease: Lease) -> Denoised | None:
+        async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
             for attempt in range(_ATTEMPTS):
                 for field, adapter in used.items() if attempt else ():
                     await self.adapters.upload(adapter, field, lease)
                 try:
-                    return await self._stream(lease, inputs, work, preview)
+                    return await self._stream(lease, inputs, work, digest, preview)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
@@ -110,7 +154,7 @@ class Denoiser:
 
         _, height, width = inputs["source"].shape
         denoised = await self.client.run(
-            denoise, deadline=self.run.deadline, work=float(sampling.steps * height * width)
+            run, deadline=self.run.deadline, work=float(sampling.steps * height * width)
         )
         if denoised is None:
             raise Busy(
@@ -120,12 +164,16 @@ class Denoiser:
             )
         return denoised
 
-    async def _stream(self, lease: Lease, inputs: Tensors, work: Work, preview: OnPreview | None) -> Denoised:
-        latents, made_by = None, ""
+    async def _stream(
+        self, lease: Lease, inputs: Tensors, work: Work, digest: str, preview: OnPreview | None
+    ) -> np.ndarray:
+        latents = None
         async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
+            checked = False
             async for beat in beats:
-                if not made_by:  # not before: the request may have waited while other weights were loaded
-                    made_by = (await lease.facts(deadline=self.run.deadline))["weights"]
+                if not checked:  # not before: the request may have waited while other weights were loaded
+                    self._check(await lease.facts(deadline=self.run.deadline), digest)
+                    checked = True
                 done, of = (int(number) for number in beat["progress"])
                 work.stepped(done, of)
                 lease.progress(done, of)
@@ -137,62 +185,12 @@ class Denoiser:
                     preview(beat["latents"])
         if latents is None:
             raise ModelDown(f"{self.client.name} ended its stream before the last step; try again")
-        return Denoised(latents, made_by)
+        return latents
 
-
-class InstructPix2Pix(Denoiser):
-    """Edits latents by instruction."""
-
-    async def denoise(
-        self,
-        source: np.ndarray,
-        words: np.ndarray,
-        no_words: np.ndarray,
-        sampling: ResolvedSampling,
-        work: Work,
-        *,
-        adapters: Sequence[AdapterRef] = (),
-        preview_every: int = 0,
-        preview: OnPreview | None = None,
-    ) -> Denoised:
-        """The edited latents, shaped like `source`, (4, h, w)."""
-        inputs = {
-            "source": source,
-            "text": words,
-            "no_text": no_words,
-            "guidance": np.array([sampling.guidance, sampling.picture_guidance], np.float32),
-        }
-        return await self._denoise(inputs, sampling, adapters, work, preview_every, preview)
-
-
-class Inpaint(Denoiser):
-    """Fills a hole in latents."""
-
-    async def denoise(
-        self,
-        masked: np.ndarray,
-        spread: np.ndarray,
-        hole: np.ndarray,
-        words: np.ndarray,
-        no_words: np.ndarray,
-        sampling: ResolvedSampling,
-        work: Work,
-        *,
-        adapters: Sequence[AdapterRef] = (),
-        preview_every: int = 0,
-        preview: OnPreview | None = None,
-    ) -> Denoised:
-        """The latents (4, h, w) of the filled picture.
-
-        `masked` and `spread` are mean and deviation of the encoded picture whose hole is grey, `hole`
-        (1, h, w) is 1 where it is filled.
-        """
-        inputs = {
-            "source": masked,
-            "spread": spread,
-            "hole": hole,
-            "text": words,
-            "no_text": no_words,
-            "guidance": np.array([sampling.guidance], np.float32),
-        }
-        return await self._denoise(inputs, sampling, adapters, work, preview_every, preview)
+    def _check(self, facts: Mapping[str, Any], digest: str) -> None:
+        if facts["weights"] != digest:
+            raise ModelDown(
+                f"{self.client.name} was loaded with other weights after this request was taken in; "
+                "send it again with a new request id",
+                model=self.client.name,
+            )

@@ -1,7 +1,7 @@
-"""A run: one execution of a recipe, how far it is, and how long it took.
+"""A run: one execution of a recipe, its progress, and the time its stages took.
 
-The share of each stage in the whole is a guess, made once for every kind of work; within a stage the steps
-are counted. What is left is estimated from what the steps took.
+A recipe declares the share of each of its stages in the whole, an estimate; within a stage the steps are
+counted. The remaining time is estimated from the time of the steps.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ from dataclasses import dataclass
 from orchestrator import metrics
 from orchestrator.deadline import Deadline
 
-# By stage, in the order in which they come.
-DRAWING = {"segment": 0.08, "encode": 0.06, "denoise": 0.76, "decode": 0.05, "inlay": 0.05}
-TRACKING = {"segment": 0.03, "track": 0.95, "inlay": 0.02}
-
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. `fraction` is in [0, 1]; `remaining` is in seconds, None while nothing is known."""
+    """The progress of a run. `fraction` is in [0, 1]; `remaining` is in seconds, None while it is unknown."""
 
     stage: str = ""
     step: int = 0
@@ -41,20 +37,20 @@ class Work:
         self._whole, self._changed = whole, changed
 
     def stepped(self, done: int, of: int) -> None:
-        """Of this piece, `done` steps of `of` are over; 0 where nobody knows how many there are."""
+        """Reports that `done` steps of `of` are over in this piece; `of` is 0 if their number is unknown."""
         self.step, self.steps = done, of
         self._changed(self)
 
     @property
     def share(self) -> float:
-        """What is done of it, as a share of the whole run."""
+        """The part of it that is done, as a share of the whole run."""
         part = 1.0 if self.done else self.step / self.steps if self.steps else 0.0
         return self._whole * part / self.of
 
 
 @dataclass
 class _Over:
-    """The pieces of a stage that are over, in sum: there may be thousands."""
+    """The sum of the pieces of a stage that are over: there may be thousands."""
 
     of: int = 0  # pieces of the stage in all
     step: int = 0
@@ -62,15 +58,15 @@ class _Over:
 
 
 class Run:
-    """One execution of a recipe. Owned by whoever started it; stages report to it."""
+    """One execution of a recipe. Its stages report to it."""
 
     def __init__(self, deadline: Deadline, changed: Callable[[], None] = lambda: None) -> None:
         """`changed` is called after every change, and must return at once."""
         self.deadline = deadline
-        self._shares: Mapping[str, float] = DRAWING
+        self._shares: Mapping[str, float] = {}
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed
-        self._began: float | None = None  # with the first stage; before it a run waits for its turn
+        self._began: float | None = None  # with the first stage
         self._open: list[Work] = []
         self._over: dict[str, _Over] = {}  # by stage
         self._share = 0.0  # of all pieces that are over
@@ -79,8 +75,11 @@ class Run:
         self._ticks: deque[float] = deque(maxlen=9)
 
     def expect(self, shares: Mapping[str, float]) -> None:
-        """Said before the first stage by a recipe whose stages are not those of drawing, and once more by one
-        that begins anew: stages are counted from nothing then, and what was shown is not taken back."""
+        """Declares the share of every stage in the whole, by name, in the order in which they come.
+
+        A recipe calls it before its first stage, and again if it starts over: the stages are counted from
+        the beginning then, and the progress reported so far does not fall.
+        """
         self._shares = shares
         self._over.clear()
         self._share = 0.0
@@ -111,13 +110,13 @@ class Run:
         self._advance(name)
 
     def show(self, preview: str) -> None:
-        """A preview has been stored under this name."""
+        """Reports the artifact of a new preview."""
         self._preview = preview
         self._changed()
 
     @property
     def progress(self) -> Progress:
-        """How far it is now."""
+        """The progress as it is now."""
         step, steps = self._steps()
         return Progress(self._stage, step, steps, self._fraction, self._remaining(), self._preview)
 
@@ -138,7 +137,7 @@ class Run:
         self._changed()
 
     def _steps(self) -> tuple[int, int]:
-        """Steps that are over, and steps in all, of every piece of the stage being worked on."""
+        """Steps that are over, and steps in all, of every piece of the current stage."""
         here, over = [work for work in self._open if work.name == self._stage], self._over.get(self._stage)
         if over is None:
             return 0, 0
@@ -147,13 +146,18 @@ class Run:
 
     def _remaining(self) -> float | None:
         step, steps = self._steps()
-        if len(self._ticks) >= 2 and steps > step:
+        if self._stage in self._shares and len(self._ticks) >= 2 and steps > step:
             each = (self._ticks[-1] - self._ticks[0]) / (len(self._ticks) - 1)
             after = 1.0 - sum(self._shares[name] for name in self._up_to(self._stage))
             return each * (steps - step) + each * steps * after / self._shares[self._stage]
-        if self._began is not None and self._stage in ("decode", "inlay") and self._fraction > 0:
+        if self._began is not None and self._fraction > 0 and self._after_main_stage():
             return (time.monotonic() - self._began) * (1.0 - self._fraction) / self._fraction
         return None
+
+    def _after_main_stage(self) -> bool:
+        """Whether the stage with the largest share is over: the time until now is a good measure then."""
+        main = max(self._shares, key=self._shares.__getitem__, default="")
+        return self._stage not in (*self._up_to(main),)
 
     def _up_to(self, stage: str) -> Iterator[str]:
         for name in self._shares:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from canvas.crop import WorkingSize
 from intarsia.errors import NotReady
 from orchestrator.aio import gather_or_cancel
+from orchestrator.deadline import Deadline
 from orchestrator.media.clips import Clips
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.pictures import Pictures
@@ -16,7 +17,8 @@ from orchestrator.models import denoiser, sam, text_encoder, vae
 from orchestrator.models.adapters import AdapterUploads
 from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
-from orchestrator.models.denoiser import Denoiser, Inpaint, InstructPix2Pix
+from orchestrator.models.denoiser import Denoiser
+from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
@@ -36,8 +38,8 @@ class Stages:
     sam: Sam
     text_encoder: TextEncoder
     vae: Vae
-    ip2p_unet: InstructPix2Pix
-    sd2_inpaint: Inpaint
+    ip2p_unet: Denoiser
+    sd2_inpaint: Denoiser
     run: Run
 
     def stage(self, name: str, *, of: int = 1) -> AbstractContextManager[Work]:
@@ -51,9 +53,8 @@ class Stages:
     def previews(
         self, picture: Picture, working: WorkingSize, *, family: str
     ) -> AbstractAsyncContextManager[Previews]:
-        """Turns foreseen latents into pictures beside the work, for as long as it lasts."""
-        offered = Previews(self.vae, self.pictures, self.run, family)
-        return offered.showing(picture, working)
+        """Turns offered latents into stored pictures until the context ends."""
+        return Previews(self.vae, self.pictures, self.run, family).running(picture, working)
 
 
 class StageFactory:
@@ -72,7 +73,6 @@ class StageFactory:
             models["sd2_inpaint"], ModelQueue(wait_limits), fields=denoiser.FILL_FIELDS
         )
         self._store, self._pictures = pictures.store, pictures
-        self._no_fills = False
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
@@ -82,8 +82,8 @@ class StageFactory:
             sam=Sam(self._sam, run),
             text_encoder=TextEncoder(self._text_encoder, run),
             vae=Vae(self._vae, run),
-            ip2p_unet=InstructPix2Pix(self._ip2p_unet, run, self._uploads(self._ip2p_unet, run)),
-            sd2_inpaint=Inpaint(self._sd2_inpaint, run, self._uploads(self._sd2_inpaint, run)),
+            ip2p_unet=Denoiser(self._ip2p_unet, run, self._uploads(self._ip2p_unet, run)),
+            sd2_inpaint=Denoiser(self._sd2_inpaint, run, self._uploads(self._sd2_inpaint, run)),
             run=run,
         )
 
@@ -100,11 +100,8 @@ class StageFactory:
         try:
             await self._sd2_inpaint.facts()
         except NotReady as missing:
-            self._no_fills = True
             log.warning("regions cannot be filled: %s", missing)
 
-    async def check_fills(self) -> None:
-        """NotReady where there were no weights to fill with, and there still are none."""
-        if self._no_fills:
-            await self._sd2_inpaint.facts()
-            self._no_fills = False
+    async def facts(self, model: str) -> ModelFacts:
+        """The facts of the denoiser of this name."""
+        return await self.at(Run(Deadline())).denoiser(model).facts()

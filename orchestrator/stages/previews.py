@@ -1,7 +1,7 @@
-"""Previews: what the picture will look like, shown while it is still being made.
+"""Previews: pictures of the estimated result while it is being denoised.
 
-They are made beside the denoising and never hold it up: while one is being made only the newest of those
-that wait is kept, and when the work is done whatever is unfinished is dropped.
+They are made beside the denoising and never delay it: while one is being made only the newest of those
+offered is kept, and when the denoising ends an unfinished one is dropped.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ log = logging.getLogger(__name__)
 
 
 class Previews:
-    """A place where foreseen latents are left, and those who turn them into pictures."""
+    """Takes estimates of the clean latents and turns them into stored pictures."""
 
     def __init__(self, vae: Vae, pictures: Pictures, run: Run, family: str) -> None:
         self._vae, self._pictures, self._run, self._family = vae, pictures, run, family
         self._newest: np.ndarray | None = None
-        self._there = asyncio.Event()
+        self._offered = asyncio.Event()
 
     def offer(self, latents: np.ndarray) -> None:
-        """Leaves latents to be shown; replaces what nobody has taken yet."""
+        """Offers latents for a preview; they replace those that wait."""
         self._newest = latents
-        self._there.set()
+        self._offered.set()
 
     @asynccontextmanager
-    async def showing(self, picture: Picture, working: WorkingSize) -> AsyncIterator[Previews]:
-        """Shows what is offered, as large as it is worked at, until left."""
-        work = asyncio.ensure_future(self._show_all(picture, working))
+    async def running(self, picture: Picture, working: WorkingSize) -> AsyncIterator[Previews]:
+        """Makes previews of what is offered, at the working size, until the context ends."""
+        work = asyncio.ensure_future(self._make_previews(picture, working))
         try:
             yield self
         finally:
@@ -50,17 +50,17 @@ class Previews:
             if not work.cancelled() and (fault := work.exception()) is not None:
                 log.error("previews ended early: %s", fault, exc_info=fault)
 
-    async def _show_all(self, picture: Picture, working: WorkingSize) -> None:
-        as_worked = PixelBox(0, 0, working.scaled.width, working.scaled.height)
+    async def _make_previews(self, picture: Picture, working: WorkingSize) -> None:
+        box = PixelBox(0, 0, working.scaled.width, working.scaled.height)
         while True:
-            await self._there.wait()
-            self._there.clear()
+            await self._offered.wait()
+            self._offered.clear()
             latents, self._newest = self._newest, None
             assert latents is not None
             try:
                 patch = await self._vae.decode(latents, family=self._family)
-                pixels = await asyncio.to_thread(restore, patch, as_worked, working)
+                pixels = await asyncio.to_thread(restore, patch, box, working)
                 self._run.show((await self._pictures.keep_preview(pixels, picture)).name)
             except IntarsiaError as error:
-                # A picture without a preview is better than none.
+                # A picture without a preview is better than a failed job.
                 log.warning("a preview was left out: %s", error)

@@ -1,15 +1,15 @@
-"""Patchwork: how a candidate comes about, region by region, sheet by sheet.
+"""Composition of a candidate: pieces cut from it for the model, and patches laid back into it.
 
-A candidate works on the window that holds every sheet, never on a copy of the whole picture: what it costs
-follows the regions. Within a region every sheet sees what those before it have made; laid back is the
-region as a whole, under its mask feathered inward.
+Pure functions of arrays and values; no model is called here. A candidate is made on the window that holds
+every sheet, never on a copy of the whole picture: its cost follows the regions. Within a region every sheet
+sees the sheets drawn before it; the region is laid back as a whole, under its mask feathered inward.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -20,95 +20,105 @@ from canvas.layout import Sheet, blend
 from canvas.patch import restore
 from canvas.seam import match_colours
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.sampling import ResolvedSampling
-from orchestrator.stages.factory import Stages
-from orchestrator.workflows.region_plan import RegionPlan, window_of
-from orchestrator.workflows.sampling import on_sheet
+from orchestrator.workflows.region_plan import RegionPlan, enclosing_box
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """What all candidates of a request share: the picture, its regions, and their alphas in the window."""
+
+    picture: Picture
+    plans: Sequence[RegionPlan]
+    alphas: Sequence[np.ndarray]
+    window: PixelBox
+
+    @property
+    def sheets(self) -> int:
+        """The number of sheets of a candidate."""
+        return sum(len(plan.layout.sheets) for plan in self.plans)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes a candidate needs while it is made: its window, and the window of a region's draft."""
+        return 2 * self.picture.pixels[self.window.window].nbytes
+
+    def mask(self) -> np.ndarray:
+        """The union of all regions' masks, float32 of the picture's size; of a single one, its own."""
+        return reduce(np.maximum, (plan.mask for plan in self.plans))
+
+    def pixels(self) -> np.ndarray:
+        """A copy of the picture's pixels in the window, as every candidate begins with."""
+        return np.array(self.picture.pixels[self.window.window])
+
+    def whole(self, pixels: np.ndarray) -> np.ndarray:
+        """A copy of the whole picture with a candidate's window in it."""
+        whole = self.picture.pixels.copy()
+        whole[self.window.window] = pixels
+        return whole
+
+
+def compose(picture: Picture, plans: Sequence[RegionPlan]) -> Composition:
+    """The composition of these regions, which are laid over each other in this order."""
+    window = enclosing_box(plans)
+    alphas = [np.array(feather(plan.mask, plan.feather)[window.window]) for plan in plans]
+    return Composition(picture, plans, alphas, window)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionDraft:
+    """A region of a candidate while its sheets are drawn; `lay_sheet` changes both arrays in place.
+
+    `pixels` are those of the window, `missing`, bool (height, width), is the part of the region that no
+    sheet has drawn yet.
+    """
+
+    plan: RegionPlan
+    window: PixelBox
+    pixels: np.ndarray
+    missing: np.ndarray
+
+
+def begin_region(composition: Composition, number: int, pixels: np.ndarray) -> RegionDraft:
+    """The draft of the n-th region on a candidate's window; the window itself is not changed."""
+    plan, window = composition.plans[number], composition.window
+    return RegionDraft(plan, window, pixels.copy(), plan.mask[window.window] > 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What is drawn next: pixels (height, width, 3) of a sheet's box as they are by now, and the part of
-    them, bool (height, width), that is to be drawn anew: the region, but for most of what is made of it."""
+    """The pixels (height, width, 3) of a sheet's box as they are by now, and `alpha`, float32 (height,
+    width), the opacity of the patch that is laid over them."""
 
-    pixels: np.ndarray
-    hole: np.ndarray
     sheet: Sheet
-    region: int  # which of the request's
-    noise: ResolvedSampling
-    first: bool  # whether it belongs to the first candidate, which is the one that previews show
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A patch, float32 (3, height, width) in [-1, 1] at its sheet's working size, and the digest of the
-    weights that made it."""
-
-    patch: np.ndarray
-    weights: str
-
-
-Draw = Callable[[Piece], Awaitable[Drawn]]
-
-
-@dataclass(frozen=True, eq=False)
-class Patchwork:
-    """The regions of a request in a picture, ready to be worked on."""
-
-    picture: Picture
-    plans: Sequence[RegionPlan]
-    alphas: Sequence[np.ndarray]  # of each region, within the window
-    window: PixelBox
-    match_colours: bool
+    pixels: np.ndarray
+    alpha: np.ndarray
 
     @property
-    def sheets(self) -> int:
-        """How many sheets a candidate has."""
-        return sum(len(found.laid.sheets) for found in self.plans)
-
-    @property
-    def nbytes(self) -> int:
-        """What a candidate holds while it is made: its window, and the window as it is being worked on."""
-        return 2 * self.picture.pixels[self.window.window].nbytes
-
-    async def make(
-        self, noise: ResolvedSampling, draw: Draw, at: Stages, *, first: bool, of: int
-    ) -> tuple[np.ndarray, str]:
-        """A candidate's window, all its regions worked on one after the other, and the digest of the
-        weights that made it. Its inlays are pieces of `of`."""
-        weights = ""
-        made = await asyncio.to_thread(np.array, self.picture.pixels[self.window.window])
-        for number, found in enumerate(self.plans):
-            worked = await asyncio.to_thread(made.copy)
-            remaining = await asyncio.to_thread(np.greater, found.mask[self.window.window], 0)
-            for tile, sheet in enumerate(found.laid.sheets):
-                box = sheet.box.within(self.window).window
-                region = found.mask[sheet.box.window] > 0
-                alpha = await asyncio.to_thread(blend, remaining[box], region, found.laid.overlap)
-                piece = Piece(worked[box], alpha > 0, sheet, number, on_sheet(noise, tile), first)
-                drawn = await draw(piece)
-                weights = drawn.weights
-                with at.stage("inlay", of=of):
-                    worked[box] = await asyncio.to_thread(self._laid, drawn.patch, piece, alpha)
-                remaining[box] = False
-            crop = found.laid.crop.within(self.window)
-            made = await asyncio.to_thread(inlay, made, worked[crop.window], crop, self.alphas[number])
-        return made, weights
-
-    def _laid(self, patch: np.ndarray, piece: Piece, alpha: np.ndarray) -> np.ndarray:
-        """The piece with its patch in it, as strongly as `alpha` says."""
-        laid = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
-        if self.match_colours:
-            laid = match_colours(laid, piece.pixels, piece.hole)
-        return inlay(piece.pixels, laid, full_box(piece.pixels), alpha)
+    def hole(self) -> np.ndarray:
+        """The pixels that are drawn anew, bool (height, width): the region, except for most of what its
+        earlier sheets have drawn."""
+        return self.alpha > 0
 
 
-async def patchwork(picture: Picture, plans: Sequence[RegionPlan], *, match_colours: bool) -> Patchwork:
-    """Everything that all candidates share, worked out once."""
-    window = window_of(plans)
+def cut_piece(draft: RegionDraft, sheet: Sheet) -> Piece:
+    """The piece of a draft that the model sees on this sheet."""
+    box = sheet.box.within(draft.window).window
+    region = draft.plan.mask[sheet.box.window] > 0
+    return Piece(sheet, draft.pixels[box], blend(draft.missing[box], region, draft.plan.layout.overlap))
 
-    def softened(found: RegionPlan) -> np.ndarray:
-        return np.array(feather(found.mask, found.feather)[window.window])
 
-    alphas = [await asyncio.to_thread(softened, found) for found in plans]
-    return Patchwork(picture, plans, alphas, window, match_colours)
+def lay_sheet(draft: RegionDraft, piece: Piece, patch: np.ndarray, *, colours: bool) -> None:
+    """Lays the patch of a piece, float32 (3, height, width) in [-1, 1], into the draft. With `colours` it is
+    matched to its surroundings first."""
+    pixels = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
+    if colours:
+        pixels = match_colours(pixels, piece.pixels, piece.hole)
+    box = piece.sheet.box.within(draft.window).window
+    draft.pixels[box] = inlay(piece.pixels, pixels, full_box(piece.pixels), piece.alpha)
+    draft.missing[box] = False
+
+
+def lay_region(composition: Composition, number: int, pixels: np.ndarray, draft: RegionDraft) -> np.ndarray:
+    """A candidate's window with the n-th region laid into it."""
+    crop = draft.plan.layout.crop.within(composition.window)
+    return inlay(pixels, draft.pixels[crop.window], crop, composition.alphas[number])

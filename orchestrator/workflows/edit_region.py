@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from canvas.box import full_box
-from canvas.layout import Cut
 from canvas.patch import cut
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.adapters import AdapterRef
+from orchestrator.models.denoiser import EditConditioning
 from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.text_encoder import Embedding
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.candidates import MadeWith, Output, deliver
-from orchestrator.workflows.compose import Drawn, Piece, patchwork
-from orchestrator.workflows.region_plan import RegionPlan, find
+from orchestrator.workflows.candidates import (
+    CandidateSlots,
+    StoredCandidate,
+    collect_result,
+    store_candidate,
+)
+from orchestrator.workflows.compose import (
+    Composition,
+    begin_region,
+    compose,
+    cut_piece,
+    lay_region,
+    lay_sheet,
+)
+from orchestrator.workflows.drawing import SHARES, draw_patch, total_inlays, total_sheets
+from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
+from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.sampling import Sampling, consecutive, decided
+from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import AT_ONCE, FieldRegion
 
 FAMILY, MODEL = "ip2p", "ip2p_unet"
@@ -26,117 +41,135 @@ FAMILY, MODEL = "ip2p", "ip2p_unet"
 
 @dataclass(frozen=True)
 class Edit:
-    """What to change, where."""
+    """An instruction, and the region it applies to."""
 
     target: FieldRegion
     instruction: str
     negative_instruction: str = ""
 
 
-@dataclass(frozen=True)
-class EditRegion:
-    """A picture and its edits, laid over each other in this order."""
+@dataclass(frozen=True, kw_only=True)
+class EditRegion(PictureRequest):
+    """A picture and its edits, laid over each other in this order, as the client sent them."""
 
-    picture: str
     edits: tuple[Edit, ...]
-    candidates: int = 1
-    sampling: Sampling = field(default_factory=Sampling)
-    adapters: tuple[AdapterRef, ...] = ()
-    cut: Cut = field(default_factory=Cut)
-    match_colours: bool = False
-    output: Output = field(default_factory=Output)
-    preview_every: int = 0
 
 
-async def edit_region(request: EditRegion, at: Stages) -> EditResult:
+@dataclass(frozen=True, kw_only=True)
+class ResolvedEdit(ResolvedRequest):
+    """An edit in which nothing is left open."""
+
+    request: EditRegion
+
+
+def resolve(request: EditRegion, facts: ModelFacts) -> ResolvedEdit:
+    """Applies the model's defaults and draws the seed."""
+    return ResolvedEdit(
+        request=request,
+        sampling=resolve_sampling(request.sampling, facts),
+        weights=PinnedWeights.of(facts, MODEL, FAMILY),
+    )
+
+
+async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
     """Cut the regions out, edit them by instruction, lay them back."""
-    weights = await at.ip2p_unet.facts()
-    noise = decided(request.sampling, weights)
+    request = resolved.request
+    at.run.expect(SHARES)
+    await at.ip2p_unet.check_weights(resolved.weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
-        # All regions are found in the picture as it was; neither words nor adapters depend on them.
-        plans, texts, _ = await gather_or_cancel(
-            find_edits(request, picture, weights, at),
-            at.text_encoder.encode_each(_words(request), family=FAMILY),
+        # All regions are found in the picture as it was; neither texts nor adapters depend on them.
+        plans, embeddings, _ = await gather_or_cancel(
+            find_edits(resolved, picture, at),
+            at.text_encoder.encode_each(_texts(request), family=FAMILY),
             at.ip2p_unet.check_adapters(request.adapters),
         )
-        patches = await patchwork(picture, plans, match_colours=request.match_colours)
-    said = list(zip(texts[::2], texts[1::2], strict=True))
-    of = request.candidates * patches.sheets
+        composition = await asyncio.to_thread(compose, picture, plans)
+    texts = list(zip(embeddings[::2], embeddings[1::2], strict=True))
 
-    async def draw(piece: Piece) -> Drawn:
-        working = piece.sheet.working
-        with at.stage("encode", of=of):
-            sheet = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), working)
-            source = await at.vae.encode(sheet, family=FAMILY)
-        with at.stage("denoise", of=of) as work:
-            text, no_text = said[piece.region]
-            async with at.previews(picture, working, family=FAMILY) as previews:
-                denoised = await at.ip2p_unet.denoise(
-                    source,
-                    text.values,
-                    no_text.values,
-                    piece.noise,
-                    work,
-                    adapters=request.adapters,
-                    preview_every=request.preview_every,
-                    preview=previews.offer if piece.first else None,
+    slots = CandidateSlots(composition)
+    stored = await gather_or_cancel(
+        *(
+            _make_candidate(resolved, composition, texts, sampling, slots, at)
+            for sampling in candidate_samplings(resolved.sampling, request.candidates)
+        )
+    )
+    return await collect_result(resolved, composition, stored, _notes(plans, texts), at)
+
+
+async def _make_candidate(
+    resolved: ResolvedEdit,
+    composition: Composition,
+    texts: Sequence[tuple[Embedding, Embedding]],
+    sampling: ResolvedSampling,
+    slots: CandidateSlots,
+    at: Stages,
+) -> StoredCandidate:
+    """Draw every sheet of every region, one after the other, and store the candidate."""
+    request, sheets = resolved.request, total_sheets(resolved, composition)
+    async with slots.memory:
+        pixels = await asyncio.to_thread(composition.pixels)
+        for number, plan in enumerate(composition.plans):
+            text, no_text = texts[number]
+            draft = await asyncio.to_thread(begin_region, composition, number, pixels)
+            for tile, sheet in enumerate(plan.layout.sheets):
+                piece = await asyncio.to_thread(cut_piece, draft, sheet)
+                with at.stage("encode", of=sheets):
+                    seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
+                    source = await at.vae.encode(seen, family=FAMILY)
+                patch = await draw_patch(
+                    resolved,
+                    composition,
+                    sheet,
+                    EditConditioning(source, text.values, no_text.values),
+                    sheet_sampling(sampling, tile),
+                    at,
+                    previewed=sampling == resolved.sampling,
                 )
-        with at.stage("decode", of=of):
-            return Drawn(await at.vae.decode(denoised.latents, family=FAMILY), denoised.weights)
-
-    return await deliver(
-        patches,
-        consecutive(noise, request.candidates),
-        draw,
-        request.output,
-        at,
-        made_with=MadeWith(
-            model=MODEL,
-            family=FAMILY,
-            adapters=request.adapters,
-            asked=[
-                {"instruction": edit.instruction, "negative_instruction": edit.negative_instruction}
-                for edit in request.edits
-            ],
-            notes=[
-                *(note for found in plans for note in found.notes),
-                *(
-                    note
-                    for text, no_text in said
-                    for note in (*text.notes("instruction"), *no_text.notes("negative instruction"))
-                ),
-            ],
-        ),
-    )
+                with at.stage("inlay", of=total_inlays(resolved, composition)):
+                    await asyncio.to_thread(lay_sheet, draft, piece, patch, colours=request.match_colours)
+            pixels = await asyncio.to_thread(lay_region, composition, number, pixels, draft)
+        async with slots.storage:
+            return await store_candidate(resolved, composition, pixels, sampling, _settings(request), at)
 
 
-async def find_edits(
-    request: EditRegion, picture: Picture, weights: ModelFacts, at: Stages
-) -> list[RegionPlan]:
-    """The regions of every edit, a few at a time."""
-    room = asyncio.Semaphore(AT_ONCE)
+async def find_edits(resolved: ResolvedEdit, picture: Picture, at: Stages) -> list[RegionPlan]:
+    """Finds the regions of all edits, a few at a time."""
+    request, slots = resolved.request, asyncio.Semaphore(AT_ONCE)
 
-    async def one(edit: Edit) -> RegionPlan:
-        async with room:
-            return await find(picture, edit.target, edit.instruction, request.cut, weights, at)
+    async def find(edit: Edit) -> RegionPlan:
+        async with slots:
+            return await find_region(
+                picture, edit.target, edit.instruction, request.cut, resolved.weights, at
+            )
 
-    return await gather_or_cancel(*(one(edit) for edit in request.edits))
+    return await gather_or_cancel(*(find(edit) for edit in request.edits))
 
 
-def questions(request: EditRegion, noise: ResolvedSampling) -> int:
-    """How many questions of each step can matter: words and source, source alone, neither."""
-    both, source, neither = (
-        noise.guidance,
-        noise.picture_guidance - noise.guidance,
-        1 - noise.picture_guidance,
-    )
-    same = all(edit.instruction == edit.negative_instruction for edit in request.edits)
+def questions(resolved: ResolvedEdit) -> int:
+    """The number of network evaluations per step that can matter: text and source, source alone, neither."""
+    guidance, picture_guidance = resolved.sampling.guidance, resolved.sampling.picture_guidance
+    both, source, neither = guidance, picture_guidance - guidance, 1 - picture_guidance
+    same = all(edit.instruction == edit.negative_instruction for edit in resolved.request.edits)
     weights = (both + source, neither) if same else (both, source, neither)
     return max(1, sum(weight != 0 for weight in weights))
 
 
-def _words(request: EditRegion) -> list[str]:
-    return [words for edit in request.edits for words in (edit.instruction, edit.negative_instruction)]
+def _texts(request: EditRegion) -> list[str]:
+    return [text for edit in request.edits for text in (edit.instruction, edit.negative_instruction)]
+
+
+def _settings(request: EditRegion) -> list[dict[str, object]]:
+    return [
+        {"instruction": edit.instruction, "negative_instruction": edit.negative_instruction}
+        for edit in request.edits
+    ]
+
+
+def _notes(plans: Sequence[RegionPlan], texts: Sequence[tuple[Embedding, Embedding]]) -> list[str]:
+    notes = [note for plan in plans for note in plan.notes]
+    for text, no_text in texts:
+        notes += [*text.notes("instruction"), *no_text.notes("negative instruction")]
+    return notes

@@ -1,117 +1,152 @@
-"""Filling a region with what belongs there: damage with what is likely behind it, or what is named."""
+"""Filling a region: damage with what is likely behind it, or with what a prompt names."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from canvas.box import full_box
-from canvas.layout import Cut
 from canvas.patch import blank_hole, cut, cut_hole, latent_hole
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.adapters import AdapterRef
+from orchestrator.models.denoiser import FillConditioning
 from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.text_encoder import Embedding
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.candidates import MadeWith, Output, deliver
-from orchestrator.workflows.compose import Drawn, Piece, patchwork
-from orchestrator.workflows.region_plan import RegionPlan, find
+from orchestrator.workflows.candidates import (
+    CandidateSlots,
+    StoredCandidate,
+    collect_result,
+    store_candidate,
+)
+from orchestrator.workflows.compose import (
+    Composition,
+    begin_region,
+    compose,
+    cut_piece,
+    lay_region,
+    lay_sheet,
+)
+from orchestrator.workflows.drawing import SHARES, draw_patch, total_inlays, total_sheets
+from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
+from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.sampling import Sampling, consecutive, decided
+from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import FieldRegion
 
 FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
 
 
-@dataclass(frozen=True)
-class FillRegion:
-    """What to fill, and with what. `margin`: working pixels around the region that are drawn anew too,
-    and not laid back; None for as many as the weights want."""
+@dataclass(frozen=True, kw_only=True)
+class FillRegion(PictureRequest):
+    """A region of a picture to fill, as the client sent it. `margin`: working pixels around the region that
+    are drawn anew too, and not laid back; None for the model's default."""
 
-    picture: str
     target: FieldRegion
     prompt: str = ""
     negative_prompt: str = ""
     margin: int | None = None
-    candidates: int = 1
-    sampling: Sampling = field(default_factory=Sampling)
-    adapters: tuple[AdapterRef, ...] = ()
-    cut: Cut = field(default_factory=Cut)
-    match_colours: bool = False
-    output: Output = field(default_factory=Output)
-    preview_every: int = 0
 
 
-async def fill_region(request: FillRegion, at: Stages) -> EditResult:
+@dataclass(frozen=True, kw_only=True)
+class ResolvedFill(ResolvedRequest):
+    """A fill in which nothing is left open."""
+
+    request: FillRegion
+    margin: int
+
+
+def resolve(request: FillRegion, facts: ModelFacts) -> ResolvedFill:
+    """Applies the model's defaults and draws the seed."""
+    return ResolvedFill(
+        request=request,
+        sampling=resolve_sampling(request.sampling, facts),
+        weights=PinnedWeights.of(facts, MODEL, FAMILY),
+        margin=facts.margin if request.margin is None else request.margin,
+    )
+
+
+async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
     """Cut the region out, blank it, fill it, lay the filling back."""
-    weights = await at.sd2_inpaint.facts()
-    noise = decided(request.sampling, weights)
-    margin = weights.margin if request.margin is None else request.margin
+    request = resolved.request
+    at.run.expect(SHARES)
+    await at.sd2_inpaint.check_weights(resolved.weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
-        found, (text, no_text), _ = await gather_or_cancel(
-            find_hole(request, picture, weights, at),
+        plan, (text, no_text), _ = await gather_or_cancel(
+            find_hole(resolved, picture, at),
             at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
             at.sd2_inpaint.check_adapters(request.adapters),
         )
-        patches = await patchwork(picture, [found], match_colours=request.match_colours)
-    of = request.candidates * patches.sheets
+        composition = await asyncio.to_thread(compose, picture, [plan])
 
-    async def draw(piece: Piece) -> Drawn:
-        working = piece.sheet.working
-        with at.stage("encode", of=of):
-            sheet = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), working)
-            hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=margin)
-            masked, spread = await at.vae.posterior(blank_hole(sheet, hole), family=FAMILY)
-        with at.stage("denoise", of=of) as work:
-            async with at.previews(picture, working, family=FAMILY) as previews:
-                denoised = await at.sd2_inpaint.denoise(
-                    masked,
-                    spread,
-                    latent_hole(hole, weights.factor),
-                    text.values,
-                    no_text.values,
-                    piece.noise,
-                    work,
-                    adapters=request.adapters,
-                    preview_every=request.preview_every,
-                    preview=previews.offer if piece.first else None,
-                )
-        with at.stage("decode", of=of):
-            return Drawn(await at.vae.decode(denoised.latents, family=FAMILY), denoised.weights)
+    slots = CandidateSlots(composition)
+    stored = await gather_or_cancel(
+        *(
+            _make_candidate(resolved, composition, text, no_text, sampling, slots, at)
+            for sampling in candidate_samplings(resolved.sampling, request.candidates)
+        )
+    )
+    notes = [*plan.notes, *text.notes("prompt"), *no_text.notes("negative prompt")]
+    return await collect_result(resolved, composition, stored, notes, at)
 
-    return await deliver(
-        patches,
-        consecutive(noise, request.candidates),
-        draw,
-        request.output,
-        at,
-        made_with=MadeWith(
-            model=MODEL,
-            family=FAMILY,
-            adapters=request.adapters,
-            asked=[
-                {
-                    "prompt": request.prompt,
-                    "negative_prompt": request.negative_prompt,
-                    "margin": margin,
-                }
-            ],
-            notes=[*found.notes, *text.notes("prompt"), *no_text.notes("negative prompt")],
-        ),
+
+async def _make_candidate(
+    resolved: ResolvedFill,
+    composition: Composition,
+    text: Embedding,
+    no_text: Embedding,
+    sampling: ResolvedSampling,
+    slots: CandidateSlots,
+    at: Stages,
+) -> StoredCandidate:
+    """Draw every sheet of the region, one after the other, and store the candidate."""
+    request, sheets = resolved.request, total_sheets(resolved, composition)
+    (plan,) = composition.plans
+    async with slots.memory:
+        pixels = await asyncio.to_thread(composition.pixels)
+        draft = await asyncio.to_thread(begin_region, composition, 0, pixels)
+        for tile, sheet in enumerate(plan.layout.sheets):
+            piece = await asyncio.to_thread(cut_piece, draft, sheet)
+            with at.stage("encode", of=sheets):
+                seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
+                hole = await asyncio.to_thread(cut_hole, piece.hole, sheet.working, margin=resolved.margin)
+                source, spread = await at.vae.posterior(blank_hole(seen, hole), family=FAMILY)
+            hole = latent_hole(hole, resolved.weights.factor)
+            patch = await draw_patch(
+                resolved,
+                composition,
+                sheet,
+                FillConditioning(source, spread, hole, text.values, no_text.values),
+                sheet_sampling(sampling, tile),
+                at,
+                previewed=sampling == resolved.sampling,
+            )
+            with at.stage("inlay", of=total_inlays(resolved, composition)):
+                await asyncio.to_thread(lay_sheet, draft, piece, patch, colours=request.match_colours)
+        pixels = await asyncio.to_thread(lay_region, composition, 0, pixels, draft)
+        async with slots.storage:
+            return await store_candidate(resolved, composition, pixels, sampling, [_settings(resolved)], at)
+
+
+async def find_hole(resolved: ResolvedFill, picture: Picture, at: Stages) -> RegionPlan:
+    """Finds the region to fill; it is laid out in tiles where it is larger than the model's native size."""
+    request = resolved.request
+    return await find_region(
+        picture, request.target, request.prompt, request.cut, resolved.weights, at, tiled=True
     )
 
 
-async def find_hole(request: FillRegion, picture: Picture, weights: ModelFacts, at: Stages) -> RegionPlan:
-    """The region to be filled; in tiles where it is larger than the weights were made for."""
-    return await find(picture, request.target, request.prompt, request.cut, weights, at, tiled=True)
-
-
-def questions(request: FillRegion, noise: ResolvedSampling) -> int:
-    """How many questions of each step can matter: with the prompt, and with the negative one."""
-    if request.prompt == request.negative_prompt:
+def questions(resolved: ResolvedFill) -> int:
+    """The number of network evaluations per step that can matter: with the prompt, and the negative one."""
+    if resolved.request.prompt == resolved.request.negative_prompt:
         return 1
-    return max(1, (noise.guidance != 0) + (noise.guidance != 1))
+    return max(1, (resolved.sampling.guidance != 0) + (resolved.sampling.guidance != 1))
+
+
+def _settings(resolved: ResolvedFill) -> dict[str, object]:
+    request = resolved.request
+    return {"prompt": request.prompt, "negative_prompt": request.negative_prompt, "margin": resolved.margin}

@@ -1,52 +1,49 @@
-"""What an edit or a fill would do and cost, without any of it being done."""
+"""The work and the cost of an edit or a fill, without doing any of it."""
 
 from __future__ import annotations
 
 from orchestrator.media.picture.picture import Picture
-from orchestrator.models.facts import ModelFacts
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows import edit_region, fill_region
-from orchestrator.workflows.edit_region import EditRegion, find_edits
-from orchestrator.workflows.fill_region import FillRegion, find_hole
+from orchestrator.workflows.edit_region import ResolvedEdit, find_edits
+from orchestrator.workflows.fill_region import ResolvedFill, find_hole
 from orchestrator.workflows.region_plan import RegionPlan
 from orchestrator.workflows.results import Plan
-from orchestrator.workflows.sampling import decided
 
 
-async def plan_region(request: EditRegion | FillRegion, at: Stages) -> Plan:
-    """Find the regions, lay them out, add up what the network would be asked."""
-    edits = isinstance(request, EditRegion)
-    denoiser = at.denoiser(edit_region.MODEL if edits else fill_region.MODEL)
-    weights = await denoiser.facts()
-    noise = decided(request.sampling, weights)
+async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan:
+    """Find the regions, lay them out, add up what the network would cost."""
+    request, weights = resolved.request, resolved.weights
+    denoiser = at.denoiser(weights.model)
+    facts = await denoiser.check_weights(weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
     with at.stage("segment"):
-        plans = await _found(request, picture, weights, at)
+        plans = await _find_regions(resolved, picture, at)
         await denoiser.check_adapters(request.adapters)
-    if isinstance(request, EditRegion):
-        questions = edit_region.questions(request, noise)
+    if isinstance(resolved, ResolvedEdit):
+        questions = edit_region.questions(resolved)
     else:
-        questions = fill_region.questions(request, noise)
+        questions = fill_region.questions(resolved)
     areas = [
         sheet.working.width * sheet.working.height // weights.factor**2
-        for found in plans
-        for sheet in found.laid.sheets
+        for plan in plans
+        for sheet in plan.layout.sheets
     ]
-    each = sum(weights.seconds_for(questions, area) for area in areas)
+    per_step = sum(facts.seconds_for(questions, area) for area in areas)
     return Plan(
-        parts=tuple(found.part for found in plans),
-        steps=noise.steps,
+        parts=tuple(plan.part for plan in plans),
+        steps=resolved.sampling.steps,
         questions=questions,
         candidates=request.candidates,
-        seconds=each * noise.steps * request.candidates,
-        notes=(*picture.notes, *(note for found in plans for note in found.notes)),
+        seconds=per_step * resolved.sampling.steps * request.candidates,
+        notes=(*picture.notes, *(note for plan in plans for note in plan.notes)),
     )
 
 
-async def _found(
-    request: EditRegion | FillRegion, picture: Picture, weights: ModelFacts, at: Stages
+async def _find_regions(
+    resolved: ResolvedEdit | ResolvedFill, picture: Picture, at: Stages
 ) -> list[RegionPlan]:
-    if isinstance(request, EditRegion):
-        return await find_edits(request, picture, weights, at)
-    return [await find_hole(request, picture, weights, at)]
+    if isinstance(resolved, ResolvedEdit):
+        return await find_edits(resolved, picture, at)
+    return [await find_hole(resolved, picture, at)]

@@ -1,4 +1,4 @@
-"""What edits and fills make, and how it came about."""
+"""Results of edits and fills, and the record of how they were made."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from canvas.box import PixelBox
 from canvas.layout import Sheet
 from orchestrator.models.sampling import ResolvedSampling
-from orchestrator.workflows.segment_region import Instance
+from orchestrator.workflows.instance import Instance
 
 
 @dataclass(frozen=True)
 class View:
-    """Another way to look at what was made: `side_by_side`, `overlay`, `blank` or `layer`."""
+    """Another picture of a result: `side_by_side`, `overlay`, `blank` or `layer`."""
 
     kind: str
     picture: str
@@ -30,7 +30,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Part:
-    """A region of the request, and how it was laid out for the model."""
+    """A region of the request, and its layout for the model."""
 
     region: Instance
     words: str
@@ -40,9 +40,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was decided on the way, and what it cost. Times are added up over candidates and tiles."""
+    """The settings a result was made with, and the time it took, summed over candidates and tiles."""
 
-    noise: ResolvedSampling
+    sampling: ResolvedSampling
     crop: PixelBox
     working_width: int
     working_height: int
@@ -54,7 +54,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class EditResult:
-    """Where the results are kept. `picture` is that of the first candidate; `mask` covers all regions."""
+    """The artifacts of a result. `picture` is that of the first candidate; `mask` covers all regions."""
 
     picture: str
     mask: str
@@ -68,7 +68,7 @@ class EditResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request would do and cost. `seconds` are those of the network, with nobody beside it."""
+    """The work and the cost of a request. `seconds` are those of the network when nothing else runs on it."""
 
     parts: tuple[Part, ...]
     steps: int

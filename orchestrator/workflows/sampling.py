@@ -1,4 +1,4 @@
-"""How a model is run: what was asked for, and what that comes to with the weights that are loaded."""
+"""Sampling: the client's settings, resolved with a model's defaults, and the seeds that follow from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestrator.models.sampling import ResolvedSampling
 
 MOST_CANDIDATES = 16
 
-# The golden ratio of 2^63, odd: its multiples keep their distance for as long as there can be tiles.
-_APART = 0x4F1BBCDCBFA53E0B
+# The golden ratio of 2^63, odd: its multiples stay far apart for as many tiles as there can be.
+_SEED_STRIDE = 0x4F1BBCDCBFA53E0B
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the model is run; None leaves the choice to the server."""
+    """The client's settings for a model; None leaves the choice to the server."""
 
     seed: int | None = None
     steps: int | None = None
@@ -27,33 +27,33 @@ class Sampling:
     reproducible: bool = False
 
 
-def decided(asked: Sampling, weights: ModelFacts) -> ResolvedSampling:
-    """What was left open is chosen by the weights, and the seed drawn."""
-    scheduler = asked.scheduler or weights.scheduler
-    if scheduler not in weights.schedulers:
+def resolve_sampling(requested: Sampling, facts: ModelFacts) -> ResolvedSampling:
+    """Takes the model's defaults for settings that are None, and draws the seed."""
+    scheduler = requested.scheduler or facts.scheduler
+    if scheduler not in facts.schedulers:
         raise InvalidRequest(
-            f"these weights are not run with {scheduler}; choose one of {', '.join(weights.schedulers)}",
+            f"these weights do not run with {scheduler}; choose one of {', '.join(facts.schedulers)}",
             field="sampling.scheduler",
         )
     return ResolvedSampling(
-        # Room is left for further candidates.
-        seed=secrets.randbelow(2**63 - MOST_CANDIDATES) if asked.seed is None else asked.seed,
-        steps=weights.steps if asked.steps is None else asked.steps,
-        guidance=weights.guidance if asked.guidance is None else asked.guidance,
+        # The seeds of further candidates must be below 2^63 too.
+        seed=secrets.randbelow(2**63 - MOST_CANDIDATES) if requested.seed is None else requested.seed,
+        steps=facts.steps if requested.steps is None else requested.steps,
+        guidance=facts.guidance if requested.guidance is None else requested.guidance,
         picture_guidance=(
-            weights.picture_guidance if asked.picture_guidance is None else asked.picture_guidance
+            facts.picture_guidance if requested.picture_guidance is None else requested.picture_guidance
         ),
         scheduler=scheduler,
-        reproducible=asked.reproducible,
+        reproducible=requested.reproducible,
     )
 
 
-def consecutive(noise: ResolvedSampling, count: int) -> list[ResolvedSampling]:
-    """The same way walked with so many seeds, each one more than the one before."""
-    return [replace(noise, seed=noise.seed + n) for n in range(count)]
+def candidate_samplings(first: ResolvedSampling, count: int) -> list[ResolvedSampling]:
+    """The samplings of all candidates: equal, but with consecutive seeds."""
+    return [replace(first, seed=first.seed + n) for n in range(count)]
 
 
-def on_sheet(noise: ResolvedSampling, number: int) -> ResolvedSampling:
-    """The way on the n-th sheet of a region, from 0. The first has the seed itself; the others seeds far
-    apart that follow from it, since the same noise in every tile would show as a pattern."""
-    return replace(noise, seed=(noise.seed + number * _APART) % 2**63)
+def sheet_sampling(sampling: ResolvedSampling, number: int) -> ResolvedSampling:
+    """The sampling for the n-th sheet of a region, from 0. The first has the seed itself, the others seeds
+    far apart that follow from it: the same noise in every tile would show as a pattern."""
+    return replace(sampling, seed=(sampling.seed + number * _SEED_STRIDE) % 2**63)

@@ -1,4 +1,4 @@
-"""Selecting: from what a region says to the mask that it means. A part of every recipe that needs one."""
+"""Selecting: from the description of a region to its mask."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture, eight_bits
 from orchestrator.stages.factory import Stages
 
-# Regions of a request that are looked for at once: each holds masks as large as the picture.
+# Regions of a request that are found at once: each needs masks as large as the picture.
 AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class FieldRegion:
-    """A region, and the path of the field it was read from, by which errors name it."""
+    """A region, and the path of the field it was read from, which errors name."""
 
     region: Region
     field: str = "region"
@@ -58,28 +58,28 @@ class Selection:
     mask: np.ndarray
     score: float
     feather: float
-    weights: Mapping[str, str]
+    digests: Mapping[str, str]
 
 
 async def select(picture: Picture, target: FieldRegion, at: Stages) -> Selection:
-    """Find what is meant, choose among the candidates, correct the choice, shape its outline."""
+    """Find candidates, choose among them, correct the choice, shape its outline."""
     region = in_pixels(target.region, picture.width, picture.height)
     check_inside(region, picture.width, picture.height, field=target.field)
-    found = await _Search(picture, at).found(region, target.field)
-    await _not_empty(found, region)
-    asked = any(one.corrections or not _is_drawn(one.selector) for one in every(region))
+    found = await _Search(picture, at).find(region, target.field)
+    await _check_not_empty(found, region)
+    uses_model = any(one.corrections or not _is_drawn(one.selector) for one in every(region))
     return Selection(
         candidates=found.candidates,
         mask=found.mask,
         score=found.score,
         feather=region.shaping.feather,
-        weights={"sam": await at.sam.digest()} if asked else {},
+        digests={"sam": await at.sam.digest()} if uses_model else {},
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _SearchResult:
-    """Candidates by falling score, of which there is one, and the mask, which shaping may have emptied."""
+    """At least one candidate, by falling score, and the mask, which shaping may have emptied."""
 
     candidates: tuple[Candidate, ...]
     mask: np.ndarray
@@ -88,13 +88,13 @@ class _SearchResult:
 
 @dataclass(frozen=True)
 class _Search:
-    """Looks for regions in one picture. Coordinates are pixels; `field` is the path of what is meant."""
+    """Finds regions in one picture. Coordinates are pixels; `field` is the path of the region."""
 
     picture: Picture
     at: Stages
 
-    async def found(self, region: Region, field: str) -> _SearchResult:
-        """What a region means. Raises `EmptyRegion` if nothing is found that could be shaped."""
+    async def find(self, region: Region, field: str) -> _SearchResult:
+        """Candidates and mask of a region. Raises `EmptyRegion` if nothing is found that could be shaped."""
         candidates = await self._candidates(region.selector, field)
         if not candidates:
             raise EmptyRegion(
@@ -109,12 +109,12 @@ class _Search:
         return _SearchResult(tuple(candidates), mask, chosen.score)
 
     async def _candidates(self, selector: Selector, field: str) -> list[Candidate]:
-        """By falling score, without those that select nothing."""
+        """Candidates by falling score, without empty ones."""
         if isinstance(selector, Words):
-            return await self._named(selector, f"{field}.words")
+            return await self._find_words(selector, f"{field}.words")
         size = (self.picture.height, self.picture.width)
         if isinstance(selector, Combination):
-            found = [await self._combined(selector, field)]
+            found = [await self._combine(selector, field)]
         elif isinstance(selector, Polygon):
             mask = await asyncio.to_thread(polygon_mask, selector.corners, *size, field=field)
             found = [Candidate(mask, 1.0)]
@@ -123,12 +123,12 @@ class _Search:
         elif isinstance(selector, Box) and selector.exact:
             found = [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
         else:
-            pointed = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
-            found = await self.at.sam.segment(await self._pixels(), selector, pointed)
-        return await asyncio.to_thread(_ranked, found)
+            path = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
+            found = await self.at.sam.segment(await self._pixels(), selector, path)
+        return await asyncio.to_thread(_rank, found)
 
-    async def _named(self, words: Words, field: str) -> list[Candidate]:
-        """Every thing of that name that is none of those it must not be."""
+    async def _find_words(self, words: Words, field: str) -> list[Candidate]:
+        """Every match of the phrase, except for the excluded ones."""
         pixels, threshold = await self._pixels(), words.threshold
         wanted, *unwanted = await gather_or_cancel(
             self.at.sam.segment_words(pixels, words.phrase, threshold, f"{field}.phrase"),
@@ -137,7 +137,7 @@ class _Search:
                 for n, phrase in enumerate(words.not_phrases)
             ),
         )
-        found = await asyncio.to_thread(_ranked, wanted.candidates)
+        found = await asyncio.to_thread(_rank, wanted.candidates)
         facts = {"phrase": words.phrase, "threshold": f"{threshold:g}", "best_score": f"{wanted.best:.3f}"}
         if not found:
             raise EmptyRegion(
@@ -156,13 +156,13 @@ class _Search:
             )
         return left
 
-    async def _combined(self, combination: Combination, field: str) -> Candidate:
-        """The regions looked for, a few at a time, and put together in their order.
+    async def _combine(self, combination: Combination, field: str) -> Candidate:
+        """The union of the terms in their order; a few are found at a time.
 
-        As sure as the least sure of those that were added.
+        Its score is the lowest of the terms that were added.
         """
         mask, scores = np.zeros((self.picture.height, self.picture.width), np.float32), []
-        for group in _groups(combination.terms):
+        for group in _group_terms(combination.terms):
             found = await gather_or_cancel(*(self._term(term, n, term_field(field, n)) for n, term in group))
             for (_, term), (other, score) in zip(group, found, strict=True):
                 mask = await asyncio.to_thread(combine, mask, other, term.operation)
@@ -171,12 +171,12 @@ class _Search:
         return Candidate(mask, min(scores))
 
     async def _term(self, term: Term, n: int, field: str) -> tuple[np.ndarray, float]:
-        """The mask and the score of a region of a combination. What is taken away may be nothing."""
+        """The mask and the score of a term. A term that is subtracted may be empty."""
         region = term.region
         try:
-            found = await self.found(region, field)
+            found = await self.find(region, field)
             if term.operation is not Operation.MINUS:
-                await _not_empty(found, region)
+                await _check_not_empty(found, region)
         except EmptyRegion as error:
             if term.operation is Operation.MINUS:
                 nothing = np.zeros((self.picture.height, self.picture.width), np.float32)
@@ -189,7 +189,7 @@ class _Search:
         return await asyncio.to_thread(eight_bits, self.picture.pixels)
 
 
-async def _not_empty(found: _SearchResult, region: Region) -> None:
+async def _check_not_empty(found: _SearchResult, region: Region) -> None:
     if not await asyncio.to_thread(np.any, found.mask):
         raise EmptyRegion(
             f"no pixel is left of {describe(region.selector)} after choice, correction and shaping; "
@@ -199,8 +199,8 @@ async def _not_empty(found: _SearchResult, region: Region) -> None:
         )
 
 
-def _groups(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
-    """Neighbours that are looked for at once; a combination, which holds more masks, is so alone."""
+def _group_terms(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
+    """Groups of neighbouring terms that are found at once; a combination needs more masks and is alone."""
     group: list[tuple[int, Term]] = []
     for n, term in enumerate(terms):
         alone = isinstance(term.region.selector, Combination)
@@ -215,14 +215,14 @@ def _groups(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
         yield group
 
 
-def _ranked(found: list[Candidate]) -> list[Candidate]:
-    """By falling score, without those that select nothing."""
+def _rank(found: list[Candidate]) -> list[Candidate]:
+    """Candidates by falling score, without empty ones."""
     ranked = sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
     return [_clean(one) for one in ranked]
 
 
 def _clean(one: Candidate) -> Candidate:
-    """What a model gave, without its specks; what was drawn is meant as it is."""
+    """A candidate without specks if a model made it; a drawn one is left as it is."""
     return replace(one, mask=remove_specks(one.mask)) if one.mask.dtype == np.uint8 else one
 
 

@@ -37,7 +37,7 @@ BELOW_TRITON = {
 }
 BELOW_MODELS = {"orchestrator.triton", "orchestrator.runs", *BELOW_TRITON, *BELOW_MEDIA}
 BELOW_STAGES = {"orchestrator.models", "orchestrator.media", *BELOW_MODELS}
-BELOW_JOBS = {"orchestrator.stages", *BELOW_STAGES}
+BELOW_JOBS = {"orchestrator.caller", "orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
 NETWORKS = {"services.bundles", *BASE}
 
@@ -52,6 +52,7 @@ MAY: dict[str, set[str]] = {
     "store": ERRORS,
     "orchestrator.settings": set(),
     "orchestrator.aio": set(),
+    "orchestrator.caller": set(),
     "orchestrator.metrics": set(),
     "orchestrator.deadline": ERRORS,
     "orchestrator.logs": ERRORS,

@@ -26,8 +26,11 @@ from intarsia.v1 import (
     segmentation_pb2_grpc,
 )
 from orchestrator.app import Orchestrator
+from orchestrator.caller import Caller
 from orchestrator.settings import Settings
 from tests.orchestrator.doubles import Triton
+
+LOCAL = Caller("local")
 
 
 @dataclass

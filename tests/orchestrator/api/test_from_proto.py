@@ -37,8 +37,8 @@ from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.api import fields, from_proto, region
 from orchestrator.jobs.job import State
-from orchestrator.workflows.candidates import Output
 from orchestrator.workflows.edit_region import Edit, EditRegion
+from orchestrator.workflows.picture_request import Output
 from orchestrator.workflows.sampling import Sampling
 from orchestrator.workflows.selection import FieldRegion
 

@@ -7,7 +7,6 @@ import gc
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +23,13 @@ from intarsia.errors import (
     TimeLimit,
 )
 from orchestrator import logs
-from orchestrator.deadline import Deadline
+from orchestrator.caller import Caller
 from orchestrator.jobs.job import Job, JobIds, State
 from orchestrator.jobs.memory import JobLimits, MemoryJobs
 from orchestrator.runs.run import Run
+from tests.orchestrator.conftest import LOCAL
 
+OTHER = Caller("other")
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
 
@@ -70,14 +71,14 @@ async def driver() -> AsyncIterator[Driver]:
 
 
 async def last(jobs: MemoryJobs, name: str) -> Job:
-    *_, final = [job async for job in jobs.watch(name)]
+    *_, final = [job async for job in jobs.watch(LOCAL, name)]
     return final
 
 
 async def test_a_job_goes_from_its_queue_to_its_result(driver: Driver) -> None:
     work = Work()
     jobs = driver(work)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     assert job.name.startswith("jobs/") and job.state is State.RUNNING
     await work.begun.get()
     work.let_go.set()
@@ -91,8 +92,8 @@ async def test_a_job_goes_from_its_queue_to_its_result(driver: Driver) -> None:
 async def test_only_so_many_run_and_the_others_keep_their_order(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=2)
-    names = [(await jobs.submit("EditRegion", n)).name for n in range(5)]
-    states = [(await jobs.get(name)).state for name in names]
+    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(5)]
+    states = [(await jobs.get(LOCAL, name)).state for name in names]
     assert states == [State.RUNNING] * 2 + [State.QUEUED] * 3
     work.let_go.set()
     for name in names:
@@ -105,8 +106,8 @@ async def test_of_a_kind_that_takes_long_only_so_many_run_and_others_go_past_the
     jobs = driver(work, running=3, at_once={"TrackRegion": 1})
     names = []
     for n, method in enumerate(("TrackRegion", "TrackRegion", "EditRegion", "TrackRegion", "EditRegion")):
-        names.append((await jobs.submit(method, n)).name)
-    running = [(await jobs.get(name)).state is State.RUNNING for name in names]
+        names.append((await jobs.submit(LOCAL, method, n)).name)
+    running = [(await jobs.get(LOCAL, name)).state is State.RUNNING for name in names]
     assert running == [True, False, True, False, True]
     work.let_go.set()
     for name in names:
@@ -118,49 +119,106 @@ async def test_beyond_its_limit_the_server_is_busy(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1, waiting=2)
     for n in range(3):
-        await jobs.submit("EditRegion", n)
+        await jobs.submit(LOCAL, "EditRegion", n)
     with pytest.raises(Busy, match="2 jobs are waiting already"):
-        await jobs.submit("EditRegion", 3)
+        await jobs.submit(LOCAL, "EditRegion", 3)
 
 
 async def test_a_repeated_request_id_gives_the_same_job(driver: Driver) -> None:
     jobs = driver(Work())
-    first = await jobs.submit("EditRegion", "request", request_id=ID)
-    again = await jobs.submit("EditRegion", "request", request_id=ID)
+    first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    again = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
     assert again.name == first.name
     with pytest.raises(InvalidRequest) as caught:
-        await jobs.submit("EditRegion", "another", request_id=ID)
+        await jobs.submit(LOCAL, "EditRegion", "another", request_id=ID)
     assert caught.value.field == "request_id"
+
+
+async def test_a_repeat_is_known_by_what_was_sent_and_not_by_what_it_was_resolved_to(driver: Driver) -> None:
+    jobs = driver(Work())
+    assert await jobs.repeated(LOCAL, "EditRegion", "sent", request_id=ID) is None
+    first = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 5", original="sent", request_id=ID)
+    again = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 7", original="sent", request_id=ID)
+    found = await jobs.repeated(LOCAL, "EditRegion", "sent", request_id=ID)
+    assert found is not None and found.name == again.name == first.name
+    for method, original, time_limit in (
+        ("EditRegion", "another", None),
+        ("TrackRegion", "sent", None),
+        ("EditRegion", "sent", 5.0),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            await jobs.repeated(LOCAL, method, original, request_id=ID, time_limit=time_limit)
+        assert caught.value.field == "request_id"
+
+
+async def test_request_ids_of_two_callers_do_not_meet(driver: Driver) -> None:
+    jobs = driver(Work())
+    mine = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    theirs = await jobs.submit(OTHER, "EditRegion", "another", request_id=ID)
+    assert theirs.name != mine.name
+    for caller, request, job in ((LOCAL, "request", mine), (OTHER, "another", theirs)):
+        again = await jobs.submit(caller, "EditRegion", request, request_id=ID)
+        found = await jobs.repeated(caller, "EditRegion", request, request_id=ID)
+        assert found is not None and again.name == found.name == job.name
+
+
+async def test_a_job_is_found_by_its_own_caller_only(driver: Driver) -> None:
+    work = Work()
+    jobs = driver(work)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    theirs = await jobs.submit(OTHER, "EditRegion", "another")
+    for find in (jobs.get, jobs.cancel):
+        with pytest.raises(NotFound, match="there is no job"):
+            await find(OTHER, job.name)
+    with pytest.raises(NotFound):
+        await anext(jobs.watch(OTHER, job.name))
+    assert (await jobs.get(LOCAL, job.name)).state is State.RUNNING
+    assert [one.name for one in (await jobs.list(LOCAL, size=10)).jobs] == [job.name]
+    assert [one.name for one in (await jobs.list(OTHER, size=10)).jobs] == [theirs.name]
+    assert (await jobs.list(Caller("third"), size=10)).jobs == ()
+
+
+async def test_a_forgotten_job_frees_the_request_id_of_its_own_caller(driver: Driver) -> None:
+    work = Work()
+    work.let_go.set()
+    jobs = driver(work, kept_seconds=0)
+    job = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    await last(jobs, job.name)
+    work.let_go.clear()
+    theirs = await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)
+    assert (await jobs.list(LOCAL, size=10)).jobs == ()
+    assert (await jobs.submit(LOCAL, "EditRegion", "new", request_id=ID)).name not in (job.name, theirs.name)
+    assert (await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)).name == theirs.name
 
 
 async def test_a_repeat_is_answered_even_when_nothing_new_is_taken(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1, waiting=1)
-    first = await jobs.submit("EditRegion", "request", request_id=ID)
-    await jobs.submit("EditRegion", "other")
-    assert (await jobs.submit("EditRegion", "request", request_id=ID)).name == first.name
+    first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    await jobs.submit(LOCAL, "EditRegion", "other")
+    assert (await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)).name == first.name
 
 
 async def test_cancel_reaches_the_work_and_frees_the_place(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
-    first = await jobs.submit("EditRegion", "first")
-    second = await jobs.submit("EditRegion", "second")
+    first = await jobs.submit(LOCAL, "EditRegion", "first")
+    second = await jobs.submit(LOCAL, "EditRegion", "second")
     await work.begun.get()
-    await jobs.cancel(first.name)
+    await jobs.cancel(LOCAL, first.name)
     cancelled = await last(jobs, first.name)
     assert cancelled.state is State.CANCELLED and isinstance(cancelled.failure, Cancelled)
     assert work.stopped == ["first"]
     assert await work.begun.get() == "second"
-    assert (await jobs.get(second.name)).state is State.RUNNING
+    assert (await jobs.get(LOCAL, second.name)).state is State.RUNNING
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_never_begins(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
-    await jobs.submit("EditRegion", "first")
-    waiting = await jobs.submit("EditRegion", "second")
-    assert (await jobs.cancel(waiting.name)).state is State.CANCELLED
+    await jobs.submit(LOCAL, "EditRegion", "first")
+    waiting = await jobs.submit(LOCAL, "EditRegion", "second")
+    assert (await jobs.cancel(LOCAL, waiting.name)).state is State.CANCELLED
     work.let_go.set()
     await jobs.drain(5)
     assert work.begun.qsize() == 1
@@ -169,8 +227,8 @@ async def test_a_waiting_job_is_cancelled_at_once_and_never_begins(driver: Drive
 async def test_a_job_cancelled_before_its_work_began_has_an_end(driver: Driver) -> None:
     work = Work()
     jobs = driver(work)
-    job = await jobs.submit("EditRegion", "request")
-    await jobs.cancel(job.name)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    await jobs.cancel(LOCAL, job.name)
     assert (await last(jobs, job.name)).state is State.CANCELLED
     assert work.begun.empty()
 
@@ -179,9 +237,9 @@ async def test_cancelling_a_finished_job_changes_nothing(driver: Driver) -> None
     work = Work()
     work.let_go.set()
     jobs = driver(work)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     await last(jobs, job.name)
-    assert (await jobs.cancel(job.name)).state is State.SUCCEEDED
+    assert (await jobs.cancel(LOCAL, job.name)).state is State.SUCCEEDED
 
 
 async def test_a_job_whose_work_ignores_a_cancel_but_fails_is_still_cancelled(driver: Driver) -> None:
@@ -195,17 +253,17 @@ async def test_a_job_whose_work_ignores_a_cancel_but_fails_is_still_cancelled(dr
             raise ModelDown("the stream broke") from None
 
     jobs = driver(stubborn)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     await begun.wait()
-    await jobs.cancel(job.name)
+    await jobs.cancel(LOCAL, job.name)
     assert (await last(jobs, job.name)).state is State.CANCELLED
 
 
 @pytest.mark.parametrize("running", [1, 2])
 async def test_time_runs_out_for_running_and_for_waiting_jobs(driver: Driver, running: int) -> None:
     jobs = driver(Work(), running=running)
-    await jobs.submit("EditRegion", "first")
-    job = await jobs.submit("EditRegion", "second", time_limit=0.05)
+    await jobs.submit(LOCAL, "EditRegion", "first")
+    job = await jobs.submit(LOCAL, "EditRegion", "second", time_limit=0.05)
     failed = await last(jobs, job.name)
     assert failed.state is State.FAILED and isinstance(failed.failure, TimeLimit)
     assert "0.05 s" in failed.failure.message
@@ -213,7 +271,7 @@ async def test_time_runs_out_for_running_and_for_waiting_jobs(driver: Driver, ru
 
 async def test_no_job_may_take_longer_than_the_server_allows(driver: Driver) -> None:
     jobs = driver(Work(), time_limit=0.05)
-    job = await jobs.submit("EditRegion", "request", time_limit=1000)
+    job = await jobs.submit(LOCAL, "EditRegion", "request", time_limit=1000)
     assert isinstance((await last(jobs, job.name)).failure, TimeLimit)
 
 
@@ -222,7 +280,7 @@ async def test_an_error_of_the_work_is_the_failure_of_the_job(driver: Driver) ->
         raise EmptyRegion("nothing was found", best_score=0.2)
 
     jobs = driver(fails)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     failed = await last(jobs, job.name)
     assert failed.state is State.FAILED and isinstance(failed.failure, EmptyRegion)
     assert failed.failure.facts == {"best_score": "0.2"}
@@ -235,7 +293,7 @@ async def test_a_fault_goes_to_the_log_and_its_number_to_the_client(
         raise ZeroDivisionError("secret detail")
 
     jobs = driver(faulty)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     failure = (await last(jobs, job.name)).failure
     assert isinstance(failure, InternalError)
     assert "secret" not in failure.message
@@ -262,10 +320,12 @@ async def test_an_ended_job_holds_nothing_its_work_held(driver: Driver, how: str
             raise EmptyRegion("nothing was found") from error
 
     jobs = driver(work)
-    job = await jobs.submit("EditRegion", "request", time_limit=0.05 if how == "runs out of time" else None)
+    job = await jobs.submit(
+        LOCAL, "EditRegion", "request", time_limit=0.05 if how == "runs out of time" else None
+    )
     await begun.wait()
     if how == "is cancelled":
-        await jobs.cancel(job.name)
+        await jobs.cancel(LOCAL, job.name)
     assert (await last(jobs, job.name)).failure is not None
     gc.collect()
     assert held[0]() is None
@@ -278,7 +338,7 @@ async def test_every_line_of_the_log_knows_its_job(driver: Driver) -> None:
         seen.append(logs.job.get())
 
     jobs = driver(notes)
-    names = [(await jobs.submit("EditRegion", n)).name for n in range(3)]
+    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(3)]
     for name in names:
         await last(jobs, name)
     assert seen == names and logs.job.get() == ""
@@ -287,9 +347,9 @@ async def test_every_line_of_the_log_knows_its_job(driver: Driver) -> None:
 async def test_watchers_hear_the_state_now_and_the_end_at_once(driver: Driver) -> None:
     work = Work()
     jobs = driver(work)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     await work.begun.get()
-    watching = jobs.watch(job.name)
+    watching = jobs.watch(LOCAL, job.name)
     assert (await anext(watching)).state is State.RUNNING
     work.let_go.set()
     assert (await anext(watching)).state is State.SUCCEEDED
@@ -307,10 +367,10 @@ async def test_many_changes_are_told_together(driver: Driver) -> None:
         await finish.wait()
 
     jobs = driver(quick_steps)
-    job = await jobs.submit("EditRegion", "request")
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
     began = time.monotonic()
     heard = []
-    async for state in jobs.watch(job.name):
+    async for state in jobs.watch(LOCAL, job.name):
         heard.append(state.progress)
         if state.progress.step == 1000:
             finish.set()
@@ -322,27 +382,27 @@ async def test_many_changes_are_told_together(driver: Driver) -> None:
 async def test_lists_are_newest_first_and_come_in_pages(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
-    names = [(await jobs.submit("EditRegion", n)).name for n in range(7)]
+    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(7)]
     newest_first = names[::-1]
-    first = await jobs.list(size=3)
+    first = await jobs.list(LOCAL, size=3)
     assert [job.name for job in first.jobs] == newest_first[:3]
-    later = (await jobs.submit("EditRegion", 7)).name
-    second = await jobs.list(size=3, token=first.next_token)
-    third = await jobs.list(size=3, token=second.next_token)
+    later = (await jobs.submit(LOCAL, "EditRegion", 7)).name
+    second = await jobs.list(LOCAL, size=3, token=first.next_token)
+    third = await jobs.list(LOCAL, size=3, token=second.next_token)
     assert [job.name for job in second.jobs + third.jobs] == newest_first[3:]
     assert third.next_token == ""
-    queued = await jobs.list(size=100, states=(State.QUEUED,))
+    queued = await jobs.list(LOCAL, size=100, states=(State.QUEUED,))
     assert [job.name for job in queued.jobs] == [later, *newest_first[:-1]]
 
 
 async def test_tokens_of_other_lists_are_refused(driver: Driver) -> None:
     jobs = driver(Work(), running=1)
     for n in range(3):
-        await jobs.submit("EditRegion", n)
-    token = (await jobs.list(size=1)).next_token
+        await jobs.submit(LOCAL, "EditRegion", n)
+    token = (await jobs.list(LOCAL, size=1)).next_token
     for bad, states in ((token, (State.QUEUED,)), ("nonsense", ()), ("bm9uc2Vuc2U=", ()), ("é", ())):
         with pytest.raises(InvalidRequest) as caught:
-            await jobs.list(size=1, token=bad, states=states)
+            await jobs.list(LOCAL, size=1, token=bad, states=states)
         assert caught.value.field == "page_token"
 
 
@@ -352,17 +412,17 @@ async def test_finished_jobs_are_kept_up_to_a_number_and_an_age(driver: Driver) 
     jobs = driver(work, kept=2, fetched_within=0)
     names = []
     for n in range(4):
-        names.append((await jobs.submit("EditRegion", n, request_id=f"id {n}")).name)
+        names.append((await jobs.submit(LOCAL, "EditRegion", n, request_id=f"id {n}")).name)
         await last(jobs, names[-1])
-    assert [job.name for job in (await jobs.list(size=10)).jobs] == [names[3], names[2]]
+    assert [job.name for job in (await jobs.list(LOCAL, size=10)).jobs] == [names[3], names[2]]
     with pytest.raises(NotFound, match="finished jobs are forgotten"):
-        await jobs.get(names[0])
-    assert (await jobs.submit("EditRegion", 0, request_id="id 0")).name not in names
+        await jobs.get(LOCAL, names[0])
+    assert (await jobs.submit(LOCAL, "EditRegion", 0, request_id="id 0")).name not in names
 
     brief = driver(work, kept_seconds=0)
-    job = await brief.submit("EditRegion", "request")
+    job = await brief.submit(LOCAL, "EditRegion", "request")
     await last(brief, job.name)
-    assert (await brief.list(size=10)).jobs == ()
+    assert (await brief.list(LOCAL, size=10)).jobs == ()
 
 
 async def test_a_job_is_remembered_by_when_it_ended_and_for_a_while_in_any_case(driver: Driver) -> None:
@@ -375,36 +435,36 @@ async def test_a_job_is_remembered_by_when_it_ended_and_for_a_while_in_any_case(
         for event in let_go.values():
             event.clear()
         jobs = driver(work, kept=2, fetched_within=fetched_within)
-        names = {request: (await jobs.submit("EditRegion", request)).name for request in let_go}
+        names = {request: (await jobs.submit(LOCAL, "EditRegion", request)).name for request in let_go}
         for request in ("short", "another", "long"):
             let_go[request].set()
             await last(jobs, names[request])
-        known = {job.name for job in (await jobs.list(size=10)).jobs}
+        known = {job.name for job in (await jobs.list(LOCAL, size=10)).jobs}
         assert {request for request, name in names.items() if name not in known} == forgotten
 
 
 async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
-    names = [(await jobs.submit("EditRegion", n)).name for n in range(2)]
+    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
     await work.begun.get()
     draining = asyncio.ensure_future(jobs.drain(30))
     await asyncio.sleep(0)
     with pytest.raises(ModelDown, match="shutting down"):
-        await jobs.submit("EditRegion", "late")
+        await jobs.submit(LOCAL, "EditRegion", "late")
     work.let_go.set()
     assert await draining
-    assert [(await jobs.get(name)).state for name in names] == [State.SUCCEEDED] * 2
+    assert [(await jobs.get(LOCAL, name)).state for name in names] == [State.SUCCEEDED] * 2
 
 
 async def test_what_cannot_finish_in_time_fails_and_says_so(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
-    running, waiting = [(await jobs.submit("EditRegion", n)).name for n in range(2)]
+    running, waiting = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
     await work.begun.get()
     assert not await jobs.drain(0.05)
     for name in (running, waiting):
-        job = await jobs.get(name)
+        job = await jobs.get(LOCAL, name)
         assert job.state is State.FAILED and isinstance(job.failure, ModelDown)
         assert "shut down" in job.failure.message
 
@@ -414,67 +474,3 @@ def test_names_sort_by_the_time_they_were_made() -> None:
     made = [ids.new() for _ in range(5000)]
     assert made == sorted(set(made))
     assert all(len(name) == len("jobs/") + 32 for name in made)
-
-
-def test_a_run_estimates_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("orchestrator.runs.run.time.monotonic", lambda: now[0])
-    run = Run(Deadline())
-    with run.stage("segment"):
-        assert run.progress.remaining is None
-        now[0] += 1
-    with run.stage("denoise") as work:
-        for step in range(1, 5):
-            now[0] += 2
-            work.stepped(step, 10)
-        remaining = run.progress.remaining
-    # Six steps of two seconds, and the stages after it in proportion.
-    assert remaining == pytest.approx(12 + 20 * 0.10 / 0.76)
-    assert run.times == {"segment": 1.0, "denoise": 8.0}
-
-
-def test_the_wait_for_its_turn_says_nothing_about_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("orchestrator.runs.run.time.monotonic", lambda: now[0])
-    run = Run(Deadline())
-    now[0] += 1000
-    for stage in ("segment", "encode"):
-        with run.stage(stage):
-            now[0] += 7
-    with run.stage("denoise"):
-        now[0] += 76
-    with run.stage("decode"):
-        remaining = run.progress.remaining
-    # Ninety seconds for the first 0.90 of it.
-    assert remaining == pytest.approx(10)
-
-
-def test_a_recipe_that_begins_anew_counts_from_nothing_and_takes_nothing_back() -> None:
-    run = Run(Deadline())
-    run.expect({"segment": 0.1, "track": 0.9})
-    with suppress(ZeroDivisionError), run.stage("track") as work:
-        work.stepped(5, 10)
-        raise ZeroDivisionError
-    run.expect({"segment": 0.1, "track": 0.9})
-    assert run.progress.fraction == pytest.approx(0.45)
-    with run.stage("track") as work:
-        work.stepped(2, 10)
-        assert (run.progress.step, run.progress.steps) == (2, 10)
-        assert run.progress.fraction == pytest.approx(0.45)
-        work.stepped(8, 10)
-        assert run.progress.fraction == pytest.approx(0.72)
-
-
-def test_pieces_of_a_stage_add_up() -> None:
-    run = Run(Deadline())
-    with run.stage("denoise", of=4) as one, run.stage("denoise", of=4) as other:
-        one.stepped(10, 10)
-        other.stepped(5, 10)
-        assert (run.progress.step, run.progress.steps) == (15, 40)
-    assert run.progress.fraction == pytest.approx(0.76 / 2)
-    with run.stage("decode", of=4):
-        assert run.progress.stage == "decode"
-    with run.stage("denoise", of=4) as third:
-        third.stepped(1, 10)
-        assert (run.progress.step, run.progress.steps) == (16, 40)
-    assert run.progress.fraction == pytest.approx(0.76 * 3 / 4 + 0.05 / 4)

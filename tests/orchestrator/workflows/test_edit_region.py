@@ -273,10 +273,10 @@ async def test_a_scheduler_the_weights_do_not_have_is_refused_before_any_work(
     client: Client, triton: Triton, picture: np.ndarray
 ) -> None:
     name = await client.upload(png(picture))
-    job = await client.finished(
-        (await client.edit(click(name, sampling=ed.Sampling(scheduler=ed.SCHEDULER_UNIPC)))).name
-    )
-    assert job.failure.metadata["field"] == "sampling.scheduler" and "ddim, euler" in job.failure.message
+    with pytest.raises(InvalidRequest, match="ddim, euler") as caught:
+        await client.edit(click(name, sampling=ed.Sampling(scheduler=ed.SCHEDULER_UNIPC)))
+    assert caught.value.field == "sampling.scheduler"
+    assert not (await client.ask(client.jobs.ListJobs(jb.ListJobsRequest()))).jobs
     assert triton.sam.pictures_received == 0 and not triton.text_encoder.asked
 
 
@@ -366,11 +366,54 @@ async def test_a_job_waits_for_a_model_that_is_being_brought_back(
     triton.ip2p_unet.refusals += [NOT_HEALTHY] * 2
     await edited(client, click(name))
     assert len(triton.ip2p_unet.requests) == 3
-    # What came back has other weights: they are the ones the job was done with, and the next job knows.
-    triton.ip2p_unet.size, triton.ip2p_unet.weights = 512, "d1" * 32
+
+
+async def test_a_job_whose_model_comes_back_with_other_weights_fails_and_says_so(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    name = await client.upload(png(picture))
+    await edited(client, click(name))
     triton.ip2p_unet.refusals.append(NOT_HEALTHY)
-    assert (await edited(client, click(name))).manifest.weights["ip2p_unet"] == "d1" * 32
-    assert (await edited(client, click(name))).manifest.working_width == 256
+    triton.ip2p_unet.size, triton.ip2p_unet.weights = 512, "d1" * 32
+    check_weights_changed(await client.finished((await client.edit(click(name))).name))
+    result = await edited(client, click(name))
+    assert result.manifest.weights["ip2p_unet"] == "d1" * 32 and result.manifest.working_width == 256
+
+
+async def test_a_job_whose_weights_changed_before_it_runs_does_no_work(
+    start: Start, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
+    _, client = await start(INTARSIA_JOBS_RUNNING="1")
+    name = await client.upload(png(picture))
+    triton.ip2p_unet.hold_at = 0
+    first = await client.edit(click(name))
+    await triton.ip2p_unet.held.wait()
+    second = await client.edit(click(name))
+    triton.ip2p_unet.weights = "d1" * 32
+    await client.jobs.CancelJob(jb.CancelJobRequest(name=first.name))
+    check_weights_changed(await client.finished(second.name))
+    assert len(triton.ip2p_unet.requests) == 1
+
+
+def check_weights_changed(job: jb.Job) -> None:
+    assert (job.failure.status, job.failure.reason) == ("UNAVAILABLE", "MODEL_DOWN")
+    assert "other weights" in job.failure.message and "send it again" in job.failure.message
+
+
+async def test_a_request_is_taken_in_while_its_model_is_down(
+    client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is resolved with the facts that the model published last."""
+    name = await client.upload(png(picture))
+    await edited(client, click(name))
+    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.jobs.latest_facts._REFRESH_SECONDS", 0.05)
+    triton.broken["ip2p_unet"] = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
+    await client.edit(click(name))  # the facts read last may still be fresh
+    job = await client.edit(click(name))
+    del triton.broken["ip2p_unet"]
+    assert (await client.finished(job.name)).state == SUCCEEDED
 
 
 async def test_a_model_that_does_not_come_back_is_waited_for_no_longer_than_set(

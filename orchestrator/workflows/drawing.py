@@ -1,0 +1,60 @@
+"""Drawing a sheet: the part that edits and fills have in common, from conditioning to patch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from canvas.layout import Sheet
+from orchestrator.models.denoiser import Conditioning
+from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.stages.factory import Stages
+from orchestrator.workflows.compose import Composition
+from orchestrator.workflows.picture_request import ResolvedRequest
+
+# The share of each stage in the progress of an edit or a fill.
+SHARES: Mapping[str, float] = {
+    "segment": 0.08,
+    "encode": 0.06,
+    "denoise": 0.76,
+    "decode": 0.05,
+    "inlay": 0.05,
+}
+
+
+def total_sheets(resolved: ResolvedRequest, composition: Composition) -> int:
+    """The number of sheets of all candidates."""
+    return resolved.request.candidates * composition.sheets
+
+
+def total_inlays(resolved: ResolvedRequest, composition: Composition) -> int:
+    """The number of pieces of the stage *inlay*: every sheet is laid back, every candidate stored."""
+    return resolved.request.candidates * (composition.sheets + 1)
+
+
+async def draw_patch(
+    resolved: ResolvedRequest,
+    composition: Composition,
+    sheet: Sheet,
+    conditioning: Conditioning,
+    sampling: ResolvedSampling,
+    at: Stages,
+    *,
+    previewed: bool,
+) -> np.ndarray:
+    """Denoises and decodes: the patch of a sheet, float32 (3, height, width) in [-1, 1]."""
+    request, weights, of = resolved.request, resolved.weights, total_sheets(resolved, composition)
+    with at.stage("denoise", of=of) as work:
+        async with at.previews(composition.picture, sheet.working, family=weights.family) as previews:
+            latents = await at.denoiser(weights.model).denoise(
+                conditioning,
+                sampling,
+                work,
+                digest=weights.digest,
+                adapters=request.adapters,
+                preview_every=request.preview_every,
+                preview=previews.offer if previewed else None,
+            )
+    with at.stage("decode", of=of):
+        return await at.vae.decode(latents, family=weights.family)
