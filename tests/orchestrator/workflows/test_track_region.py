@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.clips import RATE, packed
+from benchmarks.clips import RATE, encode
 from intarsia.errors import InvalidRequest, NotFound
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
@@ -53,7 +53,7 @@ def walk(*, frames: int = FRAMES, gone: tuple[int, ...] = (), blue_from: int = F
 
 
 def clip(pictures: list[np.ndarray]) -> bytes:
-    return packed(np.stack(pictures))
+    return encode(np.stack(pictures))
 
 
 def frames_of(data: bytes, kind: str) -> list[np.ndarray]:
