@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import intarsia
-from benchmarks.clips import packed
+from benchmarks.clips import encode
 from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
 from tests.e2e.leftovers import shared_memory
@@ -87,7 +87,7 @@ def test_a_model_killed_while_it_follows_gives_the_same_masks(
 ):
     """Its memory of the clip dies with it; the clip is followed from the beginning, once it is back."""
     still = np.asarray(Image.open(io.BytesIO(picture)))
-    clip = packed(np.stack([np.roll(still, number, axis=1) for number in range(150)]))
+    clip = encode(np.stack([np.roll(still, number, axis=1) for number in range(150)]))
     where = intarsia.rectangle(*WHERE)
     undisturbed = client.track_region(clip, where).result(timeout=PATIENCE)
     job = client.track_region(clip, where)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import intarsia
-from benchmarks.clips import packed, unpacked
+from benchmarks.clips import decode, encode
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.weights import STARTER
 from intarsia.errors import EmptyRegion
@@ -155,12 +155,12 @@ def test_a_thing_that_is_clicked_on_is_followed_though_it_hides_or_leaves(client
     walks = [tracking_case(HELD_OUT, plot, index) for index in range(5)]
     asked = [(one, thing) for one in walks for thing in one.things]
     jobs = [
-        client.track_region(packed(one.film.pixels), intarsia.click(*one.point(thing).tolist()))
+        client.track_region(encode(one.film.pixels), intarsia.click(*one.point(thing).tolist()))
         for one, thing in asked
     ]
     found = []
     for (one, thing), job in zip(asked, jobs, strict=True):
-        masks = unpacked(client.read(job.result(timeout=180).masks)) > 127
+        masks = decode(client.read(job.result(timeout=180).masks)) > 127
         assert masks.shape == one.film.masks[:, thing].shape
         found.append(np.mean(one.overlaps(thing, torch.from_numpy(masks))))
     assert len(found) >= 4 and np.mean(found) > 0.6

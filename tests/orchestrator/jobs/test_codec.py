@@ -28,7 +28,9 @@ def through_json(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None
+)
 @given(data=st.data())
 def test_any_request_and_result_comes_back_as_it_was(kind: type, data: st.DataObject) -> None:
     drawn = data.draw(st.from_type(kind))
