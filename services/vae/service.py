@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from services import json_text
 from services.bundles.bundle import Bundle
+from services.bundles.latent_space import LatentSpace
 from services.bundles.shared import load_shared
 from services.refusal import Refusal, invalid
-from services.vae.codec import Codec
+from services.vae.decoder import Decoder, load_network
+from services.vae.encoder import Encoder
 from services.vae.tiles import Tiling
 
 LARGEST = 2048 * 2048  # pixels; other requests wait meanwhile, and denoisers make no larger ones
@@ -31,13 +34,8 @@ class Vae:
         dtype: torch.dtype,
         tiling: Tiling | None = None,
     ) -> None:
-        def load(bundle: Bundle) -> nn.Module:
-            # Some VAEs overflow in half precision; their configs set `force_upcast`.
-            full = bundle.config("vae").get("force_upcast", False)
-            return bundle.network("vae", device=device, dtype=torch.float32 if full else dtype)
-
-        loaded = load_shared(bundles, "vae", load)
-        self._codecs = {item.bundle.name: Codec(item.network, tiling or Tiling()) for item in loaded}
+        loaded = load_shared(bundles, "vae", lambda bundle: load_network(bundle, device, dtype))
+        self._codecs = {item.bundle.name: Codec.of(item.network, tiling) for item in loaded}
         self._digests = {item.bundle.name: item.digest for item in loaded}
 
     def facts(self) -> dict[str, Any]:
@@ -46,9 +44,9 @@ class Vae:
             "families": {
                 name: {
                     "weights": self._digests[name],
-                    "channels": codec.channels,
-                    "factor": codec.factor,
-                    "scale": codec.scale,
+                    "channels": codec.space.channels,
+                    "factor": codec.space.factor,
+                    "scale": codec.space.scale[0] if len(codec.space.scale) == 1 else list(codec.space.scale),
                 }
                 for name, codec in self._codecs.items()
             }
@@ -57,7 +55,8 @@ class Vae:
     def probe(self) -> None:
         """Encode and decode a few grey pixels for every family."""
         for codec in self._codecs.values():
-            encoded, _ = codec.encode(torch.zeros(3, 2 * codec.factor, 2 * codec.factor))
+            side = 2 * codec.space.factor
+            encoded, _ = codec.encode(torch.zeros(3, side, side))
             codec.decode(encoded)
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -70,9 +69,9 @@ class Vae:
                 "picture", "or latents must be given: a picture to encode, latents to decode, not both"
             )
         if "picture" in request:
-            encoded, spread = codec.encode(_picture(request["picture"], codec.factor))
+            encoded, spread = codec.encode(_picture(request["picture"], codec.space.factor))
             return {"encoded": encoded, "spread": spread}
-        return {"decoded": codec.decode(_latents(request["latents"], codec))}
+        return {"decoded": codec.decode(_latents(request["latents"], codec.space))}
 
     def _family(self, name: str) -> Codec:
         if name not in self._codecs:
@@ -80,6 +79,39 @@ class Vae:
                 "NOT_FOUND", f"family {name[:64]!r} is not loaded here; loaded: {', '.join(self._codecs)}"
             )
         return self._codecs[name]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The encoder and the decoder of one network; their results are on the host and finite."""
+
+    encoder: Encoder
+    decoder: Decoder
+    space: LatentSpace
+
+    @classmethod
+    def of(cls, network: nn.Module, tiling: Tiling | None) -> Codec:
+        """The codec of an AutoencoderKL."""
+        encoder = Encoder(network, tiling)
+        return cls(encoder, Decoder(network, tiling), encoder.space)
+
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """The most likely latents of a picture, and their standard deviation."""
+        latents, deviation = self.encoder.encode(picture)
+        return _finite(latents), _finite(deviation)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """The picture of latents."""
+        return _finite(self.decoder.decode(latents))
+
+
+def _finite(values: Tensor) -> Tensor:
+    """The values on the host; raises Refusal if the network overflowed."""
+    if not bool(torch.isfinite(values).all()):
+        raise Refusal("INTERNAL", "the network answered numbers that are not finite")
+    return values.cpu()
 
 
 def _picture(tensor: Tensor, factor: int) -> Tensor:
@@ -96,12 +128,12 @@ def _picture(tensor: Tensor, factor: int) -> Tensor:
     return tensor
 
 
-def _latents(tensor: Tensor, codec: Codec) -> Tensor:
-    if tensor.dtype != torch.float32 or tensor.ndim != 3 or tensor.shape[0] != codec.channels:
-        raise invalid("latents", f"must be FP32 ({codec.channels}, height, width), not {tuple(tensor.shape)}")
+def _latents(tensor: Tensor, space: LatentSpace) -> Tensor:
+    if tensor.dtype != torch.float32 or tensor.ndim != 3 or tensor.shape[0] != space.channels:
+        raise invalid("latents", f"must be FP32 ({space.channels}, height, width), not {tuple(tensor.shape)}")
     if not tensor.numel():
         raise invalid("latents", f"must not be empty; they are {tuple(tensor.shape)}")
-    _not_too_large("latents", tensor.shape[1] * tensor.shape[2] * codec.factor**2)
+    _not_too_large("latents", tensor.shape[1] * tensor.shape[2] * space.factor**2)
     if not bool(torch.isfinite(tensor).all()):
         raise invalid("latents", "must hold finite numbers only")
     return tensor

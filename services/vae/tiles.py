@@ -1,4 +1,4 @@
-"""Runs a network on a large picture in overlapping windows, so that its memory does not grow with the
+"""Runs a network on overlapping windows of a large picture, so that memory does not grow with the picture.
 picture.
 
 Where windows overlap, their results are averaged with weights that fall towards a window's inner edges,
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tiling:
-    """Pictures of more than `above` pixels are worked in square windows. All in pixels."""
+    """Pictures of more than `above` pixels are processed in square windows. All in pixels."""
 
     above: int = 1024 * 1024
     side: int = 768
@@ -30,7 +30,7 @@ class Tiling:
 def windows(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
     """Half-open windows that cover a length, all of the same size, sharing at least `overlap`.
 
-    They are spread evenly, so the last one is not a sliver that overlaps its neighbour almost entirely.
+    They are spaced evenly, so that the last one does not overlap its neighbour almost entirely.
     """
     if length <= side:
         return [(0, length)]
@@ -39,13 +39,29 @@ def windows(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
     return [(start, start + side) for start in starts]
 
 
-def by_tiles(
-    values: Tensor, work: Callable[[Tensor], Tensor], *, cells: tuple[int, int], side: int, overlap: int
+def in_tiles(
+    values: Tensor, network: Callable[[Tensor], Tensor], tiling: Tiling, *, factor: int, shrinks: bool
 ) -> Tensor:
-    """What `work` makes of `values` (1, channels, height, width), window by window; float32.
+    """The result, float32, of `network` for `values` (1, channels, height, width), tiled if they are large.
 
-    Windows are laid on a grid of cells, one latent each: `cells` is the side of a cell in what `work` is
-    given and in what it answers. `side` and `overlap` are in cells.
+    One side of the network is a picture, the other latents of `factor` x `factor` pixels; one that `shrinks`
+    is given the picture.
+    """
+    cells = (factor, 1) if shrinks else (1, factor)
+    pixels = values.shape[-2] * values.shape[-1] * (factor // cells[0]) ** 2
+    if pixels <= tiling.above:
+        return network(values).float()
+    side, overlap = max(2, tiling.side // factor), max(1, tiling.overlap // factor)
+    return by_tiles(values, network, cells=cells, side=side, overlap=overlap)
+
+
+def by_tiles(
+    values: Tensor, network: Callable[[Tensor], Tensor], *, cells: tuple[int, int], side: int, overlap: int
+) -> Tensor:
+    """The result, float32, of `network` for `values` (1, channels, height, width), window by window.
+
+    Windows are on a grid of cells, one latent each: `cells` is the side of a cell in the network's input and
+    in its output. `side` and `overlap` are in cells.
     """
     given, made = cells
     height, width = values.shape[-2] // given, values.shape[-1] // given
@@ -53,25 +69,25 @@ def by_tiles(
     total: Tensor | None = None
     for top, bottom in windows(height, side, overlap):
         for left, right in windows(width, side, overlap):
-            part = work(values[..., top * given : bottom * given, left * given : right * given]).float()
+            part = network(values[..., top * given : bottom * given, left * given : right * given]).float()
             if total is None:
                 total = torch.zeros(1, part.shape[1], *weight.shape, device=values.device)
-            down = _trust(part.shape[-2], overlap * made, top > 0, bottom < height)
-            across = _trust(part.shape[-1], overlap * made, left > 0, right < width)
-            trust = torch.outer(down, across).to(values.device)
+            down = _weights(part.shape[-2], overlap * made, top > 0, bottom < height)
+            across = _weights(part.shape[-1], overlap * made, left > 0, right < width)
+            window = torch.outer(down, across).to(values.device)
             there = (..., slice(top * made, bottom * made), slice(left * made, right * made))
-            total[there] += part * trust
-            weight[there] += trust
+            total[there] += part * window
+            weight[there] += window
     assert total is not None  # there is at least one window
     return total / weight
 
 
-def _trust(length: int, reach: int, rises: bool, falls: bool) -> Tensor:
-    """Weights along a window's side; they rise and fall over `reach` where it has a neighbour."""
-    trust = torch.ones(length)
-    ramp = (torch.arange(reach) + 0.5) / reach
+def _weights(length: int, overlap: int, rises: bool, falls: bool) -> Tensor:
+    """Weights along a window's side; they rise and fall over `overlap` where it has a neighbour."""
+    weights = torch.ones(length)
+    ramp = (torch.arange(overlap) + 0.5) / overlap
     if rises:
-        trust[:reach] = ramp
+        weights[:overlap] = ramp
     if falls:
-        trust[-reach:] = torch.minimum(trust[-reach:], ramp.flip(0))
-    return trust
+        weights[-overlap:] = torch.minimum(weights[-overlap:], ramp.flip(0))
+    return weights

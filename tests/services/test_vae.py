@@ -112,7 +112,7 @@ def test_a_large_picture_needs_no_larger_pass(tiled):
     """Memory is flat because no pass sees more than one tile."""
     seen = []
     codec = tiled._codecs["ip2p"]
-    network = codec._network
+    network = codec.encoder.network
     hooks = [
         network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-2:].numel())),
         network.decoder.register_forward_pre_hook(
@@ -152,7 +152,7 @@ def test_weights_that_overflow_in_half_precision_are_kept_in_single(ip2p, tmp_pa
     for upcast, dtype in ((True, torch.float32), (False, torch.float16)):
         config.write_text(json.dumps({**json.loads(config.read_text()), "force_upcast": upcast}))
         service = Vae([careful], CPU, torch.float16)
-        assert service._codecs["careful"]._network.dtype == dtype
+        assert service._codecs["careful"].decoder.network.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, word
 def test_a_network_that_overflows_is_not_believed(ip2p, tiling, given):
     service = Vae([ip2p], CPU, torch.float32, tiling)
     for part in ("encoder", "decoder"):
-        bias = getattr(service._codecs["ip2p"]._network, part).conv_out.bias
+        bias = getattr(service._codecs["ip2p"].decoder.network, part).conv_out.bias
         bias[0] = torch.inf
     refused = refusal(service, family="ip2p", **given)
     assert refused.reason == "INTERNAL" and "not finite" in refused.message
