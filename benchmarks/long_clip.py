@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
                     for name, process in measured.items():
                         sizes[name].append(process.memory_info().rss)
             result = job.result()
-        times = {each.stage: each.duration.ToTimedelta().total_seconds() for each in result.stage_times}
+        times = {stage: spent.total_seconds() for stage, spent in result.stage_times.items()}
         figures: dict[str, Any] = {}
         for name, seen in sizes.items():
             figures |= flatness(name, seen, each="look")

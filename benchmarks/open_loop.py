@@ -31,7 +31,6 @@ from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, milliseconds
 from benchmarks.stack import stack
 from intarsia.editing import edit_region_request
-from intarsia.jobs import FINISHED
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 from services.bundles.bundle import Bundle
 
@@ -115,7 +114,7 @@ class EditUsers:
             call = self._jobs.WatchJob(jobs_pb2.WatchJobRequest(name=job.name), timeout=600)
             async for state in call:
                 record.events.append(time.monotonic())
-                if state.state in FINISHED:
+                if state.state in _FINISHED:
                     record.status = _status(state)
         finally:
             if canceller is not None:
@@ -124,6 +123,9 @@ class EditUsers:
     async def _cancel(self, name: str, after: float) -> None:
         await asyncio.sleep(after)
         await self._jobs.CancelJob(jobs_pb2.CancelJobRequest(name=name), timeout=60)
+
+
+_FINISHED = (jobs_pb2.Job.STATE_SUCCEEDED, jobs_pb2.Job.STATE_FAILED, jobs_pb2.Job.STATE_CANCELLED)
 
 
 def _status(job: jobs_pb2.Job) -> str:

@@ -22,7 +22,7 @@ from benchmarks import workload
 from benchmarks.options import make_parser, parse
 from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
 from benchmarks.stack import stack
-from intarsia.v1 import jobs_pb2
+from intarsia.results import ResultManifest
 from services.bundles.bundle import Bundle
 from services.denoising.schedule import SCHEDULES, name_of
 
@@ -64,7 +64,7 @@ def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.Edit, step
 
 def time_service(
     client: intarsia.Client, picture: str, edit: workload.Edit, steps: int
-) -> tuple[float, jobs_pb2.Manifest]:
+) -> tuple[float, ResultManifest]:
     """Seconds of one edit through the whole platform, and its manifest."""
     started = time.perf_counter()
     right, bottom = edit.left + edit.side, edit.top + edit.side
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
                 if not number % 2:
                     theirs.append(time_pipeline(pipeline, picture, edit, options.steps))
                 ours.append(took)
-                spent = {s.stage: s.duration.ToTimedelta().total_seconds() for s in manifest.stage_times}
+                spent = {stage: spent.total_seconds() for stage, spent in manifest.stage_times.items()}
                 stages.append({**spent, "around": took - sum(spent.values())})
             ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
             ratio = median(ratios)

@@ -4,7 +4,7 @@
 
     with intarsia.Client("localhost:50051") as client:
         job = client.edit_region("photo.png", intarsia.click(120, 80), "make it blue", seed=7)
-        client.download(job.result().picture, to="out.png")
+        job.result().picture.save("out.png")
 
 `AsyncClient` has the same methods for asyncio. Names are loaded when they are first used, so that
 importing a part of the package (such as `intarsia.errors`) costs no more than that part.
@@ -17,17 +17,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intarsia.client import AsyncClient, Client
+    from intarsia.files import AsyncResultFile, ResultFile
     from intarsia.jobs import AsyncJob, Job
     from intarsia.region import Region, box, click, clicks, mask, polygon, rectangle, words
+    from intarsia.results import (
+        AdapterReport,
+        ArtifactInfo,
+        JobState,
+        JobStatus,
+        PictureResult,
+        RequestPlan,
+        SegmentResult,
+        TrackResult,
+    )
     from intarsia.retry import RetryPolicy
 
 __all__ = [
+    "AdapterReport",
+    "ArtifactInfo",
     "AsyncClient",
     "AsyncJob",
+    "AsyncResultFile",
     "Client",
     "Job",
+    "JobState",
+    "JobStatus",
+    "PictureResult",
     "Region",
+    "RequestPlan",
+    "ResultFile",
     "RetryPolicy",
+    "SegmentResult",
+    "TrackResult",
     "box",
     "click",
     "clicks",
@@ -37,19 +58,30 @@ __all__ = [
     "words",
 ]
 
-_HOMES = {
-    "AsyncClient": "client",
-    "AsyncJob": "jobs",
-    "Client": "client",
-    "Job": "jobs",
-    "RetryPolicy": "retry",
+_MODULES = {
+    "client": ("AsyncClient", "Client"),
+    "files": ("AsyncResultFile", "ResultFile"),
+    "jobs": ("AsyncJob", "Job"),
+    "region": ("Region", "box", "click", "clicks", "mask", "polygon", "rectangle", "words"),
+    "results": (
+        "AdapterReport",
+        "ArtifactInfo",
+        "JobState",
+        "JobStatus",
+        "PictureResult",
+        "RequestPlan",
+        "SegmentResult",
+        "TrackResult",
+    ),
+    "retry": ("RetryPolicy",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'intarsia' has no attribute {name!r}")
-    return getattr(import_module(f"intarsia.{_HOMES.get(name, 'region')}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"intarsia.{module}"), name)
+    raise AttributeError(f"module 'intarsia' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

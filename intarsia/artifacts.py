@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from intarsia import errors
+from intarsia import errors, from_proto, pixels
+from intarsia.results import ArtifactInfo
 from intarsia.retry import Calls
 from intarsia.v1.artifacts_pb2 import (
-    Artifact,
     DownloadArtifactRequest,
     GetArtifactRequest,
     UploadArtifactRequest,
@@ -60,6 +60,11 @@ def measure(source: Source) -> Content:
     return Content(digest.hexdigest(), size, opener)
 
 
+def _measured(source: Any) -> Content:
+    """As `measure`, for PIL images and arrays as well."""
+    return measure(pixels.encoded(source))
+
+
 def _opener(source: Source) -> Callable[[], AbstractContextManager[BinaryIO]]:
     if isinstance(source, bytes):
         held: bytes = source
@@ -85,25 +90,27 @@ def _spooled(pipe: BinaryIO) -> BinaryIO:
     return spool
 
 
-async def get(calls: Calls, name: str) -> Artifact:
-    return await calls.unary(calls.artifacts.GetArtifact, GetArtifactRequest(name=name))
+async def get(calls: Calls, name: str) -> ArtifactInfo:
+    request = GetArtifactRequest(name=name)
+    return from_proto.artifact(await calls.unary(calls.artifacts.GetArtifact, request))
 
 
-async def upload(calls: Calls, source: Source, media_type: str, progress: Progress | None) -> Artifact:
+async def upload(calls: Calls, source: Any, media_type: str, progress: Progress | None) -> ArtifactInfo:
     """Uploads bytes unless the server has them undamaged; asks again after a broken transfer."""
-    content = await calls.transport.in_thread(measure, source)
+    content = await calls.transport.in_thread(_measured, source)
     stored, attempts = GetArtifactRequest(name=content.name), calls.attempts(None)
     while True:
         try:
             try:
-                return await calls.transport.unary(calls.artifacts.GetArtifact, stored, calls.timeout)
+                message = await calls.transport.unary(calls.artifacts.GetArtifact, stored, calls.timeout)
+                return from_proto.artifact(message)
             except (errors.NotFound, errors.DataLoss):
                 return await _send(calls, content, media_type, progress)
         except errors.ModelDown as error:
             await attempts.failed(error)
 
 
-async def _send(calls: Calls, content: Content, media_type: str, progress: Progress | None) -> Artifact:
+async def _send(calls: Calls, content: Content, media_type: str, progress: Progress | None) -> ArtifactInfo:
     """Sends everything. An exception while reading ends the stream early, and is raised afterwards."""
     failures: list[Exception] = []
 
@@ -123,7 +130,8 @@ async def _send(calls: Calls, content: Content, media_type: str, progress: Progr
 
     try:
         timeout = calls.timeout + content.size / SLOWEST
-        return await calls.transport.client_stream(calls.artifacts.UploadArtifact, pieces(), timeout)
+        message = await calls.transport.client_stream(calls.artifacts.UploadArtifact, pieces(), timeout)
+        return from_proto.artifact(message)
     finally:
         if failures:
             raise failures[0]

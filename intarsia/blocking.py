@@ -8,7 +8,8 @@ The method's one body is the coroutine; this runs it to its end in the caller's 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import closing
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -63,7 +64,20 @@ def iterating(
     return call
 
 
-def iterate(source: AsyncGenerator[R, None]) -> Iterator[R]:
+def iterating_as(
+    wrap: Callable[[R], S], method: Callable[Concatenate[Any, P], AsyncGenerator[R, None]]
+) -> Callable[Concatenate[Any, P], Iterator[S]]:
+    """As `iterating`, with every element wrapped in its blocking version, `wrap`."""
+
+    @wraps(method)
+    def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> Iterator[S]:
+        with closing(iterate(method(self._core, *args, **kwargs))) as elements:
+            yield from map(wrap, elements)
+
+    return call
+
+
+def iterate(source: AsyncGenerator[R, None]) -> Generator[R, None, None]:
     """A plain iterator over an asynchronous generator; leaving the loop early closes it."""
     try:
         while True:

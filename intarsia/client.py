@@ -13,31 +13,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from intarsia import artifacts, jobs
+from intarsia import artifacts, from_proto, jobs
 from intarsia.artifacts import Progress, Source, is_name
-from intarsia.blocking import blocking, blocking_as, iterating
+from intarsia.blocking import blocking, blocking_as, iterating, iterating_as
 from intarsia.editing import edit_region_request, fill_region_request
-from intarsia.jobs import AsyncJob, Job
+from intarsia.files import AsyncResultFile, ResultFile, with_blocking_files
+from intarsia.jobs import AsyncJob, Job, blocking_status
+from intarsia.pixels import Array, PilImage
 from intarsia.region import Region, put
+from intarsia.results import AdapterReport, ArtifactInfo, JobStatus, RequestPlan, SegmentResult
 from intarsia.retry import Calls, RetryPolicy
 from intarsia.settings import Settings
 from intarsia.tracking import track_region_request
 from intarsia.transport import AsyncioTransport, BlockingTransport, credentials, metadata
-from intarsia.v1 import jobs_pb2, region_pb2
-from intarsia.v1.adapters_pb2 import InspectAdapterRequest, InspectAdapterResponse
-from intarsia.v1.artifacts_pb2 import Artifact
+from intarsia.v1 import region_pb2
+from intarsia.v1.adapters_pb2 import InspectAdapterRequest
 from intarsia.v1.editing_pb2 import (
     EditRegionRequest,
     FillRegionRequest,
     PlanRegionRequest,
-    PlanRegionResponse,
 )
-from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, SegmentRegionResponse, TrackRegionRequest
+from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, TrackRegionRequest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Picture: TypeAlias = Source | Artifact
+Stored: TypeAlias = ArtifactInfo | AsyncResultFile | ResultFile
+Picture: TypeAlias = "Source | Stored | PilImage | Array"
 Where: TypeAlias = Region | region_pb2.Region
 Request: TypeAlias = EditRegionRequest | FillRegionRequest | TrackRegionRequest
 Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
@@ -79,7 +81,8 @@ class AsyncClient:
     ) -> AsyncJob:
         """Starts an edit by instruction; every pixel outside the region keeps its exact value.
 
-        `picture` is a file, its bytes, or an artifact's name. `further` edits are applied to the result in
+        `picture` is a path, bytes, a PIL image, a NumPy array (see `upload`), a file of an earlier result, or
+        the name of an artifact. `further` edits are applied to the result in
         this order; each is a region, an instruction and, optionally, a negative instruction. For the
         settings see `intarsia.settings.SETTINGS`.
         """
@@ -107,7 +110,7 @@ class AsyncClient:
 
     async def plan_region(
         self, picture: Picture, request: EditRegionRequest | FillRegionRequest
-    ) -> PlanRegionResponse:
+    ) -> RequestPlan[AsyncResultFile]:
         """What an edit or a fill of a picture would do and cost, without doing it.
 
         The request comes from `edit_request` or `fill_request`.
@@ -117,7 +120,8 @@ class AsyncClient:
         planned = plan.edit_region if edits else plan.fill_region
         planned.CopyFrom(request)
         planned.picture = await self._artifact_name(picture)
-        return await self._calls.unary(self._calls.editing.PlanRegion, plan)
+        response = await self._calls.unary(self._calls.editing.PlanRegion, plan)
+        return from_proto.request_plan(response, self._file)
 
     async def edit_request(
         self,
@@ -158,17 +162,19 @@ class AsyncClient:
         }[type(request)]
         return self.job((await self._calls.unary(method, request)).name)
 
-    async def inspect_adapter(self, adapter: Picture, model: str) -> InspectAdapterResponse:
+    async def inspect_adapter(self, adapter: Picture, model: str) -> AdapterReport:
         """Describes an adapter for `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing in it fits."""
         request = InspectAdapterRequest(adapter=await self._artifact_name(adapter), model=model)
-        return await self._calls.unary(self._calls.adapters.InspectAdapter, request)
+        response = await self._calls.unary(self._calls.adapters.InspectAdapter, request)
+        return from_proto.adapter_report(response)
 
-    async def segment_region(self, picture: Picture, region: Where) -> SegmentRegionResponse:
+    async def segment_region(self, picture: Picture, region: Where) -> SegmentResult[AsyncResultFile]:
         """Finds a region: every candidate, and the mask that an edit would use."""
         request = SegmentRegionRequest(
             picture=await self._artifact_name(picture), region=await self._region_message(region)
         )
-        return await self._calls.unary(self._calls.segmentation.SegmentRegion, request)
+        response = await self._calls.unary(self._calls.segmentation.SegmentRegion, request)
+        return from_proto.segment_result(response, self._file)
 
     async def track_region(
         self,
@@ -203,63 +209,66 @@ class AsyncClient:
         return request
 
     async def upload(
-        self, source: Source, *, media_type: str = "", progress: Progress | None = None
-    ) -> Artifact:
-        """Stores a file, bytes or an open binary file, unless the server has those bytes already.
+        self, source: Picture, *, media_type: str = "", progress: Progress | None = None
+    ) -> ArtifactInfo:
+        """Stores a file, bytes, an open binary file or a picture, unless the server has those bytes already.
+
+        A PIL image or a NumPy array is sent as PNG. An array is uint8 or uint16, (height, width, 3 or 4) in
+        RGB order; for a mask also (height, width), and bool.
 
         `progress` is called after every chunk with the bytes sent so far and in all.
         """
         return await artifacts.upload(self._calls, source, media_type, progress)
 
     async def download(
-        self, name: str, *, to: str | os.PathLike[str], progress: Progress | None = None
+        self, name: str | Stored, *, to: str | os.PathLike[str], progress: Progress | None = None
     ) -> Path:
         """Writes an artifact to a file, which appears only when it is whole and its digest right.
 
         An interrupted download continues where it stopped, even after the end of the process.
         """
-        return await artifacts.download(self._calls, name, Path(to), progress)
+        return await artifacts.download(self._calls, str(name), Path(to), progress)
 
-    async def read(self, name: str) -> bytes:
+    async def read(self, name: str | Stored) -> bytes:
         """An artifact's bytes, checked by its digest."""
-        return await artifacts.read(self._calls, name)
+        return await artifacts.read(self._calls, str(name))
 
-    def stream(self, name: str) -> AsyncGenerator[bytes, None]:
+    def stream(self, name: str | Stored) -> AsyncGenerator[bytes, None]:
         """An artifact's bytes in chunks, in constant memory; `DataLoss` at the end if the digest is wrong."""
-        return artifacts.chunks(self._calls, name)
+        return artifacts.chunks(self._calls, str(name))
 
-    async def get_artifact(self, name: str) -> Artifact:
+    async def get_artifact(self, name: str | Stored) -> ArtifactInfo:
         """Describes an artifact; `NotFound` if the server does not have it."""
-        return await artifacts.get(self._calls, name)
+        return await artifacts.get(self._calls, str(name))
 
     def job(self, name: str) -> AsyncJob:
         """The handle of a job, to wait for, watch or cancel it; sends nothing to the server."""
         return AsyncJob(self._calls, name)
 
-    async def get_job(self, name: str) -> jobs_pb2.Job:
+    async def get_job(self, name: str) -> JobStatus[AsyncResultFile]:
         """A job's current state."""
         return await jobs.get(self._calls, name)
 
     def list_jobs(
         self, *, states: Iterable[str] = (), page_size: int = 50
-    ) -> AsyncGenerator[jobs_pb2.Job, None]:
+    ) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
         """Jobs, newest first: all, or those in these states (`queued`, `running`, ...)."""
         return jobs.listing(self._calls, states, page_size)
 
     def watch_job(
         self, name: str, *, timeout: float | None = None, cancel_on_disconnect: bool = False
-    ) -> AsyncGenerator[jobs_pb2.Job, None]:
+    ) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
         """A job's state now and after every change until it is finished, even if the connection breaks.
 
         With `cancel_on_disconnect`, leaving the loop, or the end of the process, cancels the job.
         """
         return jobs.watch(self._calls, name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
 
-    async def wait(self, job: str, timeout: float | None = None) -> jobs_pb2.Job:
+    async def wait(self, job: str, timeout: float | None = None) -> JobStatus[AsyncResultFile]:
         """The finished job, however it ended; `TimeoutError` after `timeout` seconds; the job goes on."""
         return await jobs.wait(self._calls, job, timeout)
 
-    async def cancel_job(self, name: str) -> jobs_pb2.Job:
+    async def cancel_job(self, name: str) -> JobStatus[AsyncResultFile]:
         """Cancels a job, which ends within one step. A finished job stays as it is."""
         return await jobs.cancel(self._calls, name)
 
@@ -275,22 +284,33 @@ class AsyncClient:
 
     async def _add_adapters(self, request: Any, settings: Settings) -> None:
         adapters = settings.get("adapters") or ()
-        if isinstance(adapters, str | bytes | os.PathLike | Artifact):
+        if isinstance(adapters, str | bytes | os.PathLike | Stored):
             adapters = (adapters,)  # a single adapter, not a sequence of characters
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
         for adapter, strength in named:
             request.adapters.add(adapter=await self._artifact_name(adapter), strength=strength)
 
     async def _artifact_name(self, picture: Picture) -> str:
-        if isinstance(picture, Artifact):
-            return picture.name
-        return str(picture) if is_name(picture) else (await self.upload(picture)).name
+        if isinstance(picture, Stored) or is_name(picture):
+            return str(picture)
+        return (await self.upload(picture)).name
+
+    def _file(self, name: str) -> AsyncResultFile:
+        return AsyncResultFile(name, self._calls)
 
     async def _region_message(self, region: Where) -> region_pb2.Region:
         if isinstance(region, region_pb2.Region):
             return region
         names = {path: await self._artifact_name(source) for path, source in region.masks.items()}
         return region.naming(names)
+
+
+def _blocking_plan(plan: RequestPlan[AsyncResultFile]) -> RequestPlan[ResultFile]:
+    return with_blocking_files(plan)
+
+
+def _blocking_segments(found: SegmentResult[AsyncResultFile]) -> SegmentResult[ResultFile]:
+    return with_blocking_files(found)
 
 
 class Client:
@@ -315,9 +335,9 @@ class Client:
     edit_request = blocking(AsyncClient.edit_request)
     fill_request = blocking(AsyncClient.fill_request)
     start = blocking_as(Job, AsyncClient.start)
-    plan_region = blocking(AsyncClient.plan_region)
+    plan_region = blocking_as(_blocking_plan, AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)
-    segment_region = blocking(AsyncClient.segment_region)
+    segment_region = blocking_as(_blocking_segments, AsyncClient.segment_region)
     track_region = blocking_as(Job, AsyncClient.track_region)
     track_request = blocking(AsyncClient.track_request)
     upload = blocking(AsyncClient.upload)
@@ -325,11 +345,11 @@ class Client:
     read = blocking(AsyncClient.read)
     stream = iterating(AsyncClient.stream)
     get_artifact = blocking(AsyncClient.get_artifact)
-    get_job = blocking(AsyncClient.get_job)
-    list_jobs = iterating(AsyncClient.list_jobs)
-    watch_job = iterating(AsyncClient.watch_job)
-    wait = blocking(AsyncClient.wait)
-    cancel_job = blocking(AsyncClient.cancel_job)
+    get_job = blocking_as(blocking_status, AsyncClient.get_job)
+    list_jobs = iterating_as(blocking_status, AsyncClient.list_jobs)
+    watch_job = iterating_as(blocking_status, AsyncClient.watch_job)
+    wait = blocking_as(blocking_status, AsyncClient.wait)
+    cancel_job = blocking_as(blocking_status, AsyncClient.cancel_job)
     close = blocking(AsyncClient.close)
 
     def job(self, name: str) -> Job:

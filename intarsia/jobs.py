@@ -5,19 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Any
 
-from intarsia import errors, status
-from intarsia.blocking import blocking, iterating
+from intarsia import errors, from_proto
+from intarsia.blocking import blocking_as, iterating_as
+from intarsia.files import AsyncResultFile, ResultFile, with_blocking_files
+from intarsia.results import JobState, JobStatus
 from intarsia.retry import Calls
 from intarsia.v1 import jobs_pb2 as v1
-
-STATES = {name.removeprefix("STATE_").lower(): value for name, value in v1.Job.State.items() if value}
-FINISHED = (v1.Job.STATE_SUCCEEDED, v1.Job.STATE_FAILED, v1.Job.STATE_CANCELLED)
-
-
-Made: TypeAlias = v1.EditRegionResult | v1.FillRegionResult
-Result: TypeAlias = Made | v1.TrackRegionResult
 
 
 class AsyncJob:
@@ -29,27 +24,32 @@ class AsyncJob:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    async def get(self) -> v1.Job:
+    async def get(self) -> JobStatus[AsyncResultFile]:
         """Its current state."""
         return await get(self._calls, self.name)
 
     def watch(
         self, *, timeout: float | None = None, cancel_on_disconnect: bool = False
-    ) -> AsyncGenerator[v1.Job, None]:
+    ) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
         """Its state now and after every change; the last one is the finished job."""
         return watch(self._calls, self.name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
 
-    async def wait(self, timeout: float | None = None) -> v1.Job:
+    async def wait(self, timeout: float | None = None) -> JobStatus[AsyncResultFile]:
         """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it goes on."""
         return await wait(self._calls, self.name, timeout)
 
-    async def result(self, timeout: float | None = None) -> Result:
-        """Its result. A job that failed or was cancelled raises its error, as an rpc would."""
+    async def result(self, timeout: float | None = None) -> Any:
+        """Its `PictureResult` or `TrackResult`; raises the error of a job that failed or was cancelled."""
         return result_of(await self.wait(timeout))
 
-    async def cancel(self) -> v1.Job:
+    async def cancel(self) -> JobStatus[AsyncResultFile]:
         """Cancels it; it ends within one step. A finished job stays as it is."""
         return await cancel(self._calls, self.name)
+
+
+def blocking_status(status: JobStatus[AsyncResultFile]) -> JobStatus[ResultFile]:
+    """A job whose files have blocking handles."""
+    return with_blocking_files(status)
 
 
 class Job:
@@ -61,81 +61,74 @@ class Job:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    get = blocking(AsyncJob.get)
-    watch = iterating(AsyncJob.watch)
-    wait = blocking(AsyncJob.wait)
-    result = blocking(AsyncJob.result)
-    cancel = blocking(AsyncJob.cancel)
+    get = blocking_as(blocking_status, AsyncJob.get)
+    watch = iterating_as(blocking_status, AsyncJob.watch)
+    wait = blocking_as(blocking_status, AsyncJob.wait)
+    result = blocking_as(with_blocking_files, AsyncJob.result)
+    cancel = blocking_as(blocking_status, AsyncJob.cancel)
 
 
-def result_of(job: v1.Job) -> Result:
+def result_of(job: JobStatus[Any]) -> Any:
     """The result of a finished job; raises its error if it failed or was cancelled."""
-    if job.state == v1.Job.STATE_SUCCEEDED:
-        return getattr(job, job.WhichOneof("result") or "edit_region")
-    if job.state == v1.Job.STATE_CANCELLED and not job.failure.reason:
-        raise errors.Cancelled(job.failure.message or f"{job.name} was cancelled")
-    raise status.from_failure(job.failure, job.name)
+    if job.error is not None:
+        raise job.error
+    if job.result is None:
+        raise errors.InternalError(
+            f"{job.name} has no result that this client knows; is the server newer? Then update the client"
+        )
+    return job.result
 
 
-async def get(calls: Calls, name: str) -> v1.Job:
-    return await calls.unary(calls.jobs.GetJob, v1.GetJobRequest(name=name))
+async def get(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
+    return _status(calls, await calls.unary(calls.jobs.GetJob, v1.GetJobRequest(name=name)))
 
 
-async def cancel(calls: Calls, name: str) -> v1.Job:
-    return await calls.unary(calls.jobs.CancelJob, v1.CancelJobRequest(name=name))
+async def cancel(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
+    return _status(calls, await calls.unary(calls.jobs.CancelJob, v1.CancelJobRequest(name=name)))
 
 
-async def listing(calls: Calls, states: Iterable[str], page_size: int) -> AsyncGenerator[v1.Job, None]:
+async def listing(
+    calls: Calls, states: Iterable[str], page_size: int
+) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
     """Jobs, newest first, page by page as they are needed."""
-    request = v1.ListJobsRequest(page_size=page_size, states=[state_named(state) for state in states])
+    request = v1.ListJobsRequest(page_size=page_size, states=[_state_number(state) for state in states])
     while True:
         page = await calls.unary(calls.jobs.ListJobs, request)
         for job in page.jobs:
-            yield job
+            yield _status(calls, job)
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
 
 
-def state_named(word: str) -> v1.Job.State:
-    """`running` -> STATE_RUNNING."""
-    if word not in STATES:
-        raise errors.InvalidRequest(f"unknown state {word!r}; one of: {', '.join(STATES)}", field="states")
-    return STATES[word]
-
-
-def word_of(state: v1.Job.State) -> str:
-    """STATE_RUNNING -> `running`."""
-    return v1.Job.State.Name(state).removeprefix("STATE_").lower()
-
-
 async def watch(
     calls: Calls, name: str, *, timeout: float | None, cancel_on_disconnect: bool
-) -> AsyncGenerator[v1.Job, None]:
-    """A job until it is finished, through broken connections."""
+) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
+    """A job's states until it is finished, through broken connections."""
     request = v1.WatchJobRequest(name=name, cancel_on_disconnect=cancel_on_disconnect)
     attempts = calls.attempts(timeout)
     while True:
         try:
             stream = calls.server_stream(calls.jobs.WatchJob, request, attempts.time_left())
             async with aclosing(stream):
-                async for job in stream:
+                async for message in stream:
                     attempts.succeeded()
+                    job = _status(calls, message)
                     yield job
-                    if job.state in FINISHED:
+                    if job.state.finished:
                         return
             raise errors.ModelDown(f"the stream of {name} ended early; try again")
         except errors.ModelDown as error:
             await attempts.failed(error)
 
 
-async def wait(calls: Calls, name: str, timeout: float | None) -> v1.Job:
+async def wait(calls: Calls, name: str, timeout: float | None) -> JobStatus[AsyncResultFile]:
     """The finished job; `TimeoutError` if it is not finished in time."""
     end = None if timeout is None else time.monotonic() + timeout
     try:
         async with aclosing(watch(calls, name, timeout=timeout, cancel_on_disconnect=False)) as states:
             async for job in states:
-                if job.state in FINISHED:
+                if job.state.finished:
                     return job
     except errors.TimeLimit:
         if end is None or time.monotonic() < end - 0.05:
@@ -144,3 +137,15 @@ async def wait(calls: Calls, name: str, timeout: float | None) -> v1.Job:
             f"{name} is not finished after {timeout:g} s; it goes on: wait again or cancel it"
         ) from None
     raise errors.InternalError(f"the stream of {name} ended before the job did")
+
+
+def _status(calls: Calls, message: v1.Job) -> JobStatus[AsyncResultFile]:
+    return from_proto.job_status(message, lambda name: AsyncResultFile(name, calls))
+
+
+def _state_number(state: str) -> v1.Job.State:
+    try:
+        return v1.Job.State.Value(f"STATE_{JobState(state).name}")
+    except ValueError:
+        known = ", ".join(JobState)
+        raise errors.InvalidRequest(f"unknown state {state!r}; one of: {known}", field="states") from None

@@ -16,10 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from intarsia import errors
+from intarsia import errors, pixels
 from intarsia.artifacts import Source, is_name
+from intarsia.pixels import Array, PilImage
 from intarsia.v1 import region_pb2 as v1
+
+if TYPE_CHECKING:
+    from intarsia.files import AsyncResultFile, ResultFile
+    from intarsia.results import ArtifactInfo
 
 Point = tuple[float, float]
 Path = tuple[int, ...]  # which term of a combination, which term of that one, ...; empty for the whole
@@ -167,8 +173,14 @@ def polygon(*corners: Point) -> Region:
     return Region(v1.Region(polygon=v1.Polygon(corners=_corners(corners))))
 
 
-def mask(picture: Source | None, *, inside: str, threshold: float | None = None, fit: bool = False) -> Region:
-    """The area of a mask picture: a file, its bytes, or an artifact's name.
+def mask(
+    picture: Source | PilImage | Array | ArtifactInfo | ResultFile | AsyncResultFile | None,
+    *,
+    inside: str,
+    threshold: float | None = None,
+    fit: bool = False,
+) -> Region:
+    """The area of a mask picture: a path, bytes, a PIL image, a NumPy array, or an artifact.
 
     `inside` is the part that is the region: `"white"`, `"black"`, `"opaque"` or `"transparent"`. With a
     `threshold`, in (0, 1], values from it on are inside and lower ones outside. `fit` resizes the mask to the
@@ -179,9 +191,9 @@ def mask(picture: Source | None, *, inside: str, threshold: float | None = None,
             f"unknown inside={inside!r}; one of: {', '.join(POLARITIES)}", field="region.mask.polarity"
         )
     message = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
-    if is_name(picture):
+    if is_name(str(picture)):
         message.artifact = str(picture)
-    masks: dict[Path, Source] = {} if picture is None or message.artifact else {(): picture}
+    masks: dict[Path, Source] = {} if picture is None or message.artifact else {(): pixels.encoded(picture)}
     return Region(v1.Region(mask=message), masks)
 
 

@@ -15,7 +15,7 @@ from intarsia.v1 import jobs_pb2
 
 if TYPE_CHECKING:
     from intarsia.artifacts import Source
-    from intarsia.v1.artifacts_pb2 import Artifact
+    from intarsia.results import ArtifactInfo
 
 SCHEDULERS = {name.removeprefix("SCHEDULER_").lower(): value for name, value in v1.Scheduler.items() if value}
 FORMATS = {name.removeprefix("FORMAT_").lower(): value for name, value in v1.Format.items() if value}
@@ -114,7 +114,7 @@ class Settings(TypedDict, total=False):
     picture_guidance: float | None
     scheduler: str | None
     reproducible: bool
-    adapters: Mapping[str, float] | Sequence[Source | Artifact] | Source | Artifact | None
+    adapters: Mapping[str, float] | Sequence[Source | ArtifactInfo] | Source | ArtifactInfo | None
     context: float | None
     working_size: int | None
     layout: str | None

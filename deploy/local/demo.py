@@ -7,7 +7,6 @@ python -m deploy.local.demo --out demo
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 import time
@@ -27,8 +26,8 @@ from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import StartError
 from deploy.local.weights import default_weights
 from intarsia import errors
-from intarsia.v1 import jobs_pb2
-from intarsia.v1.region_pb2 import Instance
+from intarsia.files import ResultFile
+from intarsia.results import FoundRegion, JobState
 
 INSTRUCTION = "make the circle blue"
 # Of the clip, on the sheet: before the heart goes behind the square, and after.
@@ -73,13 +72,13 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     Image.fromarray(before).save(out / "before.png")
 
     circle, found = find(client, out / "before.png", CIRCLE)
-    client.download(found.mask, to=out / "mask.png")
+    found.mask.save(out / "mask.png")
     job = client.edit_region(out / "before.png", circle, INSTRUCTION, seed=seed)
     follow(job, INSTRUCTION)
     edited = job.result()
-    client.download(edited.picture, to=out / "edited.png")
-    for spent in edited.manifest.stage_times:
-        print(f"  {spent.stage:8} {spent.duration.ToMilliseconds():6} ms")
+    edited.picture.save(out / "edited.png")
+    for stage, spent in edited.manifest.stage_times.items():
+        print(f"  {stage:8} {1000 * spent.total_seconds():6.0f} ms")
 
     star, hole = find(client, out / "before.png", STAR)
     # Broadly, and with much of the ground around it to go by.
@@ -87,12 +86,12 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     job = client.fill_region(edited.picture, around, seed=seed, context=1.0, match_colours=True)
     follow(job, f"fill in what is behind the {STAR.words}")
     filled = job.result()
-    client.download(filled.picture, to=out / "after.png")
+    filled.picture.save(out / "after.png")
 
-    masks = [picture(client, each.mask) for each in (found, hole)]
+    masks = [each.mask.array() for each in (found, hole)]
     after = np.asarray(Image.open(out / "after.png"))
     # Both regions as they were worked on, a little larger than they were found.
-    inside = (picture(client, edited.mask) > 0) | (picture(client, filled.mask) > 0)
+    inside = (edited.mask.array() > 0) | (filled.mask.array() > 0)
     moved = int((before != after).any(axis=2)[~inside].sum())
     shown = np.repeat(np.maximum(*masks)[..., None], 3, axis=2)
     Image.fromarray(np.concatenate([before, shown, after], axis=1)).save(out / "sheet.png")
@@ -107,9 +106,9 @@ def show_clip(client: intarsia.Client, out: Path) -> int:
     job = client.track_region(out / "clip.mp4", intarsia.click(HEART.x, HEART.y), overlay=True)
     follow(job, f"follow the {HEART.words}", "frame")
     tracked = job.result()
-    client.download(tracked.masks, to=out / "masks.mkv")
-    client.download(tracked.overlay, to=out / "followed.mp4")
-    rows = [json.loads(line) for line in client.read(tracked.track).splitlines()]
+    tracked.masks.save(out / "masks.mkv")
+    tracked.overlay.save(out / "followed.mp4")
+    rows = [json.loads(line) for line in tracked.track.bytes().splitlines()]
     hidden = [row["frame"] for row in rows if row["box"] is None]
     print(f"  seen in {tracked.seen} of {tracked.frames} frames; not in {hidden}")
     with av.open(str(out / "followed.mp4"), "r") as clip:
@@ -120,7 +119,9 @@ def show_clip(client: intarsia.Client, out: Path) -> int:
     return 0 if tracked.frames == FRAMES else 1
 
 
-def find(client: intarsia.Client, file: Path, thing: Thing) -> tuple[intarsia.Region, Instance]:
+def find(
+    client: intarsia.Client, file: Path, thing: Thing
+) -> tuple[intarsia.Region, FoundRegion[ResultFile]]:
     """A thing by its name, or where the weights do not know it by a click; as it was found, and a little
     beyond its outline, so that none of it is left along the border."""
     where = intarsia.words(f"the {thing.words}")
@@ -135,21 +136,16 @@ def find(client: intarsia.Client, file: Path, thing: Thing) -> tuple[intarsia.Re
     return where.grown(3).feathered(3), found
 
 
-def picture(client: intarsia.Client, name: str) -> np.ndarray:
-    """An artifact's pixels."""
-    return np.asarray(Image.open(io.BytesIO(client.read(name))))
-
-
 def follow(job: intarsia.Job, what: str, unit: str = "step") -> None:
     """A bar over the steps of a job."""
     with tqdm(desc=what, unit=unit, file=sys.stderr) as bar:
         for state in job.watch(cancel_on_disconnect=True):
             progress = state.progress
-            bar.set_postfix_str(progress.stage or jobs_pb2.Job.State.Name(state.state))
+            bar.set_postfix_str(progress.stage or state.state.value)
             if progress.steps:
                 bar.total = progress.steps
                 bar.update(progress.step - bar.n)
-            if state.state == jobs_pb2.Job.STATE_SUCCEEDED and bar.total:
+            if state.state == JobState.SUCCEEDED and bar.total:
                 bar.update(bar.total - bar.n)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from intarsia.cli import connection
 from intarsia.cli.output import Console
 from intarsia.cli.usage import picture
-from intarsia.v1.adapters_pb2 import InspectAdapterResponse
+from intarsia.results import AdapterReport
 
 MODELS = ("ip2p_unet", "sd2_inpaint")
 
@@ -30,11 +30,10 @@ def show(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _text(found: InspectAdapterResponse) -> str:
-    kind = InspectAdapterResponse.Kind.Name(found.kind).removeprefix("KIND_").lower()
+def _text(found: AdapterReport) -> str:
     rank = f" of rank {found.rank}" if found.rank else ""
     lines = [
-        f"{kind}{rank} in {found.layout} keys: {found.matched} layers, {found.parameters} numbers",
+        f"{found.kind}{rank} in {found.layout} keys: {found.matched} layers, {found.parameters} numbers",
         *(f"  {key}: {value}" for key, value in sorted(found.metadata.items())),
     ]
     if found.unexpected_count:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection
-from intarsia.cli.output import Console
+from intarsia.cli.output import Console, as_json
 from intarsia.cli.progress import Bytes
 from intarsia.cli.usage import artifact_name, readable, writable_or_pipe
 from intarsia.client import Client
-from intarsia.v1.artifacts_pb2 import Artifact
+from intarsia.files import ResultFile
+from intarsia.results import ArtifactInfo
 
 
 def add_to(commands: Any) -> None:
@@ -64,13 +65,13 @@ def show(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def to_standard_output(client: Client, name: str) -> None:
+def to_standard_output(client: Client, name: str | ResultFile) -> None:
     """Writes an artifact's bytes to standard output; damaged bytes are reported by the exit code."""
     for chunk in client.stream(name):
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
 
-def _line(artifact: Artifact) -> str:
-    stored = artifact.create_time.ToJsonString() if artifact.HasField("create_time") else ""
+def _line(artifact: ArtifactInfo) -> str:
+    stored = as_json(artifact.create_time) or ""
     return f"{artifact.name}  {artifact.media_type}  {artifact.size_bytes} bytes  {stored}".rstrip()

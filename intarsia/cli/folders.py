@@ -13,14 +13,13 @@ from tqdm import tqdm
 
 from intarsia import folder
 from intarsia.cli import connection
-from intarsia.cli.output import Console, as_dict, option_of
+from intarsia.cli.output import Console, as_json, option_of
 from intarsia.cli.progress import wanted
 from intarsia.cli.usage import Usage, whole
 from intarsia.folder import Folder, Item, Listener, Pairs, Report, RequestFactory
 from intarsia.folder.pairs import POLICIES, RELATIVE
-from intarsia.jobs import FINISHED, word_of
 from intarsia.region import POLARITIES
-from intarsia.v1.jobs_pb2 import Job
+from intarsia.results import JobStatus
 
 # Options of a folder, and their defaults.
 OPTIONS: Mapping[str, Any] = {"masks": None, "out": None, "pair": None, "at_once": None, "save_masks": False}
@@ -136,16 +135,16 @@ class BatchConsole(Listener):
             )
             self._items[item] = bar, line
 
-    def on_progress(self, item: Item, job: Job) -> None:
+    def on_progress(self, item: Item, job: JobStatus[Any]) -> None:
         at = job.progress
-        stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
+        stage = job.state.value if job.state.finished else at.stage or "waiting"
         if item in self._items:
             bar, _ = self._items[item]
             bar.n = min(max(at.fraction, 0.0), 1.0)
             bar.set_description_str(f"{item.name}: {stage}", refresh=False)
             bar.refresh()
         elif self._shown and self._console.json:
-            about = {"item": item.name, "job": job.name, "state": word_of(job.state), **as_dict(at)}
+            about = {"item": item.name, "job": job.name, "state": job.state, **as_json(at)}
             self._console.result("progress", about, "")
 
     def on_retry(self, item: Item, error: Exception, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from intarsia import errors
 from intarsia.cli import connection
@@ -12,7 +13,7 @@ from intarsia.cli.output import Console
 from intarsia.cli.progress import Progress
 from intarsia.cli.usage import Usage, add_setting
 from intarsia.client import Client, Request
-from intarsia.v1 import jobs_pb2 as v1
+from intarsia.results import JobStatus
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def run(
     options: argparse.Namespace,
     console: Console,
     preview: Path | None = None,
-) -> v1.Job | None:
+) -> JobStatus[Any] | None:
     """The finished job, however it ended; None for a detached one."""
     with holding_interrupts() as held:
         job = client.start(request)
@@ -62,19 +63,26 @@ def follow(
     preview: Path | None,
     *,
     cancel_on_exit: bool,
-) -> v1.Job:
+) -> JobStatus[Any]:
     """Shows a job's progress until it is finished, and writes its latest preview; the finished job."""
-    shown, job = "", v1.Job(name=name)
+    shown = None
     with Progress(console, progress) as bar:
         for job in client.watch_job(name, cancel_on_disconnect=cancel_on_exit):
             bar.show(job)
-            if preview is not None and job.progress.preview not in ("", shown):
+            if preview is not None and job.progress.preview not in (None, shown):
                 shown = job.progress.preview
                 try:
                     client.download(shown, to=preview)
                 except (errors.IntarsiaError, OSError) as error:  # does not stop the job
                     bar.warn(f"a preview was not written: {error}")
     return job
+
+
+def seconds(job: JobStatus[Any]) -> float:
+    """The time from a finished job's start to its end."""
+    if job.start_time is None or job.end_time is None:
+        return 0.0
+    return (job.end_time - job.start_time).total_seconds()
 
 
 def _cancel(options: argparse.Namespace, name: str) -> None:

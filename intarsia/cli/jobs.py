@@ -6,12 +6,12 @@ import argparse
 from itertools import islice
 from typing import Any
 
-from intarsia import errors, jobs
+from intarsia import errors
 from intarsia.cli import connection, picture_job, track_region
 from intarsia.cli.follow_job import follow
-from intarsia.cli.output import Console, as_dict
+from intarsia.cli.output import Console, as_json
 from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
-from intarsia.v1 import jobs_pb2 as v1
+from intarsia.results import JobState, JobStatus
 
 
 def add_to(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
     lister.set_defaults(run=list_jobs)
     lister.add_argument(
         "--state",
-        choices=tuple(jobs.STATES),
+        choices=tuple(state.value for state in JobState),
         action="append",
         default=[],
         help="only jobs in this state (repeatable)",
@@ -60,7 +60,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         job = client.get_job(options.job)
     details = [
-        f"  {key}: {value}" for key, value in as_dict(job).items() if key not in ("name", "state", "method")
+        f"  {key}: {value}" for key, value in as_json(job).items() if key not in ("name", "state", "method")
     ]
     console.result("job", job, "\n".join([_line(job), *details]))
     return 0
@@ -95,10 +95,10 @@ def cancel(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _line(job: v1.Job) -> str:
+def _line(job: JobStatus[Any]) -> str:
     at = job.progress
     where = f"{at.stage} {at.step}/{at.steps}" if at.steps else at.stage
-    since = job.create_time.ToJsonString() if job.HasField("create_time") else ""
-    why = f"{job.failure.reason}: {job.failure.message}" if job.HasField("failure") else ""
-    parts = (job.name, job.method, jobs.word_of(job.state), "" if why else where, since, why)
+    since = as_json(job.create_time) or ""
+    why = f"{job.error.reason}: {job.error.message}" if job.error is not None else ""
+    parts = (job.name, job.method, job.state.value, "" if why else where, since, why)
     return "  ".join(part for part in parts if part)

@@ -6,12 +6,13 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-
 from intarsia import errors
+from intarsia.files import ResultFile
 from intarsia.settings import SETTINGS
 
 # The option of every field of a request; the longest prefix counts.
@@ -68,9 +69,30 @@ _EDIT, _SIGHTING = re.compile(r"^then\[(\d+)\]\."), re.compile(r"^sightings\[(\d
 _REGION = re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
 
 
-def as_dict(message: Message) -> dict[str, Any]:
-    """A message in proto3 JSON (64-bit numbers are strings), with the proto's own field names."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+def as_json(value: Any) -> Any:
+    """A result, or a part of one, in the types of JSON.
+
+    Files are their names, durations are seconds, times are ISO 8601. Seeds are strings, since they are too
+    large for the numbers of many readers.
+    """
+    if isinstance(value, ResultFile):
+        return value.name
+    if isinstance(value, errors.IntarsiaError):
+        return _facts(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    if isinstance(value, Mapping):
+        return {key: as_json(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [as_json(each) for each in value]
+    if is_dataclass(value):
+        items = {each.name: as_json(getattr(value, each.name)) for each in fields(value)}
+        return {name: str(each) if name == "seed" else each for name, each in items.items()}
+    return value
 
 
 class Console:
@@ -79,10 +101,10 @@ class Console:
     def __init__(self, *, json: bool) -> None:
         self.json = json
 
-    def result(self, kind: str, facts: Message | Mapping[str, Any], sentence: str) -> None:
-        """Prints a result: the facts as JSON, or the sentence (nothing if it is empty)."""
+    def result(self, kind: str, facts: Any, sentence: str) -> None:
+        """Prints a result: the facts (a dataclass or a dict) as JSON, or the sentence if it is not empty."""
         if self.json:
-            _print_json({kind: as_dict(facts) if isinstance(facts, Message) else facts})
+            _print_json({kind: as_json(facts)})
         elif sentence:
             print(sentence, flush=True)
 

@@ -11,14 +11,13 @@ from intarsia import jobs
 from intarsia.artifacts import is_name
 from intarsia.cli import connection, follow_job
 from intarsia.cli.artifacts import to_standard_output
-from intarsia.cli.output import Console, as_dict
+from intarsia.cli.output import Console, as_json
 from intarsia.cli.usage import Usage, add_setting, numbers, writable, writable_or_pipe
 from intarsia.client import Client
 from intarsia.editing import Request
 from intarsia.folder.products import endings, products
+from intarsia.results import JobStatus, RequestPlan
 from intarsia.settings import SETTINGS, VIEWS
-from intarsia.v1 import jobs_pb2 as v1
-from intarsia.v1.editing_pb2 import PlanRegionResponse
 
 SUFFIXES = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
@@ -101,7 +100,9 @@ def run(
     return 0
 
 
-def save(client: Client, job: v1.Job, console: Console, output: Path | None, mask: Path | None) -> None:
+def save(
+    client: Client, job: JobStatus[Any], console: Console, output: Path | None, mask: Path | None
+) -> None:
     """Writes the files of a finished job and prints its result; raises the error of a failed one."""
     result = jobs.result_of(job)
     if mask is not None:
@@ -116,13 +117,13 @@ def save(client: Client, job: v1.Job, console: Console, output: Path | None, mas
             client.download(name, to=target)
             written.append(str(target))
     facts = {
-        **as_dict(result),
+        **as_json(result),
         "job": job.name,
         "output": None if output is None else str(output),
         "outputs": written,
         "mask_output": None if mask is None else str(mask),
     }
-    made, spent = result.manifest, (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
+    made, spent = result.manifest, follow_job.seconds(job)
     how = f"seed {made.seed}, {made.steps} steps of {made.scheduler}, {spent:.1f} s"
     lines = [f"{output or result.picture}: {how}", *written[1:], *(f"  {note}" for note in made.notes)]
     console.result("result", facts, "\n".join(lines))
@@ -187,7 +188,7 @@ def _product_path(output: Path, ending: str) -> Path:
     return output.with_name(f"{output.stem}{ending}{suffix}")
 
 
-def _plan_text(plan: PlanRegionResponse) -> str:
+def _plan_text(plan: RequestPlan[Any]) -> str:
     """A plan as text."""
     lines = []
     for part in plan.parts:
@@ -200,9 +201,9 @@ def _plan_text(plan: PlanRegionResponse) -> str:
             f"{crop.left},{crop.top},{crop.right},{crop.bottom}, {tiles} "
             f"{sheet.working_width} x {sheet.working_height}"
         )
-    seconds = plan.denoising.ToTimedelta().total_seconds()
+    seconds = plan.denoising.total_seconds()
     lines.append(
-        f"{plan.candidates} of {plan.steps} steps with {plan.questions} network evaluations each: "
+        f"{plan.candidates} of {plan.steps} steps with {plan.evaluations} network evaluations each: "
         f"about {seconds:.1f} s of denoising"
     )
     return "\n".join([*lines, *(f"  {note}" for note in plan.notes)])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
-from intarsia.cli.output import Console, as_dict
-from intarsia.jobs import FINISHED, word_of
-from intarsia.v1.jobs_pb2 import Job
+from intarsia.cli.output import Console, as_json
+from intarsia.results import JobState, JobStatus
 
 
 def wanted(asked: bool | None, console: Console) -> bool:
@@ -35,11 +35,11 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, job: Job) -> None:
+    def show(self, job: JobStatus[Any]) -> None:
         if self._bar is not None:
             self._draw(self._bar, job)
         elif self._shown:
-            about = {"job": job.name, "state": word_of(job.state), **as_dict(job.progress)}
+            about = {"job": job.name, "state": job.state, **as_json(job.progress)}
             self._console.result("progress", about, "")
 
     def warn(self, sentence: str) -> None:
@@ -48,19 +48,17 @@ class Progress:
             self._bar.clear()
         self._console.warning(sentence)
 
-    def _draw(self, bar: tqdm, job: Job) -> None:
+    def _draw(self, bar: tqdm, job: JobStatus[Any]) -> None:
         at = job.progress
         if at.step or at.steps:  # without a total if it is not known
             bar.total, bar.n = at.steps or None, at.step
         # A clip's job finds regions before and while it follows them: `segment` is not its end.
-        if bar.total and (job.state == Job.STATE_SUCCEEDED or not (at.steps or at.stage == "segment")):
+        if bar.total and (job.state == JobState.SUCCEEDED or not (at.steps or at.stage == "segment")):
             bar.n = bar.total
-        stage = word_of(job.state) if job.state in FINISHED else at.stage or "waiting"
+        stage = job.state.value if job.state.finished else at.stage or "waiting"
         bar.set_description_str(stage, refresh=False)
-        if at.HasField("remaining"):
-            bar.set_postfix_str(
-                f"about {at.remaining.ToTimedelta().total_seconds():.0f} s left", refresh=False
-            )
+        if at.remaining is not None:
+            bar.set_postfix_str(f"about {at.remaining.total_seconds():.0f} s left", refresh=False)
         bar.refresh()
 
 

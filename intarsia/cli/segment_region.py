@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from intarsia.cli import connection, regions
-from intarsia.cli.output import Console, as_dict
+from intarsia.cli.output import Console, as_json
 from intarsia.cli.usage import Usage, picture, writable
-from intarsia.v1.region_pb2 import Instance
+from intarsia.results import FoundRegion
 
 
 def add_to(commands: Any) -> None:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     lines = [f"{name}: {_described(each)}" for name, each in zip(names, found.instances, strict=True)]
     lines += [f"{target or 'region'}: {_described(found.region)}", *(f"  {note}" for note in found.notes)]
     facts = {
-        **as_dict(found),
+        **as_json(found),
         "output": None if target is None else str(target),
         "candidate_outputs": [str(path) for path in saved],
     }
@@ -69,7 +69,7 @@ def _folder(path: str, *, inputs: tuple[str, ...], force: bool) -> Path:
     return folder
 
 
-def _described(instance: Instance) -> str:
+def _described(instance: FoundRegion[Any]) -> str:
     box = instance.box
     edges = f"{box.left},{box.top},{box.right},{box.bottom}"
     return f"score {instance.score:.2f}, box {edges}, {instance.area} pixels"

@@ -11,11 +11,11 @@ from intarsia import jobs
 from intarsia.artifacts import is_name
 from intarsia.cli import connection, follow_job, regions
 from intarsia.cli.artifacts import to_standard_output
-from intarsia.cli.output import Console, as_dict
+from intarsia.cli.output import Console, as_json
 from intarsia.cli.usage import OptionValue, OrderedOption, Usage, picture, whole, writable, writable_or_pipe
 from intarsia.client import Client
 from intarsia.region import Region
-from intarsia.v1 import jobs_pb2 as v1
+from intarsia.results import JobStatus
 
 _FILES = {"output": "masks", "save_track": "track", "save_overlay": "overlay"}
 _ENDINGS = {"output": ".mkv", "save_overlay": ".mp4"}
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def save(client: Client, job: v1.Job, console: Console, targets: dict[str, Path]) -> None:
+def save(client: Client, job: JobStatus[Any], console: Console, targets: dict[str, Path]) -> None:
     """Writes the files of a finished job and prints its result; raises the error of a failed one."""
     result = jobs.result_of(job)
     if "save_overlay" in targets and not result.overlay:
@@ -92,11 +92,11 @@ def save(client: Client, job: v1.Job, console: Console, targets: dict[str, Path]
         to_standard_output(client, result.masks)
         return
     written = {name: str(target) for name, target in targets.items()}
-    spent = (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
+    spent = follow_job.seconds(job)
     how = f"seen in {result.seen} of {result.frames} frames, {spent:.1f} s"
     lines = [f"{written.get('output', result.masks)}: {how}"]
     lines += [path for name, path in written.items() if name != "output"]
-    facts = {**as_dict(result), "job": job.name, **{name: written.get(name) for name in _FILES}}
+    facts = {**as_json(result), "job": job.name, **{name: written.get(name) for name in _FILES}}
     console.result("result", facts, "\n".join([*lines, *(f"  {note}" for note in result.notes)]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from intarsia.folder.pairs import Item, Pairs
 from intarsia.folder.report import Report
-from intarsia.v1.jobs_pb2 import Job
+from intarsia.results import JobStatus
 
 
 class Listener:
@@ -19,7 +19,7 @@ class Listener:
     def on_item_start(self, item: Item) -> None:
         """An item is begun."""
 
-    def on_progress(self, item: Item, job: Job) -> None:
+    def on_progress(self, item: Item, job: JobStatus[Any]) -> None:
         """An item's job has changed; it is finished in the last of these events."""
 
     def on_retry(self, item: Item, error: Exception, seconds: float) -> None:

@@ -16,7 +16,7 @@ import os
 
 from intarsia.editing import Request
 from intarsia.folder.scan import ENDINGS
-from intarsia.jobs import Made
+from intarsia.results import F, PictureResult
 from intarsia.v1.jobs_pb2 import View
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif"}
@@ -33,17 +33,17 @@ def endings(request: Request, *, with_mask: bool) -> list[str]:
     return found
 
 
-def products(result: Made, *, with_mask: bool) -> dict[str, str]:
+def products(result: PictureResult[F], *, with_mask: bool) -> dict[str, F]:
     """The artifacts of a result, by the endings of their files."""
     found = {"": result.picture}
     for number, candidate in enumerate(result.candidates, start=1):
         row = f"_{number}" if number > 1 else ""
         found[row] = candidate.picture
-        found |= {f"{row}_{_word(view.kind)}": view.picture for view in candidate.views}
-    found |= {f"_{_word(view.kind)}": view.picture for view in result.views}
+        found |= {f"{row}_{kind}": view for kind, view in candidate.views.items()}
+    found |= {f"_{kind}": view for kind, view in result.views.items()}
     if with_mask:
         found["_mask"] = result.mask
-    if result.collage:
+    if result.collage is not None:
         found["_collage"] = result.collage
     return found
 

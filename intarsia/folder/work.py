@@ -26,6 +26,7 @@ from intarsia import errors
 from intarsia.artifacts import measure
 from intarsia.client import AsyncClient
 from intarsia.editing import Request
+from intarsia.files import AsyncResultFile
 from intarsia.folder.folder import Folder
 from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Journal
 from intarsia.folder.listener import Listener
@@ -34,9 +35,9 @@ from intarsia.folder.products import products, suffix
 from intarsia.folder.report import SKIPPED, error_fields, now
 from intarsia.folder.scan import within
 from intarsia.folder.template import copy_of, fill_template
-from intarsia.jobs import AsyncJob, Result, result_of
+from intarsia.jobs import AsyncJob, result_of
+from intarsia.results import JobState, JobStatus, PictureResult
 from intarsia.retry import RetryPolicy
-from intarsia.v1.jobs_pb2 import Job
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ try:
 except PackageNotFoundError:  # a checkout that is not installed
     VERSION = "unknown"
 
-TRANSIENT = (errors.Busy.reason, errors.ModelDown.reason)  # a job that fails so is started again
+TRANSIENT = (errors.Busy, errors.ModelDown)  # a job that fails so is started again
 SHARED_FIELDS = ("sampling.", "adapters")  # wrong for one picture, wrong for all
 MOST_RESTARTS = 3  # jobs of one item that may fail so in one run
 CANCEL_TIMEOUT = 3.0  # seconds
@@ -124,7 +125,7 @@ class ItemWorker:
             "notes": list(result.manifest.notes),
         }
 
-    async def _job(self, item: Item, digest: str, request: Request) -> Job:
+    async def _job(self, item: Item, digest: str, request: Request) -> JobStatus[AsyncResultFile]:
         """The finished job of an item, which may be one that an earlier run has started.
 
         Another job is started, with another request id, if the job was cancelled by an earlier run or
@@ -136,12 +137,12 @@ class ItemWorker:
             request.request_id = str(uuid.uuid5(self._journal.id, f"{digest} {number} {limit}"))
             job, stale = await self._retried(item, partial(self._follow, item, request))
             number += 1
-            if stale and job.state == Job.STATE_CANCELLED:
+            if stale and job.state == JobState.CANCELLED:
                 continue
-            if job.failure.reason not in TRANSIENT or (restarts := restarts + 1) >= MOST_RESTARTS:
+            if not isinstance(job.error, TRANSIENT) or (restarts := restarts + 1) >= MOST_RESTARTS:
                 return job
 
-    async def _follow(self, item: Item, request: Request) -> tuple[Job, bool]:
+    async def _follow(self, item: Item, request: Request) -> tuple[JobStatus[AsyncResultFile], bool]:
         """Starts or finds a job and waits for its end; the job, and whether it had ended before.
 
         If this call is cancelled, so is the job.
@@ -163,8 +164,8 @@ class ItemWorker:
                 raise
             raise BatchError(error) from error
 
-    async def _watch(self, item: Item, handle: AsyncJob) -> tuple[Job, bool]:
-        job, messages = Job(), 0
+    async def _watch(self, item: Item, handle: AsyncJob) -> tuple[JobStatus[AsyncResultFile], bool]:
+        job, messages = None, 0
         try:
             async with aclosing(handle.watch()) as states:
                 async for job in states:
@@ -172,9 +173,11 @@ class ItemWorker:
                     self._listener.on_progress(item, job)
         except errors.NotFound as error:
             raise errors.ModelDown(f"the server was restarted and has forgotten a job: {error}") from error
+        if job is None:
+            raise errors.ModelDown(f"the stream of {handle.name} ended early; try again")
         return job, messages == 1
 
-    async def _files(self, item: Item, result: Result) -> list[str]:
+    async def _files(self, item: Item, result: PictureResult[AsyncResultFile]) -> list[str]:
         """Downloads the result; its files, relative to the folder of results."""
         files = []
         for ending, name in products(result, with_mask=self._folder.with_mask).items():

@@ -117,9 +117,9 @@ ONLY: dict[str, tuple[str, ...]] = {
     "diffusers": ("services", "training", *FREE),
     "transformers": ("services", "training", *FREE),
     "sam2": ("services", "training", *FREE),
-    "numpy": ("canvas", "orchestrator", "deploy", "training", *FREE),
-    "cv2": ("canvas", "orchestrator", "services.sam", "training", *FREE),
-    "PIL": ("orchestrator", "deploy", "training", *FREE),
+    "numpy": ("canvas", "intarsia.pixels", "orchestrator", "deploy", "training", *FREE),
+    "cv2": ("canvas", "intarsia.pixels", "orchestrator", "services.sam", "training", *FREE),
+    "PIL": ("intarsia.pixels", "orchestrator", "deploy", "training", *FREE),
     "av": ("orchestrator.media", "deploy", *FREE),
 }
 

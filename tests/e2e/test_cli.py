@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 import intarsia
 from intarsia.cli import main
+from orchestrator.api.status import code_of
 
 Run = Callable[..., tuple[int, list[Any]]]
 WIDTH, HEIGHT = 72, 56
@@ -74,7 +75,7 @@ def test_a_job_is_left_followed_shown_listed_and_cancelled(cli: Run, photo: Path
     code, said = cli("jobs", "watch", name, "-o", "out.png", "--save-mask", "mask.png")
     assert code == 0 and said[-1]["result"]["job"] == name
     assert outside_is_untouched(pixels("out.png"), pixels(photo))
-    assert cli("jobs", "show", name)[1][0]["job"]["state"] == "STATE_SUCCEEDED"
+    assert cli("jobs", "show", name)[1][0]["job"]["state"] == "succeeded"
 
     long = ("--instruction", "make it blue", "--steps", "900", "--detach")
     running = cli("edit-region", photo, *WHERE, *long)[1][0]["job"]["name"]
@@ -179,7 +180,7 @@ def test_a_region_that_cannot_be_found_says_why(
     assert (ended, error["reason"]) == (code, reason) and told in error["message"]
     assert not Path("out.png").exists()
     job = next(iter(client.list_jobs(page_size=1)))
-    assert (job.failure.status, job.failure.reason) == (status, reason)
+    assert (code_of(job.error).name, job.error.reason) == (status, reason)
     assert cli("segment-region", photo, *where)[0] == code
 
 

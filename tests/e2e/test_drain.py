@@ -17,7 +17,7 @@ import intarsia
 from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
 from intarsia.retry import RetryPolicy
-from tests.e2e.waiting import FOLDER_RETRY, LONG, edit, photo, running, stepping, until
+from tests.e2e.waiting import LONG, PATIENCE, edit, photo, running, stepping, until
 
 Orchestrator = Callable[..., tuple[subprocess.Popen[bytes], intarsia.Client]]
 
@@ -55,7 +55,7 @@ def test_a_running_job_is_finished_before_the_end(orchestrator: Orchestrator):
     stepping(job)
     process.send_signal(signal.SIGTERM)
     until(lambda: not _takes_jobs(client))
-    result = job.result(timeout=FOLDER_RETRY)
+    result = job.result(timeout=PATIENCE)
     assert client.read(result.picture).startswith(b"\x89PNG")
     assert process.wait(30) == 0
 
@@ -66,7 +66,7 @@ def test_a_job_that_takes_longer_than_allowed_ends_with_the_reason(stack: Stack,
     stepping(job)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(ModelDown, match="the server shut down before this job was done"):
-        job.result(timeout=FOLDER_RETRY)
+        job.result(timeout=PATIENCE)
     assert process.wait(30) == 0
     until(lambda: running(stack.triton) == 0)
 
@@ -79,7 +79,7 @@ def test_a_killed_orchestrator_gives_its_places_back(stack: Stack, orchestrator:
     process.kill()
     until(lambda: running(stack.triton) == 0)
     with pytest.raises(ModelDown):
-        job.result(timeout=FOLDER_RETRY)
+        job.result(timeout=PATIENCE)
 
 
 def _takes_jobs(client: intarsia.Client) -> bool:

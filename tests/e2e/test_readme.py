@@ -71,7 +71,7 @@ def test_python_snippets_run(stack, desk: Path, block: Block) -> None:
     snippet = desk / "snippet.py"
     snippet.write_text(block.text.replace(ADDRESS, stack.address), encoding="utf-8")
     assert run([sys.executable, snippet.name], desk, stack.address)
-    pictures(desk, re.findall(r'to="([^"]+)"', block.text))
+    pictures(desk, re.findall(r'(?:to=|save\()"([^"]+)"', block.text))
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)

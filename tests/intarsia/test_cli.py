@@ -318,7 +318,7 @@ def test_jobs_are_listed_shown_and_cancelled(cli: Callable[..., Ran], double: Do
     assert "queued" in cli("jobs", "show", names[0]).stdout
     assert "cancelled" in cli("jobs", "cancel", names[0].removeprefix("jobs/")).stdout
     (listed,) = lines(cli("jobs", "list", "--state", "cancelled", "--json"))
-    assert (listed["job"]["name"], listed["job"]["state"]) == (names[0], "STATE_CANCELLED")
+    assert (listed["job"]["name"], listed["job"]["state"]) == (names[0], "cancelled")
     assert cli("jobs", "watch", names[0]).returncode == 130
 
 

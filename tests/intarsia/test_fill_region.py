@@ -11,6 +11,7 @@ import pytest
 import intarsia
 from intarsia import errors
 from intarsia.presets import PRESETS
+from intarsia.results import PictureResult
 from intarsia.v1 import editing_pb2, jobs_pb2, region_pb2
 from tests.intarsia.double import Double
 
@@ -76,7 +77,7 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
 
 def test_a_fill_ends_with_its_own_result(client: intarsia.Client, photo: Path) -> None:
     result = client.fill_region(photo, HOLE, candidates=2).result(timeout=10)
-    assert isinstance(result, jobs_pb2.FillRegionResult)
+    assert isinstance(result, PictureResult)
     assert client.read(result.picture) == b"a filled picture"
     assert [one.seed for one in result.candidates] == [7, 8]
 

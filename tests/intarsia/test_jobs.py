@@ -10,6 +10,7 @@ import pytest
 
 import intarsia
 from intarsia import errors
+from intarsia.results import JobState
 from intarsia.v1.jobs_pb2 import Job
 from tests.intarsia.double import Double, Fault
 
@@ -26,7 +27,7 @@ def running(client: intarsia.Client, double: Double) -> intarsia.Job:
 def test_a_watch_ends_with_the_finished_job(client: intarsia.Client) -> None:
     job = client.edit_region(b"a picture", WHERE, "make it blue")
     states = list(job.watch())
-    assert [state.state for state in states] == [Job.STATE_QUEUED, Job.STATE_RUNNING, Job.STATE_SUCCEEDED]
+    assert [state.state for state in states] == [JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
     assert states[1].progress.stage == "denoise"
 
 
@@ -41,7 +42,7 @@ def test_a_broken_watch_is_taken_up_again(client: intarsia.Client, double: Doubl
     double.faults["WatchJob"].append(Fault(grpc.StatusCode.UNAVAILABLE))
     job = client.edit_region(b"a picture", WHERE, "make it blue")
     *_, last = job.watch()
-    assert last.state == Job.STATE_SUCCEEDED
+    assert last.state == JobState.SUCCEEDED
     assert len(double.requests("WatchJob")) == 11
 
 
@@ -81,7 +82,7 @@ def test_leaving_a_watch_that_is_not_tied_lets_the_job_run(double: Double, runni
     for _ in running.watch():
         break
     double.until(lambda: double.watchers == 0)
-    assert running.get().state == Job.STATE_QUEUED
+    assert running.get().state == JobState.QUEUED
 
 
 def test_waiting_ends_with_the_job(double: Double, running: intarsia.Job) -> None:
@@ -91,14 +92,14 @@ def test_waiting_ends_with_the_job(double: Double, running: intarsia.Job) -> Non
 
     ender = threading.Thread(target=end)
     ender.start()
-    assert running.wait(timeout=10).state == Job.STATE_SUCCEEDED
+    assert running.wait(timeout=10).state == JobState.SUCCEEDED
     ender.join()
 
 
 def test_waiting_too_long_says_that_the_job_runs_on(double: Double, running: intarsia.Job) -> None:
     with pytest.raises(TimeoutError, match=running.name):
         running.wait(timeout=0.2)
-    assert running.get().state == Job.STATE_QUEUED
+    assert running.get().state == JobState.QUEUED
 
 
 def test_the_servers_time_limit_is_not_ours(double: Double, running: intarsia.Job) -> None:
@@ -108,8 +109,8 @@ def test_the_servers_time_limit_is_not_ours(double: Double, running: intarsia.Jo
 
 
 def test_a_cancelled_job_has_no_result(running: intarsia.Job) -> None:
-    assert running.cancel().state == Job.STATE_CANCELLED
-    assert running.cancel().state == Job.STATE_CANCELLED
+    assert running.cancel().state == JobState.CANCELLED
+    assert running.cancel().state == JobState.CANCELLED
     with pytest.raises(errors.Cancelled, match=running.name):
         running.result()
 

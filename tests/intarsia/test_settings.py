@@ -11,9 +11,9 @@ import pytest
 from intarsia.artifacts import Source
 from intarsia.cli import parser
 from intarsia.cli.output import FIELD_OPTIONS, option_of
+from intarsia.results import ArtifactInfo
 from intarsia.settings import SETTINGS, Settings
 from intarsia.v1 import editing_pb2
-from intarsia.v1.artifacts_pb2 import Artifact
 
 REQUESTS = {"EditRegion": editing_pb2.EditRegionRequest, "FillRegion": editing_pb2.FillRegionRequest}
 # What these are is said by their command.
@@ -54,7 +54,7 @@ def test_an_option_means_the_same_in_all_commands(option: str) -> None:
 
 def test_the_keywords_are_those_of_the_table() -> None:
     assert [setting.name for setting in SETTINGS] == list(Settings.__annotations__)
-    assert get_type_hints(Settings, localns={"Source": Source, "Artifact": Artifact})
+    assert get_type_hints(Settings, localns={"Source": Source, "ArtifactInfo": ArtifactInfo})
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

@@ -12,7 +12,8 @@ import intarsia
 from intarsia import errors
 from intarsia.cli.output import Console
 from intarsia.cli.progress import Progress
-from intarsia.v1 import jobs_pb2, region_pb2, segmentation_pb2
+from intarsia.results import JobProgress, JobState, JobStatus
+from intarsia.v1 import region_pb2, segmentation_pb2
 from tests.intarsia.double import Double, Fault
 
 HEART = intarsia.click(60, 150).grown(2)
@@ -105,8 +106,8 @@ def test_machines_get_the_result_as_an_object(told: Any, walk: Path) -> None:
     code, out, _ = told("track-region", walk, "--click", "1,1", "-o", "masks.mkv", "--json")
     result = json.loads(out.splitlines()[-1])["result"]
     assert code == 0
-    assert (result["frames"], result["seen"], result["output"]) == ("10", "8", "masks.mkv")
-    assert result["overlay"] == "" and result["save_overlay"] is None
+    assert (result["frames"], result["seen"], result["output"]) == (10, 8, "masks.mkv")
+    assert result["overlay"] is None and result["save_overlay"] is None
 
 
 def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, tmp_path: Path) -> None:
@@ -155,12 +156,12 @@ def test_a_picture_has_no_track(told: Any, photo: Path) -> None:
 def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
     with Progress(Console(json=False), True) as shown:
         for at, total, done in (
-            (jobs_pb2.Progress(stage="track", step=3, steps=10), 10, 3),
-            (jobs_pb2.Progress(stage="segment"), 10, 3),  # a further sighting is looked for
-            (jobs_pb2.Progress(stage="inlay"), 10, 10),
-            (jobs_pb2.Progress(stage="track", step=4), None, 4),  # nobody knows how many there are
+            (JobProgress(stage="track", step=3, steps=10), 10, 3),
+            (JobProgress(stage="segment"), 10, 3),  # a further sighting is looked for
+            (JobProgress(stage="inlay"), 10, 10),
+            (JobProgress(stage="track", step=4), None, 4),  # nobody knows how many there are
         ):
-            shown.show(jobs_pb2.Job(state=jobs_pb2.Job.STATE_RUNNING, progress=at))
+            shown.show(JobStatus("jobs/1", "TrackRegion", JobState.RUNNING, at))
             assert shown._bar is not None
             assert (shown._bar.total, shown._bar.n) == (total, done)
 
