@@ -32,6 +32,7 @@ __all__ = ["Bundle", "BundleError", "open_bundles"]
 
 NETWORKS = ("unet", "vae", "text_encoder", "text_head", "sam")
 PREPROCESSOR = "preprocessor_config.json"
+_NUMBER_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 REMEDY = (
     "make random ones with `python -m training.tiny FOLDER`, or published ones with "
     "`intarsia weights convert`"
@@ -131,6 +132,19 @@ class Bundle:
     def defaults(self) -> dict[str, Any]:
         """Recommended settings, for example {"steps": 10, "guidance": 2.5}; may be empty."""
         return dict(self._notes("intarsia.json").get("defaults", {}))
+
+    @property
+    def number_type(self) -> torch.dtype | None:
+        """The number type that the networks need on a GPU, for example {"dtype": "bfloat16"} in intarsia.json
+        for those that overflow in float16; None if it does not say."""
+        name = self._notes("intarsia.json").get("dtype")
+        if name is None:
+            return None
+        if name not in _NUMBER_TYPES:
+            raise BundleError(
+                f"bundle {self.name}: its dtype is {name!r}, but only {', '.join(_NUMBER_TYPES)} are known"
+            )
+        return _NUMBER_TYPES[name]
 
     @property
     def card(self) -> dict[str, Any]:

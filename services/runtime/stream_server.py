@@ -5,42 +5,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import triton_python_backend_utils as pb
 from torch import Tensor
 
 from services import json_text
-from services.adapters.cache import Adapter
 from services.adapters.loader import AdapterLoader
-from services.denoising.costs import Costs
+from services.denoising.denoiser import Denoiser
 from services.denoising.engine import Engine
-from services.denoising.family import Request
 from services.refusal import Refusal, invalid, refusal_for
 from services.runtime import introspection, watchdog
 from services.runtime.tensors import Tensors, received, refused, response
-
-
-class Denoiser(Protocol):
-    """A family as the server needs it."""
-
-    inputs: Sequence[str]
-
-    def adapter(self, content: Tensor) -> Adapter:
-        """Reads a file's bytes as an adapter of the network; raises Refusal."""
-
-    def request(self, tensors: Tensors) -> Request:
-        """Checks a request's tensors; raises Refusal."""
-
-    def probe(self) -> Request:
-        """The smallest request there is."""
-
-    def cost(self, tensors: Tensors, costs: Costs) -> dict[str, Any]:
-        """The answer to `ask` = "cost"; raises Refusal."""
-
-    def facts(self) -> dict:
-        """What is loaded."""
 
 
 class StreamServer:

@@ -18,7 +18,7 @@ from services.denoising.guide import weighted_sum
 from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories, most_steps, name_of
 from services.refusal import invalid
 from services.unet.cost import read_cost_question
-from services.unet.request import INPUTS, Defaults, DenoiseArgs, NetworkLimits, read_args
+from services.unet.request import INPUTS, LARGEST_GUIDANCE, Defaults, DenoiseArgs, NetworkLimits, read_args
 
 
 class UNetFamily(ABC):
@@ -172,4 +172,10 @@ class UNetFamily(ABC):
                 "scheduler": self._defaults.scheduler,
             },
             "schedulers": sorted(self.schedules),
+            "most_steps": dict(self._limits.steps),
+            "guidance": {
+                name: {"default": value, "least": 0.0, "most": LARGEST_GUIDANCE}
+                for name, value in self._defaults.guidance.items()
+            },
+            "preparation": self._preparation,
         }

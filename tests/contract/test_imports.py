@@ -92,11 +92,17 @@ MAY: dict[str, set[str]] = {
         *NETWORKS,
     },  # for families that decode in their own process
     "services.vae.tiles": set(),
+    "services.registry": {"services.ip2p_unet", "services.sd2_inpaint", "services.denoising", *NETWORKS},
     "services.runtime": {"services.denoising", "services.adapters", *NETWORKS},
+    "services.runtime.denoiser_model": {
+        "services.registry",
+        "services.runtime",
+        "services.denoising",
+        "services.adapters",
+    },
     "services": set(),
-    "model_repository.ip2p_unet": {"services.ip2p_unet", "services.runtime"},
+    "model_repository": {"services.runtime.denoiser_model"},  # of every denoiser
     "model_repository.sam": {"services.sam", "services.runtime"},
-    "model_repository.sd2_inpaint": {"services.sd2_inpaint", "services.runtime"},
     "model_repository.text_encoder": {"services.text_encoder", "services.runtime"},
     "model_repository.vae": {"services.vae", "services.runtime"},
     "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *ERRORS},

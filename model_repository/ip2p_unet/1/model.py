@@ -1,22 +1,3 @@
-"""InstructPix2Pix behind Triton: edits latents by instruction, a beat per step."""
+"""InstructPix2Pix behind Triton: edits latents by instruction, a reply for each step."""
 
-from services.ip2p_unet.serve import serve
-from services.runtime.stream_server import StreamServer
-from services.runtime.metrics import EngineMeter
-from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
-
-
-class TritonPythonModel:
-    def initialize(self, args):
-        device = device_of(args)
-        meter = EngineMeter(args["model_name"])
-        bundle = bundle_named("ip2p")
-        limits = {"running": running_at_once(), "share": memory_share()}
-        served = serve(bundle, device, precision_of(device), meter, **limits)
-        self.server = StreamServer(served.family, served.engine)
-
-    def execute(self, requests):
-        self.server.admit(requests)  # replies leave step by step, from the loop's own thread
-
-    def finalize(self):
-        self.server.close()  # lets running trajectories finish
+from services.runtime.denoiser_model import TritonPythonModel as TritonPythonModel

@@ -1,0 +1,44 @@
+"""The `model.py` of every denoiser: a registered family with a step loop, behind Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.adapters.cache import AdapterCache
+from services.denoising.costs import measure
+from services.denoising.denoiser import Denoiser
+from services.denoising.engine import Engine, EngineLimits, Meter
+from services.denoising.memory_budget import memory_for_work
+from services.registry import FAMILIES
+from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
+from services.runtime.metrics import EngineMeter
+from services.runtime.stream_server import StreamServer
+
+_FOR_ADAPTERS = 0.25  # of the memory for work, and beside it
+
+
+class TritonPythonModel:
+    """Triton's interface to a model."""
+
+    def initialize(self, args: Mapping[str, Any]) -> None:
+        registered, device = FAMILIES[args["model_name"]], device_of(args)
+        bundle = bundle_named(registered.bundle)
+        family = registered.family(bundle, device, precision_of(device, bundle))
+        self._server = StreamServer(family, engine_for(family, EngineMeter(args["model_name"])))
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        self._server.admit(requests)  # replies are sent step by step, from the loop's own thread
+
+    def finalize(self) -> None:
+        self._server.close()  # lets running trajectories finish
+
+
+def engine_for(family: Denoiser, meter: Meter) -> Engine:
+    """A step loop for a family, with the costs of passes measured on this machine."""
+    share = memory_share()
+    memory = memory_for_work(family.device, share)
+    adapters = AdapterCache(family.network, memory_for_work(family.device, share * _FOR_ADAPTERS))
+    costs = measure(family, family.works(), budget_bytes=memory)
+    limits = EngineLimits(memory=memory, running=running_at_once() or EngineLimits.running)
+    return Engine(family, costs, limits, meter, adapters)
