@@ -48,7 +48,7 @@ def made(door: Door, model: str, asked: dict) -> np.ndarray:
         return list(stream)[-1].as_numpy("latents")
 
 
-def test_an_adapter_is_brought_once_and_then_named(door: Door, family):
+def test_an_adapter_is_sent_once_and_then_named_by_its_digest(door: Door, family):
     model, tensors, network = family
     content, _ = files(network, 11)
     base, kept = made(door, model, tensors()), door.facts(model)["adapters"]["count"]
@@ -62,7 +62,7 @@ def test_an_adapter_is_brought_once_and_then_named(door: Door, family):
     assert made(door, model, tensors(adapters=wearing((found["key"], 0.0)))).tobytes() == base.tobytes()
 
 
-def test_what_is_not_loaded_is_not_found_until_it_is_brought(door: Door, family):
+def test_an_unknown_adapter_is_refused_until_it_is_sent(door: Door, family):
     model, tensors, network = family
     _, content = files(network, 12)
     key = hashlib.sha256(content).hexdigest()
@@ -73,7 +73,7 @@ def test_what_is_not_loaded_is_not_found_until_it_is_brought(door: Door, family)
     assert np.isfinite(made(door, model, asked)).all()
 
 
-def test_two_adapters_and_the_base_asked_for_at_random_give_what_each_gives_alone(door: Door, family):
+def test_two_adapters_and_the_base_at_random_give_the_results_of_each_alone(door: Door, family):
     model, tensors, network = family
     one, two = (brought(door, model, content)["key"] for content in files(network, 13))
     wishes = [(), ((one, 1.0),), ((two, 0.7),), ((one, 0.5), (two, -0.5))]
@@ -97,7 +97,7 @@ def test_two_adapters_and_the_base_asked_for_at_random_give_what_each_gives_alon
     ],
     ids=["nothing", "empty", "a pickle"],
 )
-def test_what_is_no_adapter_is_refused(door: Door, family, tensors, complaint):
+def test_a_file_that_is_no_adapter_is_refused(door: Door, family, tensors, complaint):
     model, _, _ = family
     with door.stream(model, {"ask": text("adapter"), **tensors}) as stream:
         with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):

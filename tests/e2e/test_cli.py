@@ -68,7 +68,7 @@ def test_an_edit_by_click_from_file_to_file(cli: Run, photo: Path, tmp_path: Pat
     assert not (tmp_path / "preview.jpg").exists() or Image.open("preview.jpg").size == (WIDTH, HEIGHT)
 
 
-def test_a_job_is_left_followed_shown_listed_and_cancelled(cli: Run, photo: Path):
+def test_a_job_is_detached_watched_shown_listed_and_cancelled(cli: Run, photo: Path):
     code, said = cli("edit-region", photo, *WHERE, *EDIT, "--detach")
     assert code == 0
     name = said[0]["job"]["name"]
@@ -128,7 +128,7 @@ def test_sixteen_bits_stay_sixteen_bits(cli: Run, ending: str):
     assert outside_is_untouched(after, before)
 
 
-def test_a_rotated_jpeg_is_set_upright_and_written_without_loss(cli: Run):
+def test_a_rotated_jpeg_is_turned_upright_and_written_without_loss(cli: Run):
     turned = Image.Exif()
     turned[0x0112] = 6
     smooth = Image.fromarray(levels(6, 8, 3)).resize((HEIGHT, WIDTH), Image.Resampling.BICUBIC)
@@ -141,7 +141,7 @@ def test_a_rotated_jpeg_is_set_upright_and_written_without_loss(cli: Run):
     assert not Image.open("out.png").getexif().get(0x0112)
 
 
-def test_a_cmyk_jpeg_is_converted_and_says_so(cli: Run):
+def test_a_cmyk_jpeg_is_converted_with_a_note(cli: Run):
     Image.fromarray(levels(7, 9, 4), "CMYK").resize((WIDTH, HEIGHT)).save("in.jpg", quality=95)
     code, said = cli("edit-region", "in.jpg", *WHERE, *EDIT, "-o", "out.png")
     assert code == 0
@@ -171,7 +171,7 @@ def black() -> bytes:
         (("--words", "a yellow dress", "--threshold", "1"), 3, "NOT_FOUND", "EMPTY_REGION", "yellow dress"),
     ],
 )
-def test_a_region_that_cannot_be_found_says_why(
+def test_a_region_that_is_not_found_is_an_error_with_the_reason(
     cli: Run, photo: Path, client: intarsia.Client, where, code, status, reason, told
 ):
     Path("black.png").write_bytes(black())
@@ -184,7 +184,7 @@ def test_a_region_that_cannot_be_found_says_why(
     assert cli("segment-region", photo, *where)[0] == code
 
 
-def test_a_picture_cut_short_is_refused_by_its_field(cli: Run, photo: Path):
+def test_a_truncated_picture_is_refused_by_its_field(cli: Run, photo: Path):
     data = photo.read_bytes()
     photo.write_bytes(data[: len(data) // 2])
     code, said = cli("edit-region", photo, *WHERE, *EDIT, "-o", "out.png")

@@ -17,7 +17,7 @@ from tests.e2e.triton import Door, text
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_probe_does_real_work_and_brings_the_facts(stack, door: Door, model):
+def test_a_probe_does_real_work_and_returns_the_facts(stack, door: Door, model):
     facts = probe(door.client, model, seconds=30)
     weights = facts.get("weights") or facts["families"]["ip2p"]["weights"]
     assert len(bytes.fromhex(weights)) == 32
@@ -25,7 +25,7 @@ def test_a_probe_does_real_work_and_brings_the_facts(stack, door: Door, model):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=500))
-def test_numbers_come_back_as_they_went_in(door: Door, numbers):
+def test_numbers_come_back_unchanged(door: Door, numbers):
     known = np.array(numbers, np.float32)
     answer = door.ask("vae", {"ask": text("probe"), "known": known})
     assert answer.as_numpy("known").tobytes() == known.tobytes()
@@ -39,7 +39,7 @@ def test_the_probe_is_a_command_for_liveness_checks(stack):
     assert all(json.loads(line.split(": ", 1)[1]) for line in asked.stdout.splitlines())
 
 
-def test_the_probe_fails_where_nobody_answers(stack):
+def test_the_probe_fails_without_a_server(stack):
     command = [
         sys.executable,
         "-m",

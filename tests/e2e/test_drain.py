@@ -49,7 +49,7 @@ def orchestrator(stack: Stack, tmp_path: Path) -> Iterator[Orchestrator]:
         yield start
 
 
-def test_a_running_job_is_finished_before_the_end(orchestrator: Orchestrator):
+def test_a_running_job_finishes_before_the_server_stops(orchestrator: Orchestrator):
     process, client = orchestrator(drain_seconds=60)
     job = edit(client, photo(), seed=1, steps=200)
     stepping(job)
@@ -71,7 +71,7 @@ def test_a_job_that_takes_longer_than_allowed_ends_with_the_reason(stack: Stack,
     until(lambda: running(stack.triton) == 0)
 
 
-def test_a_killed_orchestrator_gives_its_places_back(stack: Stack, orchestrator: Orchestrator):
+def test_a_killed_orchestrator_frees_its_slots(stack: Stack, orchestrator: Orchestrator):
     process, client = orchestrator(drain_seconds=60)
     job = edit(client, photo(), seed=1, **LONG)
     stepping(job)

@@ -68,7 +68,7 @@ def test_served_fills_equal_those_of_diffusers(client: intarsia.Client, bundle: 
     np.testing.assert_array_equal(ours[~inside], np.asarray(picture)[~inside])
 
 
-def test_two_adapters_and_the_base_asked_for_at_random_by_six_clients(stack, bundle: Bundle):
+def test_two_adapters_and_the_base_at_random_by_six_clients(stack, bundle: Bundle):
     """Every picture is the one made alone: the same bytes where that was asked for, else within 1/255."""
     network = bundle.network("unet")
     styles = [None, *({lora(network, seed).numpy().tobytes(): 1.0} for seed in (1, 2))]
@@ -97,7 +97,7 @@ def test_two_adapters_and_the_base_asked_for_at_random_by_six_clients(stack, bun
             done.result(timeout=300)
 
 
-def test_candidates_share_their_way(client: intarsia.Client):
+def test_candidates_share_passes(client: intarsia.Client):
     picture, hole = (png(each) for each in damaged(96, 72, 5))
     where = intarsia.mask(hole, inside="white")
     four = client.fill_region(picture, where, seed=20, steps=5, candidates=4).result(timeout=120)

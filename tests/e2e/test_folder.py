@@ -50,7 +50,7 @@ def succeeded(client: intarsia.Client) -> int:
     return sum(job.method == "FillRegion" for job in client.list_jobs(states=["succeeded"], page_size=1000))
 
 
-def test_killed_in_the_middle_and_run_again_all_that_can_be_done_is_done_once(
+def test_a_folder_run_that_was_killed_and_restarted_does_every_item_once(
     stack: Stack, client: intarsia.Client, tmp_path: Path
 ):
     ways = damaged_files.write(tmp_path, count=COUNT, broken=len(damaged_files.WAYS), side=SIDE, seed=3)

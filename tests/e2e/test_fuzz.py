@@ -45,7 +45,7 @@ NUMPY = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32, "UINT64": np.
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_malformed_tensors_get_an_answer_and_hurt_nobody(stack, door: Door, model):
+def test_malformed_tensors_get_an_error_and_crash_nothing(stack, door: Door, model):
     repairs = stack.supervisor.repairs
     config = door.client.get_model_config(model).config
     dice = random.Random(model)
@@ -65,7 +65,7 @@ def test_malformed_tensors_get_an_answer_and_hurt_nobody(stack, door: Door, mode
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_malformed_messages_get_an_answer_and_hurt_nobody(stack, method):
+def test_malformed_messages_get_an_error_and_crash_nothing(stack, method):
     dice = random.Random(method)
     with grpc.insecure_channel(stack.address) as channel:
         call = getattr(channel, METHODS[method])(method)

@@ -63,9 +63,7 @@ def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, pi
     assert stub(stack, "ip2p_unet").pid != killed.pid
 
 
-def test_a_codec_killed_while_others_work_is_waited_for(
-    stack: Stack, client: intarsia.Client, picture: bytes
-):
+def test_requests_wait_for_a_vae_that_was_killed(stack: Stack, client: intarsia.Client, picture: bytes):
     """The job's next question meets a dead process; it has lost nothing, so it waits and asks again."""
     job = edit(client, picture, seed=4, steps=100)
     stepping(job)
@@ -82,7 +80,7 @@ def test_a_codec_killed_while_others_work_is_waited_for(
     assert stub(stack, "vae").pid != killed.pid
 
 
-def test_a_model_killed_while_it_follows_gives_the_same_masks(
+def test_a_model_killed_while_it_tracks_gives_the_same_masks(
     stack: Stack, client: intarsia.Client, picture: bytes
 ):
     """Its memory of the clip dies with it; the clip is followed from the beginning, once it is back."""
@@ -124,7 +122,7 @@ def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, pict
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)],
     ids=["SIGKILL", "SIGTERM", "Ctrl-C"],
 )
-def test_who_is_killed_in_the_foreground_gives_the_place_back(
+def test_a_killed_foreground_client_frees_the_slot(
     stack: Stack, picture: bytes, tmp_path: Path, number: signal.Signals, code: int
 ):
     (tmp_path / "photo.png").write_bytes(picture)

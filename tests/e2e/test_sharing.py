@@ -36,7 +36,9 @@ def pixels(client: intarsia.Client, job: intarsia.Job) -> np.ndarray:
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31), chance=st.integers(0, 2**31), scheduler=st.sampled_from(SCHEDULERS))
-def test_beside_seven_others_a_picture_is_the_one_made_alone(client, picture, seed, chance, scheduler):
+def test_beside_seven_other_requests_a_picture_equals_the_one_made_alone(
+    client, picture, seed, chance, scheduler
+):
     """Others join, leave and are cancelled. Reproducible: the same bytes. Otherwise within 1/255."""
     dice = random.Random(chance)
     mine = {"steps": 8, "scheduler": scheduler}

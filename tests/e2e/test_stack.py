@@ -54,7 +54,7 @@ def up(weights: Path, data: Path) -> Iterator[Up]:
         yield Up(process, address[1], Started.by(process.pid))
 
 
-def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: Path, tmp_path: Path):
+def test_the_stack_stops_without_losing_a_job_or_leaving_a_process(weights: Path, tmp_path: Path):
     (tmp_path / "photo.png").write_bytes(photo())
     with up(weights, tmp_path / "data") as stack:
         assert len(stack.started.processes) >= 1 + 2 + 5, "itself, Triton, the orchestrator, five models"
@@ -78,7 +78,7 @@ def test_it_serves_and_ends_without_dropping_a_job_or_leaving_a_trace(weights: P
     assert not stack.started.memory_left()
 
 
-def test_told_to_stop_while_it_starts_it_leaves_nothing(weights: Path, tmp_path: Path):
+def test_a_stack_stopped_while_it_starts_leaves_nothing(weights: Path, tmp_path: Path):
     with started(weights, tmp_path) as process:
         until(lambda: len(Started.by(process.pid).memory) == len(MODELS), seconds=60)  # models are loading
         begun = Started.by(process.pid)
@@ -88,7 +88,7 @@ def test_told_to_stop_while_it_starts_it_leaves_nothing(weights: Path, tmp_path:
     assert not begun.memory_left()
 
 
-def test_when_it_is_killed_everything_it_started_ends(weights: Path, tmp_path: Path):
+def test_when_the_stack_is_killed_all_its_processes_end(weights: Path, tmp_path: Path):
     with up(weights, tmp_path) as stack:
         stack.process.kill()
         assert not stack.started.still_alive(seconds=30)

@@ -126,7 +126,7 @@ def edited(client: intarsia.Client, questions: list[EditCase], *, grown: float) 
     ]
 
 
-def test_a_phrase_selects_the_right_one_of_four_things(client: intarsia.Client):
+def test_a_phrase_selects_the_right_one_of_four_objects(client: intarsia.Client):
     right = []
     for scene in map(four_things, range(3)):
         picture = draw(scene)
@@ -137,7 +137,7 @@ def test_a_phrase_selects_the_right_one_of_four_things(client: intarsia.Client):
     assert len(right) == 12 and sum(right) >= 9
 
 
-def test_a_colour_that_is_not_there_is_not_found(client: intarsia.Client):
+def test_a_colour_that_is_absent_is_not_found(client: intarsia.Client):
     complaints = []
     for scene in map(four_things, range(8)):
         seen = {thing.colour for thing in scene.things}
@@ -151,7 +151,7 @@ def test_a_colour_that_is_not_there_is_not_found(client: intarsia.Client):
 
 
 @pytest.mark.parametrize("plot", ["hide", "leave"])
-def test_a_thing_that_is_clicked_on_is_followed_though_it_hides_or_leaves(client: intarsia.Client, plot: str):
+def test_a_clicked_object_is_tracked_although_it_hides_or_leaves(client: intarsia.Client, plot: str):
     walks = [tracking_case(HELD_OUT, plot, index) for index in range(5)]
     asked = [(one, thing) for one in walks for thing in one.things]
     jobs = [
@@ -166,7 +166,7 @@ def test_a_thing_that_is_clicked_on_is_followed_though_it_hides_or_leaves(client
     assert len(found) >= 4 and np.mean(found) > 0.6
 
 
-def test_make_it_blue_makes_what_was_clicked_on_blue(client: intarsia.Client):
+def test_make_it_blue_makes_the_clicked_object_blue(client: intarsia.Client):
     questions = [
         asked(scene, place, "blue")
         for scene in map(four_things, range(2))
@@ -177,12 +177,12 @@ def test_make_it_blue_makes_what_was_clicked_on_blue(client: intarsia.Client):
     assert tally(edited(client, questions, grown=3))["recolour right"] > 0.7
 
 
-def test_what_is_removed_leaves_the_ground(client: intarsia.Client):
+def test_a_removed_object_leaves_the_background(client: intarsia.Client):
     questions = [asked(four_things(index), place, None) for index in range(2) for place in range(4)]
     assert tally(edited(client, questions, grown=5))["remove nearer"] > 0.75
 
 
-def test_two_regions_of_one_job_each_become_what_was_said(client: intarsia.Client):
+def test_two_regions_of_one_job_each_follow_their_instruction(client: intarsia.Client):
     right = []
     for index in range(3):
         scene = four_things(index)
@@ -196,7 +196,7 @@ def test_two_regions_of_one_job_each_become_what_was_said(client: intarsia.Clien
     assert sum(right) >= 5
 
 
-def test_clicks_correct_what_was_found(client: intarsia.Client):
+def test_clicks_correct_a_mask(client: intarsia.Client):
     """A half that lacks the other one, and a thing that has another one beside it."""
     lacking, crowded = [], []
     for scene in map(four_things, range(3)):

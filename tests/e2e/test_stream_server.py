@@ -26,7 +26,7 @@ def width(weights) -> int:
 
 
 @BOTH
-def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, width, model, tensors):
+def test_every_step_has_a_reply_and_the_last_has_the_latents(door: Door, width, model, tensors):
     with door.stream(model, tensors(width, steps=4)) as stream:
         replies = list(stream)
     assert [reply.as_numpy("progress").tolist() for reply in replies] == [[1, 4], [2, 4], [3, 4], [4, 4]]
@@ -35,7 +35,7 @@ def test_every_step_is_answered_and_the_last_brings_the_latents(door: Door, widt
 
 
 @BOTH
-def test_previews_come_when_asked_for(door: Door, width, model, tensors):
+def test_previews_come_when_requested(door: Door, width, model, tensors):
     asked = tensors(width, steps=5, preview_every=np.array([2], np.int32))
     with door.stream(model, asked) as stream:
         shown = [reply.as_numpy("latents") is not None for reply in stream]
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door
     assert made(5) != made(6)
 
 
-def test_who_cancels_frees_the_place_within_a_step(stack, door: Door, width):
+def test_a_cancel_frees_the_slot_within_a_step(stack, door: Door, width):
     def cancelled() -> float:
         return figure(stack.triton.metrics_url, "intarsia_engine_ended", model=MODEL, how="cancelled")
 
@@ -66,7 +66,7 @@ def test_who_cancels_frees_the_place_within_a_step(stack, door: Door, width):
     until(lambda: cancelled() == before + 1)
 
 
-def test_a_killed_client_frees_its_place(stack, width):
+def test_a_killed_client_frees_its_slot(stack, width):
     program = (
         "import sys; from tests.e2e.triton import Stream, edit_tensors\n"
         f"with Stream({stack.triton.url!r}, {MODEL!r}, edit_tensors({width}, side=16, steps=900)) as s:\n"
@@ -144,7 +144,7 @@ def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, comp
         ({"guidance": np.array([np.nan], np.float32)}, r"guidance must be in \[0, 100\]"),
     ],
 )
-def test_a_wrong_tensor_of_a_filling_is_named_too(door: Door, width, change, complaint):
+def test_a_wrong_tensor_of_a_fill_is_named_too(door: Door, width, change, complaint):
     asked = {**fill_tensors(width), **change}
     with door.stream("sd2_inpaint", {name: at for name, at in asked.items() if at is not None}) as stream:
         with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):

@@ -29,7 +29,7 @@ def refused(door: Door, model: str, **tensors: np.ndarray) -> str:
     return f"{raised.value.status()} {raised.value.message()}"
 
 
-def test_words_become_what_the_same_weights_make_of_them_here(door: Door, weights):
+def test_embeddings_equal_those_of_the_same_weights_in_process(door: Door, weights):
     import torch
 
     from services.text_encoder.service import TextEncoder
@@ -41,7 +41,7 @@ def test_words_become_what_the_same_weights_make_of_them_here(door: Door, weight
     np.testing.assert_allclose(there.as_numpy("embedding"), wanted, rtol=0, atol=1e-5)
 
 
-def test_pictures_of_many_sizes_at_once_get_what_they_would_get_alone(stack, weights):
+def test_pictures_of_many_sizes_at_once_give_the_results_of_each_alone(stack, weights):
     """Different shapes, encoding beside decoding, and refusals in between."""
     import torch
 
@@ -92,19 +92,19 @@ def test_the_same_picture_is_encoded_once(door: Door):
     assert door.facts("vae")["kept"]["hits"] == hits + 1
 
 
-def test_decoded_pictures_take_no_room(door: Door):
+def test_decoded_pictures_are_not_cached(door: Door):
     count = door.facts("vae")["kept"]["count"]
     assert door.ask("vae", {"family": FAMILY, "latents": dice(4, 4, 4, seed=78)}).as_numpy("decoded").any()
     assert door.facts("vae")["kept"]["count"] == count
 
 
-def test_a_refusal_is_the_same_the_second_time(door: Door):
+def test_a_repeated_invalid_request_gets_the_same_error(door: Door):
     asked = {"family": FAMILY, "picture": dice(3, 8, 9)}
     first, second = (refused(door, "vae", **asked) for _ in range(2))
     assert first == second and "multiples of 8" in first
 
 
-def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
+def test_a_picture_is_sent_once_and_then_named_by_its_key(door: Door):
     import hashlib
 
     shown = photo(90, 120)
@@ -119,7 +119,7 @@ def test_a_picture_is_sent_once_and_named_from_then_on(door: Door):
     assert np.array_equal(sent.as_numpy("masks"), named.as_numpy("masks"))
 
 
-def test_a_thing_is_followed_there_as_it_is_here_until_that_is_forgotten(door: Door, weights):
+def test_a_served_track_equals_one_in_process_until_it_is_forgotten(door: Door, weights):
     import torch
 
     from services.sam.service import Sam
@@ -146,7 +146,7 @@ def test_a_thing_is_followed_there_as_it_is_here_until_that_is_forgotten(door: D
     assert refused(door, "sam", **asked).startswith("StatusCode.NOT_FOUND UNKNOWN_CLIP: ")
 
 
-def test_words_and_corrections_find_there_what_they_find_here(door: Door, weights):
+def test_served_words_and_corrections_equal_those_in_process(door: Door, weights):
     import torch
 
     from services.sam.service import Sam
@@ -171,7 +171,7 @@ def test_words_and_corrections_find_there_what_they_find_here(door: Door, weight
             np.testing.assert_allclose(there.as_numpy(name), value.numpy(), rtol=0, atol=1e-5)
 
 
-def test_words_that_find_nothing_get_an_answer_without_a_mask(door: Door):
+def test_words_without_a_match_get_a_reply_without_a_mask(door: Door):
     sure = {"words": text("a red circle"), "threshold": np.ones(1, np.float32)}
     answer = door.ask("sam", {"picture": photo(30, 40), **sure})
     assert answer.as_numpy("masks").shape == (0, 30, 40) and answer.as_numpy("scores").shape == (0,)
@@ -193,7 +193,7 @@ def test_words_that_find_nothing_get_an_answer_without_a_mask(door: Door):
         ("sam", {"picture": photo(8, 8), "words": text("")}, "INVALID_ARGUMENT INVALID_FIELD: words must"),
     ],
 )
-def test_a_refusal_has_a_status_a_reason_and_a_remedy(door: Door, model, tensors, answer):
+def test_an_error_has_a_status_a_reason_and_a_remedy(door: Door, model, tensors, answer):
     assert refused(door, model, **tensors).startswith(f"StatusCode.{answer}")
 
 
