@@ -1,10 +1,119 @@
-"""Checkpoints: a trajectory in the middle of its way, as one safetensors blob."""
+"""Checkpoints: a trajectory between two steps, written as one safetensors blob.
+
+    latents      float32, the shape of the request's
+    generator    UINT8, the state of the random generator
+    schedule.*   the schedule's memory of earlier steps
+    family.*     the family's state, where it keeps one
+    metadata     `checkpoint`, JSON: `format`; `done`, the steps taken; `identity`, a digest of the request
+
+A blob comes from outside: `read` and `Trajectory` refuse one that does not fit, naming the input `checkpoint`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from services.refusal import Refusal, invalid
+
+_FORMAT = "intarsia-checkpoint-1"
+_LARGEST_HEADER = 1 << 20  # bytes
+_ANOTHER = "belongs to another request or other weights; send it with the request that it came from"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    nbytes: int
+    """A trajectory after `done` steps. Tensors are on the host."""
+
+    identity: str
+    done: int
+    latents: Tensor
+    generator: Tensor
+    schedule: Mapping[str, Tensor]
+    family: Mapping[str, Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        tensors = (self.latents, self.generator, *self.schedule.values(), *self.family.values())
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def blob(self) -> Tensor:
+        """The bytes of the checkpoint, UINT8."""
+        tensors = {
+            "latents": self.latents,
+            "generator": self.generator,
+            **{f"schedule.{name}": tensor for name, tensor in self.schedule.items()},
+            **{f"family.{name}": tensor for name, tensor in self.family.items()},
+        }
+        # One entry: the format keeps several in no order, and equal checkpoints shall have equal bytes.
+        words = {"format": _FORMAT, "done": self.done, "identity": self.identity}
+        metadata = {"checkpoint": json.dumps(words)}
+        # Tensors may share memory, which the format does not allow.
+        alone = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        return torch.frombuffer(bytearray(save(alone, metadata)), dtype=torch.uint8)
+
+    def check(self, identity: str, latents: tuple[int, ...], steps: int) -> None:
+        """Raises Refusal unless it belongs to this request."""
+        if self.identity != identity:
+            raise invalid("checkpoint", _ANOTHER)
+        if not 1 <= self.done < steps:
+            raise invalid(
+                "checkpoint", f"is after step {self.done} of {steps}, where no step is left to take"
+            )
+        for tensor in (self.latents, *(each for name, each in self.schedule.items() if name != "counters")):
+            if tensor.dtype != torch.float32 or tensor.shape[-len(latents) :] != latents:
+                raise invalid("checkpoint", _ANOTHER)
+            if tensor.numel() != self.latents.numel() or not bool(torch.isfinite(tensor).all()):
+                raise invalid("checkpoint", "holds latents that are damaged; start the request anew")
+
+
+def read(content: Tensor) -> Checkpoint:
+    """The checkpoint in a blob; raises Refusal."""
+    if content.dtype != torch.uint8 or content.ndim != 1:
+        raise invalid("checkpoint", "must be UINT8, the bytes of a checkpoint")
+    data = content.numpy().tobytes()
+    header = int.from_bytes(data[:8], "little")
+    try:
+        if header > _LARGEST_HEADER:
+            raise ValueError("the header is too long")
+        tensors = load(data)
+        metadata = json.loads(json.loads(data[8 : 8 + header])["__metadata__"]["checkpoint"])
+        if metadata["format"] != _FORMAT:
+            raise ValueError("the format is another")
+        return Checkpoint(
+            identity=str(metadata["identity"]),
+            done=int(metadata["done"]),
+            latents=tensors.pop("latents"),
+            generator=tensors.pop("generator"),
+            schedule=_part("schedule.", tensors),
+            family=_part("family.", tensors),
+        )
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as problem:
+        raise invalid(
+            "checkpoint", f"is not a whole checkpoint of this version ({str(problem)[:100]})"
+        ) from problem
+
+
+def identity_of(weights: str, settings: object, tensors: Mapping[str, Tensor]) -> str:
+    """The digest of a request: of its weights' digest, its settings and its tensors."""
+    digest = hashlib.sha256(json.dumps([weights, settings], sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def damaged(problem: Exception) -> Refusal:
+    """The refusal of a checkpoint whose state cannot be taken up."""
+    return invalid("checkpoint", f"holds a state that cannot be taken up ({str(problem)[:100]})")
+
+
+def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

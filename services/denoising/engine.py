@@ -226,7 +226,8 @@ class Engine:
         done, steps = trajectory.done, trajectory.steps
         if done < steps:
             preview = trajectory.clean_estimate() if _due(request.preview_every, done) else None
-            entry.subscriber.beat(done, steps, preview, None)
+            checkpoint = trajectory.checkpoint().blob() if _due(request.checkpoint_every, done) else None
+            entry.subscriber.beat(done, steps, preview, checkpoint)
             return
         latents = trajectory.latents[0].cpu()
         if not bool(torch.isfinite(latents).all()):

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from services.adapters.cache import AdapterUse
+from services.denoising.checkpoint import Checkpoint
 from services.denoising.guide import Guide
 from services.denoising.hooks import AfterStep
 from services.denoising.schedule import ScheduleFactory, ScheduleSpec
-
-if TYPE_CHECKING:
-    from services.denoising.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ from services.denoising import prediction
 
 Config = Mapping[str, Any]  # a bundle's scheduler_config.json
 
+_LONGEST_HISTORY = 8  # latents that a schedule's method may keep
+
 
 @dataclass(frozen=True)
 class ScheduleSpec:
@@ -77,22 +79,36 @@ class Schedule(ABC):
         """The memory of earlier steps, to be given to `restore`."""
         memory = vars(self._scheduler)
         counters = [memory.get(name) for name in self.counters]
-        state = {"counters": torch.tensor([-1 if count is None else int(count) for count in counters])}
+        state = {
+            "counters": torch.tensor(
+                [-1 if count is None else int(count) for count in counters], dtype=torch.int64
+            )
+        }
         state |= {name: memory[name] for name in self.tensors if memory[name] is not None}
         for name in self.histories:
             state |= {f"{name}.{i}": each for i, each in enumerate(memory[name]) if each is not None}
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes the memory of another schedule of the same kind and steps, which made at least one."""
-        for name, count in zip(self.counters, state["counters"].tolist(), strict=True):
+        """Takes the memory of another schedule of the same kind and steps, which made at least one.
+
+        Raises ValueError or KeyError if it is that of another kind.
+        """
+        counters = state["counters"]
+        if counters.dtype != torch.int64 or counters.shape != (len(self.counters),):
+            raise ValueError("holds counters of another kind")
+        for name, count in zip(self.counters, counters.tolist(), strict=True):
+            if not -1 <= count <= len(self.timesteps):
+                raise ValueError(f"{name} cannot be {count}")
             setattr(self._scheduler, name, None if count < 0 else count)
         for name in self.tensors:
             setattr(self._scheduler, name, state.get(name))
         for name in self.histories:
-            indices = [int(key.rpartition(".")[2]) for key in state if key.startswith(f"{name}.")]
-            history = [state.get(f"{name}.{i}") for i in range(max(indices, default=-1) + 1)]
+            length = 1 + max((i for i in range(_LONGEST_HISTORY) if f"{name}.{i}" in state), default=-1)
+            history = [state.get(f"{name}.{i}") for i in range(length)]
             setattr(self._scheduler, name, history)
+        if self.state().keys() != state.keys():
+            raise ValueError(f"holds {', '.join(state)}, which another schedule keeps")
 
     def _set_steps(self, spec: ScheduleSpec) -> None:
         self._scheduler.set_timesteps(spec.steps, device="cpu")
@@ -265,8 +281,8 @@ class CogVideoXDpm(_ByAlphas):
         return {**super().state(), **({} if self._clean is None else {"clean": self._clean})}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        super().restore(state)
         self._clean = state["clean"]
+        super().restore(state)
 
 
 SCHEDULES: dict[str, type[Schedule]] = {

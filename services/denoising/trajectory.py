@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from services.denoising.checkpoint import Checkpoint, damaged
 from services.denoising.family import Family, Request, Row
 from services.denoising.noise import draw_noise
 from services.denoising.step import Step
@@ -34,6 +35,8 @@ class Trajectory:
         self._branches = [branch.to(device) for branch in request.branches]
         self._state = family.begin(request)
         self._clean: Tensor | None = None
+        if request.checkpoint is not None:
+            self._restore(request.checkpoint, device)
 
     @property
     def steps(self) -> int:
@@ -74,3 +77,30 @@ class Trajectory:
         if self._clean is None:
             raise RuntimeError("no step has been taken yet")
         return self._clean[0]
+
+    def checkpoint(self) -> Checkpoint:
+        """The trajectory as it is now. A trajectory that takes it up goes on to the same bytes."""
+        return Checkpoint(
+            identity=self.request.identity,
+            done=self.done,
+            latents=self.latents[0],
+            generator=self._generator.get_state(),
+            schedule=self._schedule.state(),
+            family={} if self._state is None else self._state.state(),
+        )
+
+    def _restore(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        checkpoint.check(self.request.identity, self.request.latents, self.steps)
+        schedule, family = (
+            {name: tensor.to(device) for name, tensor in part.items()}
+            for part in (checkpoint.schedule, checkpoint.family)
+        )
+        try:
+            self._generator.set_state(checkpoint.generator)
+            self._schedule.restore(schedule)
+            if self._state is not None:
+                self._state.restore(family)
+        except (RuntimeError, TypeError, ValueError, KeyError, IndexError) as problem:
+            raise damaged(problem) from problem
+        self.latents = checkpoint.latents[None].to(device)
+        self.done = checkpoint.done

@@ -85,6 +85,8 @@ class _Caller:
         outputs = {"progress": _progress(done, of)}
         if preview is not None:
             outputs["latents"] = preview.float()
+        if checkpoint is not None:
+            outputs["checkpoint"] = checkpoint
         self._send(response(outputs))
 
     def finish(self, latents: Tensor, steps: int) -> None:

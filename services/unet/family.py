@@ -12,6 +12,7 @@ from torch import Tensor
 
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
+from services.denoising.checkpoint import identity_of
 from services.denoising.costs import Costs
 from services.denoising.family import Branch, Request, Row, State
 from services.denoising.guide import weighted_sum
@@ -89,6 +90,9 @@ class UNetFamily(ABC):
             preview_every=args.preview_every,
             adapters=args.adapters,
             draws=(latents,) * (1 + self.draws),
+            checkpoint_every=args.checkpoint_every,
+            checkpoint=args.checkpoint,
+            identity=self._identity(args, tensors),
         )
 
     def adapter(self, content: Tensor) -> Adapter:
@@ -157,6 +161,16 @@ class UNetFamily(ABC):
         a_step = sum(costs.seconds_for(len(branches), height * width) for height, width in question.sheets)
         seconds = a_step * len(schedule.timesteps) * question.candidates
         return {"evaluations": len(branches), "seconds": round(seconds, 3)}
+
+    def _identity(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> str:
+        """The digest that a checkpoint of the request must have; empty where none is asked for."""
+        if not args.checkpoint_every and args.checkpoint is None:
+            return ""
+        adapters = [[use.key, use.strength] for use in args.adapters]
+        settings = [args.seed, args.steps, args.guidance, args.scheduler, args.reproducible, adapters]
+        names = ("source", "text", "no_text", *self.own_inputs)
+        inputs = {name: tensors[name] for name in names if name in tensors}
+        return identity_of(self._digest, settings, inputs)
 
     def facts(self) -> dict[str, Any]:
         """What is loaded, and the sizes it was made for in pixels."""

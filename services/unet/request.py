@@ -15,6 +15,7 @@ from torch import Tensor
 from services import json_text
 from services.adapters.cache import AdapterUse
 from services.adapters.request import read_uses
+from services.denoising.checkpoint import Checkpoint, read
 from services.refusal import invalid
 
 INPUTS = (
@@ -30,11 +31,15 @@ INPUTS = (
     "adapters",
     "adapter",
     "cost",
+    "checkpoint_every",
+    "checkpoint",
 )
 _LONGEST_TEXT = 1024
 LARGEST_SIDE = 256
 LARGEST_GUIDANCE = 100.0
 _PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
+_CHECKPOINT_BYTES = 256 << 20
+_CHECKPOINT_LATENTS = 6  # at most, of latents' size: its own and those that a schedule remembers
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class DenoiseArgs:
     reproducible: bool = False
     preview_every: int = 0
     adapters: tuple[AdapterUse, ...] = ()
+    checkpoint_every: int = 0
+    checkpoint: Checkpoint | None = None
 
 
 def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: Defaults) -> DenoiseArgs:
@@ -100,6 +107,8 @@ def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: De
         reproducible=bool(whole("reproducible", tensors.get("reproducible", torch.zeros(1)), 0, 1)),
         preview_every=preview_every,
         adapters=read_uses(tensors),
+        checkpoint_every=_checkpoint_every(tensors, steps, source),
+        checkpoint=read(tensors["checkpoint"]) if "checkpoint" in tensors else None,
     )
 
 
@@ -133,6 +142,18 @@ def checked_scheduler(name: str, value: object, limits: NetworkLimits) -> str:
         names = ", ".join(sorted(limits.steps))
         raise invalid(name, f"must be one of {names}, not {str(value)[:64]!r}")
     return value
+
+
+def _checkpoint_every(tensors: Mapping[str, Tensor], steps: int, source: Tensor) -> int:
+    if "checkpoint_every" not in tensors:
+        return 0
+    every = whole("checkpoint_every", tensors["checkpoint_every"], 0, 10_000)
+    if every and steps // every * source.nbytes * _CHECKPOINT_LATENTS > _CHECKPOINT_BYTES:
+        raise invalid(
+            "checkpoint_every",
+            f"asks for more than {_CHECKPOINT_BYTES >> 20} MiB of checkpoints; ask less often",
+        )
+    return every
 
 
 def _source(tensor: Tensor, limits: NetworkLimits) -> Tensor:

@@ -40,7 +40,7 @@ WORDS = (
     b"{}", b"[[[[", b"17", b'"\\ud800"', b"\0\xff",
 )  # fmt: skip
 # Beside these nothing else would be looked at often.
-RARE = ("ask", "known", "adapters", "adapter", "cost")
+RARE = ("ask", "known", "adapters", "adapter", "cost", "checkpoint")
 NUMPY = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32, "UINT64": np.uint64, "BOOL": np.bool_}
 
 

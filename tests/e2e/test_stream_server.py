@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -52,6 +53,51 @@ def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door
 
     assert made(5) == made(5)
     assert made(5) != made(6)
+
+
+@BOTH
+@pytest.mark.parametrize("scheduler", ["ddim", "euler_ancestral", "unipc", "pndm"])
+def test_a_request_taken_up_from_a_checkpoint_ends_in_the_same_bytes(
+    door: Door, width, model, tensors, scheduler
+):
+    def replies(**more: np.ndarray) -> list:
+        fixed = {"scheduler": text(scheduler), "reproducible": np.array([1], np.uint8)}
+        with door.stream(model, tensors(width, steps=7, **fixed, **more)) as stream:
+            return list(stream)
+
+    whole = replies(checkpoint_every=np.array([3], np.int32))
+    checkpoints = [reply.as_numpy("checkpoint") for reply in whole]
+    due = [index for index, blob in enumerate(checkpoints, start=1) if blob is not None]
+    assert due == [3, 6]
+    for index in due:
+        again = replies(checkpoint=checkpoints[index - 1])
+        assert again[0].as_numpy("progress")[0] == index + 1
+        ours, theirs = (each[-1].as_numpy("latents").tobytes() for each in (again, whole))
+        assert ours == theirs
+
+
+def test_a_checkpoint_of_another_request_is_refused_naming_it(door: Door, width):
+    every = np.array([2], np.int32)
+    with door.stream(MODEL, edit_tensors(width, checkpoint_every=every)) as stream:
+        blob = next(b for b in (reply.as_numpy("checkpoint") for reply in stream) if b is not None)
+    with (
+        door.stream(MODEL, edit_tensors(width, seed=4, checkpoint=blob)) as stream,
+        pytest.raises(InferenceServerException, match="INVALID_FIELD: checkpoint belongs to another"),
+    ):
+        stream.reply()
+
+
+@BOTH
+def test_the_cost_of_a_job_is_answered_without_work(door: Door, model, tensors):
+    def cost(**question) -> dict:
+        asked = {"ask": text("cost"), "cost": text({"sheets": [[8, 8], [16, 16]], "steps": 10, **question})}
+        with door.stream(model, asked) as stream:
+            return json.loads(stream.reply().as_numpy("facts").tobytes())
+
+    one = cost()
+    assert one["evaluations"] == (3 if model == MODEL else 2) and one["seconds"] > 0
+    assert cost(candidates=3)["seconds"] == pytest.approx(3 * one["seconds"], rel=0.01, abs=0.005)
+    assert cost(equal_prompts=True)["evaluations"] == one["evaluations"] - 1
 
 
 def test_a_cancel_frees_the_slot_within_a_step(stack, door: Door, width):
