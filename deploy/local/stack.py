@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.cores import usable_cores
 from deploy.local.loopback import OPTIONS, triton_client
-from deploy.local.models import memory_share, models_for
+from deploy.local.models import REPOSITORY, ConfigError, memory_share, served_models
 from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.probe import probe
 from deploy.local.process import ChildProcess
@@ -33,6 +33,7 @@ class StackSettings:
 
     data: Path  # artifacts, links and logs
     weights: Path
+    repository: Path = REPOSITORY
     port: int = 0
     metrics_port: int = 0
     triton_port: int = 0
@@ -58,7 +59,11 @@ class Stack:
                 f"there are no weights at {settings.weights}; name a folder of bundles, or make random ones "
                 "with `python -m training.tiny FOLDER`"
             )
-        self.models = models_for(settings.weights)
+        try:
+            served = served_models(settings.weights, settings.repository)
+        except ConfigError as fault:
+            raise StartError(str(fault)) from None
+        self.models = tuple(model.name for model in served)
         requested = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
         try:
             port, metrics, grpc_port, triton_metrics = choose_ports(requested)
@@ -66,7 +71,7 @@ class Stack:
             raise StartError(
                 f"{fault}; stop the program that uses it, or choose another port (0 for any free one)"
             ) from None
-        share = f"{memory_share(self.models):g}"
+        share = f"{memory_share(served):g}"
         self.address = f"127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self.triton = Triton(
@@ -76,6 +81,7 @@ class Stack:
                 metrics_port=triton_metrics,
                 models=self.models,
                 weights=settings.weights,
+                repository=settings.repository,
                 profile=settings.profile,
                 threads=settings.threads,
                 environment={"INTARSIA_MEMORY_SHARE": share, **settings.environment},

@@ -21,6 +21,7 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.cores import usable_cores
 from deploy.local.loopback import triton_client
+from deploy.local.models import REPOSITORY
 from deploy.local.process import ChildProcess
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ class TritonSettings:
     metrics_port: int
     models: Sequence[str]
     weights: Path
-    repository: Path = ROOT / "model_repository"
+    repository: Path = REPOSITORY
     profile: str = "cpu"  # for configs/<profile>.pbtxt; empty for config.pbtxt, which requires a GPU
     threads: int = field(default_factory=usable_cores)
     # Short: the orchestrator drains first, and waiting for a model whose process died is useless.

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.models import MODELS, memory_share, models_for
+from deploy.local.models import (
+    REPOSITORY,
+    ConfigError,
+    RepositoryModel,
+    memory_share,
+    repository_models,
+    served_models,
+)
 from deploy.local.stack import Stack, StackSettings
-from deploy.local.triton import ROOT
+from deploy.local.triton import StartError
 from services.denoising.memory_budget import SHARE
 from training import tiny
 
@@ -21,13 +28,18 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_random_weights_serve_every_model(bundles: Path):
-    assert models_for(bundles) == MODELS
-    assert sorted(MODELS) == sorted(folder.name for folder in (ROOT / "model_repository").iterdir())
+    served = served_models(bundles)
+    assert served == repository_models()
+    assert [model.name for model in served] == sorted(folder.name for folder in REPOSITORY.iterdir())
+    assert [model.name for model in served if model.step_loop] == ["ip2p_unet", "sd2_inpaint"]
 
 
 def test_denoisers_divide_the_memory_fraction(bundles: Path, tmp_path: Path):
     told = Stack(StackSettings(data=tmp_path / "data", weights=bundles)).triton.settings.environment
-    both, alone = float(told["INTARSIA_MEMORY_SHARE"]), memory_share(("sam", "ip2p_unet"))
+    both, alone = (
+        float(told["INTARSIA_MEMORY_SHARE"]),
+        memory_share([model for model in repository_models() if model.name in ("sam", "ip2p_unet")]),
+    )
     assert both == pytest.approx(alone / 2) and alone == SHARE
 
 
@@ -40,7 +52,45 @@ def test_without_inpainting_weights_the_other_models_are_served_and_a_warning_is
     shutil.rmtree(fewer / gone)
     with caplog.at_level(logging.WARNING):
         stack = Stack(StackSettings(data=tmp_path / "data", weights=fewer))
-    assert stack.models == tuple(model for model in MODELS if model != "sd2_inpaint")
+    assert stack.models == tuple(model.name for model in repository_models() if model.name != "sd2_inpaint")
     assert tuple(stack.triton.settings.models) == stack.models
     (said,) = (record.getMessage() for record in caplog.records)
     assert said.startswith(f"sd2_inpaint is not served: {fewer} has no sd2_inpaint/")
+
+
+def write_config(repository: Path, name: str, text: str) -> None:
+    (repository / name).mkdir(parents=True)
+    (repository / name / "config.pbtxt").write_text(text)
+
+
+def test_a_new_folder_of_the_repository_is_a_new_model(tmp_path: Path):
+    write_config(
+        tmp_path / "models",
+        "toy",
+        'name: "toy"\nmodel_transaction_policy { decoupled: true }\n'
+        'parameters { key: "weights" value { string_value: "toy/unet toy/vae" } }\n'
+        'parameters { key: "optional" value { string_value: "true" } }\n',
+    )
+    write_config(tmp_path / "models", "plain", 'name: "plain"')
+    toy = RepositoryModel("toy", ("toy/unet", "toy/vae"), optional=True, step_loop=True)
+    plain = RepositoryModel("plain", (), optional=False, step_loop=False)
+    assert repository_models(tmp_path / "models") == (plain, toy)
+    assert served_models(tmp_path / "weights", tmp_path / "models") == (plain,)
+    for part in toy.weights:
+        (tmp_path / "weights" / part).mkdir(parents=True)
+    assert served_models(tmp_path / "weights", tmp_path / "models") == (plain, toy)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: toy", "not a Triton model config"),
+        ('parameters { key: "optional" value { string_value: "yes" } }', '"optional" must be'),
+    ],
+)
+def test_a_wrong_config_is_named_before_anything_starts(bundles: Path, tmp_path: Path, text: str, words: str):
+    write_config(tmp_path / "models", "toy", text)
+    with pytest.raises(ConfigError, match=words):
+        repository_models(tmp_path / "models")
+    with pytest.raises(StartError, match=r"toy/config\.pbtxt"):
+        Stack(StackSettings(data=tmp_path / "data", weights=bundles, repository=tmp_path / "models"))

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.local.models import MODELS
+from deploy.local.models import repository_models
 from deploy.local.probe import probe
 from tests.e2e.triton import Door, text
+
+MODELS = tuple(model.name for model in repository_models())
 
 
 @pytest.mark.parametrize("model", MODELS)

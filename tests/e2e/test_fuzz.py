@@ -12,9 +12,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from deploy.local.models import MODELS
+from deploy.local.models import repository_models
 from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, segmentation_pb2
 from tests.e2e.triton import Door
+
+MODELS = tuple(model.name for model in repository_models())
 
 CASES_PER_MODEL = 200
 CASES_PER_METHOD = 40

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image
 
 import intarsia
-from deploy.local.models import MODELS
+from deploy.local.models import repository_models
 from tests.e2e.leftovers import Started
 from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping, until
+
+MODELS = tuple(model.name for model in repository_models())
 
 
 @dataclass
