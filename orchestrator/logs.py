@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and on every line the job it belongs to."""
+"""Logs: one JSON object a line, with the job that it belongs to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def to_stderr(level: str) -> None:
 
 
 def presentable(error: BaseException) -> IntarsiaError:
-    """The error as the one who asked may see it.
+    """The error as the client may see it.
 
     A fault of ours is written to the log under a number of its own, and only the number goes out.
     """
@@ -52,5 +52,5 @@ def presentable(error: BaseException) -> IntarsiaError:
     fault = uuid.uuid4().hex[:12]
     log.error("fault %s: %s", fault, error, exc_info=error, extra={"facts": {"fault": fault}})
     return InternalError(
-        f"something went wrong on the server; its log tells more under fault {fault}", fault=fault
+        f"something went wrong on the server; its log has the details under fault {fault}", fault=fault
     )

@@ -32,6 +32,6 @@ JOB_WAIT_SECONDS = Histogram("intarsia_job_wait_seconds", "Time a job waited for
 
 
 def serve(host: str, port: int) -> int:
-    """Answers `/metrics` on a port of its own and tells which; 0 asks for a free one."""
+    """Serves `/metrics` on a port of its own and returns the port; 0 takes a free one."""
     server, _ = start_http_server(port, addr=host)
     return int(server.server_port)

@@ -44,11 +44,12 @@ class Settings:
     jobs_kept_seconds: float
     # INTARSIA_TIME_LIMIT_SECONDS: the most time any job may take, waiting included.
     time_limit: float
-    # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: for questions that are answered at once.
+    # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: the limit of requests answered within the call, and of
+    # their time.
     segment_at_once: int
     segment_seconds: float
     # INTARSIA_WAIT_FULL_SECONDS, _WAIT_AWAY_SECONDS: how long a request that has not begun waits for a
-    # model that has no room, or is out of reach, before it fails.
+    # model that is full or out of reach, before it fails.
     wait_full: float
     wait_away: float
     # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream silent for so many times

@@ -64,7 +64,7 @@ class Jobs(rpc.JobsServicer):
 
 
 def _job_name(request: pb.GetJobRequest | pb.WatchJobRequest | pb.CancelJobRequest) -> str:
-    """The name of a request's job, which every line of the log has from now on."""
+    """The name of a request's job, which is logged with every message from now on."""
     name = fields.job(request.name, "name")
     logs.job.set(name)
     return name

@@ -11,9 +11,9 @@ import numpy as np
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Composition
-from orchestrator.workflows.drawing import total_inlays
 from orchestrator.workflows.instance import store_instance
 from orchestrator.workflows.manifest import file_parameters, manifest
+from orchestrator.workflows.patches import total_inlays
 from orchestrator.workflows.picture_request import ResolvedRequest
 from orchestrator.workflows.results import Candidate, EditResult
 from orchestrator.workflows.views import candidate_views, shared_views, store_collage
@@ -49,8 +49,8 @@ async def store_candidate(
 ) -> StoredCandidate:
     """Stores a candidate, whose window has these pixels, with its parameters, and then its views.
 
-    `settings` are those of each region. Models are asked before anything is stored: what is stored stays,
-    even if they go away meanwhile.
+    `settings` are those of each region. The digests are read before anything is stored: a stored
+    candidate is not lost if a model goes down meanwhile.
     """
     output, weights = resolved.request.output, resolved.weights
     digests = {

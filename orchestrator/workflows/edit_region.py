@@ -29,7 +29,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
-from orchestrator.workflows.drawing import SHARES, draw_patch, total_inlays, total_sheets
+from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
 from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
@@ -119,7 +119,7 @@ async def _make_candidate(
                 with at.stage("encode", of=sheets):
                     seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
                     source = await at.vae.encode(seen, family=FAMILY)
-                patch = await draw_patch(
+                patch = await make_patch(
                     resolved,
                     composition,
                     sheet,

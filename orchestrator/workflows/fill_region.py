@@ -28,7 +28,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
-from orchestrator.workflows.drawing import SHARES, draw_patch, total_inlays, total_sheets
+from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
 from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
@@ -116,7 +116,7 @@ async def _make_candidate(
                 hole = await asyncio.to_thread(cut_hole, piece.hole, sheet.working, margin=resolved.margin)
                 source, spread = await at.vae.posterior(blank_hole(seen, hole), family=FAMILY)
             hole = latent_hole(hole, resolved.weights.factor)
-            patch = await draw_patch(
+            patch = await make_patch(
                 resolved,
                 composition,
                 sheet,

@@ -33,7 +33,7 @@ class RegionPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Warnings about a region that may not be meant."""
+        """A warning if the region is suspiciously large."""
         share = self.part.region.area / self.mask.size
         if share <= _SUSPICIOUS:
             return ()

@@ -50,8 +50,8 @@ class FieldRegion:
 class Selection:
     """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel.
 
-    The mask is float32 (height, width) in [0, 1]. `weights` are the digests of the models that were
-    asked, by model.
+    The mask is float32 (height, width) in [0, 1]. `digests` are those of the weights that found it,
+    by model.
     """
 
     candidates: tuple[Candidate, ...]

@@ -1,4 +1,4 @@
-"""Views: other pictures of a result, stored when they are asked for."""
+"""Views: other pictures of a result, stored when the request names them."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ async def test_what_can_be_no_picture_is_not_read_as_a_whole(
     assert not {zeros, long} & set(loaded)
 
 
-async def test_a_picture_nobody_uploaded_is_not_found(client: Client) -> None:
+async def test_a_picture_that_was_never_uploaded_is_not_found(client: Client) -> None:
     """At once: a job that could only fail is not begun."""
     with pytest.raises(NotFound, match="0000"):
         await client.edit(click("artifacts/" + "0" * 64))

@@ -54,17 +54,17 @@ async def shown(triton: Triton, start: Start, picture: np.ndarray) -> Shown:
     return Shown(client, await client.upload(png(picture)))
 
 
-def named(phrase: str, **said: Any) -> rg.Region:
-    return rg.Region(words=rg.Words(phrase=phrase, **said))
+def named(phrase: str, **options: Any) -> rg.Region:
+    return rg.Region(words=rg.Words(phrase=phrase, **options))
 
 
-def drawn(left: float, top: float, right: float, bottom: float, **said: Any) -> rg.Region:
-    return rg.Region(box=rg.Box(left=left, top=top, right=right, bottom=bottom, exact=True), **said)
+def drawn(left: float, top: float, right: float, bottom: float, **options: Any) -> rg.Region:
+    return rg.Region(box=rg.Box(left=left, top=top, right=right, bottom=bottom, exact=True), **options)
 
 
-def combined(*terms: tuple[Any, rg.Region], **said: Any) -> rg.Region:
+def combined(*terms: tuple[Any, rg.Region], **options: Any) -> rg.Region:
     made = [rg.Term(operation=operation, region=region) for operation, region in terms]
-    return rg.Region(combination=rg.Combination(terms=made), **said)
+    return rg.Region(combination=rg.Combination(terms=made), **options)
 
 
 def inside(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -336,7 +336,7 @@ async def test_a_mask_in_a_combination_is_named_by_its_whole_path(shown: Shown) 
     assert error.field == "region.combination.terms[0].region.mask.artifact"
 
 
-async def test_a_mask_nobody_uploaded_is_not_found_wherever_it_is_named(shown: Shown) -> None:
+async def test_a_mask_that_was_never_uploaded_is_not_found_wherever_it_is_named(shown: Shown) -> None:
     mask = rg.Mask(artifact=f"artifacts/{'0' * 64}", polarity=rg.POLARITY_WHITE_INSIDE)
     region = combined((PLUS, named("hat")), (PLUS, combined((PLUS, rg.Region(mask=mask)))))
     await shown.refused(NotFound, region)

@@ -61,14 +61,14 @@ def frames_of(data: bytes, kind: str) -> list[np.ndarray]:
         return [frame.to_ndarray(format=kind) for frame in container.decode(video=0)]
 
 
-def square(frame: int, **said: Any) -> rg.Region:
+def square(frame: int, **options: Any) -> rg.Region:
     box = rg.Box(left=edge(frame), top=24, right=edge(frame) + SIDE, bottom=24 + SIDE, exact=True)
-    return rg.Region(box=box, **said)
+    return rg.Region(box=box, **options)
 
 
-def request(name: str, *frames: int, **said: Any) -> sg.TrackRegionRequest:
+def request(name: str, *frames: int, **options: Any) -> sg.TrackRegionRequest:
     sightings = [sg.Sighting(frame=frame, region=square(frame)) for frame in frames or (0,)]
-    return sg.TrackRegionRequest(clip=name, sightings=sightings, **said)
+    return sg.TrackRegionRequest(clip=name, sightings=sightings, **options)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -91,8 +91,8 @@ class Tracked:
         self.result, self.masks, self.rows = result, masks, rows
 
 
-async def tracked(client: Client, asked: sg.TrackRegionRequest) -> Tracked:
-    job = await client.ask(client.segmentation.TrackRegion(asked))
+async def tracked(client: Client, message: sg.TrackRegionRequest) -> Tracked:
+    job = await client.ask(client.segmentation.TrackRegion(message))
     finished = await client.finished(job.name)
     assert finished.state == jb.Job.STATE_SUCCEEDED, finished.failure
     result = finished.track_region
@@ -102,8 +102,8 @@ async def tracked(client: Client, asked: sg.TrackRegionRequest) -> Tracked:
     return Tracked(result, masks, rows)
 
 
-async def failed(client: Client, asked: sg.TrackRegionRequest) -> jb.Failure:
-    job = await client.ask(client.segmentation.TrackRegion(asked))
+async def failed(client: Client, message: sg.TrackRegionRequest) -> jb.Failure:
+    job = await client.ask(client.segmentation.TrackRegion(message))
     finished = await client.finished(job.name)
     assert finished.state == jb.Job.STATE_FAILED
     return finished.failure
@@ -159,15 +159,15 @@ async def test_a_further_sighting_corrects_what_is_followed(client: Client) -> N
 async def test_shaping_is_done_in_every_frame_from_its_sighting_on(client: Client) -> None:
     name = await client.upload(clip(walk()))
     plain = await tracked(client, request(name, 0, 5))
-    asked = request(name, 0, 5)
-    asked.sightings[1].region.shaping.grow = 3
-    grown = await tracked(client, asked)
+    message = request(name, 0, 5)
+    message.sightings[1].region.shaping.grow = 3
+    grown = await tracked(client, message)
     for frame in range(FRAMES):
         assert (grown.masks[frame].sum() > plain.masks[frame].sum()) == (frame >= 5)
     # What the model was shown is the thing itself.
     assert plain.rows[6]["presence"] == grown.rows[6]["presence"]
-    asked.sightings[1].region.shaping.invert = True
-    everything_else = await tracked(client, asked)
+    message.sightings[1].region.shaping.invert = True
+    everything_else = await tracked(client, message)
     assert np.array_equal(everything_else.masks[7], ~grown.masks[7])
 
 
@@ -212,7 +212,7 @@ async def test_where_sam_is_served_twice_and_dies_once_the_masks_are_the_same(
         _, client = await start(INTARSIA_TRITON_SAM=f"{triton.url},{other.url}")
         name = await client.upload(clip(walk()))
         once = await tracked(client, request(name))
-        assert not (triton.sam.frames and other.sam.frames)  # all of it was asked at one of them
+        assert not (triton.sam.frames and other.sam.frames)  # every frame went to one of them
         reached = asyncio.Event()
         for server in (triton, other):
             server.sam.hold_at, server.sam.reached[5] = 5, reached
@@ -279,9 +279,9 @@ async def test_the_best_of_a_faint_mask_is_what_is_seen(client: Client) -> None:
     drawn = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     drawn[inside(0)] = 90
     mask = rg.Mask(artifact=await client.upload(png(drawn)), polarity=rg.POLARITY_WHITE_INSIDE)
-    asked = request(await client.upload(clip(walk(frames=3))))
-    asked.sightings[0].region.CopyFrom(rg.Region(mask=mask))
-    found = await tracked(client, asked)
+    message = request(await client.upload(clip(walk(frames=3))))
+    message.sightings[0].region.CopyFrom(rg.Region(mask=mask))
+    found = await tracked(client, message)
     assert np.array_equal(found.masks[0], inside(0)) and found.result.seen == 3
 
 
@@ -320,54 +320,54 @@ async def test_what_is_no_clip_is_refused_by_its_field(client: Client) -> None:
 async def test_a_sighting_of_nothing_says_what_was_looked_for_where(start: Start, triton: Triton) -> None:
     triton.sam.knows_words = True
     _, client = await start()
-    asked = request(await client.upload(clip(walk())), 4)
-    asked.sightings[0].region.CopyFrom(rg.Region(words=rg.Words(phrase="a cat")))
-    failure = await failed(client, asked)
+    message = request(await client.upload(clip(walk())), 4)
+    message.sightings[0].region.CopyFrom(rg.Region(words=rg.Words(phrase="a cat")))
+    failure = await failed(client, message)
     assert failure.reason == "EMPTY_REGION" and "a cat" in failure.message
     assert failure.message.startswith("in frame 4, ") and failure.metadata["frame"] == "4"
-    asked = request(asked.clip, 4)
-    asked.sightings[0].region.shaping.shrink = SIDE
-    failure = await failed(client, asked)
+    message = request(message.clip, 4)
+    message.sightings[0].region.shaping.shrink = SIDE
+    failure = await failed(client, message)
     assert failure.reason == "EMPTY_REGION" and "shrink it less" in failure.message
     assert failure.metadata["frame"] == "4"
 
 
 BAD = [
-    ("sightings", lambda asked: asked.ClearField("sightings")),
-    ("sightings", lambda asked: asked.sightings.extend([asked.sightings[0]] * 32)),
-    ("sightings[1].frame", lambda asked: asked.sightings.append(asked.sightings[0])),
-    ("sightings[0].region", lambda asked: asked.sightings[0].ClearField("region")),
-    ("sightings[0].region.box.right", lambda asked: setattr(asked.sightings[0].region.box, "right", -5)),
+    ("sightings", lambda message: message.ClearField("sightings")),
+    ("sightings", lambda message: message.sightings.extend([message.sightings[0]] * 32)),
+    ("sightings[1].frame", lambda message: message.sightings.append(message.sightings[0])),
+    ("sightings[0].region", lambda message: message.sightings[0].ClearField("region")),
+    ("sightings[0].region.box.right", lambda message: setattr(message.sightings[0].region.box, "right", -5)),
     (
         "sightings[0].region.shaping.feather",
-        lambda asked: setattr(asked.sightings[0].region.shaping, "feather", 2),
+        lambda message: setattr(message.sightings[0].region.shaping, "feather", 2),
     ),
-    ("sightings[1].frame", lambda asked: asked.MergeFrom(request("", 5, frames=5))),
-    ("clip", lambda asked: setattr(asked, "clip", "clip.mp4")),
-    ("request_id", lambda asked: setattr(asked, "request_id", "seven")),
+    ("sightings[1].frame", lambda message: message.MergeFrom(request("", 5, frames=5))),
+    ("clip", lambda message: setattr(message, "clip", "clip.mp4")),
+    ("request_id", lambda message: setattr(message, "request_id", "seven")),
 ]
 
 
 @pytest.mark.parametrize(("field", "spoil"), BAD, ids=[field for field, _ in BAD])
 async def test_a_bad_request_is_refused_by_its_field(client: Client, field: str, spoil: Any) -> None:
-    asked = request(await client.upload(clip(walk(frames=1))))
-    spoil(asked)
+    message = request(await client.upload(clip(walk(frames=1))))
+    spoil(message)
     with pytest.raises(InvalidRequest) as caught:
-        await client.ask(client.segmentation.TrackRegion(asked))
+        await client.ask(client.segmentation.TrackRegion(message))
     assert caught.value.field == field
 
 
-async def test_a_clip_nobody_uploaded_is_not_found(client: Client) -> None:
+async def test_a_clip_that_was_never_uploaded_is_not_found(client: Client) -> None:
     with pytest.raises(NotFound):
         await client.ask(client.segmentation.TrackRegion(request("artifacts/" + "0" * 64)))
 
 
 async def test_the_same_request_id_is_the_same_job(client: Client) -> None:
-    asked = request(
+    message = request(
         await client.upload(clip(walk(frames=2))), request_id="6f9619ff-8b86-d011-b42d-00cf4fc964ff"
     )
-    first = await client.ask(client.segmentation.TrackRegion(asked))
-    assert (await client.ask(client.segmentation.TrackRegion(asked))).name == first.name
-    asked.overlay = True
+    first = await client.ask(client.segmentation.TrackRegion(message))
+    assert (await client.ask(client.segmentation.TrackRegion(message))).name == first.name
+    message.overlay = True
     with pytest.raises(InvalidRequest, match="another request"):
-        await client.ask(client.segmentation.TrackRegion(asked))
+        await client.ask(client.segmentation.TrackRegion(message))

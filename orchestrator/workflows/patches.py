@@ -1,4 +1,4 @@
-"""Drawing a sheet: the part that edits and fills have in common, from conditioning to patch."""
+"""Patches: what the model makes of a sheet, denoised and decoded; the same for edits and fills."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def total_inlays(resolved: ResolvedRequest, composition: Composition) -> int:
     return resolved.request.candidates * (composition.sheets + 1)
 
 
-async def draw_patch(
+async def make_patch(
     resolved: ResolvedRequest,
     composition: Composition,
     sheet: Sheet,
