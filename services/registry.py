@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from services.bundles.bundle import Bundle
-from services.denoising.denoiser import Denoiser
+from services.denoising.denoiser_family import DenoiserFamily
 from services.ip2p_unet.family import InstructPix2Pix
 from services.sd2_inpaint.family import Inpaint
 
@@ -17,7 +17,7 @@ from services.sd2_inpaint.family import Inpaint
 class Registration:
     """A denoiser by the name of its folder in the model repository."""
 
-    family: Callable[[Bundle, torch.device, torch.dtype], Denoiser]
+    family: Callable[[Bundle, torch.device, torch.dtype], DenoiserFamily]
     bundle: str  # the name of its folder of weights
 
 

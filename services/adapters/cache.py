@@ -20,7 +20,7 @@ from services.refusal import Refusal, invalid
 Delta = Callable[[nn.Module, Tensor], Tensor]  # (layer, its input) -> what is added to its output
 
 
-class Adapter(Protocol):
+class LoadedAdapter(Protocol):
     """Deltas for the layers of a network, ready to be applied."""
 
     @property
@@ -59,15 +59,15 @@ class AdapterCache:
         self.budget_bytes = budget_bytes
         self._layers = dict(network.named_modules())
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, Adapter] = OrderedDict()  # guarded by _lock, as is the next
+        self._entries: OrderedDict[str, LoadedAdapter] = OrderedDict()  # guarded by _lock, as is the next
         self._pinned: Counter[str] = Counter()
 
-    def find(self, key: str) -> Adapter | None:
+    def find(self, key: str) -> LoadedAdapter | None:
         """The adapter with this key, or None."""
         with self._lock:
             return self._entries.get(key)
 
-    def add(self, adapter: Adapter) -> None:
+    def add(self, adapter: LoadedAdapter) -> None:
         """Adds an adapter; raises Refusal if it does not fit beside those that are pinned."""
         if adapter.nbytes > self.budget_bytes:
             raise invalid(

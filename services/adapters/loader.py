@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from services.adapters.cache import Adapter, AdapterCache
+from services.adapters.cache import AdapterCache, LoadedAdapter
 from services.adapters.file import digest_of
 from services.refusal import Refusal, invalid, refusal_for
 
@@ -40,7 +40,7 @@ class LoadWaiter(Protocol):
 class AdapterLoader:
     """Reads adapters by `read`, which raises Refusal, and adds them to the cache."""
 
-    def __init__(self, read: Callable[[Tensor], Adapter], cache: AdapterCache) -> None:
+    def __init__(self, read: Callable[[Tensor], LoadedAdapter], cache: AdapterCache) -> None:
         self._read, self._cache = read, cache
         self._largest = min(LARGEST, cache.budget_bytes)
         self._slots = threading.BoundedSemaphore(_QUEUE)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from torch import Tensor
 
-from services.denoising.family import Family, Row
+from services.denoising.family import BatchRow, Family
 from services.denoising.trajectory import Trajectory
 
 
@@ -37,7 +37,7 @@ def next_batch(running: Sequence[Trajectory], rows_for: Callable[[int], int]) ->
 def predict_batch(family: Family, batch: Sequence[Trajectory]) -> list[list[Tensor]]:
     """The predictions for each trajectory's rows; one forward pass for each key among them."""
     rows = [trajectory.rows() for trajectory in batch]
-    by_key: dict[Hashable, list[Row]] = {}
+    by_key: dict[Hashable, list[BatchRow]] = {}
     for row in (row for own in rows for row in own):
         by_key.setdefault(row.key, []).append(row)
     predicted = {key: iter(family.predict(together)) for key, together in by_key.items()}

@@ -6,7 +6,7 @@
     family.*     the family's state, where it keeps one
     metadata     `checkpoint`, JSON: `format`; `done`, the steps taken; `identity`, a digest of the request
 
-A blob comes from outside: `read` and `Trajectory` refuse one that does not fit, naming the input `checkpoint`.
+A blob comes from outside: `read` and `Trajectory` refuse one that does not fit, by the name `checkpoint`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Branch:
         )
 
 
-class State(Protocol):
+class Restorable(Protocol):
     """What is remembered of earlier steps: a schedule's memory, or a family's caches."""
 
     def state(self) -> Mapping[str, Tensor]:
@@ -55,14 +55,14 @@ class State(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class BatchRow:
     """A branch at one step of one trajectory."""
 
     inputs: Mapping[str, Tensor]  # on the family's device
     key: Hashable
     latents: Tensor  # as the network expects them at this level of noise
     timestep: Tensor  # the schedule's, shaped ()
-    state: State | None = None  # that the family began the trajectory with
+    state: Restorable | None = None  # that the family began the trajectory with
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +103,11 @@ class Family(Protocol):
     def schedules(self) -> Mapping[str, ScheduleFactory]:
         """The schedules that the network can be used with, by name."""
 
-    def begin(self, request: Request) -> State | None:
+    def begin(self, request: Request) -> Restorable | None:
         """The family's own state of a new trajectory, which `predict` finds in its rows."""
 
-    def predict(self, rows: Sequence[Row]) -> Tensor | Sequence[Tensor]:
+    def predict(self, rows: Sequence[BatchRow]) -> Tensor | Sequence[Tensor]:
         """The network's predictions, float32 and shaped like the latents; rows have equal keys."""
 
-    def sample(self, rows: int, work: int) -> Sequence[Row]:
+    def sample(self, rows: int, work: int) -> Sequence[BatchRow]:
         """Rows without meaning, about as large as `work`, for measuring what a pass costs."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from services.denoising.checkpoint import Checkpoint, damaged
-from services.denoising.family import Family, Request, Row
+from services.denoising.family import BatchRow, Family, Request
 from services.denoising.noise import draw_noise
 from services.denoising.step import Step
 
@@ -53,12 +53,12 @@ class Trajectory:
         """Trajectories with equal keys may share the next forward pass."""
         return (frozenset(branch.at(self.done).key for branch in self._branches), self.request.adapters)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[BatchRow]:
         """The rows of the next step, one for each branch."""
         latents = self._schedule.network_input(self.latents, self.done)[0]
         branches = (branch.at(self.done) for branch in self._branches)
         timestep = self._timesteps[self.done]
-        return [Row(branch.inputs, branch.key, latents, timestep, self._state) for branch in branches]
+        return [BatchRow(branch.inputs, branch.key, latents, timestep, self._state) for branch in branches]
 
     def advance(self, predictions: Sequence[Tensor]) -> None:
         """Takes a step by the predictions for its rows."""

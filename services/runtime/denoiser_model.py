@@ -7,7 +7,7 @@ from typing import Any
 
 from services.adapters.cache import AdapterCache
 from services.denoising.costs import measure
-from services.denoising.denoiser import Denoiser
+from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine, EngineLimits, Meter
 from services.denoising.memory_budget import memory_for_work
 from services.registry import FAMILIES
@@ -34,7 +34,7 @@ class TritonPythonModel:
         self._server.close()  # lets running trajectories finish
 
 
-def engine_for(family: Denoiser, meter: Meter) -> Engine:
+def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
     """A step loop for a family, with the costs of passes measured on this machine."""
     share = memory_share()
     memory = memory_for_work(family.device, share)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from services import json_text
 from services.adapters.loader import AdapterLoader
-from services.denoising.denoiser import Denoiser
+from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine
 from services.refusal import Refusal, invalid, refusal_for
 from services.runtime import introspection, watchdog
@@ -26,7 +26,7 @@ class StreamServer:
     `execute` does not wait for steps: replies are sent from the loop's own thread.
     """
 
-    def __init__(self, denoiser: Denoiser, engine: Engine) -> None:
+    def __init__(self, denoiser: DenoiserFamily, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
         self._names = (*denoiser.inputs, *introspection.INPUTS)

@@ -14,7 +14,7 @@ from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
 from services.denoising.checkpoint import identity_of
 from services.denoising.costs import Costs
-from services.denoising.family import Branch, Request, Row, State
+from services.denoising.family import BatchRow, Branch, Request, Restorable
 from services.denoising.guide import weighted_sum
 from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories, most_steps, name_of
 from services.refusal import invalid
@@ -102,11 +102,11 @@ class UNetFamily(ABC):
         except AdapterError as problem:
             raise invalid("adapter", str(problem)) from problem
 
-    def begin(self, request: Request) -> State | None:
+    def begin(self, request: Request) -> Restorable | None:
         """None: nothing is kept between steps."""
         return None
 
-    def predict(self, rows: Sequence[Row]) -> Tensor:
+    def predict(self, rows: Sequence[BatchRow]) -> Tensor:
         """One forward pass, float32 (rows, channels, height, width)."""
         with torch.no_grad():
             latents = torch.stack([row.latents for row in rows])
@@ -116,14 +116,14 @@ class UNetFamily(ABC):
             seen = torch.cat([latents, condition], dim=1).to(self._dtype)
             return self.network(seen, timesteps, text, return_dict=False)[0].float()
 
-    def sample(self, rows: int, work: int) -> list[Row]:
+    def sample(self, rows: int, work: int) -> list[BatchRow]:
         """Rows without meaning over about as many latents, for measuring what a pass costs."""
         side = math.isqrt(work)
         text = torch.zeros(77, self._limits.text_width, device=self.device)
         branch = self.branch(text, torch.zeros(self.condition_channels, side, side, device=self.device))
         latents = torch.zeros(self._channels, side, side, device=self.device)
         timestep = torch.tensor(500.0, device=self.device)
-        return [Row(branch.inputs, branch.key, latents, timestep) for _ in range(rows)]
+        return [BatchRow(branch.inputs, branch.key, latents, timestep) for _ in range(rows)]
 
     def branch(self, text: Tensor, condition: Tensor) -> Branch:
         """A branch with this text, and this condition beside the latents."""

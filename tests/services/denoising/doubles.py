@@ -11,7 +11,7 @@ from torch import Tensor
 from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
-from services.denoising.family import Branch, Request, Row
+from services.denoising.family import BatchRow, Branch, Request
 from services.denoising.guide import WeightedSum
 from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories
 from services.refusal import Refusal
@@ -55,7 +55,7 @@ class Sketch:
     def begin(self, request: Request) -> None:
         """Keeps nothing."""
 
-    def predict(self, rows: Sequence[Row]) -> Tensor:
+    def predict(self, rows: Sequence[BatchRow]) -> Tensor:
         stacked = Pass(
             latents=torch.stack([row.latents for row in rows]),
             condition=torch.stack([row.inputs["condition"] for row in rows]),
@@ -70,11 +70,11 @@ class Sketch:
         words = stacked.text.mean(dim=(1, 2)) + stacked.level / 1000
         return torch.tanh(answer + words[:, None, None, None])
 
-    def sample(self, rows: int, work: int) -> list[Row]:
+    def sample(self, rows: int, work: int) -> list[BatchRow]:
         side = int(work**0.5)
         branch = a_branch(torch.zeros(3, 2), torch.zeros(4, side, side))
         empty = torch.zeros(4, side, side)
-        return [Row(branch.inputs, branch.key, empty, torch.tensor(500.0)) for _ in range(rows)]
+        return [BatchRow(branch.inputs, branch.key, empty, torch.tensor(500.0)) for _ in range(rows)]
 
 
 class Listener:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from services.denoising.family import Branch, Request, Row
+from services.denoising.family import BatchRow, Branch, Request
 from services.denoising.guide import NormPreservingCfg
 from services.denoising.schedule import ScheduleSpec, factories
 from tests.services.denoising.test_schedule import FLOW
@@ -59,7 +59,7 @@ class Tokens:
     def begin(self, request: Request) -> Cache:
         return Cache()
 
-    def predict(self, rows: Sequence[Row]) -> list[Tensor]:
+    def predict(self, rows: Sequence[BatchRow]) -> list[Tensor]:
         self.passes.append((len(rows), rows[0].key))
         assert {row.key for row in rows} == {rows[0].key}
         longest = -(-max(len(row.inputs["text"]) for row in rows) // BUCKET) * BUCKET
@@ -74,7 +74,7 @@ class Tokens:
             predictions.append(torch.tanh(self.network(row.latents) + word + row.state.mean + level))
         return predictions
 
-    def sample(self, rows: int, work: int) -> list[Row]:
+    def sample(self, rows: int, work: int) -> list[BatchRow]:
         raise AssertionError("not measured here")
 
 

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from services.adapters.cache import Adapter
+from services.adapters.cache import LoadedAdapter
 from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
 
 
-class Denoiser(Family, Protocol):
+class DenoiserFamily(Family, Protocol):
     """A family that is made from a bundle and takes requests."""
 
     @property
@@ -29,7 +29,7 @@ class Denoiser(Family, Protocol):
     def request(self, tensors: Mapping[str, Tensor]) -> Request:
         """Checks a request's tensors; raises Refusal."""
 
-    def adapter(self, content: Tensor) -> Adapter:
+    def adapter(self, content: Tensor) -> LoadedAdapter:
         """Reads a file's bytes as an adapter of the network; raises Refusal."""
 
     def probe(self) -> Request:
