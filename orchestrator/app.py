@@ -18,7 +18,7 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.jobs.latest_facts import LatestFacts
-from orchestrator.jobs.memory import JobLimits, MemoryJobs, Work
+from orchestrator.jobs.memory import CarryOut, JobLimits, MemoryJobs
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
@@ -129,7 +129,7 @@ def _open_store(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-def _bind(stage_factory: StageFactory, recipe: Recipe) -> Work:
+def _bind(stage_factory: StageFactory, recipe: Recipe) -> CarryOut:
     async def bound(request: Any, run: Run) -> Any:
         return await recipe.carry_out(request, stage_factory.at(run))
 

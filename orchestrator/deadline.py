@@ -12,7 +12,7 @@ from intarsia.errors import TimeLimit
 class Deadline:
     """A moment on the monotonic clock, in seconds; None for work that may take as long as it needs."""
 
-    at: float | None = None
+    moment: float | None = None
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
@@ -21,9 +21,9 @@ class Deadline:
 
     def remaining(self) -> float | None:
         """Seconds that are left, more than 0; None without a deadline. Raises TimeLimit when time is up."""
-        if self.at is None:
+        if self.moment is None:
             return None
-        left = self.at - time.monotonic()
+        left = self.moment - time.monotonic()
         if left <= 0:
             raise TimeLimit("the time limit has passed; allow more time, or ask for less")
         return left

@@ -10,7 +10,7 @@ from intarsia.v1 import jobs_pb2
 from orchestrator import logs
 from orchestrator.api import fields, to_proto
 from orchestrator.caller import Caller
-from orchestrator.jobs.job import Jobs
+from orchestrator.jobs.job import JobDriver
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.models.facts import ModelFacts
 from orchestrator.workflows.selection import FieldRegion
@@ -23,7 +23,7 @@ Resolved = TypeVar("Resolved")
 class Intake:
     """Starts jobs. A job that could only fail is not begun: what its request names must exist."""
 
-    def __init__(self, jobs: Jobs, store: ArtifactStore, facts: LatestFacts) -> None:
+    def __init__(self, jobs: JobDriver, store: ArtifactStore, facts: LatestFacts) -> None:
         self._jobs, self._store, self._facts = jobs, store, facts
 
     async def submit(

@@ -22,7 +22,7 @@ _PAGE = 50
 class Jobs(rpc.JobsServicer):
     """Follows and ends jobs."""
 
-    def __init__(self, driver: jobs.Jobs) -> None:
+    def __init__(self, driver: jobs.JobDriver) -> None:
         self._jobs = driver
         self._ending: set[asyncio.Future[jobs.Job]] = set()
 

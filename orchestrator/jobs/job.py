@@ -56,7 +56,7 @@ class Page:
     next_token: str = ""
 
 
-class Jobs(Protocol):
+class JobDriver(Protocol):
     """Drives jobs. The implementation decides what survives the end of the process."""
 
     async def repeated(

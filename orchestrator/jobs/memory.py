@@ -29,7 +29,7 @@ from orchestrator.runs.run import Progress, Run
 log = logging.getLogger(__name__)
 
 # Carries out a request, reporting to the run.
-Work = Callable[[Any, Run], Awaitable[Any]]
+CarryOut = Callable[[Any, Run], Awaitable[Any]]
 
 _BETWEEN_MESSAGES = 0.1  # seconds; a watcher gets a change at most ten times a second
 
@@ -51,8 +51,8 @@ class JobLimits:
 class MemoryJobs:
     """Runs a limited number of jobs at a time, in the order they came; some methods have a lower limit."""
 
-    def __init__(self, work: Mapping[str, Work], limits: JobLimits) -> None:
-        self._work, self._limits = work, limits
+    def __init__(self, recipes: Mapping[str, CarryOut], limits: JobLimits) -> None:
+        self._recipes, self._limits = recipes, limits
         self._ids = JobIds()
         self._records: OrderedDict[str, _Record] = OrderedDict()  # oldest first
         self._by_request_id: dict[tuple[Caller, str], _Record] = {}
@@ -189,7 +189,7 @@ class MemoryJobs:
     async def _carry_out(self, record: _Record) -> Any:
         log.info("started")
         submission = record.submission
-        return await self._work[submission.method](submission.request, record.run)
+        return await self._recipes[submission.method](submission.request, record.run)
 
     def _ended(self, record: _Record, task: asyncio.Future[Any]) -> None:
         """Ends the job, however its work ended, even before it began."""

@@ -1,4 +1,4 @@
-"""Pages of jobs: cutting a list, and the tokens that go on where a page stopped."""
+"""Pages of jobs: a part of a list, and the token of the page after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.jobs.job import Job, Page, State
 
 
 def page(newest_first: Iterable[Job], *, size: int, token: str, states: Sequence[State]) -> Page:
-    """The jobs in these states after the token's place. A token stays good when jobs come and go."""
+    """The jobs in these states that come after the token. A token stays valid when jobs come and go."""
     wanted = sorted({state.value for state in states})
     before = _read(token, wanted) if token else None
     found: list[Job] = []
@@ -36,12 +36,12 @@ def _read(token: str, states: list[str]) -> str:
         name, of_states = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (binascii.Error, ValueError, TypeError):
         raise InvalidRequest(
-            "the token is none that this server gave out; leave it empty to begin at the first page",
+            "this is no token of this server; leave it empty to begin at the first page",
             field="page_token",
         ) from None
     if of_states != states or not isinstance(name, str):
         raise InvalidRequest(
-            "the token belongs to a list of other states; ask with the same states, or begin anew",
+            "the token belongs to a list of other states; send the same states, or no token",
             field="page_token",
         )
     return name

@@ -18,8 +18,10 @@ from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
+from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sam import Sam
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, click, png
@@ -298,6 +300,23 @@ async def test_a_repeated_request_id_gives_the_same_job(client: Client, picture:
     with pytest.raises(InvalidRequest) as caught:
         await client.edit(request)
     assert caught.value.field == "request_id"
+
+
+async def test_a_repeat_needs_no_model(
+    client: Client, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives the job that it gave before, whatever has changed since."""
+    request = click(await client.upload(png(picture)), request_id=ID)
+    first = await client.edit(request)
+
+    async def gone(latest: LatestFacts, model: str) -> ModelFacts:
+        raise ModelDown(f"{model} is gone")
+
+    monkeypatch.setattr(LatestFacts, "of", gone)
+    assert (await client.edit(request)).name == first.name
+    request.request_id = ID.replace("7", "8")
+    with pytest.raises(ModelDown, match="ip2p_unet is gone"):
+        await client.edit(request)
 
 
 async def test_a_cancel_reaches_the_step_loop(client: Client, triton: Triton, picture: np.ndarray) -> None:
