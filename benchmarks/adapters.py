@@ -26,7 +26,7 @@ import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
 from benchmarks.plot import lines
-from benchmarks.report import Origin, Report, Value, median, verdicts
+from benchmarks.report import BenchmarkReport, Origin, Value, median, verdicts
 from benchmarks.stack import stack
 from services.bundles.bundle import Bundle
 from training.tiny.adapters import lora
@@ -42,7 +42,7 @@ BASE = 0  # the style without an adapter; the others count from 1
 class EditTask:
     """An edit, and the adapter to make it with."""
 
-    edit: workload.Edit
+    edit: workload.RegionEdit
     style: int
 
 
@@ -103,7 +103,7 @@ def mixes(counts: Iterable[int]) -> list[AdapterMix]:
 
 
 def tasks_of(
-    mix: AdapterMix, edits: Sequence[workload.Edit], clients: int, each: int, seed: str
+    mix: AdapterMix, edits: Sequence[workload.RegionEdit], clients: int, each: int, seed: str
 ) -> list[list[EditTask]]:
     """The tasks of every client, in order."""
     rng = random.Random(f"{seed} {mix}")
@@ -132,7 +132,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> int:
 
 
 def make_references(
-    make: Callable[[EditTask], np.ndarray], edits: Sequence[workload.Edit], styles: int
+    make: Callable[[EditTask], np.ndarray], edits: Sequence[workload.RegionEdit], styles: int
 ) -> dict[EditTask, np.ndarray]:
     """Makes every edit in every style, one at a time. Raises for an adapter that changes nothing."""
     references = {
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     bundle = Bundle.open(options.weights / "ip2p")
     origin = Origin.here(argv, module="benchmarks.adapters", threads=options.threads, weights=bundle.digest)
     asks = f"What do adapters cost? Pictures per second of {options.clients} clients, over the base alone"
-    report = Report("adapters", asks, origin)
+    report = BenchmarkReport("adapters", asks, origin)
     edits = list(islice(workload.edits(WIDTH, HEIGHT, (options.side,), options.seed), EDITS))
     network, most = bundle.network("unet"), max(options.adapters)
     with stack(options, "adapters") as running, intarsia.Client(running.address) as client:

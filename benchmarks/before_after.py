@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.options import DATA, make_parser, parse
-from benchmarks.report import ROOT, Origin, Report, median, median_interval, verdicts
+from benchmarks.report import ROOT, BenchmarkReport, Origin, median, median_interval, verdicts
 from services.bundles.bundle import Bundle
 
 BAR = 1.05
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.before_after", threads=options.threads, weights=weights)
     asks = "This checkout's time over an earlier one's, both taking turns. Bar: 1.05"
-    report = Report("before_after", asks, origin)
+    report = BenchmarkReport("before_after", asks, origin)
     with ExitStack() as opened:
         before = opened.enter_context(serving(folder, options, "before"))
         after = opened.enter_context(serving(ROOT, options, "after"))

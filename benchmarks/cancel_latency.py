@@ -22,7 +22,7 @@ from pathlib import Path
 import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, milliseconds, verdicts
+from benchmarks.report import BenchmarkReport, Origin, milliseconds, verdicts
 from benchmarks.stack import MetricsPage, stack
 from benchmarks.triton_client import DenoiseStream, edit_tensors, text_width
 from deploy.local.stack import Stack
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.cancel_latency", threads=options.threads, weights=weights)
     asks = "How soon is the slot of a cancelled edit free? Bar: one step plus 50 ms"
-    report = Report("cancel_latency", asks, origin)
+    report = BenchmarkReport("cancel_latency", asks, origin)
     with stack(options, "cancel_latency") as running:
         with closing(MetricsPage(running.triton.metrics_url)) as figures:
             for name, way in WAYS.items():

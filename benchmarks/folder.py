@@ -28,7 +28,7 @@ import intarsia
 from benchmarks import damaged_files
 from benchmarks.memory import flatness
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, verdicts
+from benchmarks.report import BenchmarkReport, Origin, verdicts
 from benchmarks.stack import stack
 from deploy.local.stack import Stack
 from services.bundles.bundle import Bundle
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "sd2_inpaint").digest
     origin = Origin.here(argv, module="benchmarks.folder", threads=options.threads, weights=weights)
     asks = f"A folder of {options.pictures} pictures, {options.broken} of them broken: results, and memory"
-    report = Report("folder", asks, origin)
+    report = BenchmarkReport("folder", asks, origin)
     settings = ["--steps", str(options.steps), "--seed", str(options.seed)]
     with tempfile.TemporaryDirectory() as temporary, stack(options, "folder", **ENVIRONMENT) as running:
         root = Path(temporary)

@@ -23,7 +23,7 @@ import psutil
 import intarsia
 from benchmarks.memory import flatness
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, verdicts
+from benchmarks.report import BenchmarkReport, Origin, verdicts
 from benchmarks.stack import stack
 from deploy.local.stack import Stack
 from orchestrator.media.clip.writer import colour_clip
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "sam").digest
     origin = Origin.here(argv, module="benchmarks.long_clip", threads=options.threads, weights=weights)
     asks = f"An object tracked through {options.frames} frames: memory, and frames that show it"
-    report = Report("long_clip", asks, origin)
+    report = BenchmarkReport("long_clip", asks, origin)
     with tempfile.TemporaryDirectory() as temporary, stack(options, "long_clip") as running:
         file = Path(temporary) / "clip.mp4"
         where = write_clip(file, options.frames, options.width, options.height, options.seed)

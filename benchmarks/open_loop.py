@@ -28,7 +28,7 @@ import numpy as np
 import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, milliseconds
+from benchmarks.report import BenchmarkReport, Origin, milliseconds
 from benchmarks.stack import stack
 from intarsia.editing import edit_region_request
 from intarsia.v1 import editing_pb2, editing_pb2_grpc, jobs_pb2, jobs_pb2_grpc
@@ -207,7 +207,7 @@ def patience_of(count: int, share: float, longest: float, seed: int) -> list[flo
 
 
 async def drive(
-    address: str, options: argparse.Namespace, schedules: Sequence[Schedule], report: Report
+    address: str, options: argparse.Namespace, schedules: Sequence[Schedule], report: BenchmarkReport
 ) -> list[tuple[float, list[UserRecord]]]:
     """Runs the schedules against one server, one after the other."""
     async with intarsia.AsyncClient(address) as client, grpc.aio.insecure_channel(address) as channel:
@@ -261,7 +261,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(fault))
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.open_loop", threads=options.threads, weights=weights)
-    report = Report("open_loop", "What do independent users experience?", origin)
+    report = BenchmarkReport("open_loop", "What do independent users experience?", origin)
     if options.server:
         runs = asyncio.run(drive(options.server, options, schedules, report))
     else:

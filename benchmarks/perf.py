@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import perf_analyzer, workload
 from benchmarks.options import DATA, make_parser, parse
 from benchmarks.perf_analyzer import PerfAnalyzerError
-from benchmarks.report import Origin, Report
+from benchmarks.report import BenchmarkReport, Origin
 from benchmarks.stack import stack
 from benchmarks.triton_client import edit_tensors, text, text_width
 from services.bundles.bundle import Bundle
@@ -65,7 +65,9 @@ def main(argv: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.perf", threads=options.threads, weights=weights)
-    report = Report("perf", "What throughput do single models have? Measured by perf_analyzer", origin)
+    report = BenchmarkReport(
+        "perf", "What throughput do single models have? Measured by perf_analyzer", origin
+    )
     with stack(options, "perf") as running:
         width = text_width(running.triton.url)
         loads = {

@@ -18,7 +18,7 @@ import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
 from benchmarks.plot import Points, lines
-from benchmarks.report import Origin, Report, median, milliseconds, verdicts
+from benchmarks.report import BenchmarkReport, Origin, median, milliseconds, verdicts
 from benchmarks.stack import stack
 from services.bundles.bundle import Bundle
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.region_cost", threads=options.threads, weights=weights)
     asks = f"What does a region cost in a picture of {WIDTH} x {HEIGHT}, and alone?"
-    report = Report("region_cost", asks, origin)
+    report = BenchmarkReport("region_cost", asks, origin)
     pixels = workload.picture(WIDTH, HEIGHT, options.seed).copy()
     costs: dict[str, list[tuple[float, float]]] = {"within": [], "alone": [], "new": []}
     with stack(options, "region_cost") as running, intarsia.Client(running.address) as client:

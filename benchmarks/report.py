@@ -54,7 +54,7 @@ class Origin:
 
 
 @dataclass
-class Report:
+class BenchmarkReport:
     """The results for one question, line by line."""
 
     question: str  # the name of its files

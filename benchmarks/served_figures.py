@@ -28,7 +28,7 @@ import intarsia
 from benchmarks import workload
 from benchmarks.clips import decode, encode
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, Value
+from benchmarks.report import BenchmarkReport, Origin, Value
 from benchmarks.stack import stack
 from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
@@ -194,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
     digests = ", ".join(f"{name} {bundle.digest[:12]}" for name, bundle in bundles.items())
     origin = Origin.here(argv, module="benchmarks.served_figures", threads=options.threads, weights="")
     asks = "Does the service reach the figures on the cards of the starter weights?"
-    report = Report("served_figures", asks, replace(origin, weights=digests))
+    report = BenchmarkReport("served_figures", asks, replace(origin, weights=digests))
     with stack(options, "served_figures") as running, intarsia.Client(running.address) as client:
         service = ServedPlatform(client, options.clients, options.seed)
         for part in SECTIONS:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, verdicts
+from benchmarks.report import BenchmarkReport, Origin, verdicts
 from benchmarks.stack import stack
 from benchmarks.step_sharing import COSTS_NOTHING, MANY, PAYS, SMALL, compare
 from services.bundles.bundle import Bundle
@@ -29,12 +29,17 @@ FACTOR = 8  # pixels per latent cell
 
 
 def pictures_per_second(
-    client: intarsia.Client, picture: str, edits: Iterator[workload.Edit], clients: int, each: int, steps: int
+    client: intarsia.Client,
+    picture: str,
+    edits: Iterator[workload.RegionEdit],
+    clients: int,
+    each: int,
+    steps: int,
 ) -> float:
     """The rate of a closed loop in which every client makes the same number of pictures."""
     wanted = [[next(edits) for _ in range(each)] for _ in range(clients)]
 
-    def one(tasks: list[workload.Edit]) -> None:
+    def one(tasks: list[workload.RegionEdit]) -> None:
         for edit in tasks:
             where = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
             client.edit_region(
@@ -66,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.served_sharing", threads=options.threads, weights=weights)
     asks = "Does sharing steps still pay in the whole service? Pictures per second, shared over one at a time"
-    report = Report("served_sharing", asks, origin)
+    report = BenchmarkReport("served_sharing", asks, origin)
     file = workload.png(workload.picture(WIDTH, HEIGHT, options.seed))
     with stack(options, "free") as free, stack(options, "alone", INTARSIA_ENGINE_RUNNING="1") as alone:
         with intarsia.Client(free.address) as first, intarsia.Client(alone.address) as second:

@@ -20,7 +20,7 @@ from PIL import Image
 import intarsia
 from benchmarks import workload
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
+from benchmarks.report import BenchmarkReport, Origin, median, milliseconds, percentile, verdicts
 from benchmarks.stack import stack
 from intarsia.results import ResultManifest
 from services.bundles.bundle import Bundle
@@ -47,7 +47,7 @@ def pipeline_of(bundle: Bundle) -> Any:
     return made
 
 
-def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.Edit, steps: int) -> float:
+def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.RegionEdit, steps: int) -> float:
     """Seconds of one edit of the crop, without the service."""
     started = time.perf_counter()
     crop = picture.crop((edit.left, edit.top, edit.left + edit.side, edit.top + edit.side))
@@ -63,7 +63,7 @@ def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.Edit, step
 
 
 def time_service(
-    client: intarsia.Client, picture: str, edit: workload.Edit, steps: int
+    client: intarsia.Client, picture: str, edit: workload.RegionEdit, steps: int
 ) -> tuple[float, ResultManifest]:
     """Seconds of one edit through the whole platform, and its manifest."""
     started = time.perf_counter()
@@ -96,7 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     origin = Origin.here(
         argv, module="benchmarks.service_cost", threads=options.threads, weights=bundle.digest
     )
-    report = Report("service_cost", "One warm edit: the service's time over the plain pipeline's", origin)
+    report = BenchmarkReport(
+        "service_cost", "One warm edit: the service's time over the plain pipeline's", origin
+    )
     pixels = workload.picture(WIDTH, HEIGHT, options.seed)
     with stack(options, "service_cost") as running, intarsia.Client(running.address) as client:
         name = client.upload(workload.png(pixels)).name

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.options import make_parser, parse
-from benchmarks.report import Origin, Report, Value, median, percentile, verdicts
+from benchmarks.report import BenchmarkReport, Origin, Value, median, percentile, verdicts
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
 from services.denoising.costs import Costs, measure
@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         argv, module="benchmarks.step_sharing", threads=options.threads, weights=bundle.digest
     )
     asks = "Does sharing steps pay? Pictures per second of the engine, shared over one at a time"
-    report = Report("step_sharing", asks, origin)
+    report = BenchmarkReport("step_sharing", asks, origin)
     for side in options.sides:
         large = side > SMALL
         for clients in options.clients if not large else [max(options.clients)]:

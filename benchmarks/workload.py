@@ -15,7 +15,7 @@ _SHAPES = ("circle", "square", "triangle", "star", "ring", "cross", "heart")
 
 
 @dataclass(frozen=True)
-class Edit:
+class RegionEdit:
     """A square region of a picture, in pixels, and its instruction."""
 
     left: int
@@ -45,13 +45,13 @@ def pixels(file: bytes) -> np.ndarray:
         return np.asarray(opened)
 
 
-def edits(width: int, height: int, sides: tuple[int, ...], seed: int) -> Iterator[Edit]:
+def edits(width: int, height: int, sides: tuple[int, ...], seed: int) -> Iterator[RegionEdit]:
     """Yields edits without end. No two have the same instruction and region, so that no cache helps."""
     rng = np.random.default_rng((seed, 2))
     number = 0
     while True:
         side = int(rng.choice(sides))
-        yield Edit(
+        yield RegionEdit(
             left=int(rng.integers(0, width - side + 1)),
             top=int(rng.integers(0, height - side + 1)),
             side=side,

@@ -26,7 +26,7 @@ class Spacing:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class CollageRow:
     """Pictures (height, width, 3), a mask (height, width), and a caption for each panel.
 
     The result may be of 8 bits where the original has 16. Captions are three or none; a collage's rows all
@@ -76,7 +76,7 @@ class Grid:
         return max(16, int(0.48 * self.strip))
 
 
-def bands(row: Row, grid: Grid, captions: np.ndarray | None, *, first: bool) -> Iterator[np.ndarray]:
+def bands(row: CollageRow, grid: Grid, captions: np.ndarray | None, *, first: bool) -> Iterator[np.ndarray]:
     """Yields a row of a collage from the top down, in bands (any height, sheet width, 3).
 
     `captions` is the row's drawn strip. The white gap above the row is included, except for the `first` row.

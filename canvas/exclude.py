@@ -11,17 +11,19 @@ import numpy as np
 
 from canvas.box import PixelBox
 from canvas.mask import extent
-from canvas.region import Candidate
+from canvas.region import MaskCandidate
 
 
 def excluding_points(
-    candidates: Sequence[Candidate], points: Sequence[tuple[float, float]]
-) -> list[Candidate]:
+    candidates: Sequence[MaskCandidate], points: Sequence[tuple[float, float]]
+) -> list[MaskCandidate]:
     """The candidates that cover none of these points (x, y), which lie in the picture."""
     return [one for one in candidates if not any(one.mask[int(y), int(x)] for x, y in points)]
 
 
-def excluding_masks(candidates: Sequence[Candidate], unwanted: Sequence[np.ndarray]) -> list[Candidate]:
+def excluding_masks(
+    candidates: Sequence[MaskCandidate], unwanted: Sequence[np.ndarray]
+) -> list[MaskCandidate]:
     """The candidates without the pixels that they share with an unwanted mask.
 
     A candidate that shares more than half of its pixels with one unwanted mask shows the same thing and is
@@ -32,7 +34,9 @@ def excluding_masks(candidates: Sequence[Candidate], unwanted: Sequence[np.ndarr
     return [one for one in remaining if one is not None]
 
 
-def _remainder(candidate: Candidate, unwanted: Sequence[tuple[np.ndarray, PixelBox]]) -> Candidate | None:
+def _remainder(
+    candidate: MaskCandidate, unwanted: Sequence[tuple[np.ndarray, PixelBox]]
+) -> MaskCandidate | None:
     box = extent(candidate.mask)
     if box is None:
         return None
@@ -48,7 +52,7 @@ def _remainder(candidate: Candidate, unwanted: Sequence[tuple[np.ndarray, PixelB
             mask[both.window] &= 1 - shared
     if mask is None:
         return candidate
-    return Candidate(mask, candidate.score) if mask[box.window].any() else None
+    return MaskCandidate(mask, candidate.score) if mask[box.window].any() else None
 
 
 def _overlap(one: PixelBox, other: PixelBox) -> PixelBox:

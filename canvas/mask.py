@@ -13,7 +13,7 @@ import numpy as np
 
 from canvas.box import PixelBox
 from canvas.outline import fill_holes, grow, shrink
-from canvas.region import All, Best, Box, Candidate, Choice, Index, Operation, Polarity, Shaping
+from canvas.region import All, Best, Box, Choice, Index, MaskCandidate, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 
 # How often a polygon's edges may cross a row of pixels: this takes seconds, and is a hundred times more than
@@ -95,12 +95,12 @@ def apply_threshold(mask: np.ndarray, threshold: float) -> np.ndarray:
     return (mask >= np.float32(threshold)).astype(np.float32)
 
 
-def degrees(candidate: Candidate) -> np.ndarray:
+def degrees(candidate: MaskCandidate) -> np.ndarray:
     """The candidate's mask as float32; the same array if it is float32 already."""
     return candidate.mask.astype(np.float32, copy=False)
 
 
-def choose(candidates: Sequence[Candidate], choice: Choice, *, field: str = "region") -> Candidate:
+def choose(candidates: Sequence[MaskCandidate], choice: Choice, *, field: str = "region") -> MaskCandidate:
     """Chooses a candidate; the union of all candidates has the best score among them.
 
     Raises `EmptyRegion` if there are no candidates, and `InvalidRequest` for an index out of range; `field`
@@ -112,7 +112,7 @@ def choose(candidates: Sequence[Candidate], choice: Choice, *, field: str = "reg
     if isinstance(choice, Best):
         return ranked[0]
     if isinstance(choice, All):
-        return Candidate(np.maximum.reduce([one.mask for one in ranked]), ranked[0].score)
+        return MaskCandidate(np.maximum.reduce([one.mask for one in ranked]), ranked[0].score)
     if isinstance(choice, Index):
         if not 0 <= choice.index < len(ranked):
             raise InvalidRequest(

@@ -162,7 +162,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class MaskCandidate:
     """A mask of the whole picture that a selector found, and the model's confidence, in [0, 1].
 
     The mask is float32 degrees in [0, 1] if it was drawn, uint8 of 0 and 1 if a model returned it.

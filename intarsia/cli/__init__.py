@@ -21,7 +21,7 @@ from intarsia.cli import (
     fill_region,
     jobs,
     segment_region,
-    serving,
+    server_commands,
     track_region,
 )
 from intarsia.cli.output import Console
@@ -55,7 +55,7 @@ def parser() -> Parser:
         jobs,
         artifacts,
         adapters,
-        serving,
+        server_commands,
     ):
         module.add_to(commands)
     return root
@@ -64,8 +64,8 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code (see `EXIT_CODES`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in serving.COMMANDS:
-        return serving.run(*arguments)
+    if arguments and arguments[0] in server_commands.COMMANDS:
+        return server_commands.run(*arguments)
     console = Console(json="--json" in arguments)
     try:
         options = parser().parse_args(arguments)

@@ -13,7 +13,7 @@ import grpc
 
 from orchestrator import logs, metrics
 from orchestrator.aio import wait_event
-from orchestrator.api.malformed import check_readable, lenient_deserializer
+from orchestrator.api.malformed_messages import check_readable, lenient_deserializer
 from orchestrator.api.status import code_of, status_of
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from canvas.box import PixelBox, full_box
-from canvas.collage import Row, Spacing
+from canvas.collage import CollageRow, Spacing
 from canvas.region import MaskPicture
 from canvas.view import blank, layer, overlay, side_by_side
 from orchestrator.aio import WorkerThread
@@ -118,7 +118,7 @@ class Pictures:
 
     async def keep_collage(
         self,
-        rows: AsyncIterator[Row],
+        rows: AsyncIterator[CollageRow],
         count: int,
         spacing: Spacing,
         icc: bytes | None = None,
@@ -145,7 +145,7 @@ def _text_chunks(parameters: Mapping[str, Any] | None) -> list[bytes]:
 
 
 async def _collage(
-    rows: AsyncIterator[Row], count: int, spacing: Spacing, extra: Sequence[bytes]
+    rows: AsyncIterator[CollageRow], count: int, spacing: Spacing, extra: Sequence[bytes]
 ) -> AsyncGenerator[bytes, None]:
     writer = None
     # One thread for all of it: each of several would keep the memory of a band of panels allocated.

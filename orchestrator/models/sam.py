@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from canvas.region import Box, Candidate, Click, Clicks
+from canvas.region import Box, Click, Clicks, MaskCandidate
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
 from orchestrator.models.client import ModelClient
 from orchestrator.models.tracking import TrackingSession
@@ -39,7 +39,7 @@ def picture_key(picture: np.ndarray) -> bytes:
 class WordMatches:
     """Candidates that match some words, by falling score."""
 
-    candidates: list[Candidate]
+    candidates: list[MaskCandidate]
     best: float  # the best score, also below the threshold
 
 
@@ -66,7 +66,7 @@ class Sam:
         """The digest of the weights at the endpoint that does the work of the run."""
         return (await self.client.facts(self.affinity))["weights"]
 
-    async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[Candidate]:
+    async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[MaskCandidate]:
         """Candidates by falling score for what was pointed at. There may be none."""
         if isinstance(selector, Clicks):
             prompt = {"points": _points(selector.clicks)}
@@ -92,8 +92,8 @@ class Sam:
         return WordMatches(_candidates(reply), float(reply["best"][0]))
 
     async def correct(
-        self, picture: np.ndarray, found: Candidate, clicks: Sequence[Click], field: str
-    ) -> Candidate:
+        self, picture: np.ndarray, found: MaskCandidate, clicks: Sequence[Click], field: str
+    ) -> MaskCandidate:
         """What was found, with what was clicked on and without what was clicked beside."""
         inside = await asyncio.to_thread(np.greater_equal, found.mask, 0.5)
         prompt = {"mask": inside.view(np.uint8), "points": _points(clicks)}
@@ -129,10 +129,10 @@ class Sam:
             raise InvalidRequest(error.message, field=field, **error.facts) from None
 
 
-def _candidates(reply: Tensors) -> list[Candidate]:
+def _candidates(reply: Tensors) -> list[MaskCandidate]:
     """The masks stay where the reply has them."""
     found = zip(reply["masks"], reply["scores"], strict=True)
-    return [Candidate(mask, float(score)) for mask, score in found]
+    return [MaskCandidate(mask, float(score)) for mask, score in found]
 
 
 def _points(clicks: Sequence[Click]) -> np.ndarray:

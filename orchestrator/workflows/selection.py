@@ -14,9 +14,9 @@ from canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
 from canvas.outline import remove_specks
 from canvas.region import (
     Box,
-    Candidate,
     Clicks,
     Combination,
+    MaskCandidate,
     MaskPicture,
     Operation,
     Polygon,
@@ -54,7 +54,7 @@ class Selection:
     by model.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[MaskCandidate, ...]
     mask: np.ndarray
     score: float
     feather: float
@@ -81,7 +81,7 @@ async def select(picture: Picture, target: FieldRegion, at: Stages) -> Selection
 class _SearchResult:
     """At least one candidate, by falling score, and the mask, which shaping may have emptied."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[MaskCandidate, ...]
     mask: np.ndarray
     score: float
 
@@ -108,7 +108,7 @@ class _Search:
         mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
         return _SearchResult(tuple(candidates), mask, chosen.score)
 
-    async def _candidates(self, selector: Selector, field: str) -> list[Candidate]:
+    async def _candidates(self, selector: Selector, field: str) -> list[MaskCandidate]:
         """Candidates by falling score, without empty ones."""
         if isinstance(selector, Words):
             return await self._find_words(selector, f"{field}.words")
@@ -117,17 +117,17 @@ class _Search:
             found = [await self._combine(selector, field)]
         elif isinstance(selector, Polygon):
             mask = await asyncio.to_thread(polygon_mask, selector.corners, *size, field=field)
-            found = [Candidate(mask, 1.0)]
+            found = [MaskCandidate(mask, 1.0)]
         elif isinstance(selector, MaskPicture):
-            found = [Candidate(await self.at.pictures.load_mask(selector, self.picture, field), 1.0)]
+            found = [MaskCandidate(await self.at.pictures.load_mask(selector, self.picture, field), 1.0)]
         elif isinstance(selector, Box) and selector.exact:
-            found = [Candidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
+            found = [MaskCandidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
         else:
             path = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
             found = await self.at.sam.segment(await self._pixels(), selector, path)
         return await asyncio.to_thread(_rank, found)
 
-    async def _find_words(self, words: Words, field: str) -> list[Candidate]:
+    async def _find_words(self, words: Words, field: str) -> list[MaskCandidate]:
         """Every match of the phrase, except for the excluded ones."""
         pixels, threshold = await self._pixels(), words.threshold
         wanted, *unwanted = await gather_or_cancel(
@@ -156,7 +156,7 @@ class _Search:
             )
         return left
 
-    async def _combine(self, combination: Combination, field: str) -> Candidate:
+    async def _combine(self, combination: Combination, field: str) -> MaskCandidate:
         """The union of the terms in their order; a few are found at a time.
 
         Its score is the lowest of the terms that were added.
@@ -168,7 +168,7 @@ class _Search:
                 mask = await asyncio.to_thread(combine, mask, other, term.operation)
                 if term.operation is Operation.PLUS:
                     scores.append(score)
-        return Candidate(mask, min(scores))
+        return MaskCandidate(mask, min(scores))
 
     async def _term(self, term: Term, n: int, field: str) -> tuple[np.ndarray, float]:
         """The mask and the score of a term. A term that is subtracted may be empty."""
@@ -215,13 +215,13 @@ def _group_terms(terms: tuple[Term, ...]) -> Iterator[list[tuple[int, Term]]]:
         yield group
 
 
-def _rank(found: list[Candidate]) -> list[Candidate]:
+def _rank(found: list[MaskCandidate]) -> list[MaskCandidate]:
     """Candidates by falling score, without empty ones."""
     ranked = sorted((one for one in found if one.mask.any()), key=lambda candidate: -candidate.score)
     return [_clean(one) for one in ranked]
 
 
-def _clean(one: Candidate) -> Candidate:
+def _clean(one: MaskCandidate) -> MaskCandidate:
     """A candidate without specks if a model made it; a drawn one is left as it is."""
     return replace(one, mask=remove_specks(one.mask)) if one.mask.dtype == np.uint8 else one
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
-from canvas.collage import Row
+from canvas.collage import CollageRow
 from orchestrator.media.picture.picture import in_depth
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Composition
@@ -46,12 +46,12 @@ async def store_collage(
     """Stores a collage with a row for every candidate and returns its artifact."""
     picture = composition.picture
 
-    async def rows() -> AsyncIterator[Row]:
+    async def rows() -> AsyncIterator[CollageRow]:
         for candidate in candidates:
             stored = await at.pictures.load(candidate.picture)
             # A file may hold less than the picture does.
             result = await asyncio.to_thread(in_depth, stored.pixels, picture.pixels.dtype)
             captions = tuple(text.replace("{seed}", str(candidate.seed)) for text in collage.captions)
-            yield Row(picture.pixels, mask, result, captions)
+            yield CollageRow(picture.pixels, mask, result, captions)
 
     return (await at.pictures.keep_collage(rows(), len(candidates), collage.spacing, picture.icc)).name

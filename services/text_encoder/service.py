@@ -10,7 +10,7 @@ from torch import Tensor
 
 from services import json_text
 from services.bundles.bundle import Bundle
-from services.bundles.shared import load_shared
+from services.bundles.shared_networks import load_shared
 from services.refusal import Refusal, invalid
 from services.text_encoder.prompt_encoder import PromptEncoder
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from services import json_text
 from services.bundles.bundle import Bundle
 from services.bundles.latent_space import LatentSpace
-from services.bundles.shared import load_shared
+from services.bundles.shared_networks import load_shared
 from services.refusal import Refusal, invalid
 from services.vae.decoder import Decoder, load_network
 from services.vae.encoder import Encoder

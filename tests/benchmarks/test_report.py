@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report import Origin, Report, median, milliseconds, percentile, verdicts
+from benchmarks.report import BenchmarkReport, Origin, median, milliseconds, percentile, verdicts
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50))
@@ -39,7 +39,7 @@ def test_times_are_in_milliseconds_and_none_where_nothing_was_timed():
 def test_every_line_says_where_it_comes_from(tmp_path):
     argv = ["--sides", "8"]
     origin = Origin.here(argv, module="benchmarks.step_sharing", threads=2, weights="0123456789abcdef")
-    report = Report("sharing", "Does it pay?", origin)
+    report = BenchmarkReport("sharing", "Does it pay?", origin)
     report.add(side=8, ratio=1.51234, met=True)
     report.add(side=64, ratio=0.99, met=None)
     page = report.write(tmp_path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from canvas.collage import Grid, Row, Spacing, bands
+from canvas.collage import CollageRow, Grid, Spacing, bands
 from tests.canvas.drawing import random_picture
 
 
@@ -37,7 +37,7 @@ def test_every_pixel_is_where_it_belongs(rows, height, width, spacing, depth):
         [
             band
             for n, result in enumerate(results)
-            for band in bands(Row(original, mask, result), grid, None, first=n == 0)
+            for band in bands(CollageRow(original, mask, result), grid, None, first=n == 0)
         ]
     )
     white = np.iinfo(depth).max
@@ -59,14 +59,14 @@ def test_every_pixel_is_where_it_belongs(rows, height, width, spacing, depth):
 
 def test_a_result_of_fewer_bits_is_shown_as_bright():
     original, result = random_picture(9, 7, np.uint16), random_picture(9, 7, seed=1)
-    row = Row(original, np.zeros((9, 7), np.float32), result)
+    row = CollageRow(original, np.zeros((9, 7), np.float32), result)
     (sheet,) = bands(row, Grid(7, 9, 1), None, first=True)
     assert sheet.dtype == np.uint16 and np.array_equal(sheet[:, -7:], result.astype(np.uint16) * 257)
     assert np.array_equal(sheet[:, :7], original)
 
 
 def test_bands_are_small():
-    row = Row(
+    row = CollageRow(
         np.zeros((2000, 30, 3), np.uint8), np.zeros((2000, 30), np.float32), np.zeros((2000, 30, 3), np.uint8)
     )
     assert max(len(band) for band in bands(row, Grid(30, 2000, 1), None, first=True)) <= 256

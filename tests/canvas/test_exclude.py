@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas.exclude import excluding_masks, excluding_points
-from canvas.region import Candidate
+from canvas.region import MaskCandidate
 
 HEIGHT, WIDTH = 20, 30
 
@@ -17,7 +17,7 @@ def thing(left, top, right, bottom):
 def found(*box, score=0.9):
     mask = thing(*box)
     mask.flags.writeable = False  # as models give them
-    return Candidate(mask, score)
+    return MaskCandidate(mask, score)
 
 
 def test_a_candidate_that_shares_most_pixels_with_an_unwanted_mask_is_dropped():
@@ -44,7 +44,7 @@ def test_a_candidate_that_overlaps_no_unwanted_mask_is_the_same_object():
     candidate, empty = found(0, 0, 10, 10), thing(0, 0, 0, 0)
     assert excluding_masks([candidate], [thing(10, 10, 20, 20), empty]) == [candidate]
     assert excluding_masks([candidate], []) == [candidate]
-    assert excluding_masks([Candidate(empty, 1.0)], [thing(0, 0, 1, 1)]) == []
+    assert excluding_masks([MaskCandidate(empty, 1.0)], [thing(0, 0, 1, 1)]) == []
 
 
 def test_candidates_that_cover_a_point_are_dropped():

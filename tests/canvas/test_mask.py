@@ -19,7 +19,7 @@ from canvas.mask import (
     shape,
 )
 from canvas.outline import remove_specks
-from canvas.region import All, Best, Box, Candidate, Index, Nearest, Operation, Polarity, Shaping
+from canvas.region import All, Best, Box, Index, MaskCandidate, Nearest, Operation, Polarity, Shaping
 from intarsia.errors import EmptyRegion, InvalidRequest
 from tests.canvas.drawing import distances, masks
 
@@ -144,7 +144,7 @@ def test_shaping_leaves_no_degree_that_a_mask_picture_shows_as_0():
 def speck(x, y, score):
     mask = np.zeros((20, 30), np.float32)
     mask[y : y + 2, x : x + 2] = 1
-    return Candidate(mask, score)
+    return MaskCandidate(mask, score)
 
 
 def test_choices_pick_by_score_number_place_or_take_all():
@@ -166,7 +166,7 @@ def test_of_equally_near_candidates_the_surer_one_is_meant():
 
 
 def test_an_empty_candidate_is_never_the_nearest():
-    empty = Candidate(np.zeros((20, 30), np.float32), 1.0)
+    empty = MaskCandidate(np.zeros((20, 30), np.float32), 1.0)
     full = speck(25, 15, 0.1)
     assert choose([empty, full], Nearest(0, 0)) is full
 
@@ -181,7 +181,7 @@ def test_choosing_among_no_candidates_is_an_error():
 
 def test_candidates_of_models_have_the_same_degrees_as_drawn_ones():
     drawn = speck(2, 2, 0.2)
-    found = Candidate(drawn.mask.astype(np.uint8), 0.2)
+    found = MaskCandidate(drawn.mask.astype(np.uint8), 0.2)
     assert choose([found], Nearest(0, 0)) is found
     assert degrees(found).dtype == np.float32 and np.array_equal(degrees(found), drawn.mask)
     assert degrees(drawn) is drawn.mask

@@ -28,7 +28,7 @@ from training.recipes.figure import Row, tally
 from training.recipes.figures_of_sam import tracking_case
 from training.recipes.sam_prompt import deepest_point
 from training.world.address import Address
-from training.world.edit import GONE, Edit
+from training.world.edit import GONE, SceneEdit
 from training.world.hue import COLOURS
 from training.world.scene import Scene, draw
 from training.world.shape import SHAPES
@@ -63,7 +63,9 @@ def asked(scene: Scene, place: int, colour: str | None) -> EditCase:
     thing = scene.things[place]
     others = tuple(other for other in scene.things if other is not thing)
     new = None if colour is None else replace(thing, colour=colour)
-    edit = Edit("recolour", 0, 1, f"make it {colour}") if new else Edit("remove", 0, GONE, "remove it")
+    edit = (
+        SceneEdit("recolour", 0, 1, f"make it {colour}") if new else SceneEdit("remove", 0, GONE, "remove it")
+    )
     source, target = (draw(replace(scene, things=(*others, *end))) for end in ([thing], [new] if new else []))
     return EditCase(edit, new, source, target)
 

@@ -124,7 +124,7 @@ def test_a_click_selects_and_is_followed():
 
 def test_the_stock_video_predictor_follows_through_files():
     predictor = figures_of_sam.load(STARTER / "sam", video=True)
-    rows = figures_of_sam.tracked(predictor, HELD_OUT, "drift", 0)
+    rows = figures_of_sam.track_ious(predictor, HELD_OUT, "drift", 0)
     assert rows and all(len(row) == 7 for row in rows)
     assert sum(map(sum, rows)) / (7 * len(rows)) > 0.6
 

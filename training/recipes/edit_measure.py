@@ -11,9 +11,9 @@ from PIL import Image
 
 from training.recipes.figure import Row, tally
 from training.world.address import Address
-from training.world.edit import KINDS, Edit, an_edit, some_versions
+from training.world.edit import KINDS, SceneEdit, an_edit, some_versions
 from training.world.hue import apart, hue_of, nearest
-from training.world.scene import Picture
+from training.world.scene import DrawnScene
 from training.world.thing import Thing
 
 STEPS, TEXT_GUIDANCE, SOURCE_GUIDANCE = 10, 2.0, 1.2
@@ -24,10 +24,10 @@ _BATCH = 12
 class EditCase:
     """An edit, with its source and target pictures."""
 
-    edit: Edit
+    edit: SceneEdit
     thing: Thing | None
-    source: Picture
-    target: Picture
+    source: DrawnScene
+    target: DrawnScene
 
     @property
     def before(self) -> np.ndarray:

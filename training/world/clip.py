@@ -22,7 +22,7 @@ SPIN = 0.12  # radians a frame, at most
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipScript:
     """Things and where they are: `course[thing, frame]` is (x, y, turn). Later things are in front."""
 
     address: Address
@@ -50,7 +50,7 @@ class Film:
     masks: np.ndarray
 
 
-def a_clip(address: Address, *, frames: int = 8, plot: str = "drift") -> Clip:
+def a_clip(address: Address, *, frames: int = 8, plot: str = "drift") -> ClipScript:
     """A clip by chance, of two to four things (and the one passing in front, when something hides)."""
     rng = address.rng("clip")
     things = list(a_scene(address, fewest=2, most=4).things)
@@ -70,7 +70,7 @@ def a_clip(address: Address, *, frames: int = 8, plot: str = "drift") -> Clip:
     return _clip(address, plot, [hero, *others, curtain], [path, *courses, passing])
 
 
-def film(clip: Clip, frames: Sequence[int] | None = None) -> Film:
+def film(clip: ClipScript, frames: Sequence[int] | None = None) -> Film:
     """Draw the frames of a clip, or only those asked for, in the order asked for."""
     ground = paint_ground(clip.address)
     pictures = [
@@ -80,8 +80,8 @@ def film(clip: Clip, frames: Sequence[int] | None = None) -> Film:
     return Film(pixels, np.stack([picture.masks > 0.5 for picture in pictures]))
 
 
-def _clip(address: Address, plot: str, things: list[Thing], courses: list[np.ndarray]) -> Clip:
-    return Clip(address, plot, tuple(things), np.stack(courses))
+def _clip(address: Address, plot: str, things: list[Thing], courses: list[np.ndarray]) -> ClipScript:
+    return ClipScript(address, plot, tuple(things), np.stack(courses))
 
 
 def _drift(rng: np.random.Generator, thing: Thing, frames: int, speed: float = SPEED) -> np.ndarray:

@@ -15,7 +15,7 @@ from training.world.address import Address
 from training.world.ground import UNIT, paint_ground
 from training.world.hue import COLOURS
 from training.world.phrase import instruction
-from training.world.scene import Picture, Scene, draw
+from training.world.scene import DrawnScene, Scene, draw
 from training.world.shape import ROUND, SHAPES
 from training.world.thing import Thing, a_thing
 
@@ -36,14 +36,14 @@ class Versions:
         thing = self.things[version]
         return Scene(self.address, self.others if thing is None else (*self.others, thing))
 
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[DrawnScene]:
         """All versions, on one painted ground."""
         ground = paint_ground(self.address)
         return [draw(self.scene(version), ground) for version in range(VERSIONS)]
 
 
 @dataclass(frozen=True)
-class Edit:
+class SceneEdit:
     """From one version to another, and the words for it."""
 
     kind: str
@@ -73,13 +73,13 @@ def some_versions(address: Address) -> Versions:
     return Versions(address, others, versions)
 
 
-def an_edit(rng: np.random.Generator, things: tuple[Thing | None, ...], kind: str | None = None) -> Edit:
+def an_edit(rng: np.random.Generator, things: tuple[Thing | None, ...], kind: str | None = None) -> SceneEdit:
     """An edit among the versions of a thing; of a kind by chance, recolouring most often."""
     kind = kind or KINDS[rng.choice(len(KINDS), p=(0.3, 0.27, 0.25, 0.18))]
     source = int(rng.integers(GONE))
     # Bit 0 of a version is its colour, bit 1 its shape.
     target = {"recolour": source ^ 1, "reshape": source ^ 2, "replace": source ^ 3, "remove": GONE}[kind]
-    return Edit(kind, source, target, instruction(rng, things[source], things[target]))
+    return SceneEdit(kind, source, target, instruction(rng, things[source], things[target]))
 
 
 def _around(rng: np.random.Generator, thing: Thing) -> list[Thing]:

@@ -22,7 +22,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DrawnScene:
     """Pixels uint8 (height, width, 3), and what is visible of each thing, float32 (things, height, width)."""
 
     pixels: np.ndarray
@@ -51,7 +51,7 @@ def a_scene(
     return Scene(address, tuple(things), height, width)
 
 
-def draw(scene: Scene, ground: np.ndarray | None = None) -> Picture:
+def draw(scene: Scene, ground: np.ndarray | None = None) -> DrawnScene:
     """The picture of a scene. Hand in its painted ground to draw several scenes on one."""
     ground = paint_ground(scene.address, scene.height, scene.width) if ground is None else ground
     canvas, masks = ground.copy(), np.zeros((len(scene.things), scene.height, scene.width), np.float32)
@@ -60,7 +60,7 @@ def draw(scene: Scene, ground: np.ndarray | None = None) -> Picture:
         paint_thing(canvas, thing, patch)
         masks[:place, patch.rows, patch.columns] *= 1 - patch.coverage
         masks[place, patch.rows, patch.columns] = patch.coverage
-    return Picture((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8), masks)
+    return DrawnScene((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8), masks)
 
 
 def _gap(one: Thing, other: Thing) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from canvas.collage import Grid, Row, Spacing, bands
+from canvas.collage import CollageRow, Grid, Spacing, bands
 from intarsia.errors import InternalError
 from orchestrator.media.collage.captions import draw_captions
 from orchestrator.media.picture.png import PngWriter
@@ -13,7 +13,7 @@ from orchestrator.media.picture.png import PngWriter
 class CollageWriter:
     """Writes the rows of a collage one by one; its methods return the next bytes of the file."""
 
-    def __init__(self, first: Row, rows: int, spacing: Spacing, *extra: bytes) -> None:
+    def __init__(self, first: CollageRow, rows: int, spacing: Spacing, *extra: bytes) -> None:
         """All rows must have the size and the type of the `first`, and captions if it has some.
 
         `extra` chunks follow the file's header.
@@ -25,7 +25,7 @@ class CollageWriter:
         self._extra = extra
         self._written = 0
 
-    def row(self, row: Row) -> Iterator[bytes]:
+    def row(self, row: CollageRow) -> Iterator[bytes]:
         """Yields the bytes of the next row, before the first one also the file's header."""
         if self._written == 0:
             yield self._png.begin(*self._extra)

@@ -13,8 +13,8 @@ from torch import Tensor
 from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.bundles.convert import ldm
+from services.bundles.convert.bundle_writer import copy_tokenizer, new_bundle, write_json, write_tensors
 from services.bundles.convert.open_clip import CLIP
-from services.bundles.convert.writing import copy_tokenizer, new_bundle, write_json, write_tensors
 from services.bundles.errors import BundleError
 
 UNET, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"

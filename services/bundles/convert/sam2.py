@@ -11,8 +11,8 @@ from torch import Tensor
 
 from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
+from services.bundles.convert.bundle_writer import new_bundle, write_tensors
 from services.bundles.convert.checkpoint import tensors
-from services.bundles.convert.writing import new_bundle, write_tensors
 from services.bundles.errors import BundleError
 from services.bundles.published_configs import SAM2, sam2_config
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import PREPROCESSOR, Bundle, read_json
-from services.bundles.convert.writing import copy_tokenizer, new_component, write_json, write_tensors
+from services.bundles.convert.bundle_writer import copy_tokenizer, new_component, write_json, write_tensors
 from services.bundles.errors import BundleError
 from services.bundles.inventory import compare
 from services.bundles.tensor_files import read, stored_tensors, weight_files

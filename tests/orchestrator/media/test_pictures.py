@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from canvas.box import PixelBox
-from canvas.collage import Row, Spacing
+from canvas.collage import CollageRow, Spacing
 from intarsia.errors import InternalError, NotFound
 from orchestrator.media import pictures as stage
 from orchestrator.media.picture.parameters import parameters_of
@@ -62,8 +62,8 @@ async def test_masks_views_and_collages_hold_their_parameters_too(pictures: Pict
     before = await pictures.load(await put(pictures, saved(noise(20, 30, 3), "PNG")))
     mask, told = np.ones((20, 30), np.float32), {"seed": 7, "words": "修复"}
 
-    async def rows() -> AsyncIterator[Row]:
-        yield Row(before.pixels, mask, before.pixels)
+    async def rows() -> AsyncIterator[CollageRow]:
+        yield CollageRow(before.pixels, mask, before.pixels)
 
     kept = [
         await pictures.keep_mask(mask, told),
@@ -129,10 +129,10 @@ async def collage(
     original, mask = noise(height, width, 3), np.zeros((height, width), np.float32)
     captions = facts.pop("captions", ())
 
-    async def each() -> AsyncIterator[Row]:
+    async def each() -> AsyncIterator[CollageRow]:
         for n in range(rows):
             filled = tuple(text.replace("{seed}", str(n)) for text in captions)
-            yield Row(original, mask, noise(height, width, 3, seed=n + 1), filled)
+            yield CollageRow(original, mask, noise(height, width, 3, seed=n + 1), filled)
 
     kept = await pictures.keep_collage(each(), announced or rows, Spacing(), **facts)
     return kept.name
@@ -173,10 +173,10 @@ async def test_a_row_is_taken_when_the_rows_before_it_are_written(pictures: Pict
 
             return await super().put(seen(), **facts)
 
-    async def rows() -> AsyncIterator[Row]:
+    async def rows() -> AsyncIterator[CollageRow]:
         for n in range(3):
             events.append(f"row {n}")
-            yield Row(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3, seed=n))
+            yield CollageRow(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3, seed=n))
 
     watched = Pictures(Watched(pictures.store._objects.parent), pictures.limits, pictures.cache)
     await watched.keep_collage(rows(), 3, Spacing())
@@ -191,8 +191,8 @@ async def test_a_collage_with_rows_missing_is_not_kept(pictures: Pictures) -> No
 
 
 async def test_a_row_that_fails_leaves_nothing_behind(pictures: Pictures) -> None:
-    async def rows() -> AsyncIterator[Row]:
-        yield Row(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3))
+    async def rows() -> AsyncIterator[CollageRow]:
+        yield CollageRow(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3))
         raise NotFound("the second is gone")
 
     with pytest.raises(NotFound, match="the second is gone"):
@@ -205,7 +205,7 @@ import asyncio, resource, sys, tempfile
 from pathlib import Path
 import numpy as np
 from canvas.box import PixelBox
-from canvas.collage import Row, Spacing
+from canvas.collage import CollageRow, Spacing
 from store.disk import DiskStore
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.picture import PictureLimits
@@ -217,7 +217,7 @@ original, mask = dice.integers(0, 256, (side, side, 3), np.uint8), np.zeros((sid
 
 async def rows():
     for _ in range(count):
-        yield Row(original, mask, dice.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
+        yield CollageRow(original, mask, dice.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
 
 pictures = Pictures(DiskStore(Path(sys.argv[2])), PictureLimits(), PictureCache(0))
 kept = asyncio.run(pictures.keep_collage(rows(), count, Spacing()))
