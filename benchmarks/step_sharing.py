@@ -52,7 +52,7 @@ class ClosedLoopClient:
         """Waits for every picture."""
         return False
 
-    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         """Only the end counts."""
 
     def finish(self, latents: Tensor, steps: int) -> None:

@@ -20,7 +20,7 @@ class Delta(Protocol):
         """The memory it takes."""
 
     def __call__(self, layer: nn.Module, inputs: Tensor) -> Tensor:
-        """What to add to the layer's output for these inputs; may broadcast."""
+        """The addition to the layer's output for these inputs; may broadcast."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,7 +148,7 @@ def _low_rank(name: str, layer: nn.Module, held: Mapping[str, TensorEntry], conf
 
 
 def _moved(part: str, layer: nn.Module, held: Mapping[str, TensorEntry]) -> Tensor | None:
-    """How far a weight or bias lies from the layer's own; None if the file does not hold it."""
+    """The difference of a weight or bias to the layer's own; None if the file does not hold it."""
     if part not in held:
         return None
     own: Tensor = getattr(layer, part).detach()

@@ -1,4 +1,4 @@
-"""How adapters spell what they hold, one key at a time.
+"""Parses the keys of adapters' tensors, which name a layer and a part of it in one of four layouts.
 
 peft       base_model.model.LAYER.lora_A.weight and .lora_B.weight; an adapter's name may stand before
            the last dot

@@ -1,12 +1,19 @@
-"""The step loop: from noise to picture, for many requests at once.
+"""The step loop: from noise to a picture, for many requests at once. It knows no shapes.
 
-family         the protocol of a model family: branches, requests, rows
-schedule       diffusers' schedulers, by name
-noise          noise in the order in which it is drawn
-trajectory     one request between noise and picture: latents, schedule, random generator
-batch          which trajectories share the next forward pass
-costs          the cost of a forward pass, measured when the model is loaded
-stopwatch      time without what other programs took
-memory_budget  the memory that admitted requests may take
-engine         the loop itself
+family           the protocol of a family: branches, requests, rows of a pass
+denoiser_family  the protocol of a family that is served
+guide            predictions of the branches -> the one that is used
+hooks            changes to latents after a step
+prediction       noisy latents, training targets and clean estimates
+schedule         diffusers' schedulers, by name
+noise            noise in the order in which it is drawn
+step             one step, as guides and hooks see it
+trajectory       one request between noise and picture: latents, schedule, random generator
+checkpoint       a trajectory, written down and taken up again
+batch            which trajectories share the next forward pass, and the pass
+costs            the cost of a forward pass, measured when the model is loaded
+stopwatch        time without what other programs took
+memory_budget    the memory that admitted requests may take
+queue            admission, and the requests that wait
+engine           the loop itself
 """

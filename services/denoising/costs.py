@@ -2,7 +2,7 @@
 
 Sharing a pass pays where a single request leaves the machine idle, and costs where it does not: a small
 network on two cores computes 24 rows of 16 x 16 latents at a third of the price of three at a time, but
-rows of 64 x 64 are dearer together than apart. Only measuring tells, for this network on this machine.
+rows of 64 x 64 are dearer together than apart. This must be measured, for each network on each machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Measured:
     bytes_per_row: int
 
     def best_rows(self) -> int:
-        """The number of rows at which a row is cheapest; the smaller of equals, as it answers sooner."""
+        """The number of rows at which a row is cheapest; the smaller of equals, whose passes are shorter."""
         best, price = 1, math.inf
         for rows, seconds in sorted(self._undisturbed().items()):
             if seconds / rows < price * _WORTHWHILE:
@@ -54,7 +54,7 @@ class Costs:
     table: tuple[Measured, ...]
 
     def rows_for(self, work: int) -> int:
-        """How many rows of this work are worth a pass.
+        """The most rows of this work that are worth a pass.
 
         Between two that were measured the larger one is used: too little sharing costs less than too much.
         """

@@ -39,7 +39,7 @@ class DenoiserFamily(Family, Protocol):
         """The answer to `ask` = "cost"; raises Refusal."""
 
     def facts(self) -> dict[str, Any]:
-        """What is loaded, and how it may be used.
+        """Facts about the loaded network and the requests it takes.
 
         `weights`, `size`, `multiple` and `factor`; `schedulers` with `most_steps` of each; `guidance` with
         default and range of each of its numbers, in the order of the tensor; `preparation`, numbers for what

@@ -34,7 +34,7 @@ class Meter(Protocol):
     """Metrics of the loop."""
 
     def under_way(self, running: int, waiting: int) -> None:
-        """How many trajectories step, and how many wait."""
+        """The number of trajectories that step, and of those that wait."""
 
     def stepped(self, rows: int, trajectories: int, seconds: float) -> None:
         """A forward pass and everything that belongs to it."""
@@ -75,7 +75,7 @@ class Engine:
             self._thread.join()
 
     def now(self) -> dict[str, float]:
-        """How long the current pass has been running, and how long it should take, in seconds."""
+        """Seconds that the current pass has been running, and that it should take."""
         started, expected = self._pass_began
         return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
 
@@ -149,7 +149,7 @@ class Engine:
     def _drop_abandoned(self) -> None:
         """Ends requests whose subscriber has gone or whose time is up, and so frees their memory.
 
-        Waiting ones can be many and asking each takes time, so they are asked a few times a second.
+        Those that wait can be many, so they are checked only a few times a second.
         """
         if self._clock() - self._queue_checked >= _QUEUE_CHECK_SECONDS:
             self._queue_checked = self._clock()
@@ -227,7 +227,7 @@ class Engine:
         if done < steps:
             preview = trajectory.clean_estimate() if _due(request.preview_every, done) else None
             checkpoint = trajectory.checkpoint().blob() if _due(request.checkpoint_every, done) else None
-            entry.subscriber.beat(done, steps, preview, checkpoint)
+            entry.subscriber.progress(done, steps, preview, checkpoint)
             return
         latents = trajectory.latents[0].cpu()
         if not bool(torch.isfinite(latents).all()):

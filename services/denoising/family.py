@@ -45,7 +45,7 @@ class Branch:
 
 
 class Restorable(Protocol):
-    """What is remembered of earlier steps: a schedule's memory, or a family's caches."""
+    """A memory of earlier steps that a checkpoint keeps: a schedule's, or a family's caches."""
 
     def state(self) -> Mapping[str, Tensor]:
         """The part that a checkpoint keeps."""
@@ -97,7 +97,7 @@ class Family(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the network lives."""
+        """The device of the network."""
 
     @property
     def schedules(self) -> Mapping[str, ScheduleFactory]:

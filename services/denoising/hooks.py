@@ -18,7 +18,7 @@ class AfterStep(Protocol):
 
     @property
     def work(self) -> int:
-        """What a call costs, in the work of a row of its network."""
+        """The cost of a call, as the work of a row of the network."""
 
     @property
     def nbytes(self) -> int:

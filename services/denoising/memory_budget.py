@@ -72,7 +72,7 @@ def _available_on_host() -> int:
 
 
 def _left_in_cgroup() -> float:
-    """What the container may still take; infinite where no limit is set."""
+    """Bytes the container may still take; infinite where no limit is set."""
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if not limit.exists() or limit.read_text().strip() == "max":
         return float("inf")

@@ -24,7 +24,7 @@ class Subscriber(Protocol):
     def gone(self) -> bool:
         """True once the reply is no longer wanted."""
 
-    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         """A step was taken; `preview` is the clean estimate and `checkpoint` UINT8, where due."""
 
     def finish(self, latents: Tensor, steps: int) -> None:
@@ -36,7 +36,7 @@ class Subscriber(Protocol):
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """How much may be admitted."""
+    """Limits of what may be admitted."""
 
     memory: int  # bytes for all trajectories and the largest pass together
     running: int = 64  # trajectories stepping in turn

@@ -191,7 +191,7 @@ class UniPc(_Multistep):
 
 
 class Pndm(_ByAlphas):
-    """Takes one step more than it is asked for."""
+    """Pseudo numerical methods. Takes one step more than requested."""
 
     scheduler = diffusers.PNDMScheduler
     # Its slow start is for networks of pixels: pipelines of latents leave it out, whatever a config says.
@@ -320,7 +320,7 @@ def most_steps(name: str, config: Config, shift: float | None = None) -> int:
     """The most steps that a schedule can take with this config.
 
     Fewer than the network was trained with where the last of them would lie beyond the end, or two of
-    them at the same level; where a schedule takes one step more than it is asked for, that one is.
+    them at the same level; where a schedule takes one step more than requested, that one is.
     """
     trained = int(config.get("num_train_timesteps", 1000))
     for steps in range(trained, 0, -1):

@@ -19,7 +19,7 @@ class Step:
 
     @property
     def steps(self) -> int:
-        """How many the whole trajectory has."""
+        """The number of steps of the whole trajectory."""
         return len(self.schedule.timesteps)
 
     def noised(self, clean: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Trajectory:
 
     @property
     def steps(self) -> int:
-        """How many steps the whole way has; some schedules take more than they are asked for."""
+        """The number of steps; some schedules take more than requested."""
         return len(self._timesteps)
 
     @property

@@ -1,6 +1,6 @@
-"""What a model tells Prometheus, through Triton's own metrics endpoint.
+"""Metrics of a step loop for Prometheus, through Triton's own metrics endpoint.
 
-Triton counts only how long `execute` took, which for a model that answers step by step means nothing.
+Triton counts only how long `execute` took, which for a model that replies step by step means nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class EngineMeter:
 
     def __init__(self, model: str) -> None:
         labels = {"model": model}
-        # Triton forgets a family as soon as nobody holds it.
+        # Triton drops a metric family as soon as no reference to it is held.
         self._families: list[Any] = []
         self._running = self._gauge("running", "Trajectories stepping", labels)
         self._waiting = self._gauge("waiting", "Trajectories waiting for room", labels)
@@ -36,7 +36,7 @@ class EngineMeter:
         self._ended = {how: ends.Metric(labels={**labels, "how": how}) for how in _ENDS}
 
     def under_way(self, running: int, waiting: int) -> None:
-        """How many trajectories step, and how many wait for room."""
+        """The number of trajectories that step, and of those that wait."""
         self._running.set(running)
         self._waiting.set(waiting)
 

@@ -81,7 +81,7 @@ class _Caller:
     def gone(self) -> bool:
         return self._lost or self._sender.is_cancelled()
 
-    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         outputs = {"progress": _progress(done, of)}
         if preview is not None:
             outputs["latents"] = preview.float()
@@ -119,7 +119,7 @@ class _Probe:
     def gone(self) -> bool:
         return self._caller.gone()
 
-    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         """The steps of a probe are not reported."""
 
     def finish(self, latents: Tensor, steps: int) -> None:
@@ -134,6 +134,6 @@ def _progress(done: int, of: int) -> Tensor:
 
 
 def _deadline(request: Any) -> float:
-    """When the request's own time limit is up, by the loop's clock; Triton itself bounds only queueing."""
+    """The end of the request's time limit by the loop's clock; Triton itself limits only queueing."""
     limit = request.timeout()
     return time.monotonic() + limit / 1e6 if limit else float("inf")

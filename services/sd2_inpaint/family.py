@@ -55,7 +55,7 @@ def _hole(tensor: Tensor, source: Tensor) -> Tensor:
 
 
 def _spread(tensors: Mapping[str, Tensor], source: Tensor) -> Tensor:
-    """How far the masked picture's latents may lie from `source`; absent, they are `source` itself."""
+    """The standard deviation of the masked picture's latents around `source`; absent, 0."""
     if "spread" not in tensors:
         return torch.zeros_like(source)
     spread = tensors["spread"]

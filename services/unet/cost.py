@@ -1,4 +1,4 @@
-"""Reads the question that `ask` = "cost" comes with: what a job would take on this model.
+"""Reads the tensor `cost`, which `ask` = "cost" comes with: a job whose cost on this model is wanted.
 
 The input `cost` is a JSON object:
 
@@ -38,7 +38,7 @@ _MOST = 4096  # sheets, and candidates
 
 @dataclass(frozen=True)
 class CostQuestion:
-    """A job whose cost is asked for; everything is decided."""
+    """A job whose cost is wanted; every value is set."""
 
     sheets: tuple[tuple[int, int], ...]  # (height, width) in latents
     steps: int

@@ -163,7 +163,7 @@ class UNetFamily(ABC):
         return {"evaluations": len(branches), "seconds": round(seconds, 3)}
 
     def _identity(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> str:
-        """The digest that a checkpoint of the request must have; empty where none is asked for."""
+        """The digest that a checkpoint of the request must have; empty where it has none."""
         if not args.checkpoint_every and args.checkpoint is None:
             return ""
         adapters = [[use.key, use.strength] for use in args.adapters]
@@ -173,7 +173,7 @@ class UNetFamily(ABC):
         return identity_of(self._digest, settings, inputs)
 
     def facts(self) -> dict[str, Any]:
-        """What is loaded, and the sizes it was made for in pixels."""
+        """Facts about the loaded network; sizes in pixels."""
         return {
             "weights": self._digest,
             "factor": self._factor,

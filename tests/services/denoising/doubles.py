@@ -81,7 +81,7 @@ class Listener:
     """A subscriber that writes down what it is told."""
 
     def __init__(self) -> None:
-        self.beats: list[tuple[int, int]] = []
+        self.reported: list[tuple[int, int]] = []
         self.previews: list[Tensor] = []
         self.checkpoints: list[Tensor] = []
         self.latents: Tensor | None = None
@@ -91,8 +91,8 @@ class Listener:
     def gone(self) -> bool:
         return self.left
 
-    def beat(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
-        self.beats.append((done, of))
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+        self.reported.append((done, of))
         if preview is not None:
             self.previews.append(preview)
         if checkpoint is not None:

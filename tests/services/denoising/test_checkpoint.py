@@ -78,7 +78,7 @@ def test_a_request_taken_up_reports_only_the_steps_that_were_left(family):
     whole = finished(engine(family), family.request(inputs(steps=6, checkpoint_every=torch.tensor([2]))))
     assert len(whole.checkpoints) == 2
     again = finished(engine(family), family.request(inputs(steps=6, checkpoint=whole.checkpoints[1])))
-    assert again.beats == [(5, 6)]
+    assert again.reported == [(5, 6)]
 
 
 def test_checkpoints_go_on_from_a_checkpoint(family):

@@ -30,7 +30,7 @@ def test_every_step_is_reported_and_the_last_with_the_latents():
     loop, subscriber = engine(), Listener()
     loop.admit(request(steps=4), subscriber)
     run_to_the_end(loop)
-    assert subscriber.beats == [(1, 4), (2, 4), (3, 4)]
+    assert subscriber.reported == [(1, 4), (2, 4), (3, 4)]
     assert subscriber.latents is not None and subscriber.latents.shape == (4, 4, 4)
 
 
@@ -121,8 +121,8 @@ def test_turns_are_fair_between_sizes():
         loop.admit(request(seed, side=4, steps=5), subscriber)
     for _ in range(6):
         loop.step()
-    assert len(large.beats) == 3
-    assert {len(subscriber.beats) for subscriber in small} == {3}
+    assert len(large.reported) == 3
+    assert {len(subscriber.reported) for subscriber in small} == {3}
 
 
 def test_an_abandoned_request_is_dropped_at_the_next_step():
@@ -161,7 +161,7 @@ def test_a_deadline_ends_a_request_between_two_steps():
     loop.step()
     now[0] = 5.0
     loop.step()
-    assert subscriber.beats == [(1, 10)]
+    assert subscriber.reported == [(1, 10)]
     assert subscriber.refusal is not None and subscriber.refusal.reason == "TIME_LIMIT"
 
 
@@ -203,7 +203,7 @@ def test_a_fault_in_one_trajectorys_own_step_does_not_affect_others(monkeypatch)
     assert beside.latents is not None
 
 
-@pytest.mark.parametrize("method", ["gone", "beat", "finish", "refuse"])
+@pytest.mark.parametrize("method", ["gone", "progress", "finish", "refuse"])
 def test_a_subscriber_that_fails_affects_neither_the_loop_nor_other_requests(method):
     class Broken(Listener):
         pass
