@@ -24,7 +24,7 @@ from benchmarks.report import BenchmarkReport, Origin, median, milliseconds, per
 from benchmarks.stack import stack
 from intarsia.results import ResultManifest
 from services.bundles.bundle import Bundle
-from services.denoising.schedule import SCHEDULES, name_of
+from services.denoising.schedules import SCHEDULES, name_of
 
 BAR = 1.25
 WIDTH, HEIGHT = 480, 320

@@ -5,7 +5,8 @@ denoiser_family  the protocol of a family that is served
 guide            predictions of the branches -> the one that is used
 hooks            changes to latents after a step
 prediction       noisy latents, training targets and clean estimates
-schedule         diffusers' schedulers, by name
+schedule         the way from noise to a picture in steps
+schedules        wrappers around diffusers' schedulers, by name
 noise            noise in the order in which it is drawn
 step             one step, as guides and hooks see it
 trajectory       one request between noise and picture: latents, schedule, random generator

@@ -16,7 +16,8 @@ from services.denoising.checkpoint import identity_of
 from services.denoising.costs import Costs
 from services.denoising.family import BatchRow, Branch, Request, Restorable
 from services.denoising.guide import weighted_sum
-from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories, most_steps, name_of
+from services.denoising.schedule import ScheduleSpec
+from services.denoising.schedules import DIFFUSION, factories, most_steps, name_of
 from services.refusal import invalid
 from services.unet.cost import read_cost_question
 from services.unet.request import INPUTS, LARGEST_GUIDANCE, Defaults, DenoiseArgs, NetworkLimits, read_args

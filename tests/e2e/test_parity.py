@@ -12,7 +12,7 @@ from PIL import Image
 
 import intarsia
 from services.bundles.bundle import Bundle
-from services.denoising.schedule import SCHEDULES
+from services.denoising.schedules import SCHEDULES
 from tests.e2e.conftest import THREADS
 
 WORDS = "make the circle blue"

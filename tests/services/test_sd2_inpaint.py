@@ -19,7 +19,7 @@ from PIL import Image
 from services import json_text
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle, BundleError
-from services.denoising.schedule import DIFFUSION, SCHEDULES
+from services.denoising.schedules import DIFFUSION, SCHEDULES
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder

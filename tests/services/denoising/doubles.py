@@ -13,7 +13,8 @@ from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
 from services.denoising.family import BatchRow, Branch, Request
 from services.denoising.guide import WeightedSum
-from services.denoising.schedule import DIFFUSION, ScheduleSpec, factories
+from services.denoising.schedule import ScheduleSpec
+from services.denoising.schedules import DIFFUSION, factories
 from services.refusal import Refusal
 
 SCHEDULER = {

@@ -14,7 +14,8 @@ from services.denoising.guide import WeightedSum
 from services.denoising.hooks import PinKnown
 from services.denoising.memory_budget import state_bytes
 from services.denoising.noise import draw_noise
-from services.denoising.schedule import DIFFUSION, ScheduleSpec
+from services.denoising.schedule import ScheduleSpec
+from services.denoising.schedules import DIFFUSION
 from services.denoising.step import Step
 from services.refusal import Refusal
 from tests.services.denoising.doubles import Listener, Notes, Sketch, engine, request, run_to_the_end

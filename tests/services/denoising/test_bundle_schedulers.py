@@ -8,7 +8,8 @@ import torch
 
 from services.bundles.bundle import Bundle
 from services.bundles.published_configs import IP2P
-from services.denoising.schedule import DIFFUSION, SCHEDULES, Schedule, ScheduleSpec, most_steps
+from services.denoising.schedule import Schedule, ScheduleSpec
+from services.denoising.schedules import DIFFUSION, SCHEDULES, most_steps
 
 
 def all_knowing(seen: torch.Tensor, clean: torch.Tensor, level: float, config: dict) -> torch.Tensor:

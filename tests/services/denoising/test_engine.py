@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.denoising.guide import WeightedSum
 from services.denoising.memory_budget import state_bytes
-from services.denoising.schedule import DIFFUSION
+from services.denoising.schedules import DIFFUSION
 from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal
 from tests.services.denoising.doubles import Listener, Notes, Sketch, engine, request, run_to_the_end

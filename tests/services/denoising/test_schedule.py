@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from services.denoising.schedule import (
-    DIFFUSION,
-    SCHEDULES,
-    Schedule,
-    ScheduleSpec,
-    factories,
-    most_steps,
-    name_of,
-    shift_for,
-)
+from services.denoising.schedule import Schedule, ScheduleSpec
+from services.denoising.schedules import DIFFUSION, SCHEDULES, factories, most_steps, name_of, shift_for
 from tests.services.denoising.doubles import SCHEDULER
 
 FLOW = {

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from services.denoising.family import BatchRow, Branch, Request
 from services.denoising.guide import NormPreservingCfg
-from services.denoising.schedule import ScheduleSpec, factories
+from services.denoising.schedule import ScheduleSpec
+from services.denoising.schedules import factories
 from tests.services.denoising.test_schedule import FLOW
 
 WIDTH, BUCKET, CHANNELS = 6, 4, 3
