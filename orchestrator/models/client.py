@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from intarsia.errors import Busy, ModelDown, NotReady
+from intarsia.errors import Busy, IntarsiaError, ModelDown, NotReady
 from orchestrator.deadline import Deadline
 from orchestrator.models.admission import ModelQueue, Waiter
 from orchestrator.triton.endpoint import Endpoint
@@ -21,6 +21,14 @@ T = TypeVar("T")
 
 # A model that can be reached sends its facts within this many seconds.
 _FACTS_SECONDS = 20.0
+
+
+class Unsuitable(Exception):
+    """Raised by an operation at an endpoint that cannot run it. If no other can, `error` is raised."""
+
+    def __init__(self, error: IntarsiaError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class ModelClient:
@@ -69,18 +77,21 @@ class ModelClient:
         """Runs an operation at one endpoint: all of its requests go there.
 
         While no stream of it has answered, it is run again if the endpoint is full or down: at another one,
-        or later. What breaks after that is not started again: its progress was reported already.
+        or later; if it is `Unsuitable`, at another one only. What breaks after that is not started again: its
+        progress was reported already.
         """
         waiter, tried = Waiter(self._queue, deadline), set[Endpoint]()
         while True:
             async with self._leased(waiter, affinity, tried, work) as lease:
-                refusal: Busy | ModelDown | NotReady | None = None
+                refusal: Busy | ModelDown | Unsuitable | None = None
                 try:
                     return await operation(lease)
-                except (Busy, ModelDown, NotReady) as error:
+                except (Busy, ModelDown, Unsuitable) as error:
                     if lease.begun:
                         raise
                     refusal = error
+                except NotReady as error:
+                    refusal = Unsuitable(error)
                 finally:
                     if refusal is None:
                         self._queue.notify()
@@ -88,8 +99,8 @@ class ModelClient:
             tried.add(lease.endpoint)
             if self.endpoints.available(tried) and not pinned:
                 continue
-            if isinstance(refusal, NotReady):
-                raise refusal  # waiting does not load weights
+            if isinstance(refusal, Unsuitable):
+                raise refusal.error  # waiting would not help
             tried.clear()
             await waiter.wait(refusal)
 

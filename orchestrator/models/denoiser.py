@@ -12,7 +12,7 @@ import numpy as np
 
 from intarsia.errors import Busy, IntarsiaError, ModelDown
 from orchestrator.models.adapters import AdapterRef, AdapterUploads, adapter_field
-from orchestrator.models.client import ModelClient
+from orchestrator.models.client import ModelClient, Unsuitable
 from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.runs.run import Run, Work
@@ -99,8 +99,9 @@ class Denoiser:
 
     async def check_weights(self, digest: str) -> ModelFacts:
         """The model's facts; ModelDown if it has other weights than those of this digest by now."""
-        facts = await self.client.facts()
-        self._check(facts, digest)
+        facts = await self.client.run(
+            lambda lease: self._check(lease, digest), deadline=self.run.deadline, work=0.0
+        )
         return ModelFacts.read(facts)
 
     async def check_adapters(self, adapters: Sequence[AdapterRef]) -> None:
@@ -142,6 +143,7 @@ class Denoiser:
 
         async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
+            await self._check(lease, digest)
             for attempt in range(_ATTEMPTS):
                 for field, adapter in used.items() if attempt else ():
                     await self.adapters.upload(adapter, field, lease)
@@ -172,7 +174,10 @@ class Denoiser:
             checked = False
             async for beat in beats:
                 if not checked:  # not before: the request may have waited while other weights were loaded
-                    self._check(await lease.facts(deadline=self.run.deadline), digest)
+                    try:
+                        await self._check(lease, digest)
+                    except Unsuitable as unsuitable:
+                        raise unsuitable.error from None
                     checked = True
                 done, of = (int(number) for number in beat["progress"])
                 work.stepped(done, of)
@@ -187,10 +192,15 @@ class Denoiser:
             raise ModelDown(f"{self.client.name} ended its stream before the last step; try again")
         return latents
 
-    def _check(self, facts: Mapping[str, Any], digest: str) -> None:
+    async def _check(self, lease: Lease, digest: str) -> Mapping[str, Any]:
+        """The endpoint's facts; `Unsuitable` if it has other weights than those of this digest by now."""
+        facts = await lease.facts(deadline=self.run.deadline)
         if facts["weights"] != digest:
-            raise ModelDown(
-                f"{self.client.name} was loaded with other weights after this request was taken in; "
-                "send it again with a new request id",
-                model=self.client.name,
+            raise Unsuitable(
+                ModelDown(
+                    f"{self.client.name} was loaded with other weights after this request was taken in; "
+                    "send it again with a new request id",
+                    model=self.client.name,
+                )
             )
+        return facts

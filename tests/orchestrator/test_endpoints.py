@@ -20,12 +20,8 @@ SUCCEEDED = jb.Job.STATE_SUCCEEDED
 
 @pytest.fixture(params=[2, 3])
 async def tritons(request: pytest.FixtureRequest) -> AsyncIterator[list[Triton]]:
-    """Servers whose weights differ."""
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(Triton()) for _ in range(request.param)]
-        for n, triton in enumerate(servers):
-            triton.ip2p_unet.weights, triton.vae.weights = f"d{n}" * 32, f"a{n}" * 32
-        yield servers
+        yield [await stack.enter_async_context(Triton()) for _ in range(request.param)]
 
 
 @pytest.fixture
@@ -75,17 +71,20 @@ async def test_all_questions_of_a_job_about_a_picture_go_to_one_endpoint(
     served: Client, tritons: list[Triton], picture: np.ndarray
 ) -> None:
     request = click(await served.upload(png(picture)))
-    further = request.further_edits if hasattr(request, "further_edits") else request.then
     for n in range(5):
-        further.add(region=request.region, instruction=f"make it {n}")
+        request.then.add(region=request.region, instruction=f"make it {n}")
     (job,) = await finished(served, request)
     assert job.state == SUCCEEDED, job.failure
     assert sorted(len(triton.sam.asked) for triton in tritons) == [0] * (len(tritons) - 1) + [6]
 
 
 async def test_the_manifest_names_the_weights_that_did_the_work(
-    served: Client, tritons: list[Triton], picture: np.ndarray
+    start: Start, tritons: list[Triton], picture: np.ndarray
 ) -> None:
+    """While a server has weights that others do not have any more, or not yet."""
+    for n, triton in enumerate(tritons):
+        triton.ip2p_unet.weights, triton.vae.weights = f"d{n}" * 32, f"a{n}" * 32
+    _, served = await start(INTARSIA_TRITON=",".join(triton.url for triton in tritons))
     name = await served.upload(png(picture))
     for _ in range(2 * len(tritons)):
         before = [(len(triton.ip2p_unet.requests), triton.vae.decoded) for triton in tritons]
