@@ -50,13 +50,13 @@ class Checkout:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the checkout's worker ended with {self._process.wait()}; its log tells why")
+            raise RuntimeError(f"the checkout's worker ended with {self._process.wait()}; see its log")
         return float(json.loads(line)["seconds"])
 
 
 @contextmanager
 def serving(folder: Path, options: argparse.Namespace, name: str) -> Iterator[Checkout]:
-    """The platform of a checkout. The worker runs with the checkout's own packages and nothing of ours."""
+    """The platform of a checkout. The worker runs with the checkout's own packages only."""
     data = (DATA / "before_after" / name).resolve()
     data.mkdir(parents=True, exist_ok=True)
     arguments = [str(data), str(options.weights.resolve()), str(options.threads)]

@@ -82,7 +82,7 @@ def succeeded(stack: Stack) -> int:
 
 
 def twice_and_missing(out: Path, names: set[str]) -> tuple[int, int]:
-    """How often items were recorded as done again, and how many of `names` never were."""
+    """The number of repeated records of done items, and of `names` without a record."""
     lines = [json.loads(line) for line in (out / "report.jsonl").read_text(encoding="ascii").splitlines()]
     done = Counter(line["item"] for line in lines if line.get("state") == "succeeded")
     return sum(times - 1 for times in done.values()), len(names - done.keys())

@@ -15,7 +15,7 @@ import numpy as np
 
 
 class Polarity(Enum):
-    """Which pixels of a mask picture belong to the region."""
+    """The pixels of a mask picture that belong to the region."""
 
     WHITE_INSIDE = "white"
     BLACK_INSIDE = "black"
@@ -86,7 +86,7 @@ class Words:
 
 
 class Operation(Enum):
-    """How a region combines with the terms before it."""
+    """The ways to combine a region with the terms before it."""
 
     PLUS = "plus"
     MINUS = "minus"

@@ -32,7 +32,7 @@ SLOWEST = 64 << 10  # bytes per second; slower transfers time out
 
 
 def is_name(text: object) -> bool:
-    """Whether this is an artifact's name, `artifacts/` and 64 hexadecimal digits."""
+    """True for an artifact's name, `artifacts/` and 64 hexadecimal digits."""
     return isinstance(text, str) and re.fullmatch(r"artifacts/[0-9a-f]{64}", text) is not None
 
 

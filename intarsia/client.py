@@ -111,7 +111,7 @@ class AsyncClient:
     async def plan_region(
         self, picture: Picture, request: EditRegionRequest | FillRegionRequest
     ) -> RequestPlan[AsyncResultFile]:
-        """What an edit or a fill of a picture would do and cost, without doing it.
+        """Plans an edit or a fill of a picture: its sheets and its cost, without doing it.
 
         The request comes from `edit_request` or `fill_request`.
         """

@@ -39,7 +39,7 @@ POLARITIES = {
 
 @dataclass(frozen=True)
 class Region:
-    """Where an edit may happen."""
+    """A region: the part of a picture that an edit may change."""
 
     proto: v1.Region
     """The message, but for masks that are still to be uploaded."""

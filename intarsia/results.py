@@ -1,4 +1,4 @@
-"""What the server answers, as values of plain Python: results, plans, jobs and descriptions.
+"""The server's replies as values of plain Python: results, plans, jobs and descriptions.
 
 Names are those of the protos. `F` is the handle of a stored file: `ResultFile` of a `Client`,
 `AsyncResultFile` of an `AsyncClient`. Coordinates are pixels of the upright picture; right and bottom edges
@@ -83,7 +83,7 @@ class RegionPart(Generic[F]):
 
 @dataclass(frozen=True)
 class RequestPlan(Generic[F]):
-    """What a request would do and cost.
+    """The sheets and the cost of a request.
 
     `denoising` is the time of the network without other requests. `evaluations` of the network are needed
     per step.
@@ -180,7 +180,7 @@ class JobState(str, Enum):
 
     @property
     def finished(self) -> bool:
-        """Whether the job has ended, in whatever way."""
+        """True if the job has ended, in whatever way."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 

@@ -26,7 +26,7 @@ from intarsia.v1.segmentation_pb2_grpc import SegmentationStub
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a call is tried in a row, and how long the pauses between are, in seconds.
+    """The number of attempts of a call, and the pauses between them, in seconds.
 
     Pauses double from `first_pause` to `longest_pause`; half of each is random, so that many clients of a
     restarted server do not all come back at the same moment.

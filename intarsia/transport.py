@@ -181,7 +181,7 @@ def metadata(server: str, token: str | None, *, encrypted: bool) -> Metadata:
 
 
 def is_local(server: str) -> bool:
-    """Whether a server is on this machine."""
+    """True if a server is on this machine."""
     host = server.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
     return server.startswith("unix:") or host in ("localhost", "127.0.0.1", "::1")
 

@@ -45,7 +45,7 @@ def to_stderr(level: str) -> None:
 def presentable(error: BaseException) -> IntarsiaError:
     """The error as the client may see it.
 
-    A fault of ours is written to the log under a number of its own, and only the number goes out.
+    An internal error is logged under a number of its own, and only the number is sent to the caller.
     """
     if isinstance(error, IntarsiaError) and not isinstance(error, InternalError):
         return error

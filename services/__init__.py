@@ -1,1 +1,1 @@
-"""What runs inside Triton: the models, the step loop they share, and the doors to both."""
+"""The code inside Triton: the models, the step loop that denoisers share, and the servers of both."""

@@ -1,1 +1,1 @@
-"""How the starter weights are trained: the world they learn, the recipes, and small random bundles."""
+"""The training of the starter weights: the world they learn, the recipes, and small random bundles."""

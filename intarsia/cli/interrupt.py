@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class HeldInterrupt:
-    """Whether a Ctrl-C was held back."""
+    """True if a Ctrl-C was held back."""
 
     interrupted = False
 

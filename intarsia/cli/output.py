@@ -145,7 +145,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _which(field: str) -> str:
-    """Which of several edits and regions the field belongs to, counted from 1 in the order of the options."""
+    """The edit and the region that a field belongs to, counted from 1 in the order of the options."""
     edits = [f"edit {int(n) + 2}" for n in _EDIT.findall(field)]
     sightings = [f"sighting {int(n) + 1}" for n in _SIGHTING.findall(field)]
     regions = [f"region {int(n) + 1}" for n in _REGION.findall(field)]

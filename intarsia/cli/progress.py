@@ -13,7 +13,7 @@ from intarsia.results import JobState, JobStatus
 
 
 def wanted(asked: bool | None, console: Console) -> bool:
-    """Whether to show progress: as the option says, else if standard error is a terminal."""
+    """True if progress is shown: as the option says, else if standard error is a terminal."""
     return (sys.stderr.isatty() and not console.json) if asked is None else asked
 
 

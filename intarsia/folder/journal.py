@@ -55,7 +55,7 @@ class Journal:
         return json.loads(self._file.readline())
 
     def failures(self, digest: str) -> int:
-        """How often items with this digest have failed."""
+        """The number of failures of items with this digest."""
         return self._failures[digest]
 
     def add(self, line: Mapping[str, Any]) -> None:

@@ -79,12 +79,12 @@ class Report:
 
     @property
     def left(self) -> int:
-        """How many items were not begun."""
+        """The number of items that were not begun."""
         return len(self.pairs.items) - sum(self.counts.values())
 
     @property
     def ok(self) -> bool:
-        """Whether every item is done and nothing failed."""
+        """True if every item is done and nothing failed."""
         done = self.counts[SUCCEEDED] + self.counts[SKIPPED] == len(self.pairs.items)
         return done and not any(self.pairs.unread.values())
 

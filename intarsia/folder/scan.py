@@ -71,7 +71,7 @@ def scan(folder: Path, *, closed: Iterable[Path] = ()) -> Scan:
 
 
 def within(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
-    """Whether a path leads to a folder, or to anything below it, all links followed."""
+    """True if a path leads to a folder, or to anything below it, with all links resolved."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 

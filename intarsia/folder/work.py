@@ -216,7 +216,7 @@ class ItemWorker:
         return hashlib.sha256(facts.encode()).hexdigest()
 
     def _is_done(self, last: dict[str, Any], digest: str) -> bool:
-        """Whether an earlier run has done it, for the same request and inputs, and the files still exist."""
+        """True if an earlier run has done it, for the same request and inputs, and the files still exist."""
         if (last["state"], last["digest"]) != (SUCCEEDED, digest):
             return False
         files = [self._out / file for file in last["files"]]

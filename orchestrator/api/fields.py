@@ -20,7 +20,7 @@ _JOB = re.compile(r"jobs/[0-9a-f]{32}")
 
 
 def is_set(message: Message, name: str) -> bool:
-    """Whether an optional field is set."""
+    """True if an optional field is set."""
     return bool(message.HasField(name))
 
 

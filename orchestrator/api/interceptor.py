@@ -1,4 +1,4 @@
-"""The interceptor around every rpc of ours: it turns errors into statuses, counts calls and logs them."""
+"""The interceptor around every rpc: it turns errors into statuses, counts calls and logs them."""
 
 from __future__ import annotations
 

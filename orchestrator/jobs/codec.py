@@ -82,7 +82,7 @@ def _value(plain: Any, kind: Any) -> Any:
 
 
 def _is_union(kind: Any) -> bool:
-    """Whether a field of this type may hold one of several dataclasses."""
+    """True if a field of this type may hold one of several dataclasses."""
     if get_origin(kind) not in (Union, types.UnionType):
         return False
     return sum(is_dataclass(member) for member in get_args(kind)) > 1

@@ -52,7 +52,7 @@ class ModelClient:
         )
 
     def is_known(self, key: bytes) -> bool:
-        """Whether a picture or an adapter was sent to any endpoint lately."""
+        """True if a picture or an adapter was sent to any endpoint lately."""
         return any(key in endpoint.known for endpoint in self.endpoints.current)
 
     async def infer(

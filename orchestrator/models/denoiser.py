@@ -42,7 +42,7 @@ _ATTEMPTS = 3
 
 
 class Conditioning(Protocol):
-    """What steers a denoiser on one sheet, as the inputs of its model."""
+    """The conditioning of a denoiser for one sheet, as the inputs of its model."""
 
     def inputs(self, sampling: ResolvedSampling) -> Tensors: ...
 

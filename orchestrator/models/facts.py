@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the loaded weights were made for, their defaults, and the measured cost of their passes."""
+    """The native size and the defaults of the loaded weights, and the measured cost of their passes."""
 
     digest: str
     size: int  # longer side in pixels

@@ -94,7 +94,7 @@ class Sam:
     async def correct(
         self, picture: np.ndarray, found: MaskCandidate, clicks: Sequence[Click], field: str
     ) -> MaskCandidate:
-        """What was found, with what was clicked on and without what was clicked beside."""
+        """Corrects a mask by clicks: on parts to add, beside parts to remove."""
         inside = await asyncio.to_thread(np.greater_equal, found.mask, 0.5)
         prompt = {"mask": inside.view(np.uint8), "points": _points(clicks)}
         (corrected,) = _candidates(await self._request(picture, prompt, field))

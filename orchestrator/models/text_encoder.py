@@ -16,7 +16,7 @@ FIELDS = {"text": "instruction"}
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a denoiser is steered by: float32 (tokens, width), and the words that did not fit."""
+    """The embedding of a text: float32 (tokens, width), and the words that did not fit."""
 
     values: np.ndarray
     dropped: str

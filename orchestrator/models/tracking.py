@@ -44,7 +44,7 @@ class TrackingSession:
         self._begun: int | None = None  # the first frame that the model was shown
 
     async def show(self, frame: int, pixels: np.ndarray, mask: np.ndarray) -> None:
-        """Tells the model where the thing is in a frame: a mask, float32 (height, width) in [0, 1]. Raises
+        """Sends the model the object's place in a frame: a mask, float32 (height, width) in [0, 1]. Raises
         `ClipForgotten`."""
         size = await self._size()
         small, inside = await asyncio.gather(
@@ -56,7 +56,7 @@ class TrackingSession:
             raise ClipForgotten  # a mask begins a memory anew where there is none left
 
     async def locate(self, frame: int, pixels: np.ndarray) -> Sight:
-        """Where the thing is in a frame. Raises `ClipForgotten`."""
+        """Finds the object in a frame. Raises `ClipForgotten`."""
         small = await asyncio.to_thread(_shrunk, pixels, await self._size())
         reply = await self._request({"picture": small}, frame)
         mask = await asyncio.to_thread(_drawn, reply["logits"], *pixels.shape[:2])

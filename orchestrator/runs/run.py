@@ -155,7 +155,7 @@ class Run:
         return None
 
     def _after_main_stage(self) -> bool:
-        """Whether the stage with the largest share is over: the time until now is a good measure then."""
+        """True if the stage with the largest share is over: then the time so far is a good measure."""
         main = max(self._shares, key=self._shares.__getitem__, default="")
         return self._stage not in (*self._up_to(main),)
 

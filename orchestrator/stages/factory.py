@@ -58,7 +58,7 @@ class Stages:
 
 
 class StageFactory:
-    """What all runs share: the models, their facts, and the store."""
+    """The models, their facts, and the store, shared by all runs."""
 
     def __init__(self, models: Models, pictures: Pictures, wait_limits: WaitLimits) -> None:
         self._sam = ModelClient(models["sam"], ModelQueue(wait_limits), fields=sam.FIELDS)

@@ -221,7 +221,7 @@ async def _in_thread_if_large(size: int, work: Callable[[], T]) -> T:
 
 
 class _Call:
-    """Counts a call to an endpoint, its duration and its failure; the endpoint is told when it is down."""
+    """Counts a call to an endpoint, its duration and its failure, and reports an endpoint that is down."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

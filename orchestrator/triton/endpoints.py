@@ -76,7 +76,7 @@ class Endpoints:
         self.on_available()
 
     def available(self, avoid: AbstractSet[Endpoint] = frozenset()) -> bool:
-        """Whether a request that avoids some endpoints can be sent now."""
+        """True if a request that avoids some endpoints can be sent now."""
         return bool(self._candidates(avoid))
 
     async def probed(self, deadline: Deadline, avoid: AbstractSet[Endpoint] = frozenset()) -> bool:

@@ -1,6 +1,6 @@
 """Errors of models, of Triton and of the transport as our own exceptions.
 
-Models of ours answer an error as text that begins with a reason: `BUSY: no room for this picture now`.
+Models report an error as text that begins with a reason: `BUSY: no room for this picture now`.
 All other errors, Triton's own and the transport's, are classified by their gRPC code and, where Triton
 has no code for them, by their words. Paths and tracebacks are removed: users must not see them.
 """

@@ -34,7 +34,7 @@ class StallTimer:
 
     @property
     def began(self) -> bool:
-        """Whether a beat has come yet."""
+        """True once a reply has come."""
         return self._beats > 0
 
     def allowance(self) -> float:

@@ -86,5 +86,5 @@ def from_bytes(data: bytes) -> dict[str, np.ndarray]:
 
 
 def is_last(message: kserve.ModelInferResponse) -> bool:
-    """Whether a model that answers many times will say no more."""
+    """True if this is the last reply of a decoupled model."""
     return message.parameters["triton_final_response"].bool_param

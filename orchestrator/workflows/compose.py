@@ -25,7 +25,7 @@ from orchestrator.workflows.region_plan import RegionPlan, enclosing_box
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """What all candidates of a request share: the picture, its regions, and their alphas in the window."""
+    """The picture, its regions, and their alphas in the window, shared by all candidates of a request."""
 
     picture: Picture
     plans: Sequence[RegionPlan]

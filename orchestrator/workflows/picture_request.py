@@ -1,4 +1,4 @@
-"""What edits and fills of a picture have in common: the request as it was sent, and the request resolved."""
+"""The settings that edits and fills of a picture share: the request as it was sent, and resolved."""
 
 from __future__ import annotations
 

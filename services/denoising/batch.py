@@ -1,4 +1,4 @@
-"""Which trajectories share the next forward pass, and the pass itself."""
+"""Chooses the trajectories that share the next forward pass, and runs it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The only code that knows Triton's Python backend: doors, tensors, model metrics."""
+"""The only code that uses Triton's Python backend: servers, tensors, model metrics."""

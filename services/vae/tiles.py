@@ -1,4 +1,4 @@
-"""Runs a network on overlapping windows of a large picture, so that memory does not grow with the picture.
+"""Runs a network on overlapping windows of a large picture, so that memory does not grow with the
 picture.
 
 Where windows overlap, their results are averaged with weights that fall towards a window's inner edges,

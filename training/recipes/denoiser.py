@@ -1,4 +1,4 @@
-"""What the recipes of denoisers share: UNet, text encoder, noise schedule, noised latents and their
+"""The parts that the recipes of denoisers share: UNet, text encoder, noise schedule, noised latents and their
 targets."""
 
 from __future__ import annotations

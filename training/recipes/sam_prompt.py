@@ -88,7 +88,7 @@ def with_correction(first: Prompts, answers: np.ndarray, masks: list[np.ndarray]
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """How far inside each pixel is, in pixels. Beyond the picture counts as outside."""
+    """The depth of each pixel inside the mask, in pixels. Beyond the picture counts as outside."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
 

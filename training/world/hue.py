@@ -31,7 +31,7 @@ def hue_of(colour: np.ndarray) -> tuple[float, float]:
 
 
 def apart(one: float | np.ndarray, other: float | np.ndarray) -> float | np.ndarray:
-    """How many degrees apart two hues are, in [0, 180]."""
+    """The distance of two hues in degrees, in [0, 180]."""
     return np.abs((one - other + 180.0) % 360.0 - 180.0)
 
 

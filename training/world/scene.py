@@ -13,7 +13,7 @@ from training.world.thing import Thing, a_thing, cover, paint_thing
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see. Its address paints the ground, so no two scenes share one."""
+    """A scene of things. Its address chooses the background, so no two scenes share one."""
 
     address: Address
     things: tuple[Thing, ...]

@@ -43,7 +43,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Patch:
-    """Where a thing covers a picture: the window it lies in, and coverage in [0, 1] inside it."""
+    """Computes the coverage of a picture by a thing: its window, and coverage in [0, 1] inside it."""
 
     rows: slice
     columns: slice
@@ -76,7 +76,7 @@ def a_thing(rng: np.random.Generator, **fixed) -> Thing:
 
 
 def cover(thing: Thing, height: int, width: int) -> Patch:
-    """What a thing covers of a picture, softened at its border. The window may be empty."""
+    """The coverage of a thing in a picture, softened at its border. The window may be empty."""
     reach = thing.radius * REACH + 1
     top, bottom = np.clip([int(thing.y - reach), int(thing.y + reach) + 2], 0, height)
     left, right = np.clip([int(thing.x - reach), int(thing.x + reach) + 2], 0, width)
