@@ -295,6 +295,13 @@ def test_weights_that_were_made_for_something_else_are_refused(ip2p):
         Inpaint(ip2p, CPU, torch.float32)
 
 
+def test_a_gradient_can_be_followed_from_predictions(family):
+    """Tensors of inference mode could not be used for that."""
+    predictions = family.predict(family.sample(1, 64))
+    assert not predictions.is_inference() and not predictions.requires_grad
+    predictions.requires_grad_().sum().backward()
+
+
 def test_a_pass_can_be_measured(family):
     assert family.predict(family.sample(2, 64)).shape == (2, 4, 8, 8)
 
