@@ -31,7 +31,7 @@ def test_edits_lie_inside_the_picture_and_no_two_say_the_same():
     assert len({e.instruction for e in edits}) == 200
 
 
-def test_a_picture_has_the_size_that_was_asked_for():
+def test_a_picture_has_the_requested_size():
     picture = workload.picture(37, 21, seed=2)
     assert picture.shape == (21, 37, 3) and picture.dtype == np.uint8
     assert picture.std() > 20

@@ -25,7 +25,7 @@ def test_a_small_region_is_one_sheet() -> None:
     assert (sheet.working.width, sheet.working.height) == (80, 80)
 
 
-def test_a_large_region_is_brought_to_fit_unless_tiles_suit() -> None:
+def test_a_large_region_is_scaled_down_unless_it_is_tiled() -> None:
     mask = masked(500, 700, PixelBox(100, 100, 400, 300))
     (sheet,) = lay_out(mask, Cut(), size=128, multiple=8).sheets
     assert max(sheet.working.width, sheet.working.height) == 128

@@ -262,7 +262,7 @@ def test_a_soft_mask_of_a_large_picture_is_moved_at_fewer_levels(monkeypatch, lo
     assert (coarse >= mask).all() and coarse.max() == 1 and 4 <= len(np.unique(coarse[28])) <= 10
 
 
-def test_a_wide_growth_looks_little_further_than_its_tiles(monkeypatch, looked_at):
+def test_a_wide_growth_visits_few_pixels_outside_its_tiles(monkeypatch, looked_at):
     monkeypatch.setattr(outline, "_TILE", 16)
     mask = np.zeros((400, 400), np.float32)
     mask[::40, ::40] = 1
@@ -277,7 +277,7 @@ def ring(hole):
     return mask
 
 
-def test_holes_are_filled_up_to_the_size_asked_for():
+def test_holes_are_filled_up_to_the_given_size():
     assert shape(ring(3), Shaping(fill_holes=9)).sum() == 144
     assert np.array_equal(shape(ring(3), Shaping(fill_holes=8)), ring(3))
 

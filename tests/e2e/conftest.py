@@ -47,6 +47,6 @@ def client(stack: Stack) -> Iterator[intarsia.Client]:
 
 @pytest.fixture
 def door(stack: Stack) -> Iterator[Door]:
-    """A stranger's bare client to Triton."""
+    """A plain client to Triton."""
     with Door(stack.triton.url) as opened:
         yield opened

@@ -35,7 +35,7 @@ class Started:
         return [port for port in self.ports if _answers(port)]
 
     def memory_left(self) -> list[Path]:
-        """Regions that nobody has removed."""
+        """Regions that were not removed."""
         return [region for region in self.memory if region.exists()]
 
 

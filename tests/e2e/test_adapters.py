@@ -1,4 +1,4 @@
-"""Adapters behind a real Triton: brought once, worn by whoever names them, and never by anybody else."""
+"""Adapters behind a real Triton: sent once, and used by exactly the requests that name them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ METHODS = {
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-# What a stranger may be told. INTERNAL and UNKNOWN would be faults of ours.
+# The reasons that a client may get. INTERNAL and UNKNOWN would be errors of the server.
 SAYABLE = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,

@@ -1,4 +1,4 @@
-"""Whatever dies, nobody hangs: who was being served hears why, and the next is served without help."""
+"""Whatever dies, no call hangs: running requests fail with the reason, and later ones succeed without help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The denoisers behind a real Triton, asked by a stranger."""
+"""The denoisers behind a real Triton, called by a plain client."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_wrong_tensor_of_a_fill_is_named_too(door: Door, width, change, compla
             stream.reply()
 
 
-def test_a_picture_too_large_for_the_memory_is_refused_for_good(door: Door, width):
+def test_a_picture_too_large_for_the_memory_is_an_invalid_request(door: Door, width):
     with door.stream(MODEL, edit_tensors(width, side=513)) as stream:
         with pytest.raises(InferenceServerException, match="source must have sides of 1 to 256"):
             stream.reply()

@@ -1,4 +1,4 @@
-"""`sam`, `text_encoder` and `vae` behind a real Triton, asked by a stranger."""
+"""`sam`, `text_encoder` and `vae` behind a real Triton, called by a plain client."""
 
 from __future__ import annotations
 

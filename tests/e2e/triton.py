@@ -1,4 +1,4 @@
-"""A stranger's way in: tritonclient and nothing of ours."""
+"""A plain Triton client, without code of the platform."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_an_upload_gives_up_when_patience_ends(client: intarsia.Client, double: 
     assert len(double.requests("UploadArtifact")) == 4
 
 
-def test_an_upload_does_not_knock_on_a_closed_door_forever(client: intarsia.Client, double: Double) -> None:
+def test_an_upload_to_a_closed_connection_ends(client: intarsia.Client, double: Double) -> None:
     double.faults["GetArtifact"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 99
     with pytest.raises(errors.ModelDown):
         client.upload(b"a picture")
@@ -114,13 +114,13 @@ class Unreadable(io.BytesIO):
         return super().read(size)
 
 
-def test_a_source_that_fails_is_the_fault_that_is_told(client: intarsia.Client, double: Double) -> None:
+def test_an_error_of_the_source_is_raised(client: intarsia.Client, double: Double) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         client.upload(Unreadable(content(2 * CHUNK)))
     assert double.stored == {} and len(double.requests("UploadArtifact")) == 1
 
 
-async def test_in_asyncio_too_a_source_that_fails_is_the_fault_that_is_told(
+async def test_in_asyncio_too_an_error_of_the_source_is_raised(
     async_client: intarsia.AsyncClient, double: Double
 ) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
@@ -128,7 +128,7 @@ async def test_in_asyncio_too_a_source_that_fails_is_the_fault_that_is_told(
     assert double.stored == {} and len(double.requests("UploadArtifact")) == 1
 
 
-def test_a_fault_of_the_one_who_follows_the_progress_is_told(client: intarsia.Client) -> None:
+def test_an_error_of_the_progress_callback_is_raised(client: intarsia.Client) -> None:
     def fails(done: int, size: int) -> None:
         raise ZeroDivisionError
 
@@ -136,7 +136,7 @@ def test_a_fault_of_the_one_who_follows_the_progress_is_told(client: intarsia.Cl
         client.upload(content(5), progress=fails)
 
 
-async def test_in_asyncio_files_are_read_aside_and_progress_is_told_in_the_loop(
+async def test_in_asyncio_files_are_read_in_threads_and_progress_is_reported_in_the_loop(
     async_client: intarsia.AsyncClient, double: Double
 ) -> None:
     readers, told = set(), set()
@@ -153,7 +153,7 @@ async def test_in_asyncio_files_are_read_aside_and_progress_is_told_in_the_loop(
     assert threading.current_thread() not in readers and told == {threading.current_thread()}
 
 
-def test_a_broken_download_goes_on_where_it_stopped(
+def test_a_broken_download_resumes_where_it_stopped(
     client: intarsia.Client, double: Double, tmp_path: Path
 ) -> None:
     name = double.keep(content(10_500))
@@ -165,7 +165,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     assert offsets == [0, 2000, 4000, 6000, 8000, 10_000]
 
 
-async def test_a_broken_download_goes_on_in_asyncio_too(
+async def test_a_broken_download_resumes_in_asyncio_too(
     async_client: intarsia.AsyncClient, double: Double, tmp_path: Path
 ) -> None:
     name = double.keep(content(5_500))
@@ -175,7 +175,7 @@ async def test_a_broken_download_goes_on_in_asyncio_too(
     assert await async_client.read(name) == content(5_500)
 
 
-def test_a_later_download_goes_on_from_what_an_earlier_one_left(
+def test_a_later_download_resumes_an_earlier_one(
     client: intarsia.Client, double: Double, tmp_path: Path
 ) -> None:
     name, target = double.keep(content(9_000)), tmp_path / "whole"
@@ -239,7 +239,7 @@ def test_a_pipe_with_a_name_gets_the_bytes_and_stays(
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
 
 
-def test_a_name_that_is_none_is_refused_before_anything_is_asked(
+def test_an_invalid_name_is_refused_before_any_call(
     client: intarsia.Client, double: Double, tmp_path: Path
 ) -> None:
     with pytest.raises(errors.InvalidRequest, match="64"):

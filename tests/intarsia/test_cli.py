@@ -133,7 +133,7 @@ def test_the_ways_to_say_where(
     assert double.requests("SegmentRegion")[0].region == region_pb2.Region(**selector)
 
 
-def test_a_mask_is_sent_with_all_that_is_said_of_it(server: str, double: Double, photo: Path) -> None:
+def test_a_mask_is_sent_with_its_settings(server: str, double: Double, photo: Path) -> None:
     options = ["--mask", str(photo), "--inside", "opaque", "--mask-threshold", "0.5", "--fit-mask"]
     assert main(["segment-region", str(photo), *options, "--server", server]) == 0
     mask = double.requests("SegmentRegion")[0].region.mask
@@ -165,16 +165,14 @@ def test_regions_are_put_together_in_the_order_they_are_said(
     assert sent == whole.proto
 
 
-def test_fractions_are_all_coordinates_wherever_that_is_said(
-    server: str, double: Double, photo: Path
-) -> None:
+def test_relative_applies_to_all_coordinates(server: str, double: Double, photo: Path) -> None:
     options = "--click .1,.2 --minus --relative --click .3,.4"
     assert main(["segment-region", str(photo), *options.split(), "--server", server]) == 0
     terms = double.requests("SegmentRegion")[0].region.combination.terms
     assert [term.region.units for term in terms] == [region_pb2.UNITS_RELATIVE] * 2
 
 
-def test_the_options_of_several_edits_are_told_apart() -> None:
+def test_the_options_of_several_edits_are_kept_apart() -> None:
     said = (("relative", True), ("click", (0.1, 0.2)), ("then", True), ("words", "hat"), ("plus", True))
     said += (("click", (0.3, 0.4)),)
     first, second = regions.parts(said)
@@ -432,7 +430,7 @@ def test_a_refused_field_is_named_by_its_option(cli: Callable[..., Ran], double:
     ]
 
 
-def test_nobody_there(cli: Callable[..., Ran]) -> None:
+def test_a_server_that_cannot_be_reached(cli: Callable[..., Ran]) -> None:
     ran = cli("jobs", "list", "--server", "localhost:1", "--timeout", "0.5")
     assert ran.returncode == 4
     assert "localhost:1" in ran.stderr and "intarsia up" in ran.stderr

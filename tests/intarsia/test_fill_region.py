@@ -26,7 +26,7 @@ def style(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("said", [str, Path, lambda path: [path]], ids=["str", "path", "list"])
-def test_an_adapter_is_said_by_itself_or_in_a_list(
+def test_an_adapter_is_given_by_itself_or_in_a_list(
     client: intarsia.Client, double: Double, photo: Path, style: Path, said: Any
 ) -> None:
     client.fill_region(photo, HOLE, adapters=said(style))
@@ -116,7 +116,7 @@ def test_what_cannot_be_sent_is_refused_here(
     assert not double.requests("FillRegion")
 
 
-def test_a_setting_nobody_knows_is_a_mistake_in_the_program(client: intarsia.Client, photo: Path) -> None:
+def test_an_unknown_setting_is_a_programming_error(client: intarsia.Client, photo: Path) -> None:
     with pytest.raises(TypeError, match="strenght"):
         client.fill_region(photo, HOLE, strenght=1)  # type: ignore[call-arg]
 

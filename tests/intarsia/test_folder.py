@@ -148,7 +148,7 @@ def test_results_lie_in_the_same_folders_by_the_same_names(run: Run, imgs: Path)
     assert report.ok and report.counts == {"succeeded": 3} and report.left == 0
 
 
-def test_the_report_tells_about_every_item(run: Run, imgs: Path) -> None:
+def test_the_report_lists_every_item(run: Run, imgs: Path) -> None:
     facts = told(run(ask(seed=7)))
     assert [line["item"] for line in facts["items"]] == ["a", "sub/b", "sub/c"]
     line = facts["items"][1]
@@ -366,7 +366,7 @@ def test_a_server_that_stays_full_fails_the_items(run: Run, double: Painter) -> 
     assert report.counts == {"failed": 3} and report.reasons == {"BUSY": 3}
 
 
-async def test_a_server_that_stays_away_ends_the_batch(imgs: Path) -> None:
+async def test_a_server_that_stays_down_ends_the_batch(imgs: Path) -> None:
     where = Folder(imgs, imgs.parent / "out")
     async with intarsia.AsyncClient("localhost:1", retry=QUICK, timeout=0.2) as client:
         with pytest.raises(errors.ModelDown, match="localhost:1"):
@@ -376,7 +376,7 @@ async def test_a_server_that_stays_away_ends_the_batch(imgs: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["MODEL_DOWN", "BUSY"])
-def test_a_job_that_failed_because_a_model_was_away_is_followed_by_another(
+def test_a_job_that_failed_because_a_model_was_down_is_tried_again(
     reason: str, run: Run, double: Painter
 ) -> None:
     succeed, failed = double.succeed, Counter[str]()
@@ -394,7 +394,7 @@ def test_a_job_that_failed_because_a_model_was_away_is_followed_by_another(
     assert set(jobs_of(double).values()) == {3}
 
 
-def test_a_model_that_stays_away_is_not_asked_for_ever(run: Run, double: Painter) -> None:
+def test_waiting_for_a_model_that_stays_down_ends(run: Run, double: Painter) -> None:
     gone = Failure(status="UNAVAILABLE", reason="MODEL_DOWN", message="gone")
     double.succeed = lambda name: double.finish(name, Job.STATE_FAILED, gone)  # type: ignore[method-assign]
     assert run().reasons == {"MODEL_DOWN": 3}
@@ -407,7 +407,7 @@ def test_a_job_that_a_restarted_server_has_forgotten_is_started_again(run: Run, 
     assert set(jobs_of(double).values()) == {1}  # by the same id, which means the same job to a server
 
 
-def test_never_more_items_are_under_way_than_asked_for(run: Run, double: Painter, tmp_path: Path) -> None:
+def test_never_more_items_run_than_allowed(run: Run, double: Painter, tmp_path: Path) -> None:
     many = pictures(tmp_path / "many", *(f"{number}.png" for number in range(12)))
     double.by_hand = True
     arrived, under_way = double._arrived, []
@@ -509,7 +509,7 @@ def test_a_job_that_outlives_the_process_that_started_it_is_found_again(
     assert len(double.jobs) == 3
 
 
-def test_ctrl_c_cancels_what_is_under_way_and_a_later_run_does_it(
+def test_ctrl_c_cancels_running_items_and_a_later_run_does_them(
     begin: Any, run: Run, double: Painter, tmp_path: Path
 ) -> None:
     many = pictures(tmp_path / "many", *(f"{number}.png" for number in range(9)))

@@ -98,7 +98,7 @@ def test_masks_without_pictures_and_pictures_without_masks_are_listed(cli: Cli, 
     assert ["orphans", "2"] in [line.split() for line in out.splitlines()]
 
 
-def test_all_that_is_asked_for_lies_beside_each_other(cli: Cli, tmp_path: Path) -> None:
+def test_all_requested_files_lie_beside_each_other(cli: Cli, tmp_path: Path) -> None:
     more = ("--candidates", "2", "--view", "overlay", "--collage", "--save-masks")
     assert cli(*EDIT, *more, "--pictures", "imgs", "--out", "out")[0] == 0
     kinds = ("", "_2", "_collage", "_mask", "_overlay")

@@ -65,7 +65,7 @@ def test_wherever_a_line_is_torn_the_ones_before_it_stand(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", json.dumps({"item": 1}) + "\n", "[1]\n"])
-def test_a_file_of_somebody_else_is_not_written_to(text: str, tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_not_written_to(text: str, tmp_path: Path) -> None:
     (tmp_path / "report.jsonl").write_text(text)
     with pytest.raises(errors.InvalidRequest, match="not a journal") as caught:
         Journal(tmp_path)

@@ -184,7 +184,7 @@ def test_every_mask_of_a_region_is_uploaded(client: intarsia.Client, double: Dou
 
 
 @pytest.mark.parametrize("which", ["worst", -1, 1.5, None])
-def test_a_choice_that_is_none_is_refused(which: object) -> None:
+def test_an_invalid_choice_is_refused(which: object) -> None:
     with pytest.raises(errors.InvalidRequest, match="best") as caught:
         intarsia.click(1, 2).choosing(which)  # type: ignore[arg-type]
     assert caught.value.field == "region.choice"

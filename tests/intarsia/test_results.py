@@ -171,7 +171,7 @@ def test_a_picture_of_the_callers_libraries_is_uploaded_as_png(
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(mask))), inside * 255)
 
 
-def test_an_image_keeps_its_profile_and_the_way_it_is_held() -> None:
+def test_an_image_keeps_its_profile_and_orientation() -> None:
     photo = Image.fromarray(noise(6, 5, 3))
     photo.getexif()[0x0112] = 6  # to be turned
     photo.info["icc_profile"] = b"a profile"

@@ -32,7 +32,7 @@ async def test_asyncio_repeats_too(async_client: intarsia.AsyncClient, double: D
     assert list(double.jobs) == [job.name]
 
 
-def test_every_edit_draws_an_id_of_its_own_unless_one_is_given(
+def test_every_edit_has_its_own_request_id_unless_one_is_given(
     client: intarsia.Client, double: Double
 ) -> None:
     jobs = [client.edit_region(b"a picture", WHERE, "make it blue").name for _ in range(2)]

@@ -118,7 +118,7 @@ def test_garbled_details_do_not_hide_the_error() -> None:
         server.stop(None).wait()
 
 
-def test_nobody_there_says_where_and_what_to_do() -> None:
+def test_the_error_of_an_unreachable_server_says_where_and_what_to_do() -> None:
     client = intarsia.Client("localhost:1", retry=intarsia.RetryPolicy(attempts=2, first_pause=0.01))
     with pytest.raises(errors.ModelDown, match=r"localhost:1 .*intarsia up"):
         client.get_job("jobs/1")

@@ -47,6 +47,6 @@ async def test_asyncio_too(encrypted: str, certificate: Path) -> None:
         assert (await client.upload(b"a picture")).size_bytes == 9
 
 
-def test_a_stranger_is_not_trusted(encrypted: str) -> None:
+def test_an_unknown_certificate_is_not_trusted(encrypted: str) -> None:
     with intarsia.Client(encrypted, tls=True, retry=QUICK) as client, pytest.raises(errors.ModelDown):
         client.upload(b"a picture")

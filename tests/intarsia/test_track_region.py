@@ -52,7 +52,7 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, walk
     assert sent == expected
 
 
-def test_a_region_by_itself_is_seen_in_the_first_frame(
+def test_a_region_by_itself_is_a_sighting_in_the_first_frame(
     client: intarsia.Client, double: Double, walk: Path
 ) -> None:
     result = client.track_region(walk, HEART).result()
@@ -75,7 +75,7 @@ def test_what_cannot_be_sent_is_refused_by_its_field(client: intarsia.Client, wa
         assert caught.value.field == field
 
 
-def test_the_command_sends_and_writes_what_is_said(
+def test_the_command_sends_its_options_and_writes_its_files(
     told: Any, double: Double, walk: Path, tmp_path: Path
 ) -> None:
     code, out, _ = told(
@@ -126,10 +126,10 @@ def test_a_detached_job_is_fetched_later(told: Any, double: Double, walk: Path, 
     watched = len(double.requests("WatchJob"))
     code, _, err = told("jobs", "watch", name.strip(), "-o", "again.mkv", "--save-mask", "mask.png")
     assert code == 2 and "--save-mask" in err
-    assert len(double.requests("WatchJob")) == watched  # nobody waits for that
+    assert len(double.requests("WatchJob")) == watched  # not watched
 
 
-def test_who_stops_watching_is_told_that_the_job_runs_on(
+def test_leaving_a_watch_prints_that_the_job_continues(
     told: Any, walk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_bar_counts_frames_and_is_full_only_at_the_end() -> None:
             (JobProgress(stage="track", step=3, steps=10), 10, 3),
             (JobProgress(stage="segment"), 10, 3),  # a further sighting is looked for
             (JobProgress(stage="inlay"), 10, 10),
-            (JobProgress(stage="track", step=4), None, 4),  # nobody knows how many there are
+            (JobProgress(stage="track", step=4), None, 4),  # their number is unknown
         ):
             shown.show(JobStatus("jobs/1", "TrackRegion", JobState.RUNNING, at))
             assert shown._bar is not None

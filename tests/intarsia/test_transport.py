@@ -7,7 +7,7 @@ import pytest
 import intarsia
 
 
-def test_a_proxy_is_not_asked_for_the_way_to_this_machine(server: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_proxy_is_not_used_for_this_machine(server: str, monkeypatch: pytest.MonkeyPatch):
     """Where the environment names one, gRPC would send even loopback connections there."""
     for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -37,7 +37,7 @@ async def process(**environment: str) -> AsyncIterator[asyncio.subprocess.Proces
             await started.wait()
 
 
-async def test_a_process_serves_until_it_is_told_to_stop(
+async def test_a_process_serves_until_it_is_stopped(
     triton: Triton, tmp_path: Path, picture: np.ndarray
 ) -> None:
     ready = tmp_path / "ready.json"
@@ -79,7 +79,7 @@ async def test_a_process_serves_until_it_is_told_to_stop(
         ("INTARSIA_ARTIFACTS", "/dev/null/artifacts", "Not a directory"),
     ],
 )
-async def test_a_setting_that_cannot_be_used_is_said_and_nothing_is_started(
+async def test_an_invalid_setting_is_reported_before_anything_starts(
     tmp_path: Path, variable: str, value: str, why: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

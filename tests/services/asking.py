@@ -1,4 +1,4 @@
-"""Asking a service as a stranger would: tensors in, tensors or a refusal out."""
+"""Calls a service as a plain client would: tensors in, tensors or an error out."""
 
 from __future__ import annotations
 

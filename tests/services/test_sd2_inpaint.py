@@ -272,7 +272,7 @@ def test_branches_that_cannot_matter_are_not_evaluated(family, change, evaluatio
     assert sum(made.guide.weights) == pytest.approx(1.0)
 
 
-def test_without_a_spread_the_most_likely_latents_are_shown_and_the_dice_go_on_as_with_one(family):
+def test_without_a_spread_the_mean_latents_are_used_and_the_generator_advances_as_with_one(family):
     none = torch.zeros(4, 6, 6)
     shown = family.request(asked(spread=None)).branches[0].inputs["condition"]
     assert torch.equal(shown, torch.cat([asked()["hole"], asked()["source"]]))

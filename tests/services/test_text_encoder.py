@@ -31,7 +31,7 @@ def test_an_embedding_is_the_one_that_diffusers_makes(service, pipeline, text):
     assert torch.equal(service.answer(tensors(family="ip2p", text=text))["embedding"], wanted)
 
 
-def test_what_does_not_fit_is_told_in_the_words_it_was_written_in(service):
+def test_tensors_that_do_not_fit_are_named_by_their_own_keys(service):
     dropped = json_text.from_tensor("dropped", service.answer(tensors(family="ip2p", text=LONG))["dropped"])
     assert dropped and LONG.endswith(dropped)
     fits = service.answer(tensors(family="ip2p", text="make it blue"))

@@ -65,7 +65,7 @@ def test_a_decoded_picture_is_the_one_that_diffusers_shows(service, reference, h
     torch.testing.assert_close((decoded / 2 + 0.5).clamp(0, 1), shown, rtol=0, atol=1e-6)
 
 
-def test_company_changes_no_bit_of_a_picture(service):
+def test_other_requests_change_no_bit_of_a_picture(service):
     """The second of two requests gets what it gets alone."""
     alone = service.answer(tensors(family="ip2p", latents=latents(8, 8, 1)))["decoded"]
     service.answer(tensors(family="ip2p", latents=latents(8, 8, 2)))
@@ -129,7 +129,7 @@ def test_a_large_picture_needs_no_larger_pass(tiled):
 
 
 @given(some.integers(1, 400), some.integers(2, 64), some.data())
-def test_windows_cover_everything_and_overlap_as_asked(length, side, data):
+def test_windows_cover_everything_and_overlap_as_requested(length, side, data):
     overlap = data.draw(some.integers(1, side - 1))
     found = windows(length, side, overlap)
     assert found[0][0] == 0 and found[-1][1] == length

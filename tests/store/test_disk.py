@@ -71,7 +71,7 @@ async def test_empty_bytes_are_bytes_too(store):
     assert await everything(store, artifact.name) == []
 
 
-async def test_a_broken_download_goes_on_where_it_stopped(store):
+async def test_a_broken_download_resumes_where_it_stopped(store):
     data = os.urandom(2 * CHUNK)
     artifact = await store.put_bytes(data, "")
     for offset in (1, CHUNK + 5, len(data)):
@@ -113,7 +113,7 @@ async def test_bytes_that_were_not_announced_leave_nothing_behind(store, tmp_pat
 )
 async def test_invalid_headers_are_refused_before_a_byte_is_read(store, header, field):
     async def untouched():
-        raise AssertionError("nobody should ask for bytes")
+        raise AssertionError("no bytes should be read")
         yield b""
 
     with pytest.raises(InvalidRequest) as refusal:

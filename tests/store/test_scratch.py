@@ -66,7 +66,7 @@ async def test_a_file_that_is_too_large_is_refused(tmp_path):
         (folder / "large").write_bytes(bytes(11))
         with pytest.raises(InvalidRequest, match=r"has 11 bytes.* at most 10") as caught:
             await store.put_file(folder / "large", "video/mp4")
-    assert caught.value.field == ""  # nobody sent it
+    assert caught.value.field == ""  # it was not sent by the client
     assert files(tmp_path) == []
 
 

@@ -50,7 +50,7 @@ def test_all_bundles_together_stay_small():
     assert 1e6 < sum(file.stat().st_size for file in STARTER.rglob("*") if file.is_file()) < 60e6
 
 
-def test_nothing_in_a_bundle_tells_where_it_was_made():
+def test_a_bundle_does_not_reveal_where_it_was_made():
     for file in STARTER.rglob("*.json"):
         settings = json.loads(file.read_text())
         assert "_name_or_path" not in settings

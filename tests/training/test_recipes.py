@@ -166,7 +166,7 @@ def test_finding_exactly_what_is_named_scores_full_marks():
     assert everything["absent empty"] == 0.0 and everything["present IoU"] < 0.3
 
 
-def test_a_tally_counts_what_is_said_and_not_what_is_left_out():
+def test_a_tally_counts_given_values_only():
     rows = [{"a": 1.0}, {"a": 2.0, "b": 5.0}]
     assert tally(rows) == {"a": 1.5, "b": 5.0} and tally(rows, len) == {"a": 2.0, "b": 1.0}
 

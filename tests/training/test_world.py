@@ -46,7 +46,7 @@ def test_the_address_is_the_only_seed_of_a_scene():
     assert not np.array_equal(draw(scene).pixels, draw(moved).pixels)
 
 
-def test_thousands_of_addresses_give_different_dice():
+def test_thousands_of_addresses_give_different_generators():
     keys = [
         Address(split, stream, i).rng().integers(2**62)
         for split in SPLITS
@@ -89,7 +89,7 @@ def test_masks_never_claim_a_pixel_twice():
         assert masks.sum(0).max() <= 1 + 1e-5
 
 
-def test_named_hues_are_told_apart():
+def test_named_hues_are_distinct():
     assert all(nearest(hue + shift) == name for name, hue in HUES.items() for shift in (-6, 0, 6))
     assert hue_of(rgb(226.0, 0.8, 0.9))[0] == pytest.approx(226.0, abs=0.1)
 

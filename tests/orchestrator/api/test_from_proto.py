@@ -244,7 +244,7 @@ def test_time_limits_are_more_than_nothing(seconds: int, nanos: int) -> None:
     assert caught.value.field == "time_limit"
 
 
-def test_no_time_limit_is_none() -> None:
+def test_without_a_time_limit_there_is_none() -> None:
     request = valid()
     assert fields.seconds(request, "time_limit") is None
     request.time_limit.FromMilliseconds(1500)

@@ -50,7 +50,7 @@ async def test_bytes_come_back_as_they_were_sent(client: Client) -> None:
     assert described.size_bytes == len(data) and described.create_time.seconds > 0
 
 
-async def test_a_download_goes_on_where_it_stopped(client: Client) -> None:
+async def test_a_download_resumes_where_it_stopped(client: Client) -> None:
     data = np.random.default_rng(2).bytes(2_500_000)
     request = ar.DownloadArtifactRequest(name=await client.upload(data), offset=1_234_567)
     first, *rest = [answer async for answer in client.artifacts.DownloadArtifact(request)]
@@ -236,7 +236,7 @@ async def test_health_follows_the_models_and_the_drain(
     await stopping
 
 
-async def test_reflection_tells_the_services(client: Client) -> None:
+async def test_reflection_lists_the_services(client: Client) -> None:
     asked = ServerReflectionRequest(list_services="")
     (answer,) = [a async for a in ServerReflectionStub(client.channel).ServerReflectionInfo(iter([asked]))]
     names = {service.name for service in answer.list_services_response.service}

@@ -26,7 +26,7 @@ def test_a_class_without_a_status_of_its_own_has_its_parents() -> None:
 
 
 @pytest.mark.parametrize("kind", classes().values())
-def test_a_status_tells_reason_and_facts(kind: type[IntarsiaError]) -> None:
+def test_a_status_has_reason_and_facts(kind: type[IntarsiaError]) -> None:
     status = status_of(kind("what happened", score=0.5))
     info = ErrorInfo()
     assert status.details[0].Unpack(info)
@@ -34,7 +34,7 @@ def test_a_status_tells_reason_and_facts(kind: type[IntarsiaError]) -> None:
     assert status.message == "what happened"
 
 
-def test_a_wrong_field_is_told_as_a_bad_request() -> None:
+def test_a_wrong_field_is_a_bad_request() -> None:
     status = status_of(DigestMismatch("other bytes", field="header.sha256"))
     bad = BadRequest()
     assert status.details[1].Unpack(bad)

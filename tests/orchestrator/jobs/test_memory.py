@@ -356,7 +356,7 @@ async def test_watchers_hear_the_state_now_and_the_end_at_once(driver: Driver) -
     assert [later async for later in watching] == []
 
 
-async def test_many_changes_are_told_together(driver: Driver) -> None:
+async def test_many_changes_are_reported_together(driver: Driver) -> None:
     finish = asyncio.Event()
 
     async def quick_steps(request: Any, run: Run) -> Any:
@@ -457,7 +457,7 @@ async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(drive
     assert [(await jobs.get(LOCAL, name)).state for name in names] == [State.SUCCEEDED] * 2
 
 
-async def test_what_cannot_finish_in_time_fails_and_says_so(driver: Driver) -> None:
+async def test_a_job_that_cannot_finish_in_time_fails_with_the_reason(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1)
     running, waiting = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]

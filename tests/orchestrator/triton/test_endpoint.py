@@ -147,7 +147,7 @@ async def test_a_stream_gives_a_reply_per_step(unet: Endpoint) -> None:
     assert [reply["progress"].tolist() for reply in replies] == [[step, 5] for step in range(1, 6)]
 
 
-async def test_the_model_is_told_how_much_time_is_left(triton: Triton, vae: Endpoint) -> None:
+async def test_the_model_gets_the_remaining_time(triton: Triton, vae: Endpoint) -> None:
     await vae.infer({"ask": tensors.text("facts")}, deadline=Deadline.after(30))
     assert 25e6 < triton.limits[0] <= 30e6
 
@@ -235,7 +235,7 @@ async def test_a_stream_ends_with_its_deadline(triton: Triton, unet: Endpoint) -
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
 
-async def test_a_deadline_that_has_passed_asks_nobody(triton: Triton, vae: Endpoint) -> None:
+async def test_a_passed_deadline_sends_nothing(triton: Triton, vae: Endpoint) -> None:
     with pytest.raises(TimeLimit):
         await vae.infer({"ask": tensors.text("facts")}, deadline=Deadline(0.0))
     assert not triton.limits
@@ -290,7 +290,7 @@ def test_a_field_that_a_model_refuses_is_named() -> None:
     assert error.field == "steps"
 
 
-def test_a_reason_of_the_models_own_can_be_told() -> None:
+def test_a_models_own_reason_is_passed_on() -> None:
     error = to_exception("sam", "UNKNOWN_PICTURE: send its pixels", Code.NOT_FOUND)
     assert model_reason(error) == "UNKNOWN_PICTURE"
     assert error.reason == "NOT_FOUND"

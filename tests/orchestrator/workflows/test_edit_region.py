@@ -46,7 +46,7 @@ async def test_pixels_outside_the_region_keep_their_bytes(client: Client, pictur
     assert (after[inside] != picture[inside]).any()
 
 
-async def test_the_result_tells_what_was_found_and_how_it_was_made(
+async def test_the_result_has_the_region_and_the_settings(
     client: Client, triton: Triton, picture: np.ndarray
 ) -> None:
     request = click(
@@ -181,7 +181,7 @@ async def test_sixteen_bits_survive(client: Client) -> None:
     assert (after[~outside] != deep[~outside]).any()
 
 
-async def test_a_jpeg_comes_back_lossless_unless_it_is_asked_for(client: Client, picture: np.ndarray) -> None:
+async def test_an_edited_jpeg_is_written_lossless_by_default(client: Client, picture: np.ndarray) -> None:
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "jpeg")
     name = await client.upload(data.getvalue())
@@ -201,7 +201,7 @@ async def test_a_format_that_cannot_hold_the_picture_is_refused_before_any_work(
     assert triton.sam.pictures_received == 0
 
 
-async def test_a_picture_that_is_none_is_refused_by_its_field(client: Client) -> None:
+async def test_a_file_that_is_no_picture_is_refused_by_its_field(client: Client) -> None:
     job = await client.finished((await client.edit(click(await client.upload(b"no picture")))).name)
     assert job.state == FAILED
     assert (job.failure.status, job.failure.metadata["field"]) == ("INVALID_ARGUMENT", "picture")
@@ -282,7 +282,7 @@ async def test_a_scheduler_the_weights_do_not_have_is_refused_before_any_work(
     assert triton.sam.pictures_received == 0 and not triton.text_encoder.asked
 
 
-async def test_a_denoiser_without_room_is_asked_again(
+async def test_a_request_to_a_full_denoiser_is_repeated(
     client: Client, triton: Triton, picture: np.ndarray
 ) -> None:
     triton.ip2p_unet.refusals += [Refused("BUSY: no room", grpc.StatusCode.UNAVAILABLE)] * 2
@@ -378,7 +378,7 @@ async def test_a_model_without_a_pulse_fails_the_job_and_not_the_next(
 NOT_HEALTHY = Refused("Stub process 'ip2p_unet_0_0' is not healthy.", grpc.StatusCode.INTERNAL)
 
 
-async def test_a_job_waits_for_a_model_that_is_being_brought_back(
+async def test_a_job_waits_for_a_model_that_restarts(
     client: Client, triton: Triton, picture: np.ndarray
 ) -> None:
     name = await client.upload(png(picture))
@@ -499,7 +499,7 @@ async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: 
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_server_told_to_stop_finishes_its_jobs_and_takes_no_new_ones(
+async def test_a_stopping_server_finishes_its_jobs_and_accepts_no_new_ones(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:
     orchestrator, client = await start()

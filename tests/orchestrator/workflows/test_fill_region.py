@@ -111,7 +111,7 @@ async def test_candidates_have_consecutive_seeds_and_files_of_their_own(
     assert (region["prompt"], region["margin"], region["overlap"]) == ("a star", 4, 0)
 
 
-async def test_candidates_of_a_large_picture_wait_for_room(
+async def test_candidates_of_a_large_picture_wait_for_memory(
     client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.workflows.candidates._MEMORY_BYTES", 1)
@@ -124,7 +124,7 @@ async def test_candidates_of_a_large_picture_wait_for_room(
     assert shares == sorted(shares)
 
 
-async def test_views_and_the_collage_are_made_when_asked_for(client: Client, picture: np.ndarray) -> None:
+async def test_views_and_the_collage_are_made_when_requested(client: Client, picture: np.ndarray) -> None:
     views = list(jb.View.Kind.values())[1:]
     output = ed.Output(views=views, collage=ed.Collage(captions=["before", "where", "seed {seed}"]))
     request = hole(await client.upload(png(picture)), 40, 30, 100, 80, candidates=2, output=output)
@@ -158,7 +158,7 @@ async def test_a_collage_shows_files_of_fewer_bits_as_bright_as_the_picture(clie
     np.testing.assert_array_equal(collage[:20, -20:], np.uint16(40_092))  # the nearest of 256 levels
 
 
-async def test_a_server_without_the_weights_says_so(
+async def test_a_server_without_the_weights_is_an_error(
     client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = Refused("Request for unknown model: 'sd2_inpaint' is not found")
@@ -183,7 +183,7 @@ async def test_a_server_that_never_had_the_weights_takes_no_fill_until_they_are_
     await filled(client, asked)
 
 
-async def test_a_plan_tells_the_cost_and_does_nothing(
+async def test_a_plan_has_the_cost_and_starts_no_job(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:
     triton.ip2p_unet.passes = [{"area": 100, "rows": 3, "seconds": {"1": 0.2, "3": 0.3}}]
@@ -282,7 +282,7 @@ async def test_adapters_that_push_each_other_out_find_the_model_full(
     assert "fewer or smaller" in job.failure.message
 
 
-async def test_an_adapter_larger_than_the_room_there_is_is_not_sent(start: Start, triton: Triton) -> None:
+async def test_an_adapter_larger_than_the_budget_is_not_sent(start: Start, triton: Triton) -> None:
     triton.ip2p_unet.room = 11
     _, client = await start()
     adapters = adapters_pb2_grpc.AdaptersStub(client.channel)

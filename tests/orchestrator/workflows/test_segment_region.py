@@ -132,7 +132,7 @@ async def test_things_at_an_unwanted_point_are_not_selected(shown: Shown) -> Non
     assert np.array_equal(await shown.mask(region) > 0, inside(HAT))
 
 
-async def test_when_all_that_was_found_is_unwanted_that_is_said(shown: Shown) -> None:
+async def test_the_error_says_when_all_candidates_were_excluded(shown: Shown) -> None:
     region = named("clothes", not_phrases=["hat"], not_at=[rg.Corner(x=20, y=20)])
     error = await shown.refused(EmptyRegion, region)
     for part in ("“clothes”", "“hat”", "(20, 20)", "found before: 2", "0.900"):

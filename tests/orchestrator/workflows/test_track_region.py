@@ -132,7 +132,7 @@ async def test_a_thing_is_found_in_every_frame_of_a_clip(client: Client, triton:
     assert {spent.stage for spent in found.result.stage_times} == {"segment", "track", "inlay"}
 
 
-async def test_where_a_thing_is_not_seen_its_mask_is_empty(client: Client) -> None:
+async def test_the_mask_is_empty_where_the_object_is_not_visible(client: Client) -> None:
     found = await tracked(client, request(await client.upload(clip(walk(gone=(4, 5))))))
     assert [frame for frame, mask in enumerate(found.masks) if not mask.any()] == [4, 5]
     assert found.result.seen == FRAMES - 2
@@ -183,7 +183,7 @@ async def test_an_overlay_tints_the_region_and_leaves_the_rest(client: Client) -
         assert np.abs(middle - RED).max() > 16
 
 
-async def test_of_odd_sides_an_overlay_is_made_and_it_is_said(client: Client) -> None:
+async def test_an_overlay_with_odd_sides_has_a_note(client: Client) -> None:
     odd = [picture[:, 1:] for picture in walk(frames=2)]
     found = await tracked(client, request(await client.upload(clip(odd)), overlay=True))
     assert any("odd" in note for note in found.result.notes)

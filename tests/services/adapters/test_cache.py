@@ -167,7 +167,7 @@ def test_a_request_without_adapters_gets_the_bytes_of_an_engine_without_any():
     assert subscriber.latents is not None and torch.equal(subscriber.latents, alone(request(3)))
 
 
-def test_an_adapter_that_is_not_here_is_told_at_once_and_nothing_is_held():
+def test_an_unknown_adapter_is_reported_at_once_and_nothing_is_pinned():
     notes = Notes()
     loop, adapters, sketch = engine_with(A, meter=notes)
     with pytest.raises(Refusal, match="UNKNOWN_ADAPTER"):

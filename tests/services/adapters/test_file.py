@@ -338,7 +338,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_what_is_wrong_is_said(unet, fault):
+def test_errors_name_what_is_wrong(unet, fault):
     make, words = WRONG[fault]
     with pytest.raises(AdapterError, match=re.escape(words)):
         read(make(unet), unet)

@@ -133,7 +133,7 @@ def test_only_a_few_may_wait(loader, reader):
     assert submitted(loader, "b").found
 
 
-def test_a_file_whose_sender_has_gone_is_not_read(loader, reader):
+def test_the_file_of_an_abandoned_request_is_not_read(loader, reader):
     reader.may.clear()
     first, left = Waiter(), Waiter()
     loader.submit(a_file("a"), first)

@@ -129,7 +129,7 @@ def test_facts_say_how_full_the_adapter_cache_is(family, adapters):
     assert told == {"count": 2, "bytes": size, "budget_bytes": 1 << 30}
 
 
-def test_what_is_said_of_adapters():
+def test_adapters_are_passed_on():
     said = [{"key": B, "strength": 2}, {"key": A}, {"key": C, "strength": 0}, {"key": D, "strength": -4.0}]
     found = read_uses({"adapters": json_text.to_tensor(said)})
     assert found == (AdapterUse(A, 1.0), AdapterUse(B, 2.0), AdapterUse(D, -4.0))
@@ -173,7 +173,7 @@ JSON = some.recursive(
 
 
 @given(JSON | some.lists(some.fixed_dictionaries({"key": some.just(A) | JSON, "strength": JSON}), max_size=5))
-def test_whatever_is_said_gets_an_answer(said):
+def test_any_text_gets_a_reply(said):
     try:
         found = read_uses({"adapters": json_text.to_tensor(said)})
     except Refusal as refusal:

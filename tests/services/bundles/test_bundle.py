@@ -32,7 +32,7 @@ def test_a_network_is_ready_to_be_used(ip2p, sam_bundle):
 
 
 @pytest.mark.parametrize("kept", [torch.float16, torch.bfloat16, torch.float64])
-def test_numbers_kept_in_another_type_arrive_in_the_one_asked_for(ip2p, tmp_path, kept):
+def test_numbers_stored_in_another_type_are_converted(ip2p, tmp_path, kept):
     bundle = copied(ip2p, tmp_path)
     with_tensors(bundle, "vae", lambda tensors: {name: value.to(kept) for name, value in tensors.items()})
     stored = load_file(weights_of(bundle, "vae"))
@@ -166,7 +166,7 @@ def test_numbers_in_a_sam_config_are_numbers(sam_bundle, tmp_path):
     assert fuser["layer"]["layer_scale_init_value"] == 1e-6
 
 
-def test_what_is_missing_comes_with_the_way_to_get_it(ip2p, tmp_path):
+def test_the_error_for_missing_files_says_how_to_get_them(ip2p, tmp_path):
     remedy = r"python -m training\.tiny FOLDER.*intarsia weights convert"
     (tmp_path / "bare").mkdir()
     with pytest.raises(BundleError, match=f"there is no such folder; .*{remedy}"):
@@ -205,7 +205,7 @@ def test_a_digest_changes_with_weights_and_config_and_with_nothing_else(ip2p, tm
     assert bundle.digest != ip2p.digest
 
 
-def test_a_digest_covers_the_text_head_and_how_it_sees(sam_bundle, tmp_path):
+def test_a_digest_covers_the_text_head_and_its_preprocessor(sam_bundle, tmp_path):
     bundle = copied(sam_bundle, tmp_path)
     assert bundle.digest == sam_bundle.digest
     looks = bundle.folder / "text_head" / "preprocessor_config.json"
@@ -216,7 +216,7 @@ def test_a_digest_covers_the_text_head_and_how_it_sees(sam_bundle, tmp_path):
     assert bundle.digest_of("sam") == sam_bundle.digest_of("sam")
 
 
-def test_a_text_head_brings_its_own_tokenizer_and_eyes(sam_bundle, tmp_path):
+def test_a_text_head_has_its_own_tokenizer_and_preprocessor(sam_bundle, tmp_path):
     bundle = copied(sam_bundle, tmp_path)
     assert bundle.tokenizer("text_head")("red dress").input_ids
     assert bundle.preprocessor()["size"] == {"height": 64, "width": 64}

@@ -126,7 +126,7 @@ def test_names_lead_where_the_published_files_have_them(component, ours, theirs)
     assert ours in build_on_meta(component, published.config(component)).state_dict()
 
 
-def test_numbers_are_stored_as_asked(configs, tokenizer, state, tmp_path):
+def test_numbers_are_stored_in_the_requested_type(configs, tokenizer, state, tmp_path):
     file = saved({"state_dict": state}, tmp_path / "edit.ckpt")
     bundle = instruct_pix2pix.convert(
         file, tmp_path / "half", tokenizer=tokenizer, config=configs, dtype=torch.float16

@@ -107,7 +107,7 @@ def test_words_mean_what_they_meant_before(bundle, words, state):
         assert torch.equal(value, theirs[name.removeprefix("text_model.")]), name
 
 
-def test_the_room_that_a_text_leaves_is_filled_as_openclip_fills_it(bundle):
+def test_a_text_is_padded_as_in_openclip(bundle):
     tokens = bundle.tokenizer()("a red circle", padding="max_length").input_ids
     end = bundle.tokenizer().eos_token_id
     assert len(tokens) == vocabulary.LENGTH

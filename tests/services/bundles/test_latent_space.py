@@ -9,7 +9,7 @@ from services.bundles.latent_space import LatentSpace, latent_space_of
 CONFIG = {"latent_channels": 4, "block_out_channels": [1, 2, 3, 4]}
 
 
-def test_a_bundle_tells_its_latent_space_without_loading_weights(ip2p: Bundle):
+def test_the_latent_space_is_read_without_loading_weights(ip2p: Bundle):
     assert latent_space_of(ip2p) == LatentSpace(channels=4, factor=8, scale=(0.18215,))
 
 

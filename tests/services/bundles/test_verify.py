@@ -90,7 +90,7 @@ def test_nothing_is_read_but_headers(ip2p, monkeypatch):
         ip2p.network("vae")
 
 
-def test_the_command_line_lists_verifies_and_says_so_in_its_exit_code(shelf, ip2p, tmp_path, capsys):
+def test_the_command_line_lists_and_verifies_with_an_exit_code(shelf, ip2p, tmp_path, capsys):
     assert main(["list", str(shelf), "--json"]) == 0
     rows = {row["bundle"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["ip2p"]["digest"] == ip2p.digest

@@ -75,7 +75,7 @@ def test_branches_that_cannot_share_a_pass_are_evaluated_in_two():
     assert len(family.passes) == 12 and {rows for rows, _ in family.passes} == {1}
 
 
-def test_a_trajectory_keeps_the_familys_state_in_any_company():
+def test_a_trajectory_keeps_the_familys_state_in_shared_passes():
     """Its cache is filled at a full step and used at the others: another's would change the result."""
     requests = [tokens_request(n, (12, CHANNELS), full_steps=1 + n, steps=6) for n in range(3)]
     family = Tokens()

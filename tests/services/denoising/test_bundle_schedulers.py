@@ -58,6 +58,6 @@ def test_the_clean_estimate_of_pndm_is_that_of_another_solver(prediction: str, i
     torch.testing.assert_close(*found)
 
 
-def test_pndm_takes_one_step_more_than_it_is_asked_for(ip2p: Bundle):
+def test_pndm_takes_one_step_more_than_requested(ip2p: Bundle):
     assert len(schedule("pndm", ip2p.scheduler_config(), steps=10).timesteps) == 11
     assert most_steps("pndm", ip2p.scheduler_config()) == most_steps("ddim", ip2p.scheduler_config())

@@ -315,7 +315,7 @@ def test_beyond_the_memory_limit_requests_are_refused_until_others_end():
     assert notes.ends == ["refused", "finished", "finished"]
 
 
-def test_a_request_that_never_fits_says_so():
+def test_a_request_that_never_fits_is_an_invalid_request():
     loop = engine(memory=3 << 20)
     with pytest.raises(Refusal, match=r"INVALID_FIELD: source .* smaller working size"):
         loop.admit(request(side=64), Listener())

@@ -43,7 +43,7 @@ def start(way: Schedule) -> tuple[torch.Tensor, torch.Generator]:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("done", [1, 2, 3, 5, 7])
-def test_a_schedule_restored_from_its_state_goes_on_to_the_same_bytes(name: str, done: int):
+def test_a_restored_schedule_gives_the_same_bytes(name: str, done: int):
     whole = walk(schedule(name), *start(schedule(name)))
     first = schedule(name)
     latents, generator = start(first)

@@ -86,7 +86,7 @@ def test_a_cancelled_request_is_not_worked_on(server, stub):
     assert gone.error.code == backend.TritonError.CANCELLED and not stub.errors
 
 
-def test_a_probe_works_and_brings_numbers_back(server):
+def test_a_probe_does_work_and_returns_its_numbers(server):
     known = torch.tensor([1.5, -2.0])
     (answer,) = server.answer([Request(ask=json_text.to_tensor("probe"), known=known)])
     assert torch.equal(answer.tensors["known"], known)

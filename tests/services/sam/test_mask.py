@@ -105,7 +105,7 @@ def test_what_says_itself_where_the_thing_is_stays_as_it_is(prompt):
     assert with_positive_click(prompt) is prompt
 
 
-def test_one_click_mends_a_spoiled_mask(trained):
+def test_one_click_corrects_a_wrong_mask(trained):
     """Half of a thing is missing, or a blob or a neighbour too much; one click in the middle of that."""
     before: dict[int, list[float]] = {0: [], 1: []}
     after: dict[int, list[float]] = {0: [], 1: []}

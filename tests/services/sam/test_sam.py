@@ -149,7 +149,7 @@ def test_a_pictures_key_is_a_digest_of_its_size_and_bytes():
     assert key_of(sliced) == key_of(sliced.clone())
 
 
-def test_the_picture_asked_for_longest_ago_makes_room(sam_bundle):
+def test_the_least_recently_used_picture_makes_space(sam_bundle):
     one = Sam2(sam_bundle.network("sam")).embed(picture()).bytes
     service = Sam(sam_bundle, CPU, cache_bytes=2 * one)
     first, second, third = (picture(seed=seed) for seed in range(3))
@@ -230,7 +230,7 @@ def test_a_click_beside_the_thing_may_come_alone_with_a_box(sam_bundle):
     assert len(network.segment(network.embed(picture()), Prompt(CLICKS[1:], BOX)).scores) == 1
 
 
-def test_the_facts_tell_of_the_weights_that_were_loaded_whatever_lies_there_now(sam_bundle, tmp_path):
+def test_the_facts_describe_the_loaded_weights_even_if_the_folder_changed(sam_bundle, tmp_path):
     bundle = Bundle.open(shutil.copytree(sam_bundle.folder, tmp_path / "sam"))
     service = Sam(bundle, CPU)
     (bundle.folder / "model.safetensors").unlink()

@@ -155,7 +155,7 @@ def test_the_frames_of_a_clip_drive_no_still_out(sam_bundle):
     assert service.facts()["kept"]["count"] == 2
 
 
-def test_a_clip_nobody_asks_about_is_forgotten(sam_bundle):
+def test_an_idle_clip_is_forgotten(sam_bundle):
     clock = Clock()
     service = Sam(sam_bundle, CPU, clock=clock)
     look(service, 0, FRAMES[0], disc())
@@ -171,7 +171,7 @@ def test_a_clip_nobody_asks_about_is_forgotten(sam_bundle):
     assert int(look(service, 3, FRAMES[3], disc())["begun"]) == 3
 
 
-def test_the_clip_asked_about_longest_ago_makes_room(sam_bundle):
+def test_the_least_recently_used_clip_is_dropped_first(sam_bundle):
     service = Sam(sam_bundle, CPU)
     look(service, 0, FRAMES[0], disc())
     one = service.facts()["clips"]["bytes"]
@@ -186,7 +186,7 @@ def test_the_clip_asked_about_longest_ago_makes_room(sam_bundle):
     assert (facts["count"], facts["bytes"], facts["budget_bytes"]) == (2, 2 * one, 2 * one)
 
 
-def test_a_clip_is_forgotten_when_that_is_asked_for(service):
+def test_a_clip_is_forgotten_on_request(service):
     look(service, 0, FRAMES[0], disc())
     service.forget({"clip": name()})
     service.forget({"clip": name()})
@@ -198,7 +198,7 @@ def test_a_clip_is_forgotten_when_that_is_asked_for(service):
             service.forget(wrong)
 
 
-def test_a_clip_takes_so_much_room_however_long_it_is(service):
+def test_the_memory_of_a_clip_does_not_grow_with_its_length(service):
     look(service, 0, FRAMES[0], disc())
     sizes = []
     for place in range(1, 60):

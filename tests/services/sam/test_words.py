@@ -123,7 +123,7 @@ def test_things_come_by_falling_score_at_the_pictures_size(either):
     assert found["best"] == found["scores"][0]
 
 
-def test_a_threshold_only_leaves_out_and_the_best_score_is_told_all_the_same(either):
+def test_a_threshold_only_removes_instances_and_the_best_score_is_reported(either):
     def at(threshold: float | None) -> dict[str, torch.Tensor]:
         given = {} if threshold is None else {"threshold": number(threshold)}
         return either.answer(tensors(picture=picture(), words="a zebra", **given))
@@ -157,7 +157,7 @@ def test_what_a_picture_holds_is_looked_at_once_for_any_number_of_phrases(either
     assert not torch.equal(other["scores"], first["scores"]), "the words did not matter"
 
 
-def test_a_picture_known_by_clicks_alone_is_asked_for_again(either):
+def test_a_picture_embedded_for_clicks_only_is_requested_again_for_words(either):
     shown = picture(seed=5)
     either.answer(tensors(picture=shown, points=CLICK))
     assert refusal(either, picture_key=key(shown), words="a dress").reason == "UNKNOWN_PICTURE"
@@ -302,7 +302,7 @@ def test_the_facts_say_how_words_are_looked_for(service, with_sam3):
     assert (Sam(with_sam3, CPU).facts()["words"], Sam(with_sam3, CPU).facts()["words_size"]) == (True, 112)
 
 
-def test_a_probe_looks_for_words_too_and_leaves_nothing_behind(either, monkeypatch):
+def test_a_probe_also_searches_by_words_and_caches_nothing(either, monkeypatch):
     looked = []
     find = type(either._head).find
     monkeypatch.setattr(type(either._head), "find", lambda *arguments: looked.append(1) or find(*arguments))
@@ -321,7 +321,7 @@ def test_a_probe_looks_for_words_too_and_leaves_nothing_behind(either, monkeypat
         ),
     ],
 )
-def test_a_head_that_sees_in_no_way_known_is_an_error(looks, said):
+def test_a_text_head_with_an_unknown_preprocessor_is_an_error(looks, said):
     with pytest.raises(BundleError, match=said):
         Preprocessing.of(looks)
 

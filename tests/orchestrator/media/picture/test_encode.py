@@ -127,7 +127,7 @@ def test_others_can_read_what_is_written(format, dtype):
         assert image.mode == "RGBA" and np.array_equal(np.asarray(image)[..., :3], eight)
 
 
-def test_a_jpeg_comes_back_as_png_unless_asked_otherwise():
+def test_a_jpeg_is_written_as_png_by_default():
     source = decode(saved(smooth(30, 40), "JPEG"))
     written = encode(source)
     assert written.media_type == "image/png" and "PNG" in written.notes[0]

@@ -81,7 +81,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes():
     assert refusal.value.field == "region.mask.artifact"
 
 
-def test_a_mask_of_another_size_is_fitted_where_that_is_asked_for():
+def test_a_mask_of_another_size_is_scaled_with_fit():
     levels = np.zeros((20, 30), np.uint8)
     levels[4:8, 10:20] = 255
     mask = read(saved(levels, "PNG"), Polarity.WHITE_INSIDE, 15, 10, fit=True)

@@ -18,7 +18,7 @@ channels = st.sampled_from([1, 3, 4])
 
 
 def read(data: bytes) -> np.ndarray:
-    """By somebody else's code, which checks the stream's checksum; RGB(A)."""
+    """By another library, which checks the stream's checksum; RGB(A)."""
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     order = {2: slice(None), 3: [2, 1, 0], 4: [2, 1, 0, 3]}
     return found if found.ndim == 2 else found[..., order[found.shape[2]]]
