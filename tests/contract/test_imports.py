@@ -40,6 +40,8 @@ BELOW_STAGES = {"orchestrator.models", "orchestrator.media", *BELOW_MODELS}
 BELOW_JOBS = {"orchestrator.caller", "orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
 NETWORKS = {"services.bundles", *BASE}
+DENOISERS = ("ip2p_unet", "sd2_inpaint")
+FAMILY = {"services.unet", "services.denoising", "services.adapters", "services.vae.decoder", *NETWORKS}
 
 # A module belongs to the longest name here that it starts with, and may import from its own layer and from
 # the layers beside that name. Every module must belong to one.
@@ -82,8 +84,7 @@ MAY: dict[str, set[str]] = {
     "services.denoising": {"services.denoising.prediction", "services.adapters", "services.refusal"},
     "services.denoising.prediction": set(),
     "services.unet": {"services.denoising", "services.adapters", *NETWORKS},
-    "services.ip2p_unet": {"services.unet", "services.denoising", "services.vae.decoder", *NETWORKS},
-    "services.sd2_inpaint": {"services.unet", "services.denoising", "services.vae.decoder", *NETWORKS},
+    **{f"services.{name}": FAMILY for name in DENOISERS},
     "services.sam": NETWORKS,
     "services.text_encoder": NETWORKS,
     "services.vae": {"services.vae.decoder", "services.vae.tiles", *NETWORKS},
@@ -92,7 +93,7 @@ MAY: dict[str, set[str]] = {
         *NETWORKS,
     },  # for families that decode in their own process
     "services.vae.tiles": set(),
-    "services.registry": {"services.ip2p_unet", "services.sd2_inpaint", "services.denoising", *NETWORKS},
+    "services.registry": {*(f"services.{name}" for name in DENOISERS), "services.denoising", *NETWORKS},
     "services.runtime": {"services.denoising", "services.adapters", *NETWORKS},
     "services.runtime.denoiser_model": {
         "services.registry",

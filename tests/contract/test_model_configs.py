@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from orchestrator.api import from_proto
-from services.ip2p_unet.family import InstructPix2Pix
+from services.registry import FAMILIES
 from services.sam.clips import MOST_SIGHTINGS
 from services.sam.service import Sam
-from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = sorted(folder.name for folder in REPOSITORY.iterdir() if (folder / "config.pbtxt").is_file())
-SERVED = {
-    "ip2p_unet": InstructPix2Pix,
+SERVED: dict[str, Any] = {
     "sam": Sam,
-    "sd2_inpaint": Inpaint,
     "text_encoder": TextEncoder,
     "vae": Vae,
+    **{name: registered.family for name, registered in FAMILIES.items()},
 }
 Group = model_config_pb2.ModelInstanceGroup
 
