@@ -1,4 +1,4 @@
-"""Whatever dies, no call hangs: running requests fail with the reason, and later ones succeed without help."""
+"""Whatever dies, no call hangs: running requests fail with a reason, and later ones succeed without help."""
 
 from __future__ import annotations
 
