@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator import logs
 from orchestrator.app import Orchestrator
+from orchestrator.models.registry import MODELS
 from orchestrator.settings import BadSetting, Settings
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> None:
     try:
-        settings = Settings.read(os.environ)
+        settings = Settings.read(os.environ, MODELS)
         logs.to_stderr(settings.log_level)
         asyncio.run(serve(settings))
     except BadSetting as error:

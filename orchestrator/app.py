@@ -23,6 +23,7 @@ from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
 from orchestrator.models.admission import WaitLimits
+from orchestrator.models.registry import MODELS
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.factory import StageFactory
@@ -52,7 +53,9 @@ class Orchestrator:
             answer=settings.stall_answer,
         )
         wait_limits = WaitLimits(full=settings.wait_full, away=settings.wait_away)
-        self._models = Models(settings.triton, stall_limits, decoupled=("ip2p_unet", "sd2_inpaint"))
+        self._models = Models(
+            settings.triton, stall_limits, decoupled=[name for name, spec in MODELS.items() if spec.decoupled]
+        )
         store = _open_store(settings.artifacts)
         picture_cache = PictureCache(int(settings.picture_memory * 1e6))
         pictures = Pictures(store, PictureLimits(settings.picture_megapixels), picture_cache)

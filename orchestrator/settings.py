@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
-MODELS = ("sam", "text_encoder", "vae", "ip2p_unet", "sd2_inpaint")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -67,13 +66,16 @@ class Settings:
     ready_file: Path | None
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Reads the environment; raises BadSetting for the first variable that cannot be used."""
+    def read(cls, environment: Mapping[str, str], models: Iterable[str]) -> Settings:
+        """Reads the environment; raises BadSetting for the first variable that cannot be used.
+
+        `models` are the names of all models, which have addresses.
+        """
         read = _Reader(environment)
         return cls(
             listen=read("LISTEN", "127.0.0.1:50051", _address),
             metrics=read("METRICS_LISTEN", "127.0.0.1:50052", _address),
-            triton=_addresses(environment, read),
+            triton=_addresses(environment, tuple(models), read),
             artifacts=read("ARTIFACTS", "artifacts", Path),
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
@@ -109,13 +111,15 @@ class _Reader:
             raise BadSetting(f"{variable}={text!r}: {error}") from None
 
 
-def _addresses(environment: Mapping[str, str], read: _Reader) -> dict[str, tuple[str, ...]]:
-    variables = {f"INTARSIA_TRITON_{model.upper()}": model for model in MODELS}
+def _addresses(
+    environment: Mapping[str, str], models: Sequence[str], read: _Reader
+) -> dict[str, tuple[str, ...]]:
+    variables = {f"INTARSIA_TRITON_{model.upper()}": model for model in models}
     for variable in environment:
         if variable.startswith("INTARSIA_TRITON_") and variable not in variables:
             raise BadSetting(f"{variable}: there is no such model; known are {', '.join(variables)}")
     everywhere = environment.get("INTARSIA_TRITON", "127.0.0.1:8001")
-    return {model: read(f"TRITON_{model.upper()}", everywhere, _list) for model in MODELS}
+    return {model: read(f"TRITON_{model.upper()}", everywhere, _list) for model in models}
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ from intarsia.v1 import adapters_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
-from orchestrator.workflows.edit_region import MODEL as EDITS
-from orchestrator.workflows.fill_region import MODEL as FILLS
+from orchestrator.models.registry import DENOISERS
 from store.artifact import ArtifactStore
 
 
@@ -25,9 +24,9 @@ class Adapters(rpc.AdaptersServicer):
         self, request: pb.InspectAdapterRequest, context: grpc.aio.ServicerContext
     ) -> pb.InspectAdapterResponse:
         name = fields.artifact(request.adapter, "adapter")
-        if request.model not in (EDITS, FILLS):
+        if request.model not in DENOISERS:
             raise InvalidRequest(
-                f"model must be {EDITS} or {FILLS}, not {request.model[:100]!r}", field="model"
+                f"model must be {' or '.join(DENOISERS)}, not {request.model[:100]!r}", field="model"
             )
         await self._store.describe(name)
         report = await self._immediate.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
@@ -13,12 +14,12 @@ from orchestrator.deadline import Deadline
 from orchestrator.media.clips import Clips
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.pictures import Pictures
-from orchestrator.models import denoiser, sam, text_encoder, vae
 from orchestrator.models.adapters import AdapterUploads
 from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser
 from orchestrator.models.facts import ModelFacts
+from orchestrator.models.registry import DENOISERS, MODELS, ModelSpec
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
@@ -38,8 +39,7 @@ class Stages:
     sam: Sam
     text_encoder: TextEncoder
     vae: Vae
-    ip2p_unet: Denoiser
-    sd2_inpaint: Denoiser
+    denoisers: Mapping[str, Denoiser]
     run: Run
 
     def stage(self, name: str, *, of: int = 1) -> AbstractContextManager[Work]:
@@ -48,7 +48,7 @@ class Stages:
 
     def denoiser(self, model: str) -> Denoiser:
         """The denoiser of this name."""
-        return {"ip2p_unet": self.ip2p_unet, "sd2_inpaint": self.sd2_inpaint}[model]
+        return self.denoisers[model]
 
     def previews(
         self, picture: Picture, working: WorkingSize, *, family: str
@@ -58,50 +58,46 @@ class Stages:
 
 
 class StageFactory:
-    """The models, their facts, and the store, shared by all runs."""
+    """The clients of all models, and the store, shared by all runs."""
 
     def __init__(self, models: Models, pictures: Pictures, wait_limits: WaitLimits) -> None:
-        self._sam = ModelClient(models["sam"], ModelQueue(wait_limits), fields=sam.FIELDS)
-        self._text_encoder = ModelClient(
-            models["text_encoder"], ModelQueue(wait_limits), fields=text_encoder.FIELDS
-        )
-        self._vae = ModelClient(models["vae"], ModelQueue(wait_limits), fields=vae.FIELDS)
-        self._ip2p_unet = ModelClient(
-            models["ip2p_unet"], ModelQueue(wait_limits), fields=denoiser.EDIT_FIELDS
-        )
-        self._sd2_inpaint = ModelClient(
-            models["sd2_inpaint"], ModelQueue(wait_limits), fields=denoiser.FILL_FIELDS
-        )
-        self._store, self._pictures = pictures.store, pictures
+        self._clients = {
+            name: ModelClient(models[name], ModelQueue(wait_limits), fields=spec.fields)
+            for name, spec in MODELS.items()
+        }
+        self._pictures = pictures
 
     def at(self, run: Run) -> Stages:
         """The stages bound to one run."""
+        clients, store = self._clients, self._pictures.store
         return Stages(
             pictures=self._pictures,
-            clips=Clips(self._store, self._pictures.limits),
-            sam=Sam(self._sam, run),
-            text_encoder=TextEncoder(self._text_encoder, run),
-            vae=Vae(self._vae, run),
-            ip2p_unet=Denoiser(self._ip2p_unet, run, self._uploads(self._ip2p_unet, run)),
-            sd2_inpaint=Denoiser(self._sd2_inpaint, run, self._uploads(self._sd2_inpaint, run)),
+            clips=Clips(store, self._pictures.limits),
+            sam=Sam(clients["sam"], run),
+            text_encoder=TextEncoder(clients["text_encoder"], run),
+            vae=Vae(clients["vae"], run),
+            denoisers={
+                name: Denoiser(clients[name], run, AdapterUploads(clients[name], run, store))
+                for name in DENOISERS
+            },
             run=run,
         )
-
-    def _uploads(self, client: ModelClient, run: Run) -> AdapterUploads:
-        return AdapterUploads(client, run, self._store)
 
     async def wait_until_ready(self) -> None:
         """Reads the facts of every model; raises the error of the first one that does not answer.
 
-        Fills need weights of their own: a server without them serves everything else.
+        Models that are optional may be without weights.
         """
-        every = (self._sam, self._text_encoder, self._vae, self._ip2p_unet)
-        await gather_or_cancel(*(client.facts() for client in every))
-        try:
-            await self._sd2_inpaint.facts()
-        except NotReady as missing:
-            log.warning("regions cannot be filled: %s", missing)
+        await gather_or_cancel(*(self._check_ready(name, spec) for name, spec in MODELS.items()))
 
     async def facts(self, model: str) -> ModelFacts:
         """The facts of the denoiser of this name."""
         return await self.at(Run(Deadline())).denoiser(model).facts()
+
+    async def _check_ready(self, name: str, spec: ModelSpec) -> None:
+        try:
+            await self._clients[name].facts()
+        except NotReady as missing:
+            if not spec.optional:
+                raise
+            log.warning("%s is not served: %s", name, missing)

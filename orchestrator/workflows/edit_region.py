@@ -75,7 +75,7 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
     """Cut the regions out, edit them by instruction, lay them back."""
     request = resolved.request
     at.run.expect(SHARES)
-    await at.ip2p_unet.check_weights(resolved.weights.digest)
+    await at.denoiser(MODEL).check_weights(resolved.weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
@@ -84,7 +84,7 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
         plans, embeddings, _ = await gather_or_cancel(
             find_edits(resolved, picture, at),
             at.text_encoder.encode_each(_texts(request), family=FAMILY),
-            at.ip2p_unet.check_adapters(request.adapters),
+            at.denoiser(MODEL).check_adapters(request.adapters),
         )
         composition = await asyncio.to_thread(compose, picture, plans)
     texts = list(zip(embeddings[::2], embeddings[1::2], strict=True))

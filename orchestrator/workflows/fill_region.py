@@ -71,7 +71,7 @@ async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
     """Cut the region out, blank it, fill it, lay the filling back."""
     request = resolved.request
     at.run.expect(SHARES)
-    await at.sd2_inpaint.check_weights(resolved.weights.digest)
+    await at.denoiser(MODEL).check_weights(resolved.weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
@@ -79,7 +79,7 @@ async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
         plan, (text, no_text), _ = await gather_or_cancel(
             find_hole(resolved, picture, at),
             at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
-            at.sd2_inpaint.check_adapters(request.adapters),
+            at.denoiser(MODEL).check_adapters(request.adapters),
         )
         composition = await asyncio.to_thread(compose, picture, [plan])
 

@@ -21,6 +21,7 @@ import intarsia
 from intarsia import errors
 from orchestrator.api.status import status_of
 from orchestrator.app import Orchestrator
+from orchestrator.models.registry import MODELS
 from orchestrator.settings import Settings
 from tests.orchestrator.conftest import picture, triton  # noqa: F401 - fixtures
 from tests.orchestrator.doubles import Triton
@@ -36,7 +37,7 @@ async def server(triton: Triton, tmp_path: Path) -> AsyncIterator[str]:  # noqa:
         "INTARSIA_TRITON": triton.url,
         "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
     }
-    orchestrator = Orchestrator(Settings.read(environment))
+    orchestrator = Orchestrator(Settings.read(environment, MODELS))
     port = await orchestrator.start()
     await orchestrator.wait_until_ready()
     yield f"127.0.0.1:{port}"

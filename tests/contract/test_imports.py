@@ -74,7 +74,12 @@ MAY: dict[str, set[str]] = {
     "orchestrator.api": BELOW_API,
     # The two modules that connect everything.
     "orchestrator.app": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
-    "orchestrator.__main__": {"orchestrator.app", "orchestrator.settings", "orchestrator.logs"},
+    "orchestrator.__main__": {
+        "orchestrator.app",
+        "orchestrator.settings",
+        "orchestrator.logs",
+        "orchestrator.models",
+    },
     "orchestrator": set(),
     "services.refusal": set(),
     "services.cache": set(),

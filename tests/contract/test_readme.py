@@ -12,7 +12,7 @@ import pytest
 from deploy.local import __main__ as up
 from intarsia import cli, errors
 from orchestrator.api.status import code_of
-from orchestrator.settings import MODELS
+from orchestrator.models.registry import MODELS
 from services.bundles import cli as weights
 from tests.readme import README, ROOT, blocks, is_setup
 

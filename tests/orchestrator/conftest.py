@@ -27,6 +27,7 @@ from intarsia.v1 import (
 )
 from orchestrator.app import Orchestrator
 from orchestrator.caller import Caller
+from orchestrator.models.registry import MODELS
 from orchestrator.settings import Settings
 from tests.orchestrator.doubles import Triton
 
@@ -98,7 +99,7 @@ async def start(triton: Triton, tmp_path: Path) -> AsyncIterator[Start]:
             "INTARSIA_TRITON": triton.url,
             "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
         }
-        orchestrator = Orchestrator(Settings.read({**own, **environment}))
+        orchestrator = Orchestrator(Settings.read({**own, **environment}, MODELS))
         port = await orchestrator.start()
         client = Client(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         started.append((orchestrator, client))
