@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## Format, lint, types, generated code, proto lint and compa
 	$(BIN)/python protos/generate.py --check
 
 .PHONY: format
-format: $(VENV)/.dev ## Formats the code and mends what can be mended.
+format: $(VENV)/.dev ## Formats the code and applies automatic fixes.
 	$(BIN)/ruff format $(wildcard $(PACKAGES))
 	$(BIN)/ruff check --fix $(wildcard $(PACKAGES))
 
@@ -44,22 +44,22 @@ protos: $(VENV)/.dev ## Generates intarsia/v1 from protos/.
 	$(BIN)/python protos/generate.py
 
 .PHONY: starter-weights
-starter-weights: $(VENV)/.serving ## Trains the starter weights from nothing; goes on where it was stopped.
+starter-weights: $(VENV)/.serving ## Trains the starter weights from random ones; resumes where it was stopped.
 	$(BIN)/python -m training.recipes $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.serving ## Puts every question of benchmarks/ to this machine; tables in benchmarks/results/.
+bench: $(VENV)/.serving ## Runs all of benchmarks/ on this machine; tables in benchmarks/results/.
 	for question in step_sharing served_sharing service_cost cancel_latency region_cost adapters served_figures \
 	  open_loop folder long_clip; do \
 	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
 	done
 
 .PHONY: bench-perf
-bench-perf: $(VENV)/.perf_analyzer ## Loads single models with perf_analyzer; table in benchmarks/results/.
+bench-perf: $(VENV)/.perf_analyzer ## Measures single models with perf_analyzer; table in benchmarks/results/.
 	$(BIN)/python -m benchmarks.perf $(ARGS)
 
 .PHONY: clean
-clean: ## Removes what was made here, except .venv and training checkpoints.
+clean: ## Removes generated files, except .venv and training checkpoints.
 	rm -rf demo var/demo var/artifacts var/triton .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -76,8 +76,8 @@ $(VENV)/.dev: $(VENV)/.serving
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-# Its wheel says which C library it wants. On an older machine it is installed all the same, and started
-# with a newer library beside the machine's own (benchmarks/libc.py).
+# Its wheel requires a certain C library. On an older machine it is installed nevertheless, and started with a
+# newer library beside the machine's own (benchmarks/libc.py).
 $(VENV)/.perf_analyzer: $(VENV)/.serving
 	$(PIP) --no-deps --only-binary=:all: --platform manylinux_2_38_x86_64 --upgrade \
 	  --target $(VENV)/perf_analyzer perf-analyzer==2.60.0

@@ -1,4 +1,4 @@
-"""Settings: what an orchestrator reads from its environment, once, when it starts."""
+"""Settings: read from the environment once, when the orchestrator starts."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class BadSetting(Exception):
-    """A variable of the environment cannot be used; says which, and why."""
+    """A variable of the environment is not valid; says which, and why."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set. Lengths of time are in seconds."""
+    """All settings. Durations are in seconds."""
 
-    # INTARSIA_LISTEN: address and port for clients; port 0 takes a free one.
+    # INTARSIA_LISTEN: address and port for clients; port 0 means any free one.
     listen: str
-    # INTARSIA_METRICS_LISTEN: address and port for Prometheus; port 0 takes a free one.
+    # INTARSIA_METRICS_LISTEN: address and port for Prometheus; port 0 means any free one.
     metrics: str
-    # INTARSIA_TRITON: where models are served, `host:port`, several separated by commas.
-    # INTARSIA_TRITON_<MODEL>, for example INTARSIA_TRITON_SAM, says so for one model alone.
+    # INTARSIA_TRITON: addresses of the models' endpoints, `host:port`, separated by commas.
+    # INTARSIA_TRITON_<MODEL>, for example INTARSIA_TRITON_SAM: the same for a single model.
     triton: Mapping[str, tuple[str, ...]]
     # INTARSIA_ARTIFACTS: the folder of the artifact store.
     artifacts: Path
-    # INTARSIA_PICTURE_MEGAPIXELS: pictures of more million pixels are refused before they are decoded.
+    # INTARSIA_PICTURE_MEGAPIXELS: larger pictures are refused before they are decoded.
     picture_megapixels: float
-    # INTARSIA_PICTURE_MEMORY_MEGABYTES: pictures worked on lately are kept, decoded and packed, up to this
-    # size together.
+    # INTARSIA_PICTURE_MEMORY_MEGABYTES: the size of the cache of decoded pictures and compressed strips.
     picture_memory: float
-    # INTARSIA_JOBS_RUNNING, _WAITING: how many jobs run, and wait, at a time; more are refused. At most
-    # half of those that run follow something through a clip.
+    # INTARSIA_JOBS_RUNNING, _WAITING: the most jobs that run, and wait, at a time; more are refused. At most
+    # half of the running ones may track through clips.
     jobs_running: int
     jobs_waiting: int
-    # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are remembered, and for how long.
+    # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are kept, and for how long.
     jobs_kept: int
     jobs_kept_seconds: float
-    # INTARSIA_TIME_LIMIT_SECONDS: the most time any job may take, waiting included.
+    # INTARSIA_TIME_LIMIT_SECONDS: the longest time that a job may take, including waiting.
     time_limit: float
-    # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: the limit of requests answered within the call, and of
-    # their time.
+    # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: the most requests at a time that are answered within the
+    # call, and their time limit.
     segment_at_once: int
     segment_seconds: float
-    # INTARSIA_WAIT_FULL_SECONDS, _WAIT_AWAY_SECONDS: how long a request that has not begun waits for a
-    # model that is full or out of reach, before it fails.
+    # INTARSIA_WAIT_FULL_SECONDS, _WAIT_AWAY_SECONDS: how long a request that has not begun waits for a model
+    # that is full or down, before it fails.
     wait_full: float
     wait_away: float
-    # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream silent for so many times
-    # its longest step, but for at least so long, counts as dead; its first reply may take longer.
-    # INTARSIA_STALL_ANSWER_SECONDS: so does a model that has not answered a single question by then.
+    # INTARSIA_STALL_STEPS, _STALL_FLOOR_SECONDS, _STALL_FIRST_SECONDS: a stream counts as stalled after so
+    # many times its longest step without a reply, and at least so many seconds; its first reply may take
+    # longer.
+    # INTARSIA_STALL_ANSWER_SECONDS: the time after which a unary request counts as stalled.
     stall_steps: float
     stall_floor: float
     stall_first: float
     stall_answer: float
-    # INTARSIA_DRAIN_SECONDS: time for running jobs to finish when the server is asked to stop.
+    # INTARSIA_DRAIN_SECONDS: the time for running jobs to finish when the server stops.
     grace: float
     # INTARSIA_LOG_LEVEL: debug, info, warning or error.
     log_level: str
-    # INTARSIA_READY_FILE: written, as JSON with the ports, once everything can be served.
+    # INTARSIA_READY_FILE: written, as JSON with the ports, once the server is ready.
     ready_file: Path | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str], models: Iterable[str]) -> Settings:
-        """Reads the environment; raises BadSetting for the first variable that cannot be used.
+        """Reads the environment; raises BadSetting for the first invalid variable.
 
         `models` are the names of all models, which have addresses.
         """
