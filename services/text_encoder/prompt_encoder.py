@@ -12,7 +12,7 @@ from services.bundles.bundle import BundleError
 
 
 @dataclass(frozen=True)
-class Embedding:
+class PromptEmbedding:
     """`values` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit."""
 
     values: Tensor
@@ -41,7 +41,7 @@ class PromptEncoder:
             )
 
     @torch.inference_mode()
-    def encode(self, text: str) -> Embedding:
+    def encode(self, text: str) -> PromptEmbedding:
         """The embedding of a text, padded or truncated to the family's length, computed in a pass of its own.
 
         In a shared pass a row's rounding depends on the other rows, and a seed must give the same picture
@@ -53,7 +53,7 @@ class PromptEncoder:
         device = self._network.device
         mask = tokens.attention_mask.to(device) if self._masked else None
         hidden = self._network(tokens.input_ids.to(device), attention_mask=mask)[0]
-        return Embedding(hidden[0].float().cpu(), self._dropped(text))
+        return PromptEmbedding(hidden[0].float().cpu(), self._dropped(text))
 
     def _dropped(self, text: str) -> str:
         """The text from the first token that is replaced by the end token."""

@@ -33,7 +33,7 @@ def test_embeddings_equal_those_of_the_same_weights_in_process(door: Door, weigh
     import torch
 
     from services.text_encoder.service import TextEncoder
-    from tests.services.asking import tensors
+    from tests.services.calls import tensors
 
     there = door.ask("text_encoder", {"family": FAMILY, "text": text("make it blue")})
     here = TextEncoder([Bundle.open(weights / "ip2p")], torch.device("cpu"), torch.float32)
@@ -47,7 +47,7 @@ def test_pictures_of_many_sizes_at_once_give_the_results_of_each_alone(stack, we
 
     from services.refusal import Refusal
     from services.vae.service import Vae
-    from tests.services.asking import tensors
+    from tests.services.calls import tensors
 
     here = Vae([Bundle.open(weights / "ip2p")], torch.device("cpu"), torch.float32)
     asked = [
@@ -150,7 +150,7 @@ def test_served_words_and_corrections_equal_those_in_process(door: Door, weights
     import torch
 
     from services.sam.service import Sam
-    from tests.services.asking import tensors
+    from tests.services.calls import tensors
 
     here = Sam(Bundle.open(weights / "sam"), torch.device("cpu"))
     shown, mask = photo(90, 120, seed=4), np.zeros((90, 120), np.uint8)

@@ -15,16 +15,16 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the random bundles `ip2p` and `sam`; not to be changed."""
     return tiny.write(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
-def ip2p(shelf: Path) -> Bundle:
-    return Bundle.open(shelf / "ip2p")
+def ip2p(weights: Path) -> Bundle:
+    return Bundle.open(weights / "ip2p")
 
 
 @pytest.fixture(scope="session")
-def sam_bundle(shelf: Path) -> Bundle:
-    return Bundle.open(shelf / "sam")
+def sam_bundle(weights: Path) -> Bundle:
+    return Bundle.open(weights / "sam")

@@ -19,9 +19,9 @@ def test_the_model_repository_has_a_folder_for_every_family_and_no_other():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_facts_of_a_family_say_how_it_may_be_used(name, shelf):
+def test_the_facts_of_a_family_say_how_it_may_be_used(name, weights):
     registered = FAMILIES[name]
-    family = registered.family(Bundle.open(shelf / registered.bundle), torch.device("cpu"), torch.float32)
+    family = registered.family(Bundle.open(weights / registered.bundle), torch.device("cpu"), torch.float32)
     facts = family.facts()
     for number, words in facts["guidance"].items():
         assert words["least"] <= words["default"] <= words["most"]

@@ -24,7 +24,7 @@ from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
 from services.vae.service import Vae
-from tests.services.asking import tensors
+from tests.services.calls import tensors
 from tests.services.denoising.doubles import Listener, engine, run_to_the_end
 from training.tiny.adapters import file, keyed, matrices, own_weights
 
@@ -62,8 +62,8 @@ STRENGTHS = {"lora": 0.8, "weights": 1.0}
 
 
 @pytest.fixture(scope="module")
-def bundle(shelf: Path) -> Bundle:
-    return Bundle.open(shelf / "sd2_inpaint")
+def bundle(weights: Path) -> Bundle:
+    return Bundle.open(weights / "sd2_inpaint")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from services import json_text
 from services.bundles.bundle import Bundle, BundleError
 from services.text_encoder.service import LONGEST, TextEncoder
-from tests.services.asking import refusal, tensors
+from tests.services.calls import refusal, tensors
 
 CPU = torch.device("cpu")
 LONG = "make the big red circle blue and turn the small star into a green heart, change the sky and the car"
@@ -38,7 +38,7 @@ def test_tensors_that_do_not_fit_are_named_by_their_own_keys(service):
     assert json_text.from_tensor("dropped", fits["dropped"]) == ""
 
 
-def test_the_words_that_fit_decide_alone(service):
+def test_only_the_words_that_fit_matter(service):
     """20 tokens, two of which are the ends."""
     long = service.answer(tensors(family="ip2p", text="red " * 24 + "Blue"))
     assert json_text.from_tensor("dropped", long["dropped"]) == "red " * 6 + "Blue"
@@ -47,8 +47,8 @@ def test_the_words_that_fit_decide_alone(service):
     )
 
 
-def test_each_family_hears_words_by_its_own_weights(shelf, ip2p, service):
-    both = TextEncoder([ip2p, Bundle.open(shelf / "sd2_inpaint")], CPU, torch.float32)
+def test_each_family_encodes_by_its_own_weights(weights, ip2p, service):
+    both = TextEncoder([ip2p, Bundle.open(weights / "sd2_inpaint")], CPU, torch.float32)
     edit, fill = (
         both.answer(tensors(family=family, text="make it blue"))["embedding"]
         for family in ("ip2p", "sd2_inpaint")
@@ -111,7 +111,7 @@ def test_a_server_without_any_text_encoder_does_not_start(sam_bundle):
         ({"family": "ip2p", "text": torch.tensor([51], dtype=torch.uint8)}, "INVALID_FIELD", "a JSON string"),
     ],
 )
-def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):
+def test_an_invalid_request_is_refused_with_the_reason(service, inputs, reason, words):
     refused = refusal(service, **inputs)
     assert refused.reason == reason
     assert words in refused.message

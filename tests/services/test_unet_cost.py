@@ -17,13 +17,13 @@ COSTS = Costs((Measured(64, {1: 0.1, 2: 0.2, 3: 0.27}, 1), Measured(256, {1: 1.0
 
 
 @pytest.fixture(scope="module")
-def edit(shelf) -> InstructPix2Pix:
-    return InstructPix2Pix(Bundle.open(shelf / "ip2p"), CPU, torch.float32)
+def edit(weights) -> InstructPix2Pix:
+    return InstructPix2Pix(Bundle.open(weights / "ip2p"), CPU, torch.float32)
 
 
 @pytest.fixture(scope="module")
-def fill(shelf) -> Inpaint:
-    return Inpaint(Bundle.open(shelf / "sd2_inpaint"), CPU, torch.float32)
+def fill(weights) -> Inpaint:
+    return Inpaint(Bundle.open(weights / "sd2_inpaint"), CPU, torch.float32)
 
 
 def cost(family, **question) -> dict:

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from services.bundles.bundle import Bundle
 from services.vae.service import Vae
 from services.vae.tiles import Tiling, by_tiles, windows
-from tests.services.asking import refusal, tensors
+from tests.services.calls import refusal, tensors
 
 CPU = torch.device("cpu")
 SMALL_TILES = Tiling(above=64 * 64, side=128, overlap=32)
@@ -183,7 +183,7 @@ def test_weights_that_overflow_in_half_precision_are_kept_in_single(ip2p, tmp_pa
         ({"family": "ip2p", "latents": torch.zeros(1).expand(4, 256, 257)}, "INVALID_FIELD", "smaller"),
     ],
 )
-def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):
+def test_an_invalid_request_is_refused_with_the_reason(service, inputs, reason, words):
     refused = refusal(service, **inputs)
     assert refused.reason == reason
     assert words in refused.message
@@ -191,7 +191,7 @@ def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, word
 
 @pytest.mark.parametrize("tiling", [Tiling(), SMALL_TILES], ids=["whole", "tiles"])
 @pytest.mark.parametrize("given", [{"picture": picture(128, 128)}, {"latents": latents(16, 16)}])
-def test_a_network_that_overflows_is_not_believed(ip2p, tiling, given):
+def test_numbers_that_are_not_finite_are_refused(ip2p, tiling, given):
     service = Vae([ip2p], CPU, torch.float32, tiling)
     for part in ("encoder", "decoder"):
         bias = getattr(service._codecs["ip2p"].decoder.network, part).conv_out.bias

@@ -9,7 +9,7 @@ from services.bundles.bundle import Bundle
 from services.vae.decoder import Decoder
 from services.vae.service import Vae
 from services.vae.tiles import Tiling
-from tests.services.asking import tensors
+from tests.services.calls import tensors
 
 CPU = torch.device("cpu")
 TILES = Tiling(above=64 * 64, side=64, overlap=16)

@@ -39,9 +39,9 @@ def stored(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_every_bundle_has_its_card():
-    shelf = open_bundles(STARTER)
-    assert sorted(shelf) == ["ip2p", "sam", "sd2_inpaint"]
-    for name, bundle in shelf.items():
+    weights = open_bundles(STARTER)
+    assert sorted(weights) == ["ip2p", "sam", "sd2_inpaint"]
+    for name, bundle in weights.items():
         assert bundle.card["figures"] and bundle.card["recipe"]
         assert (STARTER / name / "README.md").read_text().startswith(f"# {name}")
 

@@ -18,7 +18,7 @@ from services.denoising.engine import Engine
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
-from tests.services.asking import tensors
+from tests.services.calls import tensors
 from tests.services.denoising.doubles import Listener, Notes, engine, run_to_the_end
 from training.tiny.adapters import file, lora, own_weights
 
@@ -27,9 +27,9 @@ A, B, C, D, E = (letter * 64 for letter in "abcde")
 
 
 @pytest.fixture(scope="module", params=[InstructPix2Pix, Inpaint], ids=["edit", "fill"])
-def family(request, shelf):
+def family(request, weights):
     name = {InstructPix2Pix: "ip2p", Inpaint: "sd2_inpaint"}[request.param]
-    return request.param(Bundle.open(shelf / name), CPU, torch.float32)
+    return request.param(Bundle.open(weights / name), CPU, torch.float32)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_every_tensor_that_does_not_fit_is_named_at_once(ip2p, tmp_path):
 
     def spoil(tensors):
         del tensors["conv_in.bias"]
-        tensors["stranger.weight"] = torch.zeros(2)
+        tensors["extra.weight"] = torch.zeros(2)
         tensors["conv_out.bias"] = torch.zeros(5)
         tensors["conv_norm_out.bias"] = tensors["conv_norm_out.bias"].to(torch.int64)
         return tensors
@@ -57,7 +57,7 @@ def test_every_tensor_that_does_not_fit_is_named_at_once(ip2p, tmp_path):
         bundle.network("unet")
     for line in (
         "missing: conv_in.bias",
-        "unexpected: stranger.weight",
+        "unexpected: extra.weight",
         "wrongly shaped: conv_out.bias: stored [5], wanted [4]",
         "wrongly shaped: conv_norm_out.bias: stored as I64, wanted floating numbers",
         "1 missing, 1 unexpected, 2 wrongly shaped",
@@ -181,11 +181,11 @@ def test_the_error_for_missing_files_says_how_to_get_them(ip2p, tmp_path):
         open_bundles(tmp_path)
 
 
-def test_a_shelf_shows_its_bundles_by_name(shelf, ip2p, tmp_path):
+def test_a_folder_lists_its_bundles_by_name(weights, ip2p, tmp_path):
     (copied(ip2p, tmp_path).folder).rename(tmp_path / ".ip2p.part")
     with pytest.raises(BundleError, match="no bundle in"):
         open_bundles(tmp_path)
-    assert {name: bundle.components for name, bundle in open_bundles(shelf).items()} == {
+    assert {name: bundle.components for name, bundle in open_bundles(weights).items()} == {
         "ip2p": COMPONENTS,
         "sam": ("text_head", "sam"),
         "sd2_inpaint": COMPONENTS,
@@ -233,26 +233,26 @@ def test_tokenizer_scheduler_and_defaults_come_from_the_bundle(ip2p):
     assert ip2p.defaults == {"steps": 10, "guidance": 2.5, "picture_guidance": 1.2}
 
 
-def test_loading_asks_nothing_of_the_network(shelf, monkeypatch):
+def test_loading_opens_no_connection(weights, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("something outside was asked for")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for bundle in open_bundles(shelf).values():
+    for bundle in open_bundles(weights).values():
         for component in bundle.components:
             assert bundle.network(component) is not None
-    assert Bundle.open(shelf / "ip2p").tokenizer()("red").input_ids
+    assert Bundle.open(weights / "ip2p").tokenizer()("red").input_ids
 
 
-def test_the_same_seed_writes_the_same_bundles(shelf, tmp_path):
+def test_the_same_seed_writes_the_same_bundles(weights, tmp_path):
     from training import tiny
 
     tiny.write(tmp_path / "again")
     tiny.write(tmp_path / "other", seed=1)
     digests = [
         {name: bundle.digest for name, bundle in open_bundles(folder).items()}
-        for folder in (shelf, tmp_path / "again", tmp_path / "other")
+        for folder in (weights, tmp_path / "again", tmp_path / "other")
     ]
     assert digests[0] == digests[1]
     assert all(digests[0][name] != digests[2][name] for name in digests[0])

@@ -78,10 +78,10 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_written(published, tmp
     folder, _ = published
     state = load_file(folder / "model.safetensors")
     del state["detector_model.text_projection.bias"]
-    save_file({**state, "detector.stranger": torch.ones(1)}, folder / "model.safetensors")
+    save_file({**state, "detector.extra": torch.ones(1)}, folder / "model.safetensors")
     with pytest.raises(BundleError, match=r"missing: text_projection\.bias") as raised:
         sam3.convert(folder, tmp_path / "sam" / "text_head")
-    assert "unexpected: detector.stranger" in str(raised.value)
+    assert "unexpected: detector.extra" in str(raised.value)
     assert not (tmp_path / "sam").exists()
 
 

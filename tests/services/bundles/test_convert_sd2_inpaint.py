@@ -18,9 +18,9 @@ from services.bundles.convert import sd2_inpaint
 from services.bundles.published_configs import SD2_INPAINT
 from services.sd2_inpaint.family import Inpaint
 from services.text_encoder.service import TextEncoder
-from tests.services.asking import tensors
 from tests.services.bundles import original
 from tests.services.bundles.open_clip import OpenClip
+from tests.services.calls import tensors
 from training.tiny import vocabulary
 
 CPU = torch.device("cpu")

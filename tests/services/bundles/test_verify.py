@@ -90,13 +90,13 @@ def test_nothing_is_read_but_headers(ip2p, monkeypatch):
         ip2p.network("vae")
 
 
-def test_the_command_line_lists_and_verifies_with_an_exit_code(shelf, ip2p, tmp_path, capsys):
-    assert main(["list", str(shelf), "--json"]) == 0
+def test_the_command_line_lists_and_verifies_with_an_exit_code(weights, ip2p, tmp_path, capsys):
+    assert main(["list", str(weights), "--json"]) == 0
     rows = {row["bundle"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["ip2p"]["digest"] == ip2p.digest
     assert rows["ip2p"]["components"]["vae"] == {"network": "AutoencoderKL", "parameters": 81215}
 
-    assert main(["verify", str(shelf / "ip2p"), str(shelf / "sam")]) == 0
+    assert main(["verify", str(weights / "ip2p"), str(weights / "sam")]) == 0
     assert "ip2p: sound" in capsys.readouterr().out
     bundle = copied(ip2p, tmp_path)
     with_config(bundle, "vae", latent_channels=8)

@@ -18,7 +18,7 @@ from services.denoising.memory_budget import state_bytes
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
-from tests.services.asking import tensors
+from tests.services.calls import tensors
 from tests.services.denoising.doubles import Listener, engine, request, run_to_the_end
 from tests.services.denoising.token_family import CHANNELS, Tokens, tokens_request
 from training.tiny.adapters import lora
@@ -28,9 +28,9 @@ STEPS = 22
 
 
 @pytest.fixture(scope="module", params=[InstructPix2Pix, Inpaint], ids=["edit", "fill"])
-def family(request, shelf):
+def family(request, weights):
     name = {InstructPix2Pix: "ip2p", Inpaint: "sd2_inpaint"}[request.param]
-    return request.param(Bundle.open(shelf / name), CPU, torch.float32)
+    return request.param(Bundle.open(weights / name), CPU, torch.float32)
 
 
 def inputs(seed: int = 1, scheduler: str = "ddim", *, steps: int = STEPS, side: int = 4, **more) -> dict:

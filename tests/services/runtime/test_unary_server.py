@@ -63,7 +63,7 @@ def number(value: float, **more) -> Request:
     return Request(number=torch.tensor([value]), **more)
 
 
-def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(server):
+def test_each_request_gets_its_own_answer_whatever_is_wrong_with_others(server):
     asked = [number(4), number(-1), number(13), number(8, cancelled=True), number(1000), number(6)]
     good, refused, failed, gone, full, last = server.answer(asked)
     assert float(good.tensors["half"]) == 2 and good.error is None
@@ -75,7 +75,7 @@ def test_each_request_gets_its_own_answer_whatever_is_wrong_with_its_neighbours(
     assert float(last.tensors["half"]) == 3
 
 
-def test_a_fault_of_ours_is_logged_and_not_shown(server, stub):
+def test_an_internal_fault_is_logged_and_not_described(server, stub):
     (failed,) = server.answer([number(13)])
     assert "/secret" not in failed.error.message
     assert "unlucky" in stub.errors[0]
@@ -103,13 +103,13 @@ def test_a_probe_does_work_and_returns_its_numbers(server):
         ({"ask": torch.full((1 << 20,), 91, dtype=torch.uint8)}, "ask has 1048576 bytes of JSON"),
     ],
 )
-def test_a_question_without_end_is_refused_in_short(server, told, words):
+def test_a_malformed_query_is_refused_in_short(server, told, words):
     (answer,) = server.answer([Request(**told)])
     assert answer.error.code == backend.TritonError.INVALID_ARG
     assert words in answer.error.message and len(answer.error.message) < 300
 
 
-def test_a_model_may_be_asked_for_more_and_tells_its_facts_afterwards(stub):
+def test_a_further_query_is_answered_by_the_facts_after_it(stub):
     from services.runtime.unary_server import UnaryServer
 
     service = Halver()
@@ -144,7 +144,7 @@ def test_inputs_are_copied_out_of_tritons_memory(server):
     assert float(answer.tensors["half"]) == 2
 
 
-def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stub):
+def test_equal_requests_are_computed_once_and_a_refusal_is_not_cached(stub):
     from services.runtime.unary_server import UnaryServer
 
     service = Halver()
@@ -164,7 +164,7 @@ def test_the_same_question_is_worked_on_once_and_a_refusal_is_not_remembered(stu
     assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
 
 
-def test_only_questions_that_come_again_are_worth_an_answer_kept(stub):
+def test_only_answers_to_requests_with_the_chosen_input_are_cached(stub):
     from services.runtime.unary_server import UnaryServer
 
     class Either(Halver):

@@ -13,7 +13,7 @@ from services.sam.correction import with_positive_click
 from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.sam2 import Prompt
 from services.sam.service import Sam
-from tests.services.asking import refusal, tensors
+from tests.services.calls import refusal, tensors
 from tests.services.sam.pictures import picture
 from training.recipes.options import STARTER
 from training.recipes.sam_prompt import Prompts, with_correction
@@ -85,7 +85,7 @@ def test_a_mask_matters_and_makes_even_a_single_click_clear(service):
     assert not torch.equal(with_mask["scores"], with_another["scores"])
 
 
-def test_where_only_clicks_beside_are_given_the_mask_says_where_the_thing_is():
+def test_a_positive_click_is_added_where_the_mask_is_deepest():
     mask = torch.zeros(100, 200, dtype=torch.uint8)
     mask[10:90, 100:190] = 1  # the larger part, and not meant
     mask[30:60, 10:50] = 1
@@ -101,7 +101,7 @@ def test_where_only_clicks_beside_are_given_the_mask_says_where_the_thing_is():
 
 
 @pytest.mark.parametrize("prompt", [Prompt(CLICKS, None, MASK), Prompt(BESIDE, BOX, MASK), Prompt(CLICKS)])
-def test_what_says_itself_where_the_thing_is_stays_as_it_is(prompt):
+def test_a_prompt_with_a_click_on_the_thing_or_a_box_is_unchanged(prompt):
     assert with_positive_click(prompt) is prompt
 
 

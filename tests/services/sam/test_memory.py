@@ -37,7 +37,7 @@ def settings(**changed) -> dict:
         {"max_cond_frames_in_attn": 3, "memory_temporal_stride_for_eval": 2},
     ],
 )
-def test_what_is_dropped_is_attended_to_no_more(sam_bundle, changed):
+def test_dropped_memories_are_not_attended_to(sam_bundle, changed):
     """Against a memory that drops nothing: every answer equal, bit for bit, with frames left out, sightings
     in between, and every frame asked about twice."""
     network = sam_bundle.network("sam")
@@ -69,7 +69,7 @@ def test_a_memory_before_its_first_frame_is_empty():
     assert Memory(begun=3, latest=3).before(3) == Memory()
 
 
-def test_the_reach_of_a_network_is_what_its_config_says():
+def test_the_attention_window_is_that_of_the_config():
     assert AttentionWindow.of(SimpleNamespace(**settings())) == AttentionWindow(7, 1, 16, None, corrected=7)
     assert AttentionWindow.of(SimpleNamespace(**settings(max_cond_frames_in_attn=4))).sightings == 4
 

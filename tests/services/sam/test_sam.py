@@ -13,7 +13,7 @@ from services.bundles.bundle import Bundle
 from services.sam.preprocessing import Preprocessing, key_of, preprocess
 from services.sam.sam2 import Prompt, Sam2
 from services.sam.service import Sam
-from tests.services.asking import refusal, tensors
+from tests.services.calls import refusal, tensors
 from tests.services.sam.pictures import key, picture
 
 CPU = torch.device("cpu")
@@ -217,7 +217,7 @@ def test_a_picture_of_any_shape_gets_a_mask_of_that_shape(service, size):
         ),
     ],
 )
-def test_a_request_that_cannot_be_served_hears_why(service, inputs, reason, words):
+def test_an_invalid_request_is_refused_with_the_reason(service, inputs, reason, words):
     kept = service.facts()["kept"]["count"]
     refused = refusal(service, **inputs)
     assert refused.reason == reason

@@ -11,7 +11,7 @@ from services.sam.memory import Memory
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from services.sam.tracking import Tracker
-from tests.services.asking import refusal, tensors
+from tests.services.calls import refusal, tensors
 from tests.services.sam.clips import clip, disc, follow, look, name, same
 from tests.services.sam.pictures import key, picture
 
@@ -39,7 +39,7 @@ def service(sam_bundle) -> Sam:
     return Sam(sam_bundle, CPU)
 
 
-def test_a_thing_shown_in_one_frame_is_found_in_the_next_ones(service):
+def test_a_thing_given_in_one_frame_is_found_in_the_next_ones(service):
     first, *others = follow(service, FRAMES, {0: disc()})
     assert first["logits"].shape == (32, 32) and first["logits"].dtype == torch.float32
     inside = adaptive_avg_pool2d(disc()[None].float(), 32)[0]
@@ -52,7 +52,7 @@ def test_a_thing_shown_in_one_frame_is_found_in_the_next_ones(service):
     assert not same(others[0], others[1])
 
 
-def test_what_was_shown_matters_for_what_is_found(service):
+def test_another_mask_leads_to_another_thing(service):
     here, there = (
         follow(service, FRAMES[:2], {0: mask}, of=place)
         for place, mask in enumerate((disc(), disc(20, 20, 8)))
@@ -104,7 +104,7 @@ def test_a_clip_may_be_followed_from_a_later_frame_on(service):
     assert int(look(service, 6, FRAMES[6])["begun"]) == 5
 
 
-def test_a_thing_that_is_not_believed_to_be_there_has_no_pixel_above_zero(sam_bundle):
+def test_an_absent_thing_has_no_logit_above_zero(sam_bundle):
     network = sam_bundle.network("sam")
     network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(-9.0)
     stills, tracker = Sam2(network), Tracker(network)
@@ -254,7 +254,7 @@ def without(*names: str) -> dict[str, torch.Tensor]:
         ),
     ],
 )
-def test_a_question_that_cannot_be_answered_hears_why(service, inputs, reason, words):
+def test_an_invalid_frame_is_refused_with_the_reason(service, inputs, reason, words):
     refused = refusal(service, **inputs)
     assert refused.reason == reason
     assert words in refused.message

@@ -22,8 +22,8 @@ from services.sam.picture_ref import PictureRef
 from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
-from tests.services.asking import refusal, tensors
 from tests.services.bundles.altered import copied
+from tests.services.calls import refusal, tensors
 from tests.services.sam import sam3
 from tests.services.sam.pictures import key, picture
 from training.recipes.options import STARTER
@@ -267,7 +267,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
         ({"words": "dress", "picture_key": key(picture())}, "not both"),
     ],
 )
-def test_words_that_cannot_be_looked_for_are_refused(sam_bundle, inputs, words):
+def test_invalid_words_are_refused(sam_bundle, inputs, words):
     service = Sam(sam_bundle, CPU)
     refused = refusal(service, picture=picture(), **inputs)
     assert refused.reason == "INVALID_FIELD" and words in refused.message

@@ -19,7 +19,7 @@ def tensors(**inputs: Any) -> dict[str, torch.Tensor]:
 
 
 def refusal(service: Any, **inputs: Any) -> Refusal:
-    """What the service says to a request it must not serve."""
+    """The refusal of a request that the service must not serve."""
     try:
         service.answer(tensors(**inputs))
     except Refusal as refused:
