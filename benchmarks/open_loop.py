@@ -193,7 +193,7 @@ def requests_of(
     requests = []
     for _, edit in zip(range(count), workload.edits(WIDTH, HEIGHT, sides, seed)):  # noqa: B905 - endless
         request = edit_region_request(edit.instruction, seed=edit.seed, steps=steps)
-        request.picture = picture
+        request.job.picture = picture
         place = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
         request.region.CopyFrom(place.proto)
         requests.append(request)

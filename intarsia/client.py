@@ -89,7 +89,7 @@ class AsyncClient:
         request = await self.edit_request(
             region, instruction, negative_instruction=negative_instruction, further=further, **settings
         )
-        request.picture = await self._artifact_name(picture)
+        request.job.picture = await self._artifact_name(picture)
         return await self.start(request)
 
     async def fill_region(
@@ -105,7 +105,7 @@ class AsyncClient:
         pixel outside the region keeps its exact value. For the settings see `intarsia.settings.SETTINGS`.
         """
         request = await self.fill_request(region, prompt, negative_prompt=negative_prompt, **settings)
-        request.picture = await self._artifact_name(picture)
+        request.job.picture = await self._artifact_name(picture)
         return await self.start(request)
 
     async def plan_region(
@@ -119,7 +119,7 @@ class AsyncClient:
         edits = isinstance(request, EditRegionRequest)
         planned = plan.edit_region if edits else plan.fill_region
         planned.CopyFrom(request)
-        planned.picture = await self._artifact_name(picture)
+        planned.job.picture = await self._artifact_name(picture)
         response = await self._calls.unary(self._calls.editing.PlanRegion, plan)
         return from_proto.request_plan(response, self._file)
 
@@ -136,7 +136,7 @@ class AsyncClient:
         request = edit_region_request(instruction, negative_instruction, **settings)
         request.region.CopyFrom(await self._region_message(region))
         for where, instruction, *negative in further:
-            edit = request.then.add(instruction=instruction, negative_instruction="".join(negative))
+            edit = request.further_edits.add(instruction=instruction, negative_instruction="".join(negative))
             edit.region.CopyFrom(await self._region_message(where))
         await self._add_adapters(request, settings)
         return request
@@ -288,7 +288,7 @@ class AsyncClient:
             adapters = (adapters,)  # a single adapter, not a sequence of characters
         named = adapters.items() if isinstance(adapters, Mapping) else ((one, 1.0) for one in adapters)
         for adapter, strength in named:
-            request.adapters.add(adapter=await self._artifact_name(adapter), strength=strength)
+            request.job.adapters.add(adapter=await self._artifact_name(adapter), strength=strength)
 
     async def _artifact_name(self, picture: Picture) -> str:
         if isinstance(picture, Stored) or is_name(picture):

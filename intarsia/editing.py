@@ -41,7 +41,11 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
     """Sets the fields of all settings but the adapters, which are uploaded first."""
     if unknown := settings.keys() - {setting.name for setting in SETTINGS}:
         raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
-    method = type(request).__name__.removesuffix("Request")
+    job, method = request.job, type(request).__name__.removesuffix("Request")
+    if isinstance(guidance := settings.get("guidance"), Mapping):
+        for name, value in guidance.items():
+            _put(job, f"sampling.guidance.{name}", value)
+        settings = {**settings, "guidance": None}
     for setting in SETTINGS:
         value = settings.get(setting.name)
         if value is None or setting.kind is None:
@@ -52,22 +56,34 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
             )
         if isinstance(setting.kind, Mapping):
             value = _number(value, setting.kind, setting.path)
-        group, _, field = setting.path.rpartition(".")
-        put(getattr(request, group) if group else request, field, value, setting.path)
+        _put(request if setting.path == "margin" else job, setting.path, value)
     if settings.get("candidates") == 0:
         raise errors.InvalidRequest("must be 1 or more, or left out", field="candidates")
-    request.output.views.extend(_number(view, VIEWS, "output.views") for view in settings.get("views") or ())
+    job.output.views.extend(_number(view, VIEWS, "output.views") for view in settings.get("views") or ())
     captions, spacing = settings.get("captions") or (), settings.get("spacing")
     if settings.get("collage") or captions or spacing is not None:
-        request.output.collage.SetInParent()
-        request.output.collage.captions.extend(captions)
+        job.output.collage.SetInParent()
+        job.output.collage.captions.extend(captions)
         if spacing is not None:
-            names = ("spacing_horizontal", "spacing_vertical")
-            for field, value in zip(names, spacing, strict=True):
-                put(request.output.collage, field, value, f"output.collage.{field}")
+            for field, value in zip(("spacing_horizontal", "spacing_vertical"), spacing, strict=True):
+                _put(job, f"output.collage.{field}", value)
     if settings.get("time_limit") is not None:
-        request.time_limit.CopyFrom(duration(settings["time_limit"]))
-    request.request_id = settings.get("request_id") or str(uuid.uuid4())
+        job.time_limit.CopyFrom(duration(settings["time_limit"]))
+    job.request_id = settings.get("request_id") or str(uuid.uuid4())
+
+
+def _put(message: Any, path: str, value: Any) -> None:
+    """Sets the field at a path, which may end in a key of a map."""
+    *groups, name = path.split(".")
+    for group in groups:
+        message = getattr(message, group)
+    if groups[-1:] == ["guidance"]:
+        try:
+            message[name] = value
+        except TypeError as error:
+            raise errors.InvalidRequest(f"{path} cannot be {value!r}: {error}", field=path) from None
+    else:
+        put(message, name, value, path)
 
 
 def _number(word: str, words: Mapping[str, int], field: str) -> int:

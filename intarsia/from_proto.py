@@ -10,7 +10,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from intarsia import errors, results, status
-from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
+from intarsia.v1 import (
+    adapters_pb2,
+    artifacts_pb2,
+    editing_pb2,
+    jobs_pb2,
+    region_pb2,
+    results_pb2,
+    segmentation_pb2,
+)
 
 F = TypeVar("F")
 File = Callable[[str], F]  # makes the handle of an artifact from its name
@@ -52,7 +60,7 @@ def request_plan(message: editing_pb2.PlanRegionResponse, file: File[F]) -> resu
     return results.RequestPlan(
         parts=tuple(_part(part, file) for part in message.parts),
         steps=message.steps,
-        evaluations=message.questions,
+        evaluations=message.evaluations,
         candidates=message.candidates,
         denoising=_duration(message.denoising),
         notes=tuple(message.notes),
@@ -94,17 +102,13 @@ def _error(message: jobs_pb2.Job) -> errors.IntarsiaError | None:
 
 
 def _result(message: jobs_pb2.Job, file: File[F]) -> results.PictureResult[F] | results.TrackResult[F] | None:
-    kind = message.WhichOneof("result")
-    if kind is None:
-        return None
-    if kind == "track_region":
-        return _track_result(message.track_region, file)
-    return _picture_result(getattr(message, kind), file)
+    kind = message.result.WhichOneof("kind")
+    if kind == "picture":
+        return _picture_result(message.result.picture, file)
+    return _track_result(message.result.track, file) if kind == "track" else None
 
 
-def _picture_result(
-    message: jobs_pb2.EditRegionResult | jobs_pb2.FillRegionResult, file: File[F]
-) -> results.PictureResult[F]:
+def _picture_result(message: results_pb2.PictureResult, file: File[F]) -> results.PictureResult[F]:
     return results.PictureResult(
         picture=file(message.picture),
         mask=file(message.mask),
@@ -120,7 +124,7 @@ def _picture_result(
     )
 
 
-def _track_result(message: jobs_pb2.TrackRegionResult, file: File[F]) -> results.TrackResult[F]:
+def _track_result(message: results_pb2.TrackResult, file: File[F]) -> results.TrackResult[F]:
     return results.TrackResult(
         masks=file(message.masks),
         track=file(message.track),
@@ -135,12 +139,11 @@ def _track_result(message: jobs_pb2.TrackRegionResult, file: File[F]) -> results
     )
 
 
-def _manifest(message: jobs_pb2.Manifest) -> results.ResultManifest:
+def _manifest(message: results_pb2.Manifest) -> results.ResultManifest:
     return results.ResultManifest(
         seed=message.seed,
         steps=message.steps,
-        guidance=message.guidance,
-        picture_guidance=message.picture_guidance,
+        guidance=dict(message.guidance),
         scheduler=message.scheduler,
         reproducible=message.reproducible,
         crop=_bounds(message.crop),
@@ -153,11 +156,11 @@ def _manifest(message: jobs_pb2.Manifest) -> results.ResultManifest:
     )
 
 
-def _views(messages: Iterable[jobs_pb2.View], file: File[F]) -> Mapping[str, F]:
-    return {_word(jobs_pb2.View.Kind, view.kind, "KIND_"): file(view.picture) for view in messages}
+def _views(messages: Iterable[results_pb2.View], file: File[F]) -> Mapping[str, F]:
+    return {_word(results_pb2.View.Kind, view.kind, "KIND_"): file(view.picture) for view in messages}
 
 
-def _part(message: jobs_pb2.Part, file: File[F]) -> results.RegionPart[F]:
+def _part(message: results_pb2.Part, file: File[F]) -> results.RegionPart[F]:
     return results.RegionPart(
         region=_region(message.region, file),
         instruction=message.instruction,
@@ -177,7 +180,7 @@ def _bounds(message: region_pb2.PixelBox) -> results.Bounds:
     return results.Bounds(message.left, message.top, message.right, message.bottom)
 
 
-def _stage_times(messages: Iterable[jobs_pb2.StageTime]) -> Mapping[str, timedelta]:
+def _stage_times(messages: Iterable[results_pb2.StageTime]) -> Mapping[str, timedelta]:
     return {each.stage: _duration(each.duration) for each in messages}
 
 

@@ -101,14 +101,14 @@ class RequestPlan(Generic[F]):
 class ResultManifest:
     """Everything that was decided for a result: the same request with these values makes the same picture.
 
-    `stage_times` are added up over candidates and tiles. `weights` are SHA-256 digests by model, `adapters`
+    `guidance` is by name: `text` and, of edits, `picture`. `stage_times` are added up over candidates and
+    tiles. `weights` are SHA-256 digests by model, `adapters`
     strengths by artifact.
     """
 
     seed: int
     steps: int
-    guidance: float
-    picture_guidance: float
+    guidance: Mapping[str, float]
     scheduler: str
     reproducible: bool
     crop: Bounds

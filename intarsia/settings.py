@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from intarsia.v1 import editing_pb2 as v1
-from intarsia.v1 import jobs_pb2
+from intarsia.v1 import results_pb2
 
 if TYPE_CHECKING:
     from intarsia.artifacts import Source
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 SCHEDULERS = {name.removeprefix("SCHEDULER_").lower(): value for name, value in v1.Scheduler.items() if value}
 FORMATS = {name.removeprefix("FORMAT_").lower(): value for name, value in v1.Format.items() if value}
 LAYOUTS = {name.removeprefix("LAYOUT_").lower(): value for name, value in v1.Layout.items() if value}
-VIEWS = {name.removeprefix("KIND_").lower(): value for name, value in jobs_pb2.View.Kind.items() if value}
+VIEWS = {name.removeprefix("KIND_").lower(): value for name, value in results_pb2.View.Kind.items() if value}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. `kind` is the type of its value, or its words; None if it needs code of its own."""
+    """One setting. `path` is its field in `PictureJob`, or in the request of its only `method`.
+
+    `kind` is the type of its value, or its words; None if it needs code of its own.
+    """
 
     name: str
     path: str
@@ -45,10 +48,10 @@ SETTINGS = (
     Setting("seed", "sampling.seed", int, "chooses the noise (default: random)", "N"),
     Setting("candidates", "candidates", int, "make N pictures, with consecutive seeds (default: 1)", "N"),
     Setting("steps", "sampling.steps", int, "denoising steps (default: the model's own)", "N"),
-    Setting("guidance", "sampling.guidance", float, "how closely to follow the words", "G"),
+    Setting("guidance", "sampling.guidance.text", float, "how closely to follow the words", "G"),
     Setting(
         "picture_guidance",
-        "sampling.picture_guidance",
+        "sampling.guidance.picture",
         float,
         "how closely to follow the source picture",
         "G",
@@ -110,7 +113,7 @@ class Settings(TypedDict, total=False):
     seed: int | None
     candidates: int | None
     steps: int | None
-    guidance: float | None
+    guidance: float | Mapping[str, float] | None
     picture_guidance: float | None
     scheduler: str | None
     reproducible: bool

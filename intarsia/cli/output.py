@@ -51,7 +51,8 @@ FIELD_OPTIONS = {
     "negative_instruction": "--negative-instruction",
     "prompt": "--prompt",
     "negative_prompt": "--negative-prompt",
-    "then": "--then",
+    "further_edits": "--then",
+    "sampling.guidance": "--guidance or --picture-guidance",
     "adapter": "ADAPTER",
     "model": "--model",
     "pictures": "--pictures",
@@ -65,7 +66,7 @@ FIELD_OPTIONS = {
 }
 
 # Fields of further edits, of sightings and of combined regions are set by the options of the first.
-_EDIT, _SIGHTING = re.compile(r"^then\[(\d+)\]\."), re.compile(r"^sightings\[(\d+)\]\.")
+_EDIT, _SIGHTING = re.compile(r"^further_edits\[(\d+)\]\."), re.compile(r"^sightings\[(\d+)\]\.")
 _REGION = re.compile(r"\.combination\.terms\[(\d+)\]\.region\b")
 
 

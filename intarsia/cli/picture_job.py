@@ -93,7 +93,7 @@ def run(
             plan = client.plan_region(picture, request)
             console.result("plan", plan, _plan_text(plan))
             return 0
-        request.picture = picture
+        request.job.picture = picture
         finished = follow_job.run(client, request, options, console, targets.get("preview"))
         if finished is not None:
             save(client, finished, console, targets.get("output"), targets.get("save_mask"))

@@ -18,7 +18,7 @@ def template(request: Request, *, masked: bool) -> Request:
     """The request without what differs from picture to picture, and without previews, which are not shown."""
     made = copy_of(request)
     for field in ("picture", "request_id", "preview_every"):
-        made.ClearField(field)
+        made.job.ClearField(field)
     if masked != (next(_unnamed_masks(made), None) is not None):
         raise InvalidRequest(
             "the region does not use the folder's masks; leave them out, or name what is inside them"
@@ -32,7 +32,7 @@ def template(request: Request, *, masked: bool) -> Request:
 def fill_template(request: Request, picture: str, mask: str = "") -> Request:
     """A template for one picture, and its mask; both are artifacts."""
     made = copy_of(request)
-    made.picture = picture
+    made.job.picture = picture
     for place in _unnamed_masks(made):
         place.artifact = mask
     return made
@@ -47,7 +47,7 @@ def copy_of(request: Request) -> Request:
 
 def _unnamed_masks(request: Request) -> Iterator[Mask]:
     """The masks of all regions that have no artifact yet."""
-    further = request.then if isinstance(request, EditRegionRequest) else ()
+    further = request.further_edits if isinstance(request, EditRegionRequest) else ()
     for region in (request.region, *(each.region for each in further)):
         yield from (mask for mask in _masks(region) if not mask.artifact)
 

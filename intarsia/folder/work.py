@@ -77,7 +77,7 @@ class ItemWorker:
         self._client, self._folder, self._out, self._request = client, folder, Path(folder.out), request
         self._journal, self._listener, self._ended, self._policy = journal, listener, ended, retry
         unlimited = copy_of(request)
-        unlimited.ClearField("time_limit")  # does not change a result
+        unlimited.job.ClearField("time_limit")  # does not change a result
         self._request_facts = [VERSION, type(request).__name__, MessageToDict(unlimited)]
 
     async def process(self, item: Item) -> None:
@@ -131,10 +131,10 @@ class ItemWorker:
         Another job is started, with another request id, if the job was cancelled by an earlier run or
         failed for a transient reason.
         """
-        limit = request.time_limit.ToJsonString() if request.HasField("time_limit") else ""
+        limit = request.job.time_limit.ToJsonString() if request.job.HasField("time_limit") else ""
         number, restarts = self._journal.failures(digest), 0
         while True:
-            request.request_id = str(uuid.uuid5(self._journal.id, f"{digest} {number} {limit}"))
+            request.job.request_id = str(uuid.uuid5(self._journal.id, f"{digest} {number} {limit}"))
             job, stale = await self._retried(item, partial(self._follow, item, request))
             number += 1
             if stale and job.state == JobState.CANCELLED:

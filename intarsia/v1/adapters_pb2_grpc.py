@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdaptersStub(object):
-    """Looks at adapters. An adapter is an artifact: upload it once, name it in any request.
+    """Checks adapters. An adapter is an artifact: it is uploaded once and can be named in any request.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class AdaptersStub(object):
 
 
 class AdaptersServicer(object):
-    """Looks at adapters. An adapter is an artifact: upload it once, name it in any request.
+    """Checks adapters. An adapter is an artifact: it is uploaded once and can be named in any request.
     """
 
     def InspectAdapter(self, request, context):
-        """Holds an adapter against a model, as every request that names it does. `INVALID_ARGUMENT` if nothing in
-        it fits, or a shape is wrong.
+        """Checks an adapter against a model, as every request with that adapter does. `INVALID_ARGUMENT` if nothing
+        in it fits, or a shape is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_AdaptersServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Adapters(object):
-    """Looks at adapters. An adapter is an artifact: upload it once, name it in any request.
+    """Checks adapters. An adapter is an artifact: it is uploaded once and can be named in any request.
     """
 
     @staticmethod

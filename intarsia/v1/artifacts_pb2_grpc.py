@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ArtifactsStub(object):
-    """Keeps pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so the same bytes
-    are stored once and a transfer can be checked by whoever receives it.
+    """Stores pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so that the same bytes
+    are stored once and every transfer can be checked.
     """
 
     def __init__(self, channel):
@@ -54,28 +54,27 @@ class ArtifactsStub(object):
 
 
 class ArtifactsServicer(object):
-    """Keeps pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so the same bytes
-    are stored once and a transfer can be checked by whoever receives it.
+    """Stores pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so that the same bytes
+    are stored once and every transfer can be checked.
     """
 
     def UploadArtifact(self, request_iterator, context):
-        """Stores bytes sent in chunks. The first message carries the header, every later one a chunk.
-        Answers `INVALID_ARGUMENT` (reason `DIGEST_MISMATCH`) and keeps nothing if the bytes are not what
-        the header announced.
+        """Stores bytes sent in chunks. The first message has the header, every later one a chunk. Fails with
+        `INVALID_ARGUMENT` (reason `DIGEST_MISMATCH`) and stores nothing if the bytes do not match the header.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadArtifact(self, request, context):
-        """Sends an artifact in chunks: first its description, then the bytes in order.
+        """Streams an artifact: first its description, then its bytes in chunks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetArtifact(self, request, context):
-        """Describes an artifact without sending it; `NOT_FOUND` tells that it must be uploaded.
+        """Describes an artifact. `NOT_FOUND` if it has not been uploaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,8 +107,8 @@ def add_ArtifactsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Artifacts(object):
-    """Keeps pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so the same bytes
-    are stored once and a transfer can be checked by whoever receives it.
+    """Stores pictures, masks and results. An artifact's name is the SHA-256 of its bytes, so that the same bytes
+    are stored once and every transfer can be checked.
     """
 
     @staticmethod

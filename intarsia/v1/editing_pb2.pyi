@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from intarsia.v1 import jobs_pb2 as _jobs_pb2
 from intarsia.v1 import region_pb2 as _region_pb2
+from intarsia.v1 import results_pb2 as _results_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -58,36 +59,18 @@ FORMAT_WEBP: Format
 FORMAT_JPEG: Format
 
 class EditRegionRequest(_message.Message):
-    __slots__ = ("picture", "region", "instruction", "negative_instruction", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "then", "adapters", "match_colours")
-    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("job", "region", "instruction", "negative_instruction", "further_edits")
+    JOB_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
-    SAMPLING_FIELD_NUMBER: _ClassVar[int]
-    CUT_FIELD_NUMBER: _ClassVar[int]
-    OUTPUT_FIELD_NUMBER: _ClassVar[int]
-    PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
-    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
-    THEN_FIELD_NUMBER: _ClassVar[int]
-    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
-    MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
-    picture: str
+    FURTHER_EDITS_FIELD_NUMBER: _ClassVar[int]
+    job: PictureJob
     region: _region_pb2.Region
     instruction: str
     negative_instruction: str
-    sampling: Sampling
-    cut: Cut
-    output: Output
-    preview_every: int
-    time_limit: _duration_pb2.Duration
-    request_id: str
-    candidates: int
-    then: _containers.RepeatedCompositeFieldContainer[FurtherEdit]
-    adapters: _containers.RepeatedCompositeFieldContainer[AdapterUse]
-    match_colours: bool
-    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., then: _Optional[_Iterable[_Union[FurtherEdit, _Mapping]]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ...) -> None: ...
+    further_edits: _containers.RepeatedCompositeFieldContainer[FurtherEdit]
+    def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ..., further_edits: _Optional[_Iterable[_Union[FurtherEdit, _Mapping]]] = ...) -> None: ...
 
 class FurtherEdit(_message.Message):
     __slots__ = ("region", "instruction", "negative_instruction")
@@ -100,36 +83,42 @@ class FurtherEdit(_message.Message):
     def __init__(self, region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., instruction: _Optional[str] = ..., negative_instruction: _Optional[str] = ...) -> None: ...
 
 class FillRegionRequest(_message.Message):
-    __slots__ = ("picture", "region", "prompt", "negative_prompt", "sampling", "cut", "output", "preview_every", "time_limit", "request_id", "candidates", "adapters", "match_colours", "margin")
-    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("job", "region", "prompt", "negative_prompt", "margin")
+    JOB_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
-    SAMPLING_FIELD_NUMBER: _ClassVar[int]
-    CUT_FIELD_NUMBER: _ClassVar[int]
-    OUTPUT_FIELD_NUMBER: _ClassVar[int]
-    PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
-    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
-    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
-    MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
-    picture: str
+    job: PictureJob
     region: _region_pb2.Region
     prompt: str
     negative_prompt: str
+    margin: int
+    def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., margin: _Optional[int] = ...) -> None: ...
+
+class PictureJob(_message.Message):
+    __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    MATCH_COLOURS_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    picture: str
     sampling: Sampling
     cut: Cut
     output: Output
-    preview_every: int
-    time_limit: _duration_pb2.Duration
-    request_id: str
     candidates: int
     adapters: _containers.RepeatedCompositeFieldContainer[AdapterUse]
     match_colours: bool
-    margin: int
-    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., margin: _Optional[int] = ...) -> None: ...
+    preview_every: int
+    time_limit: _duration_pb2.Duration
+    request_id: str
+    def __init__(self, picture: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AdapterUse(_message.Message):
     __slots__ = ("adapter", "strength")
@@ -148,36 +137,41 @@ class PlanRegionRequest(_message.Message):
     def __init__(self, edit_region: _Optional[_Union[EditRegionRequest, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionRequest, _Mapping]] = ...) -> None: ...
 
 class PlanRegionResponse(_message.Message):
-    __slots__ = ("parts", "steps", "questions", "candidates", "denoising", "notes")
+    __slots__ = ("parts", "steps", "evaluations", "candidates", "denoising", "notes")
     PARTS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
-    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     DENOISING_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
-    parts: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.Part]
+    parts: _containers.RepeatedCompositeFieldContainer[_results_pb2.Part]
     steps: int
-    questions: int
+    evaluations: int
     candidates: int
     denoising: _duration_pb2.Duration
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, parts: _Optional[_Iterable[_Union[_jobs_pb2.Part, _Mapping]]] = ..., steps: _Optional[int] = ..., questions: _Optional[int] = ..., candidates: _Optional[int] = ..., denoising: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, parts: _Optional[_Iterable[_Union[_results_pb2.Part, _Mapping]]] = ..., steps: _Optional[int] = ..., evaluations: _Optional[int] = ..., candidates: _Optional[int] = ..., denoising: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("seed", "steps", "guidance", "picture_guidance", "scheduler", "reproducible")
+    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible")
+    class GuidanceEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     SEED_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_FIELD_NUMBER: _ClassVar[int]
-    PICTURE_GUIDANCE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_FIELD_NUMBER: _ClassVar[int]
     REPRODUCIBLE_FIELD_NUMBER: _ClassVar[int]
     seed: int
     steps: int
-    guidance: float
-    picture_guidance: float
+    guidance: _containers.ScalarMap[str, float]
     scheduler: Scheduler
     reproducible: bool
-    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., picture_guidance: _Optional[float] = ..., scheduler: _Optional[_Union[Scheduler, str]] = ..., reproducible: bool = ...) -> None: ...
+    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[_Union[Scheduler, str]] = ..., reproducible: bool = ...) -> None: ...
 
 class Cut(_message.Message):
     __slots__ = ("context", "working_size", "layout", "overlap")
@@ -199,9 +193,9 @@ class Output(_message.Message):
     COLLAGE_FIELD_NUMBER: _ClassVar[int]
     format: Format
     quality: int
-    views: _containers.RepeatedScalarFieldContainer[_jobs_pb2.View.Kind]
+    views: _containers.RepeatedScalarFieldContainer[_results_pb2.View.Kind]
     collage: Collage
-    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ..., views: _Optional[_Iterable[_Union[_jobs_pb2.View.Kind, str]]] = ..., collage: _Optional[_Union[Collage, _Mapping]] = ...) -> None: ...
+    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ..., views: _Optional[_Iterable[_Union[_results_pb2.View.Kind, str]]] = ..., collage: _Optional[_Union[Collage, _Mapping]] = ...) -> None: ...
 
 class Collage(_message.Message):
     __slots__ = ("spacing_horizontal", "spacing_vertical", "captions")

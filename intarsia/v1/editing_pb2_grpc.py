@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class EditingStub(object):
-    """Edits pictures inside regions, leaving every other pixel as it was.
+    """Edits pictures inside regions. Every other pixel keeps its value.
     """
 
     def __init__(self, channel):
@@ -54,26 +54,26 @@ class EditingStub(object):
 
 
 class EditingServicer(object):
-    """Edits pictures inside regions, leaving every other pixel as it was.
+    """Edits pictures inside regions. Every other pixel keeps its value.
     """
 
     def EditRegion(self, request, context):
-        """Starts an edit of one region by instruction. Poll or watch the returned job.
+        """Starts an edit of a region by instruction. Poll or watch the returned job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FillRegion(self, request, context):
-        """Starts filling a region with what belongs there: damage with what is likely behind it, or a hole with
-        what the prompt names. Poll or watch the returned job.
+        """Starts filling a region with what fits its surroundings, or with what the prompt describes. Poll or watch
+        the returned job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PlanRegion(self, request, context):
-        """Tells what an edit or a fill would do and cost, and does none of it.
+        """Returns what an edit or a fill would do and cost, without doing it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_EditingServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Editing(object):
-    """Edits pictures inside regions, leaving every other pixel as it was.
+    """Edits pictures inside regions. Every other pixel keeps its value.
     """
 
     @staticmethod

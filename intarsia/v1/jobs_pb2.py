@@ -24,10 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from intarsia.v1 import region_pb2 as intarsia_dot_v1_dot_region__pb2
+from intarsia.v1 import results_pb2 as intarsia_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16intarsia/v1/jobs.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18intarsia/v1/region.proto\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.Job.State\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.intarsia.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x02 \x01(\x08\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xec\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.intarsia.v1.Job.State\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Progress\x12%\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.intarsia.v1.Failure\x12\x34\n\x0b\x65\x64it_region\x18\x06 \x01(\x0b\x32\x1d.intarsia.v1.EditRegionResultH\x00\x12\x34\n\x0b\x66ill_region\x18\x0b \x01(\x0b\x32\x1d.intarsia.v1.FillRegionResultH\x00\x12\x36\n\x0ctrack_region\x18\x0c \x01(\x0b\x32\x1e.intarsia.v1.TrackRegionResultH\x00\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x42\x08\n\x06result\"\x87\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x02\x12,\n\tremaining\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07preview\x18\x06 \x01(\t\"\xa1\x01\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x08metadata\x18\x04 \x03(\x0b\x32\".intarsia.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x02\n\x10\x45\x64itRegionResult\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12\x0c\n\x04mask\x18\x02 \x01(\t\x12%\n\x06region\x18\x03 \x01(\x0b\x32\x15.intarsia.v1.Instance\x12\'\n\x08manifest\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Manifest\x12*\n\ncandidates\x18\x05 \x03(\x0b\x32\x16.intarsia.v1.Candidate\x12 \n\x05parts\x18\x06 \x03(\x0b\x32\x11.intarsia.v1.Part\x12 \n\x05views\x18\x07 \x03(\x0b\x32\x11.intarsia.v1.View\x12\x0f\n\x07\x63ollage\x18\x08 \x01(\t\"\x82\x02\n\x10\x46illRegionResult\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12\x0c\n\x04mask\x18\x02 \x01(\t\x12%\n\x06region\x18\x03 \x01(\x0b\x32\x15.intarsia.v1.Instance\x12\'\n\x08manifest\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Manifest\x12*\n\ncandidates\x18\x05 \x03(\x0b\x32\x16.intarsia.v1.Candidate\x12 \n\x05parts\x18\x06 \x03(\x0b\x32\x11.intarsia.v1.Part\x12 \n\x05views\x18\x07 \x03(\x0b\x32\x11.intarsia.v1.View\x12\x0f\n\x07\x63ollage\x18\x08 \x01(\t\"\xa9\x02\n\x11TrackRegionResult\x12\r\n\x05masks\x18\x01 \x01(\t\x12\r\n\x05track\x18\x02 \x01(\t\x12\x0f\n\x07overlay\x18\x03 \x01(\t\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x03\x12\x0c\n\x04seen\x18\x05 \x01(\x03\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12+\n\x0bstage_times\x18\x08 \x03(\x0b\x32\x16.intarsia.v1.StageTime\x12<\n\x07weights\x18\t \x03(\x0b\x32+.intarsia.v1.TrackRegionResult.WeightsEntry\x12\r\n\x05notes\x18\n \x03(\t\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\tCandidate\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12 \n\x05views\x18\x03 \x03(\x0b\x32\x11.intarsia.v1.View\"\x8b\x01\n\x04Part\x12%\n\x06region\x18\x01 \x01(\x0b\x32\x15.intarsia.v1.Instance\x12\x13\n\x0binstruction\x18\x02 \x01(\t\x12#\n\x04\x63rop\x18\x03 \x01(\x0b\x32\x15.intarsia.v1.PixelBox\x12\"\n\x06sheets\x18\x04 \x03(\x0b\x32\x12.intarsia.v1.Sheet\"Z\n\x05Sheet\x12\"\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x15.intarsia.v1.PixelBox\x12\x15\n\rworking_width\x18\x02 \x01(\x05\x12\x16\n\x0eworking_height\x18\x03 \x01(\x05\"\xa4\x01\n\x04View\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.intarsia.v1.View.Kind\x12\x0f\n\x07picture\x18\x02 \x01(\t\"e\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11KIND_SIDE_BY_SIDE\x10\x01\x12\x10\n\x0cKIND_OVERLAY\x10\x02\x12\x0e\n\nKIND_BLANK\x10\x03\x12\x0e\n\nKIND_LAYER\x10\x04\"\xd9\x03\n\x08Manifest\x12\x0c\n\x04seed\x18\x01 \x01(\x04\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x10\n\x08guidance\x18\x03 \x01(\x02\x12\x18\n\x10picture_guidance\x18\x04 \x01(\x02\x12\x11\n\tscheduler\x18\x05 \x01(\t\x12\x14\n\x0creproducible\x18\x06 \x01(\x08\x12#\n\x04\x63rop\x18\x07 \x01(\x0b\x32\x15.intarsia.v1.PixelBox\x12\x15\n\rworking_width\x18\x08 \x01(\x05\x12\x16\n\x0eworking_height\x18\t \x01(\x05\x12+\n\x0bstage_times\x18\n \x03(\x0b\x32\x16.intarsia.v1.StageTime\x12\x33\n\x07weights\x18\x0b \x03(\x0b\x32\".intarsia.v1.Manifest.WeightsEntry\x12\r\n\x05notes\x18\x0c \x03(\t\x12\x35\n\x08\x61\x64\x61pters\x18\r \x03(\x0b\x32#.intarsia.v1.Manifest.AdaptersEntry\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rAdaptersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"G\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\x83\x02\n\x04Jobs\x12\x36\n\x06GetJob\x12\x1a.intarsia.v1.GetJobRequest\x1a\x10.intarsia.v1.Job\x12G\n\x08ListJobs\x12\x1c.intarsia.v1.ListJobsRequest\x1a\x1d.intarsia.v1.ListJobsResponse\x12<\n\x08WatchJob\x12\x1c.intarsia.v1.WatchJobRequest\x1a\x10.intarsia.v1.Job0\x01\x12<\n\tCancelJob\x12\x1d.intarsia.v1.CancelJobRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16intarsia/v1/jobs.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19intarsia/v1/results.proto\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.Job.State\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.intarsia.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x02 \x01(\x08\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe3\x03\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.intarsia.v1.Job.State\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Progress\x12%\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.intarsia.v1.Failure\x12#\n\x06result\x18\x06 \x01(\x0b\x32\x13.intarsia.v1.Result\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\x87\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x02\x12,\n\tremaining\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07preview\x18\x06 \x01(\t\"\xa1\x01\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x08metadata\x18\x04 \x03(\x0b\x32\".intarsia.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x83\x02\n\x04Jobs\x12\x36\n\x06GetJob\x12\x1a.intarsia.v1.GetJobRequest\x1a\x10.intarsia.v1.Job\x12G\n\x08ListJobs\x12\x1c.intarsia.v1.ListJobsRequest\x1a\x1d.intarsia.v1.ListJobsResponse\x12<\n\x08WatchJob\x12\x1c.intarsia.v1.WatchJobRequest\x1a\x10.intarsia.v1.Job0\x01\x12<\n\tCancelJob\x12\x1d.intarsia.v1.CancelJobRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,58 +36,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRACKREGIONRESULT_WEIGHTSENTRY']._loaded_options = None
-  _globals['_TRACKREGIONRESULT_WEIGHTSENTRY']._serialized_options = b'8\001'
-  _globals['_MANIFEST_WEIGHTSENTRY']._loaded_options = None
-  _globals['_MANIFEST_WEIGHTSENTRY']._serialized_options = b'8\001'
-  _globals['_MANIFEST_ADAPTERSENTRY']._loaded_options = None
-  _globals['_MANIFEST_ADAPTERSENTRY']._serialized_options = b'8\001'
-  _globals['_GETJOBREQUEST']._serialized_start=130
-  _globals['_GETJOBREQUEST']._serialized_end=159
-  _globals['_LISTJOBSREQUEST']._serialized_start=161
-  _globals['_LISTJOBSREQUEST']._serialized_end=257
-  _globals['_LISTJOBSRESPONSE']._serialized_start=259
-  _globals['_LISTJOBSRESPONSE']._serialized_end=334
-  _globals['_WATCHJOBREQUEST']._serialized_start=336
-  _globals['_WATCHJOBREQUEST']._serialized_end=397
-  _globals['_CANCELJOBREQUEST']._serialized_start=399
-  _globals['_CANCELJOBREQUEST']._serialized_end=431
-  _globals['_JOB']._serialized_start=434
-  _globals['_JOB']._serialized_end=1054
-  _globals['_JOB_STATE']._serialized_start=917
-  _globals['_JOB_STATE']._serialized_end=1044
-  _globals['_PROGRESS']._serialized_start=1057
-  _globals['_PROGRESS']._serialized_end=1192
-  _globals['_FAILURE']._serialized_start=1195
-  _globals['_FAILURE']._serialized_end=1356
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=1309
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=1356
-  _globals['_EDITREGIONRESULT']._serialized_start=1359
-  _globals['_EDITREGIONRESULT']._serialized_end=1617
-  _globals['_FILLREGIONRESULT']._serialized_start=1620
-  _globals['_FILLREGIONRESULT']._serialized_end=1878
-  _globals['_TRACKREGIONRESULT']._serialized_start=1881
-  _globals['_TRACKREGIONRESULT']._serialized_end=2178
-  _globals['_TRACKREGIONRESULT_WEIGHTSENTRY']._serialized_start=2132
-  _globals['_TRACKREGIONRESULT_WEIGHTSENTRY']._serialized_end=2178
-  _globals['_CANDIDATE']._serialized_start=2180
-  _globals['_CANDIDATE']._serialized_end=2256
-  _globals['_PART']._serialized_start=2259
-  _globals['_PART']._serialized_end=2398
-  _globals['_SHEET']._serialized_start=2400
-  _globals['_SHEET']._serialized_end=2490
-  _globals['_VIEW']._serialized_start=2493
-  _globals['_VIEW']._serialized_end=2657
-  _globals['_VIEW_KIND']._serialized_start=2556
-  _globals['_VIEW_KIND']._serialized_end=2657
-  _globals['_MANIFEST']._serialized_start=2660
-  _globals['_MANIFEST']._serialized_end=3133
-  _globals['_MANIFEST_WEIGHTSENTRY']._serialized_start=2132
-  _globals['_MANIFEST_WEIGHTSENTRY']._serialized_end=2178
-  _globals['_MANIFEST_ADAPTERSENTRY']._serialized_start=3086
-  _globals['_MANIFEST_ADAPTERSENTRY']._serialized_end=3133
-  _globals['_STAGETIME']._serialized_start=3135
-  _globals['_STAGETIME']._serialized_end=3206
-  _globals['_JOBS']._serialized_start=3209
-  _globals['_JOBS']._serialized_end=3468
+  _globals['_GETJOBREQUEST']._serialized_start=131
+  _globals['_GETJOBREQUEST']._serialized_end=160
+  _globals['_LISTJOBSREQUEST']._serialized_start=162
+  _globals['_LISTJOBSREQUEST']._serialized_end=258
+  _globals['_LISTJOBSRESPONSE']._serialized_start=260
+  _globals['_LISTJOBSRESPONSE']._serialized_end=335
+  _globals['_WATCHJOBREQUEST']._serialized_start=337
+  _globals['_WATCHJOBREQUEST']._serialized_end=398
+  _globals['_CANCELJOBREQUEST']._serialized_start=400
+  _globals['_CANCELJOBREQUEST']._serialized_end=432
+  _globals['_JOB']._serialized_start=435
+  _globals['_JOB']._serialized_end=918
+  _globals['_JOB_STATE']._serialized_start=791
+  _globals['_JOB_STATE']._serialized_end=918
+  _globals['_PROGRESS']._serialized_start=921
+  _globals['_PROGRESS']._serialized_end=1056
+  _globals['_FAILURE']._serialized_start=1059
+  _globals['_FAILURE']._serialized_end=1220
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=1173
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=1220
+  _globals['_JOBS']._serialized_start=1223
+  _globals['_JOBS']._serialized_end=1482
 # @@protoc_insertion_point(module_scope)

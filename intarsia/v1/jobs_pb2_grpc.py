@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobsStub(object):
-    """Follows and ends work that was started elsewhere.
+    """Follows and cancels jobs. The rpcs of other services start them.
     """
 
     def __init__(self, channel):
@@ -58,11 +58,11 @@ class JobsStub(object):
 
 
 class JobsServicer(object):
-    """Follows and ends work that was started elsewhere.
+    """Follows and cancels jobs. The rpcs of other services start them.
     """
 
     def GetJob(self, request, context):
-        """Tells how a job stands.
+        """Returns the current state of a job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,16 +76,16 @@ class JobsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Streams a job's state now and after every change, at most ten times a second; the last message
-        is the finished job.
+        """Streams a job's state now and after every change, at most ten times per second. The last message is
+        the finished job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Asks a job to stop and answers with its state, usually still running: it ends within one step.
-        A finished job is left as it is.
+        """Cancels a job and returns its state, which is usually still running: it ends within one step. A finished
+        job stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ def add_JobsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Jobs(object):
-    """Follows and ends work that was started elsewhere.
+    """Follows and cancels jobs. The rpcs of other services start them.
     """
 
     @staticmethod

@@ -27,8 +27,7 @@ if _version_not_supported:
 
 
 class SegmentationStub(object):
-    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
-    is changed.
+    """Finds regions in pictures and follows them through clips.
     """
 
     def __init__(self, channel):
@@ -50,13 +49,12 @@ class SegmentationStub(object):
 
 
 class SegmentationServicer(object):
-    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
-    is changed.
+    """Finds regions in pictures and follows them through clips.
     """
 
     def SegmentRegion(self, request, context):
-        """Finds a region and answers at once: every candidate, and the mask that an edit would use.
-        `NOT_FOUND` (reason `EMPTY_REGION`) if nothing is selected, saying what was looked for.
+        """Finds a region: all candidates, and the mask that an edit would use. Answers without a job.
+        `NOT_FOUND` (reason `EMPTY_REGION`) if nothing is selected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,8 +89,7 @@ def add_SegmentationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Segmentation(object):
-    """Finds regions in pictures and follows them through clips, so that they can be looked at before anything
-    is changed.
+    """Finds regions in pictures and follows them through clips.
     """
 
     @staticmethod

@@ -35,7 +35,7 @@ class Editing(rpc.EditingServicer):
         parsed = from_proto.edit_region(request)
         return await self._intake.submit(
             caller_of(context),
-            request,
+            request.job,
             parsed,
             _artifacts(parsed),
             model=edit_region.MODEL,
@@ -48,7 +48,7 @@ class Editing(rpc.EditingServicer):
         parsed = from_proto.fill_region(request)
         return await self._intake.submit(
             caller_of(context),
-            request,
+            request.job,
             parsed,
             _artifacts(parsed),
             model=fill_region.MODEL,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from canvas.collage import Spacing
 from canvas.layout import LARGEST_SIDE, Cut, Layout
 from intarsia.errors import InvalidRequest
-from intarsia.v1 import editing_pb2, jobs_pb2, segmentation_pb2
+from intarsia.v1 import editing_pb2, jobs_pb2, results_pb2, segmentation_pb2
 from orchestrator.api import fields, region
 from orchestrator.jobs.job import State
 from orchestrator.models.adapters import AdapterRef
@@ -45,8 +46,10 @@ LAYOUTS: Mapping[int, Layout | None] = {
     editing_pb2.LAYOUT_WHOLE: Layout.WHOLE,
 }
 VIEWS: Mapping[int, str] = {
-    value: name.removeprefix("KIND_").lower() for name, value in jobs_pb2.View.Kind.items() if value
+    value: name.removeprefix("KIND_").lower() for name, value in results_pb2.View.Kind.items() if value
 }
+# The names in `Sampling.guidance` and `Manifest.guidance`.
+FILL_GUIDANCE, EDIT_GUIDANCE = ("text",), ("text", "picture")
 MOST_FURTHER, MOST_ADAPTERS, MOST_SIGHTINGS = 32, 4, 32
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
@@ -103,54 +106,33 @@ def _sighting(message: segmentation_pb2.Sighting, field: str) -> Sighting:
 
 def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
     """The request of `EditRegion`."""
-    if len(message.then) > MOST_FURTHER:
+    if len(message.further_edits) > MOST_FURTHER:
         raise InvalidRequest(
-            f"then may hold {MOST_FURTHER} further edits and has {len(message.then)}; send several requests",
-            field="then",
+            f"further_edits may hold {MOST_FURTHER} edits and has {len(message.further_edits)}; send several "
+            "requests",
+            field="further_edits",
         )
-    cut = _cut(message.cut)
-    if cut.layout is Layout.TILES:
-        raise InvalidRequest(
-            "an edit cannot be done in tiles; choose another layout",
-            field="cut.layout",
-        )
+    settings = _picture_job(message.job, guidance=EDIT_GUIDANCE)
+    if settings["cut"].layout is Layout.TILES:
+        raise InvalidRequest("an edit cannot be done in tiles; choose another layout", field="cut.layout")
     return EditRegion(
-        picture=fields.artifact(message.picture, "picture"),
         edits=(
             _edit(message, ""),
-            *(_edit(further, f"then[{n}].") for n, further in enumerate(message.then)),
+            *(_edit(further, f"further_edits[{n}].") for n, further in enumerate(message.further_edits)),
         ),
-        candidates=_candidates(message.candidates),
-        sampling=_sampling(message.sampling, message.candidates),
-        adapters=_adapters(message.adapters),
-        cut=cut,
-        match_colours=message.match_colours,
-        output=_output(message.output),
-        preview_every=fields.in_range(message.preview_every, "preview_every", 0, 1000),
+        **settings,
     )
 
 
 def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
     """The request of `FillRegion`."""
-    if fields.is_set(message.sampling, "picture_guidance"):
-        raise InvalidRequest(
-            "a fill does not start from the picture, so nothing holds it to it; leave picture_guidance out",
-            field="sampling.picture_guidance",
-        )
     margin = message.margin if fields.is_set(message, "margin") else None
     return FillRegion(
-        picture=fields.artifact(message.picture, "picture"),
         target=region.field_region(message.region),
         prompt=fields.text(message.prompt, "prompt", at_most=2000),
         negative_prompt=fields.text(message.negative_prompt, "negative_prompt", at_most=2000),
         margin=None if margin is None else fields.in_range(margin, "margin", 0, 64),
-        candidates=_candidates(message.candidates),
-        sampling=_sampling(message.sampling, message.candidates),
-        adapters=_adapters(message.adapters),
-        cut=_cut(message.cut),
-        match_colours=message.match_colours,
-        output=_output(message.output),
-        preview_every=fields.in_range(message.preview_every, "preview_every", 0, 1000),
+        **_picture_job(message.job, guidance=FILL_GUIDANCE),
     )
 
 
@@ -160,6 +142,20 @@ def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegi
     if method is None:
         raise InvalidRequest("set edit_region or fill_region to the request to plan", field="request")
     return edit_region(message.edit_region) if method == "edit_region" else fill_region(message.fill_region)
+
+
+def _picture_job(message: editing_pb2.PictureJob, *, guidance: Collection[str]) -> dict[str, Any]:
+    """The settings that edits and fills share. Errors name their fields without `job.`."""
+    return {
+        "picture": fields.artifact(message.picture, "picture"),
+        "candidates": _candidates(message.candidates),
+        "sampling": _sampling(message.sampling, message.candidates, guidance),
+        "adapters": _adapters(message.adapters),
+        "cut": _cut(message.cut),
+        "match_colours": message.match_colours,
+        "output": _output(message.output),
+        "preview_every": fields.in_range(message.preview_every, "preview_every", 0, 1000),
+    }
 
 
 def _edit(message: editing_pb2.EditRegionRequest | editing_pb2.FurtherEdit, path: str) -> Edit:
@@ -195,12 +191,7 @@ def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[AdapterRef, .
     return tuple(found)
 
 
-def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
-    def optional(name: str, least: float, most: float) -> float | None:
-        if not fields.is_set(message, name):
-            return None
-        return fields.in_range(getattr(message, name), f"sampling.{name}", least, most)
-
+def _sampling(message: editing_pb2.Sampling, candidates: int, known: Collection[str]) -> Sampling:
     seed = message.seed if fields.is_set(message, "seed") else None
     if seed is not None and seed + max(candidates, 1) > 2**63:
         raise InvalidRequest(
@@ -208,11 +199,18 @@ def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
             field="sampling.seed",
         )
     steps = message.steps if fields.is_set(message, "steps") else None
+    for name, value in message.guidance.items():
+        field = f"sampling.guidance.{name}"
+        if name not in known:
+            raise InvalidRequest(
+                f"{field[:100]!r} is not used here; the names are: {', '.join(known)}", field=field
+            )
+        fields.in_range(value, field, 0, 100)
     return Sampling(
         seed=seed,
         steps=None if steps is None else fields.in_range(steps, "sampling.steps", 1, 1000),
-        guidance=optional("guidance", 0, 100),
-        picture_guidance=optional("picture_guidance", 0, 100),
+        guidance=message.guidance.get("text"),
+        picture_guidance=message.guidance.get("picture"),
         scheduler=fields.enum_value(message.scheduler, "sampling.scheduler", SCHEDULERS),
         reproducible=message.reproducible,
     )

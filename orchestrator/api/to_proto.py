@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -11,7 +11,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from canvas.box import PixelBox
-from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, region_pb2, segmentation_pb2
+from intarsia.v1 import (
+    adapters_pb2,
+    artifacts_pb2,
+    editing_pb2,
+    jobs_pb2,
+    region_pb2,
+    results_pb2,
+    segmentation_pb2,
+)
+from orchestrator.api.from_proto import EDIT_GUIDANCE, FILL_GUIDANCE
 from orchestrator.api.status import code_of, facts_of
 from orchestrator.jobs.job import Job
 from orchestrator.runs.run import Progress
@@ -65,8 +74,7 @@ def job(of: Job) -> jobs_pb2.Job:
             )
         )
     if of.result is not None:
-        field, convert = _RESULTS[of.method]
-        getattr(message, field).CopyFrom(convert(of.result))
+        message.result.CopyFrom(_RESULTS[of.method](of.result))
     return message
 
 
@@ -75,7 +83,7 @@ def plan_region_response(plan: Plan) -> editing_pb2.PlanRegionResponse:
     return editing_pb2.PlanRegionResponse(
         parts=[_part(part) for part in plan.parts],
         steps=plan.steps,
-        questions=plan.questions,
+        evaluations=plan.questions,
         candidates=plan.candidates,
         denoising=_duration(plan.seconds),
         notes=plan.notes,
@@ -108,21 +116,22 @@ def _progress(of: Progress) -> jobs_pb2.Progress:
     )
 
 
-def _picture_result(result: EditResult, kind: Any) -> Any:
-    return kind(
+def _picture_result(result: EditResult, guidance: Collection[str]) -> results_pb2.Result:
+    picture = results_pb2.PictureResult(
         picture=result.picture,
         mask=result.mask,
         region=_instance(result.region),
-        manifest=_manifest(result.manifest),
+        manifest=_manifest(result.manifest, guidance),
         candidates=[_candidate(one) for one in result.candidates],
         parts=[_part(part) for part in result.parts],
         views=_views(result.views),
         collage=result.collage,
     )
+    return results_pb2.Result(picture=picture)
 
 
-def _track_region_result(result: Tracked) -> jobs_pb2.TrackRegionResult:
-    return jobs_pb2.TrackRegionResult(
+def _track_result(result: Tracked) -> results_pb2.Result:
+    track = results_pb2.TrackResult(
         masks=result.masks,
         track=result.track,
         overlay=result.overlay,
@@ -134,31 +143,32 @@ def _track_region_result(result: Tracked) -> jobs_pb2.TrackRegionResult:
         weights=result.weights,
         notes=result.notes,
     )
+    return results_pb2.Result(track=track)
 
 
-# Results by the rpc of their job: the field of `Job`, and the function that makes the message.
-_RESULTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "EditRegion": ("edit_region", partial(_picture_result, kind=jobs_pb2.EditRegionResult)),
-    "FillRegion": ("fill_region", partial(_picture_result, kind=jobs_pb2.FillRegionResult)),
-    "TrackRegion": ("track_region", _track_region_result),
+# The function that makes the message of a result, by the rpc of its job.
+_RESULTS: Mapping[str, Callable[[Any], results_pb2.Result]] = {
+    "EditRegion": partial(_picture_result, guidance=EDIT_GUIDANCE),
+    "FillRegion": partial(_picture_result, guidance=FILL_GUIDANCE),
+    "TrackRegion": _track_result,
 }
 
 
-def _candidate(one: Candidate) -> jobs_pb2.Candidate:
-    return jobs_pb2.Candidate(picture=one.picture, seed=one.seed, views=_views(one.views))
+def _candidate(one: Candidate) -> results_pb2.Candidate:
+    return results_pb2.Candidate(picture=one.picture, seed=one.seed, views=_views(one.views))
 
 
-def _views(views: Sequence[View]) -> list[jobs_pb2.View]:
-    return [jobs_pb2.View(kind=f"KIND_{view.kind.upper()}", picture=view.picture) for view in views]
+def _views(views: Sequence[View]) -> list[results_pb2.View]:
+    return [results_pb2.View(kind=f"KIND_{view.kind.upper()}", picture=view.picture) for view in views]
 
 
-def _part(part: Part) -> jobs_pb2.Part:
-    return jobs_pb2.Part(
+def _part(part: Part) -> results_pb2.Part:
+    return results_pb2.Part(
         region=_instance(part.region),
         instruction=part.words,
         crop=_box(part.crop),
         sheets=[
-            jobs_pb2.Sheet(
+            results_pb2.Sheet(
                 box=_box(sheet.box),
                 working_width=sheet.working.width,
                 working_height=sheet.working.height,
@@ -168,12 +178,12 @@ def _part(part: Part) -> jobs_pb2.Part:
     )
 
 
-def _manifest(of: Manifest) -> jobs_pb2.Manifest:
-    return jobs_pb2.Manifest(
+def _manifest(of: Manifest, guidance: Collection[str]) -> results_pb2.Manifest:
+    values = {"text": of.sampling.guidance, "picture": of.sampling.picture_guidance}
+    return results_pb2.Manifest(
         seed=of.sampling.seed,
         steps=of.sampling.steps,
-        guidance=of.sampling.guidance,
-        picture_guidance=of.sampling.picture_guidance,
+        guidance={name: values[name] for name in guidance},
         scheduler=of.sampling.scheduler,
         reproducible=of.sampling.reproducible,
         crop=_box(of.crop),
@@ -186,8 +196,8 @@ def _manifest(of: Manifest) -> jobs_pb2.Manifest:
     )
 
 
-def _stage_times(seconds: Mapping[str, float]) -> list[jobs_pb2.StageTime]:
-    return [jobs_pb2.StageTime(stage=stage, duration=_duration(took)) for stage, took in seconds.items()]
+def _stage_times(seconds: Mapping[str, float]) -> list[results_pb2.StageTime]:
+    return [results_pb2.StageTime(stage=stage, duration=_duration(took)) for stage, took in seconds.items()]
 
 
 def _instance(found: Instance) -> region_pb2.Instance:

@@ -175,8 +175,8 @@ def test_choosing_among_no_candidates_is_an_error():
     with pytest.raises(EmptyRegion):
         choose([], Best())
     with pytest.raises(InvalidRequest) as refusal:
-        choose([speck(0, 0, 1)], Index(1), field="then[0].region")
-    assert refusal.value.field == "then[0].region.choice.index"
+        choose([speck(0, 0, 1)], Index(1), field="further_edits[0].region")
+    assert refusal.value.field == "further_edits[0].region.choice.index"
 
 
 def test_candidates_of_models_have_the_same_degrees_as_drawn_ones():

@@ -76,6 +76,8 @@ def test_a_region_in_a_region_is_named_by_its_whole_path():
     wrong = Region(Box(0, 0, 5, 4), Nearest(math.inf, 1))
     inner = Region(Combination((Term(Operation.PLUS, Region(Words("a cat"))), Term(Operation.MINUS, wrong))))
     with pytest.raises(InvalidRequest) as refusal:
-        check_inside(Region(Combination((Term(Operation.PLUS, inner),))), 20, 10, field="then[2].region")
-    path = "then[2].region.combination.terms[0].region.combination.terms[1].region.choice.nearest.x"
+        check_inside(
+            Region(Combination((Term(Operation.PLUS, inner),))), 20, 10, field="further_edits[2].region"
+        )
+    path = "further_edits[2].region.combination.terms[0].region.combination.terms[1].region.choice.nearest.x"
     assert refusal.value.field == path

@@ -33,8 +33,9 @@ from intarsia.v1 import (
     segmentation_pb2,
     segmentation_pb2_grpc,
 )
-from intarsia.v1.jobs_pb2 import Job, Sheet, View
+from intarsia.v1.jobs_pb2 import Job
 from intarsia.v1.region_pb2 import Instance, PixelBox
+from intarsia.v1.results_pb2 import Sheet, TrackResult, View
 
 CODES = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -125,10 +126,10 @@ class Double(
         def made(job: Job) -> None:
             job.progress.fraction = 1.0
             if job.method == "TrackRegion":
-                self._track(self.asked_for[name], job.track_region)
+                self._track(self.asked_for[name], job.result.track)
                 return
             fills = job.method == "FillRegion"
-            result = job.fill_region if fills else job.edit_region
+            result = job.result.picture
             result.picture = self.keep(b"a filled picture" if fills else b"an edited picture")
             result.mask = self.keep(b"a mask")
             result.manifest.seed = 7
@@ -139,7 +140,7 @@ class Double(
 
         self._move(name, made, Job.STATE_SUCCEEDED)
 
-    def _track(self, request: Any, result: jobs_pb2.TrackRegionResult) -> None:
+    def _track(self, request: Any, result: TrackResult) -> None:
         """Masks and a track of ten frames, and an overlay if it was asked for."""
         result.masks, result.track = self.keep(b"masks of a clip"), self.keep(b"{}")
         result.overlay = self.keep(b"an overlay of a clip") if request.overlay else ""
@@ -149,16 +150,16 @@ class Double(
     def _show(self, request: Any, result: Any) -> None:
         """Candidates, views and collage, as they were asked for."""
         shared = (View.KIND_OVERLAY, View.KIND_BLANK)
-        for n in range(request.candidates or 1):
+        for n in range(request.job.candidates or 1):
             picture = self.keep(b"candidate %d" % (n + 1)) if n else result.picture
             one = result.candidates.add(picture=picture, seed=7 + n)
-            for kind in request.output.views:
+            for kind in request.job.output.views:
                 if kind not in shared:
                     one.views.add(kind=kind, picture=self.keep(b"view %d of %d" % (kind, n + 1)))
-        for kind in request.output.views:
+        for kind in request.job.output.views:
             if kind in shared:
                 result.views.add(kind=kind, picture=self.keep(b"view %d" % kind))
-        if request.output.HasField("collage"):
+        if request.job.output.HasField("collage"):
             result.collage = self.keep(b"a collage")
 
     def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -211,7 +212,7 @@ class Double(
         self._arrived("PlanRegion", request, context)
         asked = getattr(request, request.WhichOneof("request"))
         plan = editing_pb2.PlanRegionResponse(
-            steps=20, questions=3, candidates=asked.candidates or 1, notes=["the region is large"]
+            steps=20, evaluations=3, candidates=asked.job.candidates or 1, notes=["the region is large"]
         )
         plan.denoising.FromMilliseconds(1500)
         box = PixelBox(left=1, top=2, right=30, bottom=40)
@@ -233,11 +234,12 @@ class Double(
 
     def _begin(self, method: str, request: Any, context: Any) -> Job:
         fault = self._arrived(method, request, context)
-        name = f"jobs/{request.request_id}"
+        request_id = getattr(request, "job", request).request_id
+        name = f"jobs/{request_id}"
         with self._changed:
             if name not in self.jobs:
                 self.asked_for[name] = request
-                first = Job(name=name, method=method, state=Job.STATE_QUEUED, request_id=request.request_id)
+                first = Job(name=name, method=method, state=Job.STATE_QUEUED, request_id=request_id)
                 self.jobs[name] = [first]
                 self._changed.notify_all()
         if self.pause is not None:

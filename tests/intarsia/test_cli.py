@@ -69,7 +69,6 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
     (sent,) = double.requests("EditRegion")
     clicks = [region_pb2.Click(x=120, y=80), region_pb2.Click(x=3, y=4, outside=True)]
     expected = editing_pb2.EditRegionRequest(
-        picture=sent.picture,
         region=region_pb2.Region(
             clicks=region_pb2.Clicks(clicks=clicks),
             choice=region_pb2.Choice(nearest=region_pb2.Corner(x=5, y=6)),
@@ -78,20 +77,22 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
         ),
         instruction="make it blue",
         negative_instruction="red",
-        sampling=editing_pb2.Sampling(
-            seed=7,
-            steps=30,
-            guidance=7.5,
-            picture_guidance=1.5,
-            scheduler="SCHEDULER_EULER",
-            reproducible=True,
+        job=editing_pb2.PictureJob(
+            picture=sent.job.picture,
+            sampling=editing_pb2.Sampling(
+                seed=7,
+                steps=30,
+                guidance={"text": 7.5, "picture": 1.5},
+                scheduler="SCHEDULER_EULER",
+                reproducible=True,
+            ),
+            cut=editing_pb2.Cut(context=0.25, working_size=512),
+            output=editing_pb2.Output(format=editing_pb2.FORMAT_JPEG, quality=80),
+            preview_every=5,
+            request_id="an-id",
         ),
-        cut=editing_pb2.Cut(context=0.25, working_size=512),
-        output=editing_pb2.Output(format=editing_pb2.FORMAT_JPEG, quality=80),
-        preview_every=5,
-        request_id="an-id",
     )
-    expected.time_limit.FromSeconds(60)
+    expected.job.time_limit.FromSeconds(60)
     assert sent == expected
 
 
@@ -235,8 +236,8 @@ def test_no_candidate_is_written_over_the_picture(photo: Path, capsys: pytest.Ca
         ("region.combination.terms[1].region.box.right", "--box or --rectangle (region 2)"),
         ("region.combination.terms[1].operation", "--plus, --minus or --within"),
         ("region.corrections[0].x", "--correct or --correct-not"),
-        ("then[0].region.mask.threshold", "--mask-threshold (edit 2)"),
-        ("then[1].region.combination.terms[0].region.mask.fit", "--fit-mask (edit 3, region 1)"),
+        ("further_edits[0].region.mask.threshold", "--mask-threshold (edit 2)"),
+        ("further_edits[1].region.combination.terms[0].region.mask.fit", "--fit-mask (edit 3, region 1)"),
     ],
 )
 def test_a_refused_part_of_a_region_is_named_by_its_option(
@@ -288,7 +289,7 @@ def test_previews_are_written_as_they_come(
     preview = double.keep(b"a preview")
     double.advance = lambda name, **progress: advance(name, preview=preview, **progress)  # type: ignore[method-assign]
     assert cli("edit-region", photo, *EDIT, "-o", "out.png", "--preview", "now.jpg").returncode == 0
-    assert double.requests("EditRegion")[0].preview_every == 5
+    assert double.requests("EditRegion")[0].job.preview_every == 5
     assert (tmp_path / "now.jpg").read_bytes() == b"a preview"
 
 

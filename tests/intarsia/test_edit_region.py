@@ -37,42 +37,50 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
         request_id="an-id",
     )
     (sent,) = double.requests("EditRegion")
-    assert double.stored[sent.picture] == photo.read_bytes()
+    assert double.stored[sent.job.picture] == photo.read_bytes()
     expected = editing_pb2.EditRegionRequest(
-        picture=sent.picture,
         region=WHERE.proto,
         instruction="make it blue",
         negative_instruction="red",
-        sampling=editing_pb2.Sampling(
-            seed=7,
-            steps=30,
-            guidance=7.5,
-            picture_guidance=1.5,
-            scheduler=editing_pb2.SCHEDULER_EULER_ANCESTRAL,
-            reproducible=True,
+        job=editing_pb2.PictureJob(
+            picture=sent.job.picture,
+            sampling=editing_pb2.Sampling(
+                seed=7,
+                steps=30,
+                guidance={"text": 7.5, "picture": 1.5},
+                scheduler=editing_pb2.SCHEDULER_EULER_ANCESTRAL,
+                reproducible=True,
+            ),
+            cut=editing_pb2.Cut(context=0.25, working_size=512),
+            output=editing_pb2.Output(format=editing_pb2.FORMAT_WEBP, quality=80),
+            preview_every=5,
+            request_id="an-id",
         ),
-        cut=editing_pb2.Cut(context=0.25, working_size=512),
-        output=editing_pb2.Output(format=editing_pb2.FORMAT_WEBP, quality=80),
-        preview_every=5,
-        request_id="an-id",
     )
-    expected.time_limit.FromMilliseconds(60_500)
+    expected.job.time_limit.FromMilliseconds(60_500)
     assert sent == expected
 
 
 def test_what_is_left_out_is_left_to_the_server(client: intarsia.Client, double: Double) -> None:
     client.edit_region(b"a picture", WHERE, "make it blue")
     (sent,) = double.requests("EditRegion")
-    optional = [(sent.sampling, "seed"), (sent.sampling, "steps"), (sent.sampling, "guidance")]
-    optional += [(sent.sampling, "picture_guidance"), (sent.cut, "context"), (sent.cut, "working_size")]
-    optional += [(sent.output, "quality"), (sent, "time_limit")]
+    optional = [(sent.job.sampling, "seed"), (sent.job.sampling, "steps"), (sent.job, "time_limit")]
+    optional += [(sent.job.cut, "context"), (sent.job.cut, "working_size")]
+    optional += [(sent.job.output, "quality"), (sent.job.cut, "overlap")]
     assert not any(group.HasField(name) for group, name in optional)
+    assert not sent.job.sampling.guidance
+
+
+def test_guidance_may_be_given_by_its_names(client: intarsia.Client, double: Double) -> None:
+    client.edit_region(b"a picture", WHERE, "make it blue", guidance={"text": 3, "of a later model": 0.5})
+    (sent,) = double.requests("EditRegion")
+    assert sent.job.sampling.guidance == {"text": 3, "of a later model": 0.5}
 
 
 def test_zero_is_not_nothing(client: intarsia.Client, double: Double) -> None:
     client.edit_region(b"a picture", WHERE, "make it blue", seed=0, context=0)
     (sent,) = double.requests("EditRegion")
-    assert sent.sampling.HasField("seed") and sent.cut.HasField("context")
+    assert sent.job.sampling.HasField("seed") and sent.job.cut.HasField("context")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,8 @@ def test_zero_is_not_nothing(client: intarsia.Client, double: Double) -> None:
         ({"seed": 2**64}, "sampling.seed"),
         ({"steps": 1.5}, "sampling.steps"),
         ({"steps": "many"}, "sampling.steps"),
-        ({"guidance": "much"}, "sampling.guidance"),
+        ({"guidance": "much"}, "sampling.guidance.text"),
+        ({"guidance": {"picture": "much"}}, "sampling.guidance.picture"),
         ({"scheduler": "best"}, "sampling.scheduler"),
         ({"format": "gif"}, "output.format"),
         ({"preview_every": -1}, "preview_every"),
@@ -105,7 +114,7 @@ def test_a_picture_is_a_file_bytes_or_an_artifact(
     artifact = client.upload(photo)
     for picture in (photo, str(photo), photo.read_bytes(), artifact, artifact.name):
         client.edit_region(picture, WHERE, "make it blue")
-    assert {sent.picture for sent in double.requests("EditRegion")} == {artifact.name}
+    assert {sent.job.picture for sent in double.requests("EditRegion")} == {artifact.name}
     assert len(double.requests("UploadArtifact")) == 1
     with pytest.raises(FileNotFoundError, match="nowhere"):
         client.edit_region("nowhere.png", WHERE, "make it blue")

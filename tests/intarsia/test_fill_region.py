@@ -12,7 +12,7 @@ import intarsia
 from intarsia import errors
 from intarsia.presets import PRESETS
 from intarsia.results import PictureResult
-from intarsia.v1 import editing_pb2, jobs_pb2, region_pb2
+from intarsia.v1 import editing_pb2, region_pb2, results_pb2
 from tests.intarsia.double import Double
 
 HOLE = intarsia.rectangle(1, 2, 30, 40)
@@ -31,7 +31,7 @@ def test_an_adapter_is_given_by_itself_or_in_a_list(
 ) -> None:
     client.fill_region(photo, HOLE, adapters=said(style))
     (sent,) = double.requests("FillRegion")
-    assert [(one.adapter, one.strength) for one in sent.adapters] == [(double.keep(b"some tensors"), 1.0)]
+    assert [(one.adapter, one.strength) for one in sent.job.adapters] == [(double.keep(b"some tensors"), 1.0)]
 
 
 def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, photo: Path, style: Path) -> None:
@@ -57,22 +57,24 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
         spacing_horizontal=5, spacing_vertical=6, captions=["one", "two", "seed {seed}"]
     )
     expected = editing_pb2.FillRegionRequest(
-        picture=sent.picture,
         region=HOLE.proto,
         prompt="a star",
         negative_prompt="text",
-        sampling=editing_pb2.Sampling(seed=7),
-        cut=editing_pb2.Cut(layout=editing_pb2.LAYOUT_TILES, overlap=16),
-        output=editing_pb2.Output(
-            views=[jobs_pb2.View.KIND_OVERLAY, jobs_pb2.View.KIND_LAYER], collage=collage
-        ),
-        candidates=3,
         margin=0,
-        match_colours=True,
-        adapters=[editing_pb2.AdapterUse(adapter=double.keep(b"some tensors"), strength=0.5)],
-        request_id="an-id",
+        job=editing_pb2.PictureJob(
+            picture=sent.job.picture,
+            sampling=editing_pb2.Sampling(seed=7),
+            cut=editing_pb2.Cut(layout=editing_pb2.LAYOUT_TILES, overlap=16),
+            output=editing_pb2.Output(
+                views=[results_pb2.View.KIND_OVERLAY, results_pb2.View.KIND_LAYER], collage=collage
+            ),
+            candidates=3,
+            match_colours=True,
+            adapters=[editing_pb2.AdapterUse(adapter=double.keep(b"some tensors"), strength=0.5)],
+            request_id="an-id",
+        ),
     )
-    assert sent == expected and double.stored[sent.picture] == photo.read_bytes()
+    assert sent == expected and double.stored[sent.job.picture] == photo.read_bytes()
 
 
 def test_a_fill_ends_with_its_own_result(client: intarsia.Client, photo: Path) -> None:
@@ -89,11 +91,11 @@ def test_further_edits_bring_their_own_masks(
     sky = intarsia.mask(tmp_path / "sky.png", inside="white")
     client.edit_region(photo, HOLE, "one", further=[(sky, "two"), (HOLE, "three", "not that")])
     (sent,) = double.requests("EditRegion")
-    assert [(each.instruction, each.negative_instruction) for each in sent.then] == [
+    assert [(each.instruction, each.negative_instruction) for each in sent.further_edits] == [
         ("two", ""),
         ("three", "not that"),
     ]
-    assert double.stored[sent.then[0].region.mask.artifact] == b"a mask of the sky"
+    assert double.stored[sent.further_edits[0].region.mask.artifact] == b"a mask of the sky"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_a_plan_starts_nothing(client: intarsia.Client, double: Double, photo: P
     plan = client.plan_region(photo, request)
     assert (plan.steps, plan.candidates) == (20, 2)
     (sent,) = double.requests("PlanRegion")
-    assert sent.edit_region.instruction == "make it blue" and sent.edit_region.picture
+    assert sent.edit_region.instruction == "make it blue" and sent.edit_region.job.picture
     assert not double.jobs
 
 
@@ -203,7 +205,7 @@ def test_several_edits_in_one_command(told: Any, double: Double, photo: Path) ->
     assert (code, err) == (0, "")
     (sent,) = double.requests("EditRegion")
     assert sent.region.clicks.clicks[0].x == 1 and sent.instruction == "make it blue"
-    (further,) = sent.then
+    (further,) = sent.further_edits
     assert (further.instruction, further.negative_instruction) == ("remove it", "red")
     assert further.region.box.right == 3 and further.region.shaping.grow == 3
 
@@ -224,7 +226,7 @@ def test_adapters_are_shown_and_named_with_their_strength(
     edit = ("edit-region", photo, "--click", "1,2", "-i", "x", "-o", "out.png")
     assert told(*edit, "--adapter", f"{style}:0.25", "--adapter", photo)[0] == 0
     (sent,) = double.requests("EditRegion")
-    assert [each.strength for each in sent.adapters] == [0.25, 1.0]
+    assert [each.strength for each in sent.job.adapters] == [0.25, 1.0]
 
 
 @pytest.mark.parametrize(

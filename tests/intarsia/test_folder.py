@@ -22,8 +22,9 @@ import intarsia
 from intarsia import errors, folder
 from intarsia.folder import Folder, Report
 from intarsia.v1.editing_pb2 import EditRegionRequest
-from intarsia.v1.jobs_pb2 import Failure, Job, View
+from intarsia.v1.jobs_pb2 import Failure, Job
 from intarsia.v1.region_pb2 import POLARITY_WHITE_INSIDE
+from intarsia.v1.results_pb2 import View
 from tests.intarsia.conftest import QUICK
 from tests.intarsia.double import Double, Fault, serve
 
@@ -34,11 +35,11 @@ class Painter(Double):
     """Makes of every picture what was asked for; of what is no picture, a failure that says so."""
 
     def asked_by(self, job: str) -> EditRegionRequest:
-        return next(r for r in self.requests("EditRegion") if f"jobs/{r.request_id}" == job)
+        return next(r for r in self.requests("EditRegion") if f"jobs/{r.job.request_id}" == job)
 
     def succeed(self, name: str) -> None:
         request = self.asked_by(name)
-        source = self.stored[request.picture]
+        source = self.stored[request.job.picture]
         if not source.startswith(b"picture"):
             why = f"this is no picture but {source.decode()}; send another one"
             metadata = {"field": "picture"}
@@ -52,17 +53,17 @@ class Painter(Double):
             mask = self.stored.get(request.region.mask.artifact, b"everything")
             picture = source + b" in " + mask + b" " + request.instruction.encode()
             job.progress.fraction = 1.0
-            result = job.edit_region
+            result = job.result.picture
             result.picture, result.mask = self.keep(picture), self.keep(b"mask of " + source)
-            result.manifest.seed = request.sampling.seed or 99
-            for number in range(request.candidates):
+            result.manifest.seed = request.job.sampling.seed or 99
+            for number in range(request.job.candidates):
                 candidate = result.candidates.add(picture=self.keep(picture + b"." * number), seed=number)
-                if View.KIND_LAYER in request.output.views:
+                if View.KIND_LAYER in request.job.output.views:
                     layer = self.keep(b"layer %d of " % number + source)
                     candidate.views.add(kind=View.KIND_LAYER, picture=layer)
-            if View.KIND_OVERLAY in request.output.views:
+            if View.KIND_OVERLAY in request.job.output.views:
                 result.views.add(kind=View.KIND_OVERLAY, picture=self.keep(b"overlay of " + source))
-            if request.output.HasField("collage"):
+            if request.job.output.HasField("collage"):
                 result.collage = self.keep(b"collage of " + source)
 
         self._move(name, made, Job.STATE_SUCCEEDED)
@@ -134,7 +135,7 @@ def journal(out: Path) -> list[dict[str, Any]]:
 
 def jobs_of(double: Painter) -> Counter[bytes]:
     """How many different jobs were started for each picture."""
-    ids = {request.request_id: request.picture for request in double.requests("EditRegion")}
+    ids = {request.job.request_id: request.job.picture for request in double.requests("EditRegion")}
     return Counter(double.stored[picture] for picture in ids.values())
 
 
@@ -157,7 +158,7 @@ def test_the_report_lists_every_item(run: Run, imgs: Path) -> None:
     assert facts["method"] == "EditRegion" and facts["request"]["instruction"] == "blue"
     assert facts["complete"] and facts["ended_by"] is None and facts["seconds"] > 0
     assert facts["counts"] == counted(items=3, succeeded=3)
-    assert "picture" not in facts["request"] and "request_id" not in facts["request"]
+    assert not {"picture", "request_id"} & facts["request"].get("job", {}).keys()
 
 
 def test_each_picture_gets_its_own_mask(run: Run, imgs: Path, double: Painter) -> None:
@@ -182,7 +183,7 @@ def test_a_mask_in_a_combination_is_the_items_own_as_well(run: Run, imgs: Path, 
     masks = pictures(imgs.parent / "masks", "a.png")
     run(ask(OWN_MASK - intarsia.mask(shared, inside="black"), further=[(OWN_MASK, "red")]), masks=masks)
     (sent,) = double.requests("EditRegion")
-    regions = [*(term.region for term in sent.region.combination.terms), sent.then[0].region]
+    regions = [*(term.region for term in sent.region.combination.terms), sent.further_edits[0].region]
     own = b"picture a.png"
     assert [double.stored[region.mask.artifact] for region in regions] == [own, b"a mask for all", own]
 
@@ -382,7 +383,7 @@ def test_a_job_that_failed_because_a_model_was_down_is_tried_again(
     succeed, failed = double.succeed, Counter[str]()
 
     def now_and_then(name: str) -> None:
-        picture = double.asked_by(name).picture
+        picture = double.asked_by(name).job.picture
         failed[picture] += 1
         if failed[picture] < 3:
             double.finish(name, Job.STATE_FAILED, Failure(reason=reason, message="gone"))

@@ -130,7 +130,7 @@ def test_a_picture_comes_out_in_every_form(client: intarsia.Client, double: Doub
     assert np.array_equal(picture.array(), colours)
     assert client.get_artifact(picture).name == name
     client.edit_region(picture, WHERE, "once more")
-    assert double.requests("EditRegion")[-1].picture == name and double.requests("UploadArtifact") == []
+    assert double.requests("EditRegion")[-1].job.picture == name and double.requests("UploadArtifact") == []
 
 
 async def test_a_picture_comes_out_in_asyncio_as_well(

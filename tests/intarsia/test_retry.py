@@ -21,14 +21,14 @@ def test_an_edit_that_broke_after_the_work_is_repeated_with_its_request_id(
     double.faults["EditRegion"].append(Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True))
     job = client.edit_region(b"a picture", WHERE, "make it blue")
     first, second = double.requests("EditRegion")
-    assert first == second and first.request_id
+    assert first == second and first.job.request_id
     assert list(double.jobs) == [job.name]
 
 
 async def test_asyncio_repeats_too(async_client: intarsia.AsyncClient, double: Double) -> None:
     double.faults["EditRegion"] += [Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True)] * 3
     job = await async_client.edit_region(b"a picture", WHERE, "make it blue")
-    assert len({request.request_id for request in double.requests("EditRegion")}) == 1
+    assert len({request.job.request_id for request in double.requests("EditRegion")}) == 1
     assert list(double.jobs) == [job.name]
 
 

@@ -15,7 +15,6 @@ from intarsia.results import ArtifactInfo
 from intarsia.settings import SETTINGS, Settings
 from intarsia.v1 import editing_pb2
 
-REQUESTS = {"EditRegion": editing_pb2.EditRegionRequest, "FillRegion": editing_pb2.FillRegionRequest}
 # What these are is said by their command.
 OWN_HELP = {"--output", "--help", "--state", "--model"}
 
@@ -61,14 +60,13 @@ def test_the_keywords_are_those_of_the_table() -> None:
 def test_a_setting_has_an_option_and_a_field(setting) -> None:  # type: ignore[no-untyped-def]
     assert setting.option in options()
     assert option_of(setting.path) == option_of(f"{setting.path}[0]") == setting.option
-    for method, request in REQUESTS.items():
-        if setting.method not in ("", method) or setting.name == "spacing":  # two fields, one for each way
-            continue
-        message = request.DESCRIPTOR
-        *groups, field = setting.path.split(".")
-        for group in groups:
-            message = message.fields_by_name[group].message_type
-        assert field in message.fields_by_name
+    message = editing_pb2.FillRegionRequest if setting.name == "margin" else editing_pb2.PictureJob
+    place = message.DESCRIPTOR
+    for name in setting.path.split("."):
+        if place.GetOptions().map_entry:  # guidance: the rest is a key
+            break
+        assert name in place.fields_by_name or setting.name == "spacing"  # two fields, one for each way
+        place = place.fields_by_name[name].message_type if name in place.fields_by_name else place
 
 
 def test_every_field_leads_to_an_option_that_exists() -> None:

@@ -130,13 +130,22 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
     return data.getvalue()
 
 
+def picture_request(kind: Any, **fields: Any) -> Any:
+    """A request to edit or fill; fields of `PictureJob` are given beside its own."""
+    shared = {
+        name: fields.pop(name) for name in editing_pb2.PictureJob.DESCRIPTOR.fields_by_name if name in fields
+    }
+    return kind(job=editing_pb2.PictureJob(**shared), **fields)
+
+
 def click(picture: str, **changes: Any) -> editing_pb2.EditRegionRequest:
     """An edit of what was clicked on, in ten steps."""
-    request = editing_pb2.EditRegionRequest(
+    request = picture_request(
+        editing_pb2.EditRegionRequest,
         picture=picture,
         region=region_pb2.Region(clicks=region_pb2.Clicks(clicks=[region_pb2.Click(x=80, y=60)])),
         instruction="make it blue",
         sampling=editing_pb2.Sampling(steps=10),
     )
-    request.MergeFrom(editing_pb2.EditRegionRequest(**changes))
+    request.MergeFrom(picture_request(editing_pb2.EditRegionRequest, **changes))
     return request

@@ -72,7 +72,7 @@ async def test_all_questions_of_a_job_about_a_picture_go_to_one_endpoint(
 ) -> None:
     request = click(await served.upload(png(picture)))
     for n in range(5):
-        request.then.add(region=request.region, instruction=f"make it {n}")
+        request.further_edits.add(region=request.region, instruction=f"make it {n}")
     (job,) = await finished(served, request)
     assert job.state == SUCCEEDED, job.failure
     assert sorted(len(triton.sam.asked) for triton in tritons) == [0] * (len(tritons) - 1) + [6]
@@ -90,7 +90,7 @@ async def test_the_manifest_names_the_weights_that_did_the_work(
         before = [(len(triton.ip2p_unet.requests), triton.vae.decoded) for triton in tritons]
         (job,) = await finished(served, click(name))
         after = [(len(triton.ip2p_unet.requests), triton.vae.decoded) for triton in tritons]
-        weights = job.edit_region.manifest.weights
+        weights = job.result.picture.manifest.weights
         (denoised,) = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if new[0] > old[0]]
         (decoded,) = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if new[1] > old[1]]
         assert (weights["ip2p_unet"], weights["vae"]) == (f"d{denoised}" * 32, f"a{decoded}" * 32)

@@ -47,9 +47,11 @@ NAME = "artifacts/" + "9f" * 32
 
 def valid() -> ed.EditRegionRequest:
     return ed.EditRegionRequest(
-        picture=NAME,
         region=rg.Region(clicks=rg.Clicks(clicks=[rg.Click(x=3, y=4)])),
         instruction="make it blue",
+        job=ed.PictureJob(
+            picture=NAME,
+        ),
     )
 
 
@@ -114,10 +116,11 @@ def corrected(*points: tuple[float, float], units: Any = 0) -> rg.Region:
 def with_(**changes: Any) -> Callable[[ed.EditRegionRequest], None]:
     def change(request: ed.EditRegionRequest) -> None:
         for name, value in changes.items():
+            holder = request.job if hasattr(request.job, name) else request
             if isinstance(value, Message):
-                getattr(request, name).CopyFrom(value)
+                getattr(holder, name).CopyFrom(value)
             else:
-                setattr(request, name, value)
+                setattr(holder, name, value)
 
     return change
 
@@ -199,9 +202,10 @@ WRONG = [
     ("sampling.seed", with_(sampling=ed.Sampling(seed=2**63))),
     ("sampling.steps", with_(sampling=ed.Sampling(steps=0))),
     ("sampling.steps", with_(sampling=ed.Sampling(steps=1001))),
-    ("sampling.guidance", with_(sampling=ed.Sampling(guidance=-0.5))),
-    ("sampling.guidance", with_(sampling=ed.Sampling(guidance=NAN))),
-    ("sampling.picture_guidance", with_(sampling=ed.Sampling(picture_guidance=100.5))),
+    ("sampling.guidance.text", with_(sampling=ed.Sampling(guidance={"text": -0.5}))),
+    ("sampling.guidance.text", with_(sampling=ed.Sampling(guidance={"text": NAN}))),
+    ("sampling.guidance.picture", with_(sampling=ed.Sampling(guidance={"picture": 100.5}))),
+    ("sampling.guidance.motion", with_(sampling=ed.Sampling(guidance={"motion": 1}))),
     ("sampling.scheduler", with_(sampling=ed.Sampling(scheduler=unknown))),
     ("cut.context", with_(cut=ed.Cut(context=8.5))),
     ("cut.context", with_(cut=ed.Cut(context=INFINITE))),
@@ -238,17 +242,17 @@ def test_request_ids_have_one_spelling() -> None:
 @pytest.mark.parametrize(("seconds", "nanos"), [(0, 0), (-1, 0), (0, -5)])
 def test_time_limits_are_more_than_nothing(seconds: int, nanos: int) -> None:
     request = valid()
-    request.time_limit.seconds, request.time_limit.nanos = seconds, nanos
+    request.job.time_limit.seconds, request.job.time_limit.nanos = seconds, nanos
     with pytest.raises(InvalidRequest) as caught:
-        fields.seconds(request, "time_limit")
+        fields.seconds(request.job, "time_limit")
     assert caught.value.field == "time_limit"
 
 
 def test_without_a_time_limit_there_is_none() -> None:
     request = valid()
-    assert fields.seconds(request, "time_limit") is None
-    request.time_limit.FromMilliseconds(1500)
-    assert fields.seconds(request, "time_limit") == 1.5
+    assert fields.seconds(request.job, "time_limit") is None
+    request.job.time_limit.FromMilliseconds(1500)
+    assert fields.seconds(request.job, "time_limit") == 1.5
 
 
 def test_every_value_of_every_enum_is_known() -> None:
@@ -371,10 +375,10 @@ def test_a_region_may_be_put_together_from_many(most: rg.Region) -> None:
 
 def test_a_region_is_named_by_the_field_it_is_read_from() -> None:
     wrong = combined(box(), box(left=5))
-    with pytest.raises(InvalidRequest, match=r"then\[3\].region.combination.terms") as caught:
-        region.field_region(wrong, "then[3].region")
-    assert caught.value.field == "then[3].region.combination.terms[1].region.box.right"
-    assert region.field_region(box(), "then[3].region").field == "then[3].region"
+    with pytest.raises(InvalidRequest, match=r"further_edits\[3\].region.combination.terms") as caught:
+        region.field_region(wrong, "further_edits[3].region")
+    assert caught.value.field == "further_edits[3].region.combination.terms[1].region.box.right"
+    assert region.field_region(box(), "further_edits[3].region").field == "further_edits[3].region"
 
 
 @given(
@@ -389,12 +393,11 @@ def test_any_sampling_means_the_same_on_both_sides(
     seed: int, steps: int, guidance: float, picture_guidance: float, scheduler: Any, reproducible: bool
 ) -> None:
     request = valid()
-    request.sampling.CopyFrom(
+    request.job.sampling.CopyFrom(
         ed.Sampling(
             seed=seed,
             steps=steps,
-            guidance=guidance,
-            picture_guidance=picture_guidance,
+            guidance={"text": guidance, "picture": picture_guidance},
             scheduler=scheduler,
             reproducible=reproducible,
         )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from canvas.layout import Layout
 from canvas.region import Best, Box, Clicks, Combination, Operation, Region, Term, Words
 from intarsia.v1 import editing_pb2 as ed
-from intarsia.v1 import jobs_pb2 as jb
+from intarsia.v1 import results_pb2 as rs
 from orchestrator.jobs.codec import from_plain, to_plain
 from orchestrator.workflows.recipes import RECIPES
 from orchestrator.workflows.sighting import Sighting
@@ -43,10 +43,10 @@ def test_any_request_and_result_comes_back_as_it_was(kind: type, data: st.DataOb
 async def test_the_results_of_jobs_come_back_as_they_were(start: Start, picture: np.ndarray) -> None:
     orchestrator, client = await start()
     name = await client.upload(png(picture))
-    output = ed.Output(views=[jb.View.KIND_OVERLAY, jb.View.KIND_LAYER], collage=ed.Collage())
+    output = ed.Output(views=[rs.View.KIND_OVERLAY, rs.View.KIND_LAYER], collage=ed.Collage())
     edit = await client.edit(click(name, candidates=2, output=output))
     fill = await client.ask(
-        client.editing.FillRegion(ed.FillRegionRequest(picture=name, region=click(name).region))
+        client.editing.FillRegion(ed.FillRegionRequest(job=click(name).job, region=click(name).region))
     )
     for job in (edit, fill):
         await client.finished(job.name)

@@ -18,6 +18,7 @@ from intarsia.errors import InvalidRequest, ModelDown, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from intarsia.v1 import results_pb2 as rs
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
@@ -31,10 +32,10 @@ ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 SUCCEEDED, FAILED, CANCELLED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED, jb.Job.STATE_CANCELLED
 
 
-async def edited(client: Client, request: ed.EditRegionRequest) -> jb.EditRegionResult:
+async def edited(client: Client, request: ed.EditRegionRequest) -> rs.PictureResult:
     job = await client.finished((await client.edit(request)).name)
     assert job.state == SUCCEEDED, job.failure
-    return job.edit_region
+    return job.result.picture
 
 
 async def test_pixels_outside_the_region_keep_their_bytes(client: Client, picture: np.ndarray) -> None:
@@ -51,11 +52,11 @@ async def test_the_result_has_the_region_and_the_settings(
 ) -> None:
     request = click(
         await client.upload(png(picture)),
-        sampling=ed.Sampling(seed=7, guidance=5, scheduler=ed.SCHEDULER_DDIM, reproducible=True),
+        sampling=ed.Sampling(seed=7, guidance={"text": 5}, scheduler=ed.SCHEDULER_DDIM, reproducible=True),
     )
     result = await edited(client, request)
     made = result.manifest
-    assert (made.seed, made.steps, made.guidance, made.picture_guidance) == (7, 10, 5.0, 1.5)
+    assert (made.seed, made.steps, made.guidance) == (7, 10, {"text": 5.0, "picture": 1.5})
     assert (made.scheduler, made.reproducible) == ("ddim", True)
     # A disc of radius 20 round (80, 60), half its size around it, and at least 64 pixels for the model.
     box, crop = result.region.box, made.crop
@@ -314,7 +315,7 @@ async def test_a_repeat_needs_no_model(
 
     monkeypatch.setattr(LatestFacts, "of", gone)
     assert (await client.edit(request)).name == first.name
-    request.request_id = ID.replace("7", "8")
+    request.job.request_id = ID.replace("7", "8")
     with pytest.raises(ModelDown, match="ip2p_unet is gone"):
         await client.edit(request)
 
@@ -327,7 +328,7 @@ async def test_a_cancel_reaches_the_step_loop(client: Client, triton: Triton, pi
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
     ended = await client.finished(job.name)
     assert ended.state == CANCELLED and ended.failure.reason == "CANCELLED"
-    assert not ended.HasField("edit_region")
+    assert not ended.HasField("result")
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -354,7 +355,7 @@ async def test_a_job_that_takes_too_long_is_given_up(
 ) -> None:
     triton.ip2p_unet.hold_at = 0
     request = click(await client.upload(png(picture)))
-    request.time_limit.FromMilliseconds(2000)
+    request.job.time_limit.FromMilliseconds(2000)
     job = await client.finished((await client.edit(request)).name)
     assert job.state == FAILED
     assert (job.failure.status, job.failure.reason) == ("DEADLINE_EXCEEDED", "TIME_LIMIT")
@@ -446,7 +447,7 @@ async def test_a_model_that_does_not_come_back_is_waited_for_no_longer_than_set(
     assert "vae is out of reach" in job.failure.message
     triton.broken["vae"] = Refused("BUSY: no memory", grpc.StatusCode.UNAVAILABLE)
     request = click(name)
-    request.time_limit.FromMilliseconds(2000)
+    request.job.time_limit.FromMilliseconds(2000)
     job = await client.finished((await client.edit(request)).name)
     assert (job.failure.status, job.failure.reason) == ("RESOURCE_EXHAUSTED", "BUSY")
 
@@ -516,8 +517,8 @@ async def test_a_stopping_server_finishes_its_jobs_and_accepts_no_new_ones(
     done = await following
     assert done.state == SUCCEEDED
     # The server goes on until its results are fetched.
-    assert (await client.pixels(done.edit_region.picture)).shape == picture.shape
-    assert (await client.pixels(done.edit_region.mask)).shape == picture.shape[:2]
+    assert (await client.pixels(done.result.picture.picture)).shape == picture.shape
+    assert (await client.pixels(done.result.picture.mask)).shape == picture.shape[:2]
     await stopping
 
 

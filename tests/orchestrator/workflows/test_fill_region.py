@@ -16,8 +16,9 @@ from intarsia.v1 import adapters_pb2_grpc
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from intarsia.v1 import results_pb2 as rs
 from orchestrator.media.picture.parameters import parameters_of
-from tests.orchestrator.conftest import Client, Start, click, png
+from tests.orchestrator.conftest import Client, Start, click, picture_request, png
 from tests.orchestrator.doubles import Refused, Triton
 
 SUCCEEDED, FAILED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED
@@ -25,20 +26,21 @@ SUCCEEDED, FAILED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED
 
 def hole(picture: str, left: int, top: int, right: int, bottom: int, **changes: Any) -> ed.FillRegionRequest:
     """A fill of a rectangle, in four steps."""
-    request = ed.FillRegionRequest(
+    request = picture_request(
+        ed.FillRegionRequest,
         picture=picture,
         region=rg.Region(box=rg.Box(left=left, top=top, right=right, bottom=bottom, exact=True)),
         sampling=ed.Sampling(steps=4, seed=9),
     )
-    request.MergeFrom(ed.FillRegionRequest(**changes))
+    request.MergeFrom(picture_request(ed.FillRegionRequest, **changes))
     return request
 
 
-async def filled(client: Client, request: ed.FillRegionRequest) -> jb.FillRegionResult:
+async def filled(client: Client, request: ed.FillRegionRequest) -> rs.PictureResult:
     job = await client.finished((await client.ask(client.editing.FillRegion(request))).name)
     assert job.state == SUCCEEDED, job.failure
     assert job.method == "FillRegion"
-    return job.fill_region
+    return job.result.picture
 
 
 async def test_only_the_hole_is_filled(client: Client, triton: Triton, picture: np.ndarray) -> None:
@@ -125,24 +127,24 @@ async def test_candidates_of_a_large_picture_wait_for_memory(
 
 
 async def test_views_and_the_collage_are_made_when_requested(client: Client, picture: np.ndarray) -> None:
-    views = list(jb.View.Kind.values())[1:]
+    views = list(rs.View.Kind.values())[1:]
     output = ed.Output(views=views, collage=ed.Collage(captions=["before", "where", "seed {seed}"]))
     request = hole(await client.upload(png(picture)), 40, 30, 100, 80, candidates=2, output=output)
     result = await filled(client, request)
     shared = {view.kind: await client.pixels(view.picture) for view in result.views}
-    assert shared.keys() == {jb.View.KIND_OVERLAY, jb.View.KIND_BLANK}
-    assert (shared[jb.View.KIND_BLANK][30:80, 40:100] == 255).all()
+    assert shared.keys() == {rs.View.KIND_OVERLAY, rs.View.KIND_BLANK}
+    assert (shared[rs.View.KIND_BLANK][30:80, 40:100] == 255).all()
     for one in result.candidates:
         own = {view.kind: await client.pixels(view.picture) for view in one.views}
-        assert own[jb.View.KIND_SIDE_BY_SIDE].shape == (120, 2 * 160 + 20, 3)
-        layer, after = own[jb.View.KIND_LAYER], await client.pixels(one.picture)
+        assert own[rs.View.KIND_SIDE_BY_SIDE].shape == (120, 2 * 160 + 20, 3)
+        layer, after = own[rs.View.KIND_LAYER], await client.pixels(one.picture)
         laid = np.where(layer[..., 3:] > 0, layer[..., :3], picture)
         np.testing.assert_array_equal(laid, after)
     strip = 34  # of captions below pictures 120 pixels high
     collage = await client.pixels(result.collage)
     assert collage.shape == (2 * (120 + strip) + 20, 3 * 160 + 2 * 20, 3)
     np.testing.assert_array_equal(collage[:120, :160], picture)
-    plain = hole(request.picture, 40, 30, 100, 80)
+    plain = hole(request.job.picture, 40, 30, 100, 80)
     result = await filled(client, plain)
     assert not result.collage and not result.views and not result.candidates[0].views
 
@@ -192,14 +194,14 @@ async def test_a_plan_has_the_cost_and_starts_no_job(
     name = await client.upload(png(picture))
     edit = click(name, candidates=2)
     plan = await client.ask(client.editing.PlanRegion(ed.PlanRegionRequest(edit_region=edit)))
-    assert (plan.steps, plan.questions, plan.candidates) == (10, 3, 2)
+    assert (plan.steps, plan.evaluations, plan.candidates) == (10, 3, 2)
     # A sheet of 80 x 80 pixels is 100 latents.
     assert plan.denoising.ToTimedelta().total_seconds() == pytest.approx(0.3 * 10 * 2)
     part = plan.parts[0]
     assert part.instruction == "make it blue" and part.region.area == 1264
     assert (part.sheets[0].working_width, part.crop.left) == (80, 40)
     fill = ed.PlanRegionRequest(fill_region=hole(name, 40, 30, 100, 80))
-    assert (await client.ask(client.editing.PlanRegion(fill))).questions == 1
+    assert (await client.ask(client.editing.PlanRegion(fill))).evaluations == 1
     assert not triton.ip2p_unet.requests and not triton.sd2_inpaint.requests
     with pytest.raises(InvalidRequest, match="edit_region or fill_region"):
         await client.ask(client.editing.PlanRegion(ed.PlanRegionRequest()))
@@ -214,10 +216,10 @@ async def test_several_edits_are_laid_over_each_other_in_order(
 
     request = click(await client.upload(png(picture)))
     request.region.CopyFrom(rectangle(20, 90))
-    request.then.add(instruction="make it a star").region.CopyFrom(rectangle(60, 130))
+    request.further_edits.add(instruction="make it a star").region.CopyFrom(rectangle(60, 130))
     job = await client.finished((await client.edit(request)).name)
     assert job.state == SUCCEEDED, job.failure
-    made = job.edit_region
+    made = job.result.picture
     assert [part.instruction for part in made.parts] == ["make it blue", "make it a star"]
     after, mask = await client.pixels(made.picture), await client.pixels(made.mask)
     assert (mask[30:90, 20:130] == 255).all() and (mask > 0).sum() == 60 * 110
@@ -232,13 +234,13 @@ async def test_several_edits_are_laid_over_each_other_in_order(
 
 async def test_the_region_of_a_further_edit_is_named_by_its_path(client: Client, picture: np.ndarray) -> None:
     request = click(await client.upload(png(picture)))
-    request.then.add(instruction="x").region.clicks.clicks.add(x=500, y=5)
+    request.further_edits.add(instruction="x").region.clicks.clicks.add(x=500, y=5)
     job = await client.finished((await client.edit(request)).name)
-    assert job.failure.metadata["field"] == "then[0].region.clicks.clicks[0].x"
+    assert job.failure.metadata["field"] == "further_edits[0].region.clicks.clicks[0].x"
     with pytest.raises(InvalidRequest) as refused:
-        request.then[0].ClearField("instruction")
+        request.further_edits[0].ClearField("instruction")
         await client.edit(request)
-    assert refused.value.field == "then[0].instruction"
+    assert refused.value.field == "further_edits[0].instruction"
 
 
 async def test_an_adapter_is_sent_when_the_model_does_not_have_it(
@@ -276,7 +278,7 @@ async def test_adapters_that_push_each_other_out_find_the_model_full(
     triton.sd2_inpaint.room = 15
     styles = [await client.upload(data) for data in (b"some tensors", b"more tensors")]
     request = hole(await client.upload(png(picture)), 40, 30, 100, 80)
-    request.adapters.extend(ed.AdapterUse(adapter=style) for style in styles)
+    request.job.adapters.extend(ed.AdapterUse(adapter=style) for style in styles)
     job = await client.finished((await client.ask(client.editing.FillRegion(request))).name)
     assert (job.state, job.failure.reason) == (FAILED, Busy.reason)
     assert "fewer or smaller" in job.failure.message
@@ -318,7 +320,7 @@ async def test_an_adapter_can_be_looked_at(client: Client) -> None:
     [
         ({"candidates": 17}, "candidates"),
         ({"margin": 65}, "margin"),
-        ({"sampling": ed.Sampling(picture_guidance=1.5)}, "sampling.picture_guidance"),
+        ({"sampling": ed.Sampling(guidance={"picture": 1.5})}, "sampling.guidance.picture"),
         ({"sampling": ed.Sampling(seed=2**63 - 1), "candidates": 2}, "sampling.seed"),
         ({"cut": ed.Cut(overlap=513)}, "cut.overlap"),
         ({"cut": ed.Cut(layout=99)}, "cut.layout"),

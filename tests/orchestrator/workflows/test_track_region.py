@@ -18,6 +18,7 @@ from benchmarks.clips import RATE, encode
 from intarsia.errors import InvalidRequest, NotFound
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
+from intarsia.v1 import results_pb2 as rs
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.media.clip.reader import Clip
 from orchestrator.media.clips import Clips
@@ -87,7 +88,7 @@ def opened_files() -> list[str]:
 class Tracked:
     """What a job made, fetched."""
 
-    def __init__(self, result: jb.TrackRegionResult, masks: list[np.ndarray], rows: list[Any]) -> None:
+    def __init__(self, result: rs.TrackResult, masks: list[np.ndarray], rows: list[Any]) -> None:
         self.result, self.masks, self.rows = result, masks, rows
 
 
@@ -95,7 +96,7 @@ async def tracked(client: Client, message: sg.TrackRegionRequest) -> Tracked:
     job = await client.ask(client.segmentation.TrackRegion(message))
     finished = await client.finished(job.name)
     assert finished.state == jb.Job.STATE_SUCCEEDED, finished.failure
-    result = finished.track_region
+    result = finished.result.track
     masks = [mask > 127 for mask in frames_of(await client.download(result.masks), "gray")]
     rows = [json.loads(line) for line in (await client.download(result.track)).splitlines()]
     assert len(masks) == len(rows) == result.frames
@@ -222,7 +223,7 @@ async def test_where_sam_is_served_twice_and_dies_once_the_masks_are_the_same(
         triton.sam.hold_at = other.sam.hold_at = None
         await dying.stop()
         finished = await client.finished(job.name)
-        assert finished.track_region.masks == once.result.masks, finished.failure
+        assert finished.result.track.masks == once.result.masks, finished.failure
 
 
 async def test_a_cancelled_job_leaves_nothing_behind(start: Start, triton: Triton, tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def test_a_threshold_that_is_a_degree_of_the_mask_takes_it_in(polarity):
 
 def test_what_is_wrong_with_a_mask_is_named_by_the_whole_path_of_its_region():
     with pytest.raises(InvalidRequest, match="fit") as refusal:
-        read(saved(noise(20, 30), "PNG"), Polarity.WHITE_INSIDE, 31, 20, field="then[0].region")
-    assert refusal.value.field == "then[0].region.mask.artifact"
+        read(saved(noise(20, 30), "PNG"), Polarity.WHITE_INSIDE, 31, 20, field="further_edits[0].region")
+    assert refusal.value.field == "further_edits[0].region.mask.artifact"
 
 
 def test_a_mask_without_alpha_has_no_opaque_polarity():
