@@ -44,3 +44,10 @@ def distances(inside: np.ndarray) -> np.ndarray:
     for row, column in zip(rows, columns, strict=True):
         result = np.minimum(result, np.hypot(y - row, x - column))
     return result
+
+
+def ring(hole):
+    mask = np.zeros((20, 20), np.float32)
+    mask[4:16, 4:16] = 1
+    mask[6 : 6 + hole, 6 : 6 + hole] = 0
+    return mask
