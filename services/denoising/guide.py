@@ -46,22 +46,28 @@ def weighted_sum(weighted: Sequence[tuple[Weight, Branch]]) -> tuple[tuple[Branc
     return tuple(branch for _, branch in needed), WeightedSum(tuple(weight for weight, _ in needed))
 
 
+def token_length(prediction: Tensor) -> Tensor:
+    """The length of each token of a prediction (..., tokens, channels), to be multiplied with it."""
+    return torch.linalg.vector_norm(prediction, dim=-1, keepdim=True)
+
+
 @dataclass(frozen=True)
 class NormPreservingCfg:
-    """Classifier-free guidance that keeps the length of the guided prediction along the last axis.
+    """Classifier-free guidance that keeps the length of the guided prediction.
 
-    Predictions are of the prompt and, unless the guidance is 1, of the negative prompt.
+    Predictions are of the prompt and, unless the guidance is 1, of the negative prompt. `length` returns
+    lengths that broadcast to a prediction; a family whose latents are not tokens gives its own.
     """
 
     guidance: float
+    length: Callable[[Tensor], Tensor] = token_length
 
     def __call__(self, predictions: Sequence[Tensor], step: Step) -> Tensor:
         if len(predictions) == 1:
             return predictions[0]
         prompted, negative = predictions
         guided = negative + self.guidance * (prompted - negative)
-        length, wanted = (torch.linalg.vector_norm(x, dim=-1, keepdim=True) for x in (guided, prompted))
-        return guided * (wanted / length)
+        return guided * (self.length(prompted) / self.length(guided))
 
 
 def _each(weight: Weight) -> tuple[float, ...]:

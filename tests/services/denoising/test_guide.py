@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.denoising.family import Branch
-from services.denoising.guide import NormPreservingCfg, Weight, WeightedSum, weighted_sum
+from services.denoising.guide import NormPreservingCfg, Weight, WeightedSum, token_length, weighted_sum
 from services.denoising.schedule import ScheduleSpec
 from services.denoising.step import Step
 from tests.services.denoising.doubles import Sketch, a_branch
@@ -73,3 +73,15 @@ def test_norm_preserving_guidance_keeps_the_length_of_every_token(guidance: floa
         torch.cosine_similarity(guided, plain, dim=-1), torch.ones(6), rtol=0, atol=1e-5
     )
     assert NormPreservingCfg(1.0)([prompted], step()) is prompted
+
+
+def test_the_length_may_be_that_of_patches_of_a_picture():
+    def patches(latents: torch.Tensor) -> torch.Tensor:
+        """The length over the channels of 2 x 2 latents, for each of them."""
+        squares = torch.nn.functional.avg_pool2d(latents.square().sum(dim=0)[None, None], 2) * 4
+        return torch.nn.functional.interpolate(squares.sqrt(), scale_factor=2)[0]
+
+    prompted, negative = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(3))
+    guided = NormPreservingCfg(4.0, patches)([prompted, negative], step())
+    torch.testing.assert_close(patches(guided), patches(prompted))
+    assert not torch.allclose(token_length(guided), token_length(prompted))
