@@ -142,7 +142,17 @@ def _shown(value: Value) -> str:
 def _commit() -> str:
     """The commit, with a + if the code on disk differs from it; results are not compared."""
     head = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
-    code = ["intarsia", "orchestrator", "services", "model_repository", "deploy", "benchmarks/*.py"]
+    packages = [
+        "canvas",
+        "store",
+        "intarsia",
+        "orchestrator",
+        "services",
+        "model_repository",
+        "deploy",
+        "training",
+    ]
+    code = [*packages, "benchmarks/*.py"]
     changed = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", *code]
     try:
         name = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
