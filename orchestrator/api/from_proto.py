@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.collage import Spacing
@@ -49,7 +49,6 @@ VIEWS: Mapping[int, str] = {
     value: name.removeprefix("KIND_").lower() for name, value in results_pb2.View.Kind.items() if value
 }
 # The names in `Sampling.guidance` and `Manifest.guidance`.
-FILL_GUIDANCE, EDIT_GUIDANCE = ("text",), ("text", "picture")
 MOST_FURTHER, MOST_ADAPTERS, MOST_SIGHTINGS = 32, 4, 32
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,
@@ -112,7 +111,7 @@ def edit_region(message: editing_pb2.EditRegionRequest) -> EditRegion:
             "requests",
             field="further_edits",
         )
-    settings = _picture_job(message.job, guidance=EDIT_GUIDANCE)
+    settings = _picture_job(message.job)
     if settings["cut"].layout is Layout.TILES:
         raise InvalidRequest("an edit cannot be done in tiles; choose another layout", field="cut.layout")
     return EditRegion(
@@ -132,7 +131,7 @@ def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
         prompt=fields.text(message.prompt, "prompt", at_most=2000),
         negative_prompt=fields.text(message.negative_prompt, "negative_prompt", at_most=2000),
         margin=None if margin is None else fields.in_range(margin, "margin", 0, 64),
-        **_picture_job(message.job, guidance=FILL_GUIDANCE),
+        **_picture_job(message.job),
     )
 
 
@@ -144,12 +143,12 @@ def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegi
     return edit_region(message.edit_region) if method == "edit_region" else fill_region(message.fill_region)
 
 
-def _picture_job(message: editing_pb2.PictureJob, *, guidance: Collection[str]) -> dict[str, Any]:
+def _picture_job(message: editing_pb2.PictureJob) -> dict[str, Any]:
     """The settings that edits and fills share. Errors name their fields without `job.`."""
     return {
         "picture": fields.artifact(message.picture, "picture"),
         "candidates": _candidates(message.candidates),
-        "sampling": _sampling(message.sampling, message.candidates, guidance),
+        "sampling": _sampling(message.sampling, message.candidates),
         "adapters": _adapters(message.adapters),
         "cut": _cut(message.cut),
         "match_colours": message.match_colours,
@@ -191,7 +190,7 @@ def _adapters(messages: Sequence[editing_pb2.AdapterUse]) -> tuple[AdapterRef, .
     return tuple(found)
 
 
-def _sampling(message: editing_pb2.Sampling, candidates: int, known: Collection[str]) -> Sampling:
+def _sampling(message: editing_pb2.Sampling, candidates: int) -> Sampling:
     seed = message.seed if fields.is_set(message, "seed") else None
     if seed is not None and seed + max(candidates, 1) > 2**63:
         raise InvalidRequest(
@@ -200,17 +199,11 @@ def _sampling(message: editing_pb2.Sampling, candidates: int, known: Collection[
         )
     steps = message.steps if fields.is_set(message, "steps") else None
     for name, value in message.guidance.items():
-        field = f"sampling.guidance.{name}"
-        if name not in known:
-            raise InvalidRequest(
-                f"{field[:100]!r} is not used here; the names are: {', '.join(known)}", field=field
-            )
-        fields.in_range(value, field, 0, 100)
+        fields.in_range(value, f"sampling.guidance.{name[:50]}", 0, 100)
     return Sampling(
         seed=seed,
         steps=None if steps is None else fields.in_range(steps, "sampling.steps", 1, 1000),
-        guidance=message.guidance.get("text"),
-        picture_guidance=message.guidance.get("picture"),
+        guidance=dict(message.guidance),
         scheduler=fields.enum_value(message.scheduler, "sampling.scheduler", SCHEDULERS),
         reproducible=message.reproducible,
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -20,7 +19,6 @@ from intarsia.v1 import (
     results_pb2,
     segmentation_pb2,
 )
-from orchestrator.api.from_proto import EDIT_GUIDANCE, FILL_GUIDANCE
 from orchestrator.api.status import code_of, facts_of
 from orchestrator.jobs.job import Job
 from orchestrator.runs.run import Progress
@@ -116,12 +114,12 @@ def _progress(of: Progress) -> jobs_pb2.Progress:
     )
 
 
-def _picture_result(result: EditResult, guidance: Collection[str]) -> results_pb2.Result:
+def _picture_result(result: EditResult) -> results_pb2.Result:
     picture = results_pb2.PictureResult(
         picture=result.picture,
         mask=result.mask,
         region=_instance(result.region),
-        manifest=_manifest(result.manifest, guidance),
+        manifest=_manifest(result.manifest),
         candidates=[_candidate(one) for one in result.candidates],
         parts=[_part(part) for part in result.parts],
         views=_views(result.views),
@@ -148,8 +146,8 @@ def _track_result(result: Tracked) -> results_pb2.Result:
 
 # The function that makes the message of a result, by the rpc of its job.
 _RESULTS: Mapping[str, Callable[[Any], results_pb2.Result]] = {
-    "EditRegion": partial(_picture_result, guidance=EDIT_GUIDANCE),
-    "FillRegion": partial(_picture_result, guidance=FILL_GUIDANCE),
+    "EditRegion": _picture_result,
+    "FillRegion": _picture_result,
     "TrackRegion": _track_result,
 }
 
@@ -178,12 +176,11 @@ def _part(part: Part) -> results_pb2.Part:
     )
 
 
-def _manifest(of: Manifest, guidance: Collection[str]) -> results_pb2.Manifest:
-    values = {"text": of.sampling.guidance, "picture": of.sampling.picture_guidance}
+def _manifest(of: Manifest) -> results_pb2.Manifest:
     return results_pb2.Manifest(
         seed=of.sampling.seed,
         steps=of.sampling.steps,
-        guidance={name: values[name] for name in guidance},
+        guidance=of.sampling.guidance,
         scheduler=of.sampling.scheduler,
         reproducible=of.sampling.reproducible,
         crop=_box(of.crop),

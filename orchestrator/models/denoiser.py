@@ -10,20 +10,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from intarsia.errors import Busy, IntarsiaError, ModelDown
+from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 from orchestrator.models.adapters import AdapterRef, AdapterUploads, adapter_field
 from orchestrator.models.client import ModelClient, Unsuitable
 from orchestrator.models.facts import ModelFacts
-from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.sampling import ResolvedSampling, model_names
 from orchestrator.runs.run import Run, Work
 from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
-from orchestrator.triton.tensors import Tensors, text
+from orchestrator.triton.tensors import Tensors, from_text, text
 
 _COMMON = {
     "seed": "sampling.seed",
     "steps": "sampling.steps",
     "guidance": "sampling.guidance",
+    "cost.steps": "sampling.steps",
+    "cost.guidance": "sampling.guidance",
+    "cost.scheduler": "sampling.scheduler",
     "scheduler": "sampling.scheduler",
     "preview_every": "preview_every",
     "adapters": "adapters",
@@ -44,7 +47,7 @@ _ATTEMPTS = 3
 class Conditioning(Protocol):
     """The conditioning of a denoiser for one sheet, as the inputs of its model."""
 
-    def inputs(self, sampling: ResolvedSampling) -> Tensors: ...
+    def inputs(self) -> Tensors: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +58,8 @@ class EditConditioning:
     text: np.ndarray
     no_text: np.ndarray
 
-    def inputs(self, sampling: ResolvedSampling) -> Tensors:
-        guidance = np.array([sampling.guidance, sampling.picture_guidance], np.float32)
-        return {"source": self.source, "text": self.text, "no_text": self.no_text, "guidance": guidance}
+    def inputs(self) -> Tensors:
+        return {"source": self.source, "text": self.text, "no_text": self.no_text}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +73,23 @@ class FillConditioning:
     text: np.ndarray
     no_text: np.ndarray
 
-    def inputs(self, sampling: ResolvedSampling) -> Tensors:
+    def inputs(self) -> Tensors:
         return {
             "source": self.source,
             "spread": self.spread,
             "hole": self.hole,
             "text": self.text,
             "no_text": self.no_text,
-            "guidance": np.array([sampling.guidance], np.float32),
         }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request takes: `evaluations` of the network per step of a sheet, and `seconds` of the network
+    for all sheets and candidates when it runs nothing else."""
+
+    evaluations: int
+    seconds: float
 
 
 OnPreview = Callable[[np.ndarray], None]
@@ -112,6 +122,35 @@ class Denoiser:
         """Uploads an adapter and returns the model's report about it; errors name the `field`."""
         return await self.adapters.inspect(AdapterRef(adapter), field)
 
+    async def cost(
+        self,
+        sheets: Sequence[tuple[int, int]],
+        sampling: ResolvedSampling,
+        *,
+        equal_prompts: bool,
+        candidates: int,
+    ) -> Cost:
+        """The model's own estimate for sheets of (height, width) in latents.
+
+        `equal_prompts`: whether text and negative text are the same.
+        """
+        question = {
+            "sheets": [list(sheet) for sheet in sheets],
+            "steps": sampling.steps,
+            "scheduler": sampling.scheduler,
+            "guidance": model_names(sampling.guidance),
+            "equal_prompts": equal_prompts,
+            "candidates": candidates,
+        }
+        inputs, deadline = {"ask": text("cost"), "cost": text(question)}, self.run.deadline
+        reply = await self.client.run(
+            lambda lease: lease.first_reply(inputs, deadline=deadline), deadline=deadline, work=0.0
+        )
+        if "facts" not in reply:
+            raise InternalError(f"{self.client.name} sent no cost")
+        cost = from_text(reply["facts"])
+        return Cost(int(cost["evaluations"]), float(cost["seconds"]))
+
     async def denoise(
         self,
         conditioning: Conditioning,
@@ -129,9 +168,10 @@ class Denoiser:
         latents; it must return at once.
         """
         inputs = {
-            **conditioning.inputs(sampling),
+            **conditioning.inputs(),
             "seed": np.array([sampling.seed], np.uint64),
             "steps": np.array([sampling.steps], np.int32),
+            "guidance": np.array(tuple(sampling.guidance.values()), np.float32),
             "scheduler": text(sampling.scheduler),
             "reproducible": np.array([sampling.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),

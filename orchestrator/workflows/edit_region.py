@@ -61,6 +61,11 @@ class ResolvedEdit(ResolvedRequest):
 
     request: EditRegion
 
+    @property
+    def equal_prompts(self) -> bool:
+        """Whether instruction and negative instruction are the same in every edit."""
+        return all(edit.instruction == edit.negative_instruction for edit in self.request.edits)
+
 
 def resolve(request: EditRegion, facts: ModelFacts) -> ResolvedEdit:
     """Applies the model's defaults and draws the seed."""
@@ -146,15 +151,6 @@ async def find_edits(resolved: ResolvedEdit, picture: Picture, at: Stages) -> li
             )
 
     return await gather_or_cancel(*(find(edit) for edit in request.edits))
-
-
-def questions(resolved: ResolvedEdit) -> int:
-    """The number of network evaluations per step that can matter: text and source, source alone, neither."""
-    guidance, picture_guidance = resolved.sampling.guidance, resolved.sampling.picture_guidance
-    both, source, neither = guidance, picture_guidance - guidance, 1 - picture_guidance
-    same = all(edit.instruction == edit.negative_instruction for edit in resolved.request.edits)
-    weights = (both + source, neither) if same else (both, source, neither)
-    return max(1, sum(weight != 0 for weight in weights))
 
 
 def _texts(request: EditRegion) -> list[str]:

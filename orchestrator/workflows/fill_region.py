@@ -56,6 +56,11 @@ class ResolvedFill(ResolvedRequest):
     request: FillRegion
     margin: int
 
+    @property
+    def equal_prompts(self) -> bool:
+        """Whether prompt and negative prompt are the same."""
+        return self.request.prompt == self.request.negative_prompt
+
 
 def resolve(request: FillRegion, facts: ModelFacts) -> ResolvedFill:
     """Applies the model's defaults and draws the seed."""
@@ -63,7 +68,7 @@ def resolve(request: FillRegion, facts: ModelFacts) -> ResolvedFill:
         request=request,
         sampling=resolve_sampling(request.sampling, facts),
         weights=PinnedWeights.of(facts, MODEL, FAMILY),
-        margin=facts.margin if request.margin is None else request.margin,
+        margin=facts.preparation["margin"] if request.margin is None else request.margin,
     )
 
 
@@ -138,13 +143,6 @@ async def find_hole(resolved: ResolvedFill, picture: Picture, at: Stages) -> Reg
     return await find_region(
         picture, request.target, request.prompt, request.cut, resolved.weights, at, tiled=True
     )
-
-
-def questions(resolved: ResolvedFill) -> int:
-    """The number of network evaluations per step that can matter: with the prompt, and the negative one."""
-    if resolved.request.prompt == resolved.request.negative_prompt:
-        return 1
-    return max(1, (resolved.sampling.guidance != 0) + (resolved.sampling.guidance != 1))
 
 
 def _settings(resolved: ResolvedFill) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.sampling import ResolvedSampling, model_names
 from orchestrator.runs.run import Run
 from orchestrator.workflows.compose import Composition
 from orchestrator.workflows.picture_request import ResolvedRequest
@@ -24,7 +24,7 @@ def file_parameters(
     return {
         "model": resolved.weights.model,
         "weights": resolved.weights.digest,
-        **asdict(sampling),
+        **_sampling_parameters(sampling),
         "adapters": _strengths(resolved),
         "match_colours": resolved.request.match_colours,
         "regions": [
@@ -67,6 +67,16 @@ def manifest(
         adapters=_strengths(resolved),
         notes=tuple(notes),
     )
+
+
+def _sampling_parameters(sampling: ResolvedSampling) -> dict[str, object]:
+    return {
+        "seed": sampling.seed,
+        "steps": sampling.steps,
+        **model_names(sampling.guidance),
+        "scheduler": sampling.scheduler,
+        "reproducible": sampling.reproducible,
+    }
 
 
 def _strengths(resolved: ResolvedRequest) -> dict[str, float]:

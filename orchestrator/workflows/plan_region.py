@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from orchestrator.media.picture.picture import Picture
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows import edit_region, fill_region
 from orchestrator.workflows.edit_region import ResolvedEdit, find_edits
 from orchestrator.workflows.fill_region import ResolvedFill, find_hole
 from orchestrator.workflows.region_plan import RegionPlan
@@ -15,28 +14,28 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
     """Find the regions, lay them out, add up what the network would cost."""
     request, weights = resolved.request, resolved.weights
     denoiser = at.denoiser(weights.model)
-    facts = await denoiser.check_weights(weights.digest)
+    await denoiser.check_weights(weights.digest)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
     with at.stage("segment"):
         plans = await _find_regions(resolved, picture, at)
         await denoiser.check_adapters(request.adapters)
-    if isinstance(resolved, ResolvedEdit):
-        questions = edit_region.questions(resolved)
-    else:
-        questions = fill_region.questions(resolved)
-    areas = [
-        sheet.working.width * sheet.working.height // weights.factor**2
-        for plan in plans
-        for sheet in plan.layout.sheets
-    ]
-    per_step = sum(facts.seconds_for(questions, area) for area in areas)
+    cost = await denoiser.cost(
+        [
+            (sheet.working.height // weights.factor, sheet.working.width // weights.factor)
+            for plan in plans
+            for sheet in plan.layout.sheets
+        ],
+        resolved.sampling,
+        equal_prompts=resolved.equal_prompts,
+        candidates=request.candidates,
+    )
     return Plan(
         parts=tuple(plan.part for plan in plans),
         steps=resolved.sampling.steps,
-        questions=questions,
+        questions=cost.evaluations,
         candidates=request.candidates,
-        seconds=per_step * resolved.sampling.steps * request.candidates,
+        seconds=cost.seconds,
         notes=(*picture.notes, *(note for plan in plans for note in plan.notes)),
     )
 

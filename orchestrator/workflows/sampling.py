@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from intarsia.errors import InvalidRequest
 from orchestrator.models.facts import ModelFacts
@@ -21,8 +22,7 @@ class Sampling:
 
     seed: int | None = None
     steps: int | None = None
-    guidance: float | None = None
-    picture_guidance: float | None = None
+    guidance: Mapping[str, float] = field(default_factory=dict)  # by name; those that are absent: defaults
     scheduler: str | None = None
     reproducible: bool = False
 
@@ -35,14 +35,17 @@ def resolve_sampling(requested: Sampling, facts: ModelFacts) -> ResolvedSampling
             f"these weights do not run with {scheduler}; choose one of {', '.join(facts.schedulers)}",
             field="sampling.scheduler",
         )
+    for name in requested.guidance:
+        if name not in facts.guidance:
+            raise InvalidRequest(
+                f"this model has no guidance {name[:50]!r}; the names are: {', '.join(facts.guidance)}",
+                field=f"sampling.guidance.{name[:50]}",
+            )
     return ResolvedSampling(
         # The seeds of further candidates must be below 2^63 too.
         seed=secrets.randbelow(2**63 - MOST_CANDIDATES) if requested.seed is None else requested.seed,
         steps=facts.steps if requested.steps is None else requested.steps,
-        guidance=facts.guidance if requested.guidance is None else requested.guidance,
-        picture_guidance=(
-            facts.picture_guidance if requested.picture_guidance is None else requested.picture_guidance
-        ),
+        guidance={name: requested.guidance.get(name, default) for name, default in facts.guidance.items()},
         scheduler=scheduler,
         reproducible=requested.reproducible,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 import numpy as np
@@ -163,12 +163,8 @@ class Vae:
 class Denoiser:
     """Goes evenly from the source to its negative. Holds before any step that is not yet allowed."""
 
-    defaults: ClassVar[dict[str, object]] = {
-        "steps": 20,
-        "guidance": 7.5,
-        "picture_guidance": 1.5,
-        "scheduler": "euler",
-    }
+    guidance: ClassVar[dict[str, float]] = {"guidance": 7.5, "picture_guidance": 1.5}
+    preparation: ClassVar[dict[str, int]] = {}
 
     def __init__(self) -> None:
         self.size, self.weights = 128, "d0" * 32
@@ -178,7 +174,8 @@ class Denoiser:
         self.left = asyncio.Event()  # a request was cancelled while it was held
         self.refusals: list[Refused] = []  # answered first, one per request
         self.requests: list[Tensors] = []
-        self.passes: list[dict[str, object]] = []  # what they cost
+        self.seconds = 0.001  # of a network evaluation
+        self.cost_questions: list[dict[str, Any]] = []
         self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
 
@@ -186,10 +183,16 @@ class Denoiser:
         if "adapter" in inputs:
             yield {"facts": text(self._fitted(inputs["adapter"].tobytes()))}
             return
+        if "cost" in inputs:
+            self.cost_questions.append(from_text(inputs["cost"]))
+            yield {"facts": text(self._cost(self.cost_questions[-1]))}
+            return
         if "ask" in inputs:
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
-            facts |= {"passes": self.passes, "adapters": {"budget_bytes": self.room}}
-            yield {"facts": text({**facts, "defaults": self.defaults, "schedulers": ["ddim", "euler"]})}
+            facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
+            facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
+            defaults = {"steps": 20, "scheduler": "euler", **self.guidance, **self.preparation}
+            yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
         if self.refusals:
@@ -209,6 +212,12 @@ class Denoiser:
 
     def _latents(self, inputs: Tensors, done: int, steps: int) -> np.ndarray:
         return (inputs["source"] * (1 - 2 * done / steps)).astype(np.float32)
+
+    def _cost(self, question: dict[str, Any]) -> dict[str, Any]:
+        """With equal prompts one evaluation less than there are numbers of guidance, and one."""
+        evaluations = len(self.guidance) + (not question["equal_prompts"])
+        steps = len(question["sheets"]) * question["steps"] * question["candidates"]
+        return {"evaluations": evaluations, "seconds": evaluations * steps * self.seconds}
 
     def _fitted(self, data: bytes) -> dict[str, object]:
         if data.startswith(b"bad"):
@@ -236,7 +245,8 @@ class Denoiser:
 class Filler(Denoiser):
     """Goes evenly from what is around the hole to white in it."""
 
-    defaults: ClassVar[dict[str, object]] = {**Denoiser.defaults, "margin": 4}
+    guidance: ClassVar[dict[str, float]] = {"guidance": 7.5}
+    preparation: ClassVar[dict[str, int]] = {"margin": 4}
 
     def __init__(self) -> None:
         super().__init__()

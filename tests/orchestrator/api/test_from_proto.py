@@ -65,7 +65,7 @@ def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
                 "",
             ),
         ),
-        sampling=Sampling(None, None, None, None, None, False),
+        sampling=Sampling(),
         cut=Cut(0.5, None),
         output=Output(None, 95),
         preview_every=0,
@@ -205,7 +205,6 @@ WRONG = [
     ("sampling.guidance.text", with_(sampling=ed.Sampling(guidance={"text": -0.5}))),
     ("sampling.guidance.text", with_(sampling=ed.Sampling(guidance={"text": NAN}))),
     ("sampling.guidance.picture", with_(sampling=ed.Sampling(guidance={"picture": 100.5}))),
-    ("sampling.guidance.motion", with_(sampling=ed.Sampling(guidance={"motion": 1}))),
     ("sampling.scheduler", with_(sampling=ed.Sampling(scheduler=unknown))),
     ("cut.context", with_(cut=ed.Cut(context=8.5))),
     ("cut.context", with_(cut=ed.Cut(context=INFINITE))),
@@ -405,7 +404,7 @@ def test_any_sampling_means_the_same_on_both_sides(
     crossed = ed.EditRegionRequest.FromString(request.SerializeToString())
     word = from_proto.SCHEDULERS[scheduler]
     assert from_proto.edit_region(crossed).sampling == Sampling(
-        seed, steps, guidance, picture_guidance, word, reproducible
+        seed, steps, {"text": guidance, "picture": picture_guidance}, word, reproducible
     )
 
 

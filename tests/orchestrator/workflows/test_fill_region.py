@@ -188,14 +188,16 @@ async def test_a_server_that_never_had_the_weights_takes_no_fill_until_they_are_
 async def test_a_plan_has_the_cost_and_starts_no_job(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:
-    triton.ip2p_unet.passes = [{"area": 100, "rows": 3, "seconds": {"1": 0.2, "3": 0.3}}]
+    triton.ip2p_unet.seconds = 0.1
     orchestrator, client = await start()
     await orchestrator.wait_until_ready()
     name = await client.upload(png(picture))
     edit = click(name, candidates=2)
     plan = await client.ask(client.editing.PlanRegion(ed.PlanRegionRequest(edit_region=edit)))
     assert (plan.steps, plan.evaluations, plan.candidates) == (10, 3, 2)
-    # A sheet of 80 x 80 pixels is 100 latents.
+    # A sheet of 80 x 80 pixels has 10 x 10 latents.
+    (question,) = triton.ip2p_unet.cost_questions
+    assert question["sheets"] == [[10, 10]] and question["guidance"]["picture_guidance"] == 1.5
     assert plan.denoising.ToTimedelta().total_seconds() == pytest.approx(0.3 * 10 * 2)
     part = plan.parts[0]
     assert part.instruction == "make it blue" and part.region.area == 1264
@@ -321,6 +323,7 @@ async def test_an_adapter_can_be_looked_at(client: Client) -> None:
         ({"candidates": 17}, "candidates"),
         ({"margin": 65}, "margin"),
         ({"sampling": ed.Sampling(guidance={"picture": 1.5})}, "sampling.guidance.picture"),
+        ({"sampling": ed.Sampling(guidance={"motion": 1})}, "sampling.guidance.motion"),
         ({"sampling": ed.Sampling(seed=2**63 - 1), "candidates": 2}, "sampling.seed"),
         ({"cut": ed.Cut(overlap=513)}, "cut.overlap"),
         ({"cut": ed.Cut(layout=99)}, "cut.layout"),
