@@ -10,7 +10,7 @@ from intarsia.v1 import adapters_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
-from orchestrator.models.registry import DENOISERS
+from orchestrator.models.registry import denoisers
 from store.artifact import ArtifactStore
 
 
@@ -24,9 +24,9 @@ class Adapters(rpc.AdaptersServicer):
         self, request: pb.InspectAdapterRequest, context: grpc.aio.ServicerContext
     ) -> pb.InspectAdapterResponse:
         name = fields.artifact(request.adapter, "adapter")
-        if request.model not in DENOISERS:
+        if request.model not in denoisers():
             raise InvalidRequest(
-                f"model must be {' or '.join(DENOISERS)}, not {request.model[:100]!r}", field="model"
+                f"model must be {' or '.join(denoisers())}, not {request.model[:100]!r}", field="model"
             )
         await self._store.describe(name)
         report = await self._immediate.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ class Denoiser:
         preview_every: int = 0,
         preview: OnPreview | None = None,
     ) -> np.ndarray:
-        """The denoised latents (4, h, w), made by the weights of this digest.
+        """The denoised latents, made by the weights of this digest.
 
         Reports every step to `work`. Every so many steps `preview` is called with the estimate of the clean
         latents; it must return at once.
@@ -171,11 +172,12 @@ class Denoiser:
             **conditioning.inputs(),
             "seed": np.array([sampling.seed], np.uint64),
             "steps": np.array([sampling.steps], np.int32),
-            "guidance": np.array(tuple(sampling.guidance.values()), np.float32),
             "scheduler": text(sampling.scheduler),
             "reproducible": np.array([sampling.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),
         }
+        if sampling.guidance:
+            inputs["guidance"] = np.array(tuple(sampling.guidance.values()), np.float32)
         used = {adapter_field(n): adapter for n, adapter in enumerate(adapters) if adapter.strength}
         if used:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
@@ -194,10 +196,8 @@ class Denoiser:
                         raise
             return None
 
-        _, height, width = inputs["source"].shape
-        denoised = await self.client.run(
-            run, deadline=self.run.deadline, work=float(sampling.steps * height * width)
-        )
+        cells = math.prod(inputs["source"].shape[1:])
+        denoised = await self.client.run(run, deadline=self.run.deadline, work=float(sampling.steps * cells))
         if denoised is None:
             raise Busy(
                 f"{self.client.name} has no room to keep these adapters until they are used; try again "

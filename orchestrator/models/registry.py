@@ -37,4 +37,7 @@ MODELS: Mapping[str, ModelSpec] = {
     "sd2_inpaint": ModelSpec(Denoiser, denoiser.FILL_FIELDS, decoupled=True, optional=True),
 }
 
-DENOISERS = tuple(name for name, spec in MODELS.items() if spec.stage is Denoiser)
+
+def denoisers() -> tuple[str, ...]:
+    """The names of all denoisers."""
+    return tuple(name for name, spec in MODELS.items() if spec.stage is Denoiser)

@@ -19,7 +19,7 @@ from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser
 from orchestrator.models.facts import ModelFacts
-from orchestrator.models.registry import DENOISERS, MODELS, ModelSpec
+from orchestrator.models.registry import MODELS, ModelSpec, denoisers
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
@@ -78,7 +78,7 @@ class StageFactory:
             vae=Vae(clients["vae"], run),
             denoisers={
                 name: Denoiser(clients[name], run, AdapterUploads(clients[name], run, store))
-                for name in DENOISERS
+                for name in denoisers()
             },
             run=run,
         )

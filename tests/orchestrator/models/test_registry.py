@@ -1,0 +1,61 @@
+"""A denoiser is added to the orchestrator by one entry of the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import pytest
+
+from orchestrator.deadline import Deadline
+from orchestrator.models.denoiser import Denoiser
+from orchestrator.models.registry import MODELS, ModelSpec, denoisers
+from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.runs.run import Run
+from orchestrator.stages.factory import StageFactory
+from tests.orchestrator import doubles
+from tests.orchestrator.conftest import Start
+from tests.orchestrator.doubles import Triton
+
+
+class Shift(doubles.Denoiser):
+    """Moves latents; nothing guides it."""
+
+    guidance: ClassVar[dict[str, float]] = {}
+
+    def _latents(self, inputs: doubles.Tensors, done: int, steps: int) -> np.ndarray:
+        return (inputs["source"] + inputs["shift"] * done / steps).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftConditioning:
+    """The latents to move, and by how much."""
+
+    source: np.ndarray
+    shift: float
+
+    def inputs(self) -> doubles.Tensors:
+        return {"source": self.source, "shift": np.array([self.shift], np.float32)}
+
+
+async def test_a_denoiser_that_is_registered_is_served(
+    start: Start, triton: Triton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict[str, ModelSpec], MODELS), "toy", ModelSpec(Denoiser, decoupled=True))
+    cast(Any, triton).toy = toy = Shift()
+    orchestrator, _ = await start(INTARSIA_TRITON_TOY=triton.url)
+    await orchestrator.wait_until_ready()
+    assert "toy" in denoisers()
+
+    stages = cast(StageFactory, cast(Any, orchestrator)._stage_factory).at(Run(Deadline.after(30)))
+    denoiser = stages.denoiser("toy")
+    facts = await denoiser.facts()
+    sampling = ResolvedSampling(3, 5, facts.guidance, facts.scheduler, reproducible=False)
+    cost = await denoiser.cost([(6, 5)], sampling, equal_prompts=False, candidates=2)
+    assert cost.evaluations == 1 and cost.seconds == pytest.approx(10 * toy.seconds)
+    source = np.ones((3, 6, 5), np.float32)
+    with stages.stage("denoise") as work:
+        moved = await denoiser.denoise(ShiftConditioning(source, 2.5), sampling, work, digest=facts.digest)
+    np.testing.assert_allclose(moved, source + 2.5)
+    assert "guidance" not in toy.requests[0]
