@@ -86,7 +86,7 @@ class FillConditioning:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a request takes: `evaluations` of the network per step of a sheet, and `seconds` of the network
+    """The cost of a request: `evaluations` of the network per step of a sheet, and `seconds` of the network
     for all sheets and candidates when it runs nothing else."""
 
     evaluations: int

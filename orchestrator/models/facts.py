@@ -11,7 +11,7 @@ from orchestrator.models.sampling import request_names
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the loaded weights were made for, and their defaults."""
+    """The purpose, the sizes and the defaults of the loaded weights."""
 
     digest: str
     size: int  # longer side in pixels

@@ -19,7 +19,7 @@ from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, text
 
-# What is asked comes from many fields, here all called the region: each question brings its own along.
+# Prompts come from many fields of a request, here all called the region: each call names its own.
 _REGION = "region"
 FIELDS = {
     "picture": "picture",
@@ -47,8 +47,8 @@ class WordMatches:
 class Sam:
     """Bound to one run.
 
-    Pictures are uint8 (height, width, RGB), coordinates pixels. What a question asks for is refused under
-    the `field` it was read from.
+    Pictures are uint8 (height, width, RGB), coordinates pixels. Errors name the `field` that a prompt was
+    read from.
     """
 
     client: ModelClient

@@ -22,7 +22,7 @@ class Embedding:
     dropped: str
 
     def notes(self, name: str) -> list[str]:
-        """Words there was no room for are said, not swallowed; `name` is the field they came from."""
+        """A note about the words that did not fit, if there are any; `name` is the field they came from."""
         if not self.dropped:
             return []
         return [f"the {name} was too long; its end was not read: “{self.dropped}”"]

@@ -78,9 +78,9 @@ class TrackingSession:
         return await self._client.infer(inputs, deadline=deadline, affinity=self._affinity, work=0.0)
 
     async def _request(self, inputs: Tensors, frame: int) -> Tensors:
-        asked = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
+        request = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
         try:
-            return await self._infer(asked, self._run.deadline)
+            return await self._infer(request, self._run.deadline)
         except IntarsiaError as error:
             if model_reason(error) == "UNKNOWN_CLIP":
                 raise ClipForgotten from None

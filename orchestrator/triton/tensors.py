@@ -49,7 +49,7 @@ def from_text(tensor: np.ndarray) -> Any:
 
 
 def request(model: str, inputs: Tensors, *, seconds: float | None = None) -> kserve.ModelInferRequest:
-    """A question to a model; `seconds` is what it may take, which the model can read and obey."""
+    """A request to a model; `seconds` is its time limit, which the model can read and obey."""
     message = kserve.ModelInferRequest(model_name=model)
     if seconds is not None:
         message.parameters["timeout"].int64_param = max(1, int(seconds * 1e6))
@@ -73,7 +73,7 @@ def answer(message: kserve.ModelInferResponse) -> dict[str, np.ndarray]:
 
 
 def to_bytes(model: str, inputs: Tensors, *, seconds: float | None = None) -> bytes:
-    """A question as it goes over the wire."""
+    """A request as it goes over the wire."""
     return request(model, inputs, seconds=seconds).SerializeToString()
 
 
