@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,9 @@ from torch import Tensor
 from services.refusal import Refusal, invalid
 
 _FORMAT = "intarsia-checkpoint-1"
+LARGEST = 1 << 30  # bytes of a blob, where a family sets no limit of its own
 _LARGEST_HEADER = 1 << 20  # bytes
+_DRAWN_AT_ONCE = 624  # numbers that the Mersenne twister makes at a time
 _ANOTHER = "belongs to another request or other weights; send it with the request that it came from"
 
 
@@ -61,7 +64,7 @@ class Checkpoint:
 
     def check(self, identity: str, latents: tuple[int, ...], steps: int) -> None:
         """Raises Refusal unless it belongs to this request."""
-        if self.identity != identity:
+        if self.identity != identity or self.latents.shape != latents:
             raise invalid("checkpoint", _ANOTHER)
         if not 1 <= self.done < steps:
             raise invalid(
@@ -72,12 +75,18 @@ class Checkpoint:
                 raise invalid("checkpoint", _ANOTHER)
             if tensor.numel() != self.latents.numel() or not bool(torch.isfinite(tensor).all()):
                 raise invalid("checkpoint", "holds latents that are damaged; start the request anew")
+        if not _is_generator_state(self.generator):
+            raise invalid("checkpoint", "holds a random generator that is damaged; start the request anew")
 
 
-def read(content: Tensor) -> Checkpoint:
-    """The checkpoint in a blob; raises Refusal."""
+def read(content: Tensor, largest: int = LARGEST) -> Checkpoint:
+    """The checkpoint in a blob of at most `largest` bytes; raises Refusal."""
     if content.dtype != torch.uint8 or content.ndim != 1:
         raise invalid("checkpoint", "must be UINT8, the bytes of a checkpoint")
+    if content.numel() > largest:
+        raise invalid(
+            "checkpoint", f"has {content.numel()} bytes; that of this request has at most {largest}"
+        )
     data = content.numpy().tobytes()
     header = int.from_bytes(data[:8], "little")
     try:
@@ -87,15 +96,14 @@ def read(content: Tensor) -> Checkpoint:
         metadata = json.loads(json.loads(data[8 : 8 + header])["__metadata__"]["checkpoint"])
         if metadata["format"] != _FORMAT:
             raise ValueError("the format is another")
-        return Checkpoint(
-            identity=str(metadata["identity"]),
-            done=int(metadata["done"]),
-            latents=tensors.pop("latents"),
-            generator=tensors.pop("generator"),
-            schedule=_part("schedule.", tensors),
-            family=_part("family.", tensors),
-        )
-    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as problem:
+        latents, generator = tensors.pop("latents"), tensors.pop("generator")
+        schedule, family = _part("schedule.", tensors), _part("family.", tensors)
+        if len(schedule) + len(family) < len(tensors):
+            raise ValueError("it holds tensors of no known name")
+        done = int(metadata["done"])
+        return Checkpoint(str(metadata["identity"]), done, latents, generator, schedule, family)
+    # RuntimeError and OverflowError: of shapes and numbers that are too large.
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as problem:
         raise invalid(
             "checkpoint", f"is not a whole checkpoint of this version ({str(problem)[:100]})"
         ) from problem
@@ -113,6 +121,18 @@ def identity_of(weights: str, settings: object, tensors: Mapping[str, Tensor]) -
 def damaged(problem: Exception) -> Refusal:
     """The refusal of a checkpoint whose state cannot be taken up."""
     return invalid("checkpoint", f"holds a state that cannot be taken up ({str(problem)[:100]})")
+
+
+def _is_generator_state(state: Tensor) -> bool:
+    """True if a CPU generator that takes this state draws from inside it.
+
+    PyTorch checks its size, but not that the numbers it says are left lie before its end: drawing then reads
+    memory of others. The state begins with the seed, the numbers left, a flag, and the index of the next.
+    """
+    if state.dtype != torch.uint8 or state.shape != torch.Generator("cpu").get_state().shape:
+        return False
+    left, _, following = struct.unpack_from("=iiQ", state.numpy().tobytes(), 8)
+    return (left, following) == (1, 0) or (left >= 1 and left + following == _DRAWN_AT_ONCE + 1)
 
 
 def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

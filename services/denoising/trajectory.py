@@ -100,6 +100,8 @@ class Trajectory:
             self._schedule.restore(schedule)
             if self._state is not None:
                 self._state.restore(family)
+            elif family:
+                raise ValueError(f"holds {', '.join(family)}, which another family keeps")
         except (RuntimeError, TypeError, ValueError, KeyError, IndexError) as problem:
             raise damaged(problem) from problem
         self.latents = checkpoint.latents[None].to(device)

@@ -14,7 +14,6 @@ candidates, if no other request shares the network}.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,8 +85,8 @@ def _guidance(value: Any, defaults: Defaults) -> tuple[float, ...]:
         raise invalid("cost.guidance", f"must be a JSON object of {', '.join(defaults.guidance)}")
     numbers = {**defaults.guidance, **value}
     for name, number in numbers.items():
-        real = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
-        if not real or not 0.0 <= number <= LARGEST_GUIDANCE:
+        real = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not real or not 0.0 <= number <= LARGEST_GUIDANCE:  # false for NaN, too
             raise invalid(f"cost.guidance.{name}", f"must be a number in [0, {LARGEST_GUIDANCE:g}]")
     return tuple(float(number) for number in numbers.values())
 

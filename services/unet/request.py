@@ -40,6 +40,7 @@ LARGEST_GUIDANCE = 100.0
 _PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
 _CHECKPOINT_BYTES = 256 << 20
 _CHECKPOINT_LATENTS = 6  # at most, of latents' size: its own and those that a schedule remembers
+_CHECKPOINT_REST = 1 << 16  # bytes beside them
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: De
         preview_every=preview_every,
         adapters=read_uses(tensors),
         checkpoint_every=_checkpoint_every(tensors, steps, source),
-        checkpoint=read(tensors["checkpoint"]) if "checkpoint" in tensors else None,
+        checkpoint=_checkpoint(tensors, source),
     )
 
 
@@ -142,6 +143,12 @@ def checked_scheduler(name: str, value: object, limits: NetworkLimits) -> str:
         names = ", ".join(sorted(limits.steps))
         raise invalid(name, f"must be one of {names}, not {str(value)[:64]!r}")
     return value
+
+
+def _checkpoint(tensors: Mapping[str, Tensor], source: Tensor) -> Checkpoint | None:
+    if "checkpoint" not in tensors:
+        return None
+    return read(tensors["checkpoint"], source.nbytes * _CHECKPOINT_LATENTS + _CHECKPOINT_REST)
 
 
 def _checkpoint_every(tensors: Mapping[str, Tensor], steps: int, source: Tensor) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import random
+import struct
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from services import json_text
@@ -165,6 +169,35 @@ def altered(blob: Tensor, **change) -> Tensor:
     return dataclasses.replace(checkpoint.read(blob), **change).blob()
 
 
+def generator(blob: Tensor, left: int, following: int) -> Tensor:
+    """The state of the random generator with another position."""
+    state = bytearray(checkpoint.read(blob).generator.numpy().tobytes())
+    struct.pack_into("=i", state, 8, left)
+    struct.pack_into("=Q", state, 16, following)
+    return torch.frombuffer(state, dtype=torch.uint8)
+
+
+def with_metadata(blob: Tensor, **change) -> Tensor:
+    data = blob.numpy().tobytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["checkpoint"]
+    metadata = json.dumps({**json.loads(header), **change})
+    return torch.frombuffer(bytearray(save(load(data), {"checkpoint": metadata})), dtype=torch.uint8)
+
+
+def with_tensor(blob: Tensor, name: str, tensor: Tensor) -> Tensor:
+    data = blob.numpy().tobytes()
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    whole = save({**load(data), name: tensor}, metadata)
+    return torch.frombuffer(bytearray(whole), dtype=torch.uint8)
+
+
+def endless() -> Tensor:
+    """A tensor of no bytes whose sides cannot be multiplied."""
+    header = {"latents": {"dtype": "F32", "shape": [0, 2**62, 4], "data_offsets": [0, 0]}}
+    words = json.dumps(header).encode()
+    return torch.frombuffer(bytearray(struct.pack("<Q", len(words)) + words), dtype=torch.uint8)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -177,12 +210,21 @@ def altered(blob: Tensor, **change) -> Tensor:
         (lambda blob: altered(blob, done=STEPS), f"is after step {STEPS} of {STEPS}, where no step is left"),
         (lambda blob: altered(blob, identity="another"), "belongs to another request or other weights"),
         (lambda blob: altered(blob, latents=torch.zeros(4, 4, 5)), "belongs to another request"),
+        (lambda blob: altered(blob, latents=torch.zeros(2, 4, 4, 4)), "belongs to another request"),
         (lambda blob: altered(blob, latents=torch.full((4, 4, 4), torch.nan)), "holds latents that are dam"),
         (
             lambda blob: altered(blob, generator=torch.zeros(3, dtype=torch.uint8)),
-            "holds a state that cannot",
+            "holds a random generator that is damaged",
         ),
-        (lambda blob: altered(blob, generator=torch.zeros(3)), "holds a state that cannot be taken up"),
+        (lambda blob: altered(blob, generator=torch.zeros(3)), "holds a random generator that is damaged"),
+        # Drawing from it would read far behind the generator's numbers.
+        (lambda blob: altered(blob, generator=generator(blob, 624, 620)), "holds a random generator that is"),
+        (lambda blob: altered(blob, generator=generator(blob, -1, 626)), "holds a random generator that is"),
+        (lambda blob: altered(blob, family={"cache": torch.zeros(3)}), "holds a state that cannot be taken"),
+        (lambda blob: with_metadata(blob, done=math.inf), "is not a whole checkpoint of this version"),
+        (lambda blob: with_tensor(blob, "more", torch.zeros(3)), "is not a whole checkpoint of this version"),
+        (lambda blob: endless(), "is not a whole checkpoint of this version"),
+        (lambda blob: torch.cat([blob, blob.new_zeros(1 << 17)]), "has "),
         (lambda blob: altered(blob, schedule={}), "holds a state that cannot be taken up"),
         (
             lambda blob: altered(blob, schedule={"counters": torch.tensor([5, 2])}),
