@@ -111,7 +111,7 @@ def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, mon
     with serving(model) as url:
         monkeypatch.setattr(stack, "Triton", Triton)
         started = stack.Stack(stack.StackSettings(data=tmp_path, weights=tmp_path))
-        with pytest.raises(TensorsCorrupted, match="sam: numbers changed"):
+        with pytest.raises(TensorsCorrupted, match="ip2p_unet: numbers changed"):
             started.start()
     assert model.asked == 1 and len(stopped) == 1
     assert not (tmp_path / "orchestrator.log").exists()
