@@ -94,7 +94,7 @@ class Costs:
         """The table in plain values."""
         return [
             {
-                "area": m.work,
+                "work": m.work,
                 "rows": m.best_rows(),
                 "seconds": {str(n): round(s, 6) for n, s in m.seconds.items()},
             }

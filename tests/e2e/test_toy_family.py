@@ -98,7 +98,7 @@ def tensors(steps: int = 4, **more: np.ndarray) -> dict[str, np.ndarray]:
 def test_the_toy_tells_its_facts_and_answers_a_probe(toy: Door):
     facts = probe(toy.client, "toy", seconds=30)
     assert facts["defaults"] == {"steps": 4, "scheduler": "ddim"}
-    assert facts["passes"][0]["area"] == 64, "the step loop measured what a pass of the toy costs"
+    assert facts["passes"][0]["work"] == 64, "the step loop measured what a pass of the toy costs"
 
 
 def test_the_toy_moves_latents_step_by_step(toy: Door):
