@@ -71,7 +71,7 @@ def job_status(message: jobs_pb2.Job, file: File[F]) -> results.JobStatus[F]:
     return results.JobStatus(
         name=message.name,
         method=message.method,
-        state=results.JobState(_word(jobs_pb2.Job.State, message.state, "STATE_")),
+        state=_state(message),
         progress=_progress(message.progress, file),
         error=_error(message),
         result=_result(message, file),
@@ -80,6 +80,17 @@ def job_status(message: jobs_pb2.Job, file: File[F]) -> results.JobStatus[F]:
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
     )
+
+
+def _state(message: jobs_pb2.Job) -> results.JobState:
+    word = _word(jobs_pb2.Job.State, message.state, "STATE_")
+    try:
+        return results.JobState(word)
+    except ValueError:
+        raise errors.InternalError(
+            f"{message.name} is in the state {word}, which this client does not know; is the server newer? "
+            "Then update the client"
+        ) from None
 
 
 def _progress(message: jobs_pb2.Progress, file: File[F]) -> results.JobProgress[F]:

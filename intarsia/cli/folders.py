@@ -97,9 +97,9 @@ class BatchConsole(Listener):
     A context manager: leaving it removes the bars.
     """
 
-    def __init__(self, console: Console, asked: bool | None, at_once: int) -> None:
-        self._console, self._shown = console, wanted(asked, console)
-        self._bars = self._shown and not console.json
+    def __init__(self, console: Console, requested: bool | None, at_once: int) -> None:
+        self._console, self._enabled = console, wanted(requested, console)
+        self._bars = self._enabled and not console.json
         self._batch: tqdm | None = None
         self._free = list(range(at_once, 0, -1))  # lines below the batch's bar
         self._items: dict[Item, tuple[tqdm, int]] = {}  # their bars, and those bars' lines
@@ -143,7 +143,7 @@ class BatchConsole(Listener):
             bar.n = min(max(at.fraction, 0.0), 1.0)
             bar.set_description_str(f"{item.name}: {stage}", refresh=False)
             bar.refresh()
-        elif self._shown and self._console.json:
+        elif self._enabled and self._console.json:
             about = {"item": item.name, "job": job.name, "state": job.state, **as_json(at)}
             self._console.result("progress", about, "")
 

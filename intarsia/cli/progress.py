@@ -12,20 +12,20 @@ from intarsia.cli.output import Console, as_json
 from intarsia.results import JobState, JobStatus
 
 
-def wanted(asked: bool | None, console: Console) -> bool:
+def wanted(requested: bool | None, console: Console) -> bool:
     """True if progress is shown: as the option says, else if standard error is a terminal."""
-    return (sys.stderr.isatty() and not console.json) if asked is None else asked
+    return (sys.stderr.isatty() and not console.json) if requested is None else requested
 
 
 class Progress:
     """The progress of a job. A context manager: leaving it removes the bar."""
 
-    def __init__(self, console: Console, asked: bool | None) -> None:
-        self._console, self._shown = console, wanted(asked, console)
+    def __init__(self, console: Console, requested: bool | None) -> None:
+        self._console, self._enabled = console, wanted(requested, console)
         self._bar: tqdm | None = None
 
     def __enter__(self) -> Progress:
-        if self._shown and not self._console.json:
+        if self._enabled and not self._console.json:
             self._bar = tqdm(desc="waiting", unit="step", file=sys.stderr, dynamic_ncols=True)
         return self
 
@@ -38,7 +38,7 @@ class Progress:
     def show(self, job: JobStatus[Any]) -> None:
         if self._bar is not None:
             self._draw(self._bar, job)
-        elif self._shown:
+        elif self._enabled:
             about = {"job": job.name, "state": job.state, **as_json(job.progress)}
             self._console.result("progress", about, "")
 
@@ -65,12 +65,12 @@ class Progress:
 class Bytes:
     """The progress of a transfer; a callback for the client."""
 
-    def __init__(self, console: Console, asked: bool | None, name: str) -> None:
-        self._console, self._shown, self._name = console, wanted(asked, console), name
+    def __init__(self, console: Console, requested: bool | None, name: str) -> None:
+        self._console, self._enabled, self._name = console, wanted(requested, console), name
         self._bar: tqdm | None = None
 
     def __call__(self, done: int, size: int) -> None:
-        if not self._shown:
+        if not self._enabled:
             return
         if self._console.json:
             self._console.result("progress", {"file": self._name, "bytes": done, "of": size}, "")

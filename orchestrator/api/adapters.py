@@ -33,6 +33,6 @@ class Adapters(rpc.AdaptersServicer):
             caller_of(context),
             context,
             lambda at: at.denoiser(request.model).upload_adapter(name, "adapter"),
-            what="the adapter was not looked at",
+            what="the adapter was not inspected",
         )
         return to_proto.inspect_adapter_response(report)

@@ -59,7 +59,7 @@ def field_region(message: pb.Region, field: str = "region") -> FieldRegion:
     selectors = _counted(message, field)
     if selectors > _MOST_SELECTORS:
         raise InvalidRequest(
-            f"{field} is put together from {selectors} selectors, at most {_MOST_SELECTORS} are looked for",
+            f"{field} has {selectors} selectors, and at most {_MOST_SELECTORS} are allowed; combine fewer regions",
             field=field,
         )
     return FieldRegion(_region(message, field), field)

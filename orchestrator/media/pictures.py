@@ -109,7 +109,7 @@ class Pictures:
         parameters: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Stores a view as a PNG: `overlay` or `blank` with a mask, `side_by_side` or `layer` with the edited
-        picture. Transparency of the picture is not shown."""
+        picture. The alpha channel of the picture is ignored."""
         other = after if mask is None else mask
         assert other is not None
         sheet = await asyncio.to_thread(_VIEWS[kind], before.pixels, other)

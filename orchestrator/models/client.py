@@ -77,10 +77,10 @@ class ModelClient:
         """Runs an operation at one endpoint: all of its requests go there.
 
         While no stream of it has answered, it is run again if the endpoint is full or down: at another one,
-        or later; if it is `Unsuitable`, at another one only. What breaks after that is not started again: its
+        or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after that is not started again: its
         progress was reported already.
         """
-        waiter, tried = Waiter(self._queue, deadline), set[Endpoint]()
+        waiter, tried, busy = Waiter(self._queue, deadline), set[Endpoint](), None
         while True:
             async with self._leased(waiter, affinity, tried, work) as lease:
                 refusal: Busy | ModelDown | Unsuitable | None = None
@@ -95,13 +95,18 @@ class ModelClient:
                 finally:
                     if refusal is None:
                         self._queue.notify()
+            if isinstance(refusal, Busy):
+                busy = refusal
             pinned = affinity is not None and affinity.pinned and isinstance(refusal, Busy)
             tried.add(lease.endpoint)
             if self.endpoints.available(tried) and not pinned:
                 continue
             if isinstance(refusal, Unsuitable):
-                raise refusal.error  # waiting would not help
+                if busy is None:
+                    raise refusal.error  # waiting would not help
+                refusal = busy  # one that is only full may be suitable
             tried.clear()
+            busy = None
             await waiter.wait(refusal)
 
     @asynccontextmanager

@@ -80,10 +80,13 @@ class Endpoints:
         return bool(self._candidates(avoid))
 
     async def probed(self, deadline: Deadline, avoid: AbstractSet[Endpoint] = frozenset()) -> bool:
-        """Waits for the probes that are under way; whether a request that avoids some endpoints can be sent
-        then."""
-        if self._probes:
-            await asyncio.wait(set(self._probes), timeout=deadline.remaining())
+        """Waits for the probes that are under way, until a request that avoids some endpoints can be sent;
+        False if none can be sent after the last probe."""
+        pending = set(self._probes)
+        while pending and not self.available(avoid):
+            _, pending = await asyncio.wait(
+                pending, timeout=deadline.remaining(), return_when=asyncio.FIRST_COMPLETED
+            )
         return self.available(avoid)
 
     @contextmanager

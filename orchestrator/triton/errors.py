@@ -69,7 +69,7 @@ def to_exception(model: str, words: str, code: Code | None) -> IntarsiaError:
     if code is Code.DEADLINE_EXCEEDED:
         return TimeLimit(f"{model} did not finish within the time limit; allow more time", model=model)
     if code is Code.CANCELLED:
-        return Cancelled(f"{model} was asked to stop", model=model)
+        return Cancelled(f"the request to {model} was cancelled", model=model)
     if code is Code.RESOURCE_EXHAUSTED:
         return Busy(f"{model} has no room now ({clean}); try again later", model=model)
     return InternalError(f"{model} failed: {clean}", model=model)

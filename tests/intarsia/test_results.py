@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from PIL import Image
 
 import intarsia
-from intarsia import errors, pixels, results
+from intarsia import errors, from_proto, pixels, results
 from intarsia.files import AsyncResultFile, ResultFile
 from intarsia.v1.jobs_pb2 import Job
 from tests.intarsia.double import Double
@@ -116,6 +116,11 @@ def test_a_result_that_this_client_does_not_know_is_no_result(
     double.finish(job.name, Job.STATE_SUCCEEDED)
     with pytest.raises(errors.InternalError, match="update the client"):
         job.result()
+
+
+def test_a_state_that_this_client_does_not_know_is_named() -> None:
+    with pytest.raises(errors.InternalError, match=r"jobs/7 is in the state 99.*Then update the client"):
+        from_proto.job_status(Job(name="jobs/7", state=99), str)  # type: ignore[arg-type]
 
 
 def test_a_picture_comes_out_in_every_form(client: intarsia.Client, double: Double, tmp_path: Path) -> None:

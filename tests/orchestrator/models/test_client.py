@@ -13,7 +13,7 @@ from grpc import StatusCode as Code
 from intarsia.errors import Busy, ModelDown
 from orchestrator.deadline import Deadline
 from orchestrator.models.admission import ModelQueue, WaitLimits
-from orchestrator.models.client import ModelClient
+from orchestrator.models.client import ModelClient, Unsuitable
 from orchestrator.triton import tensors
 from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.lease import Lease
@@ -109,6 +109,25 @@ async def test_where_one_is_full_the_next_is_used(serve: Serve) -> None:
     two.broken["vae"] = BUSY
     with pytest.raises(Busy):
         await client.infer(FACTS, deadline=Deadline.after(0.3))
+
+
+async def test_one_that_is_full_is_waited_for_where_the_others_are_unsuitable(serve: Serve) -> None:
+    """As while one has the weights of a request, and the other has newer ones."""
+    client, (one, two) = await serve("vae", 2)
+    one.broken["vae"] = BUSY
+    tried: list[str] = []
+
+    async def operation(lease: Lease) -> str:
+        tried.append(lease.endpoint.url)
+        if lease.endpoint.url == two.url:
+            if tried.count(one.url):
+                one.broken.clear()
+            raise Unsuitable(ModelDown("other weights"))
+        await lease.infer(FACTS, deadline=soon())
+        return lease.endpoint.url
+
+    assert await client.run(operation, deadline=soon()) == one.url
+    assert two.url in tried and tried.count(one.url) >= 2
 
 
 async def test_one_that_remembers_is_waited_for_while_it_is_full(serve: Serve) -> None:

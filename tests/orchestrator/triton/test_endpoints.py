@@ -10,7 +10,7 @@ import pytest
 from grpc import StatusCode as Code
 from prometheus_client import REGISTRY
 
-from intarsia.errors import ModelDown
+from intarsia.errors import ModelDown, TimeLimit
 from orchestrator.deadline import Deadline
 from orchestrator.triton import tensors
 from orchestrator.triton.breaker import BreakerState
@@ -67,7 +67,8 @@ def breaker_metric(triton: Triton) -> float | None:
 
 
 async def settled(endpoints: Endpoints) -> None:
-    await endpoints.probed(SOON(30))
+    """Returns after the last probe."""
+    await endpoints.probed(SOON(30), avoid=set(endpoints.current))
 
 
 async def test_the_one_with_the_least_unfinished_work_is_chosen(serve: Serve) -> None:
@@ -130,6 +131,28 @@ async def test_one_that_failed_gets_nothing_until_a_probe_succeeds(serve: Serve,
     await settled(endpoints)
     assert first.breaker.state is BreakerState.CLOSED
     assert {chosen(endpoints) for _ in range(2)} == {one.url, two.url}
+
+
+class Silent:
+    """A model that never answers."""
+
+    async def answer(self, inputs: tensors.Tensors) -> AsyncIterator[tensors.Tensors]:
+        await asyncio.Event().wait()
+        yield {}
+
+
+async def test_one_that_answers_its_probe_is_used_before_the_other_probes_end(serve: Serve) -> None:
+    endpoints, (one, two) = await serve(2)
+    for triton in (one, two):
+        await fail(endpoints, triton)
+        del triton.broken["vae"]
+    two.vae = Silent()  # type: ignore[assignment]
+    with pytest.raises(ModelDown):
+        chosen(endpoints)
+    assert await endpoints.probed(SOON(10))
+    assert chosen(endpoints) == one.url
+    with pytest.raises(TimeLimit):
+        await endpoints.probed(SOON(0.1), avoid={endpoints.current[0]})
 
 
 async def test_a_model_that_refuses_a_probe_is_there(serve: Serve) -> None:
