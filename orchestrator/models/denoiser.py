@@ -21,7 +21,7 @@ from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, from_text, text
 
-_COMMON = {
+COMMON_FIELDS = {
     "seed": "sampling.seed",
     "steps": "sampling.steps",
     "guidance": "sampling.guidance",
@@ -34,12 +34,12 @@ _COMMON = {
     "adapter": "adapter",  # in a message of its own, which brings the field along
 }
 EDIT_FIELDS = {
-    **_COMMON,
+    **COMMON_FIELDS,
     "source": "cut.working_size",
     "text": "instruction",
     "no_text": "negative_instruction",
 }
-FILL_FIELDS = {**_COMMON, "source": "cut.working_size", "text": "prompt", "no_text": "negative_prompt"}
+FILL_FIELDS = {**COMMON_FIELDS, "source": "cut.working_size", "text": "prompt", "no_text": "negative_prompt"}
 
 # A model drops adapters when others need the memory. So many times a request is tried with its own.
 _ATTEMPTS = 3

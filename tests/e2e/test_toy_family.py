@@ -1,4 +1,4 @@
-"""A denoiser is added by the steps of docs/adding-a-model.md, in a copy, and served through Triton."""
+"""A denoiser is added by the steps of docs/adding-a-model.md, in a copy, and served by the whole platform."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tritonclient.grpc import InferenceServerException
 
-from deploy.local.models import served_models
-from deploy.local.ports import choose_ports
+import intarsia
+from deploy.local.models import repository_models
 from deploy.local.probe import probe
-from deploy.local.triton import Triton, TritonSettings
+from deploy.local.stack import Stack, StackSettings
+from intarsia import errors
 from tests.e2e.conftest import THREADS
 from tests.e2e.triton import Door, text
 
@@ -27,25 +29,31 @@ GPU, CPU = "kind: KIND_GPU count: 1 gpus: [ 0 ]", "kind: KIND_CPU count: 1"
 def code() -> dict[str, str]:
     """The page's code by file: a block's first line names it."""
     blocks = re.findall(r"^```\w*\n# (\S+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    return {file: content.strip() + "\n" for file, content in blocks}
+    return {file: content.rstrip() + "\n" for file, content in blocks}
+
+
+def add_lines(file: Path, mapping: str, entry: str, imports: str = "") -> None:
+    """Adds an entry to a mapping of a registry, and its import after the others."""
+    lines = file.read_text().splitlines()
+    if imports:
+        last = max(number for number, line in enumerate(lines) if line.startswith("from services."))
+        lines.insert(last + 1, imports)
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"{mapping}: "))
+    lines.insert(start + 1, entry)
+    file.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The services and the model repository, with the toy added as the page says."""
+    """The services, the model repository and the orchestrator, with the toy added as the page says."""
     root = tmp_path_factory.mktemp("copy")
-    for folder in ("services", "model_repository"):
+    for folder in ("services", "model_repository", "orchestrator"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     files = code()
-    registration, entry = files.pop("services/registry.py").split("\n\n")
-    registry = root / "services/registry.py"
-    lines = registry.read_text().splitlines()
-    imports = max(number for number, line in enumerate(lines) if line.startswith("from services."))
-    lines.insert(imports + 1, registration)
-    lines.insert(
-        1 + next(i for i, line in enumerate(lines) if line.startswith("FAMILIES")), entry.strip("\n")
-    )
-    registry.write_text("\n".join(lines) + "\n")
+    imports, entry = files.pop("services/registry.py").split("\n\n")
+    add_lines(root / "services/registry.py", "FAMILIES", entry, imports)
+    registry = "orchestrator/models/registry.py"
+    add_lines(root / registry, "MODELS", files.pop(registry))
     config = files["model_repository/toy/config.pbtxt"]
     assert GPU in config
     files["model_repository/toy/configs/cpu.pbtxt"] = config.replace(GPU, CPU)
@@ -56,32 +64,28 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy(copy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A client of a Triton that serves the toy."""
-    repository = copy / "model_repository"
-    assert "toy" in [model.name for model in served_models(weights, repository) if model.step_loop]
-    port, metrics = choose_ports((0, 0))
-    triton = Triton(
-        TritonSettings(
-            work=tmp_path_factory.mktemp("toy"),
-            grpc_port=port,
-            metrics_port=metrics,
-            models=["toy"],
-            weights=weights,
-            repository=repository,
-            threads=THREADS,
-            environment={"PYTHONPATH": str(copy)},
-        )
+def platform(copy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform, run from the copy."""
+    settings = StackSettings(
+        data=tmp_path_factory.mktemp("stack"),
+        weights=weights,
+        repository=copy / "model_repository",
+        threads=THREADS,
+        environment={"PYTHONPATH": f"{copy}:{ROOT}"},
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(copy)  # models import from the folder that Triton was started in, before any other
-        triton.start()
-    try:
-        triton.wait_ready()
-        with Door(triton.url) as client:
-            yield client
-    finally:
-        triton.stop()
+        patch.chdir(
+            copy
+        )  # Triton's models and `python -m orchestrator` import from here before any other folder
+        with Stack(settings) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def toy(platform: Stack) -> Iterator[Door]:
+    """A client of the Triton that serves the toy."""
+    with Door(platform.triton.url) as client:
+        yield client
 
 
 def tensors(steps: int = 4, **more: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,6 +97,10 @@ def tensors(steps: int = 4, **more: np.ndarray) -> dict[str, np.ndarray]:
         "steps": np.array([steps], np.int32),
         **more,
     }
+
+
+def test_the_platform_serves_the_toy_beside_all_other_models(platform: Stack):
+    assert set(platform.models) == {*(model.name for model in repository_models()), "toy"}
 
 
 def test_the_toy_tells_its_facts_and_answers_a_probe(toy: Door):
@@ -120,3 +128,14 @@ def test_the_toy_refuses_what_it_cannot_do(toy: Door):
     with toy.stream("toy", tensors(steps=0)) as stream, pytest.raises(InferenceServerException) as refused:
         stream.reply()
     assert str(refused.value.message()).startswith("INVALID_FIELD: steps must be in [1, ")
+
+
+def test_the_orchestrator_knows_the_toy(platform: Stack, tmp_path: Path):
+    """A file is brought to the toy, which takes no adapters; another name is of no model."""
+    file = tmp_path / "adapter.safetensors"
+    save_file({"unet.to_q.weight": np.ones((2, 2), np.float32)}, file)
+    with intarsia.Client(platform.address) as client:
+        with pytest.raises(errors.InvalidRequest, match="is not for this model, which takes none"):
+            client.inspect_adapter(file, "toy")
+        with pytest.raises(errors.InvalidRequest, match="toy"):
+            client.inspect_adapter(file, "toys")
