@@ -34,7 +34,7 @@ class Click:
 
 @dataclass(frozen=True)
 class Clicks:
-    """Points on, and beside, the object that is meant."""
+    """Points on the object, and points outside it."""
 
     clicks: tuple[Click, ...]
 

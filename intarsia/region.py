@@ -1,7 +1,7 @@
 """Regions: how to say where.
 
     click(120, 80)
-    clicks((120, 80), (130, 95), beside=[(40, 40)]).grown(4).feathered(8)
+    clicks((120, 80), (130, 95), outside=[(40, 40)]).grown(4).feathered(8)
     box(10, 10, 90, 60).choosing("all")
     mask("sky.png", inside="white").inverted()
     words("dress", not_words=["yellow dress"]).corrected(on=[(120, 80)])
@@ -78,12 +78,12 @@ class Region:
 
         return self._but(change)
 
-    def corrected(self, *, on: Iterable[Point] = (), beside: Iterable[Point] = ()) -> Region:
-        """Adds what is `on` these points and removes what is at the points `beside`.
+    def corrected(self, *, on: Iterable[Point] = (), outside: Iterable[Point] = ()) -> Region:
+        """Adds what is `on` these points and removes what is at the points `outside`.
 
         Always done before the outline is filled, grown, shrunk or inverted.
         """
-        return self._but(lambda region: region.corrections.extend(_clicks(on, beside)))
+        return self._but(lambda region: region.corrections.extend(_clicks(on, outside)))
 
     def choosing(self, which: str | int) -> Region:
         """Among several candidates: `"best"`, `"all"` together, or the n-th by falling score, from 0."""
@@ -153,9 +153,9 @@ def click(x: float, y: float) -> Region:
     return clicks((x, y))
 
 
-def clicks(*on: Point, beside: Iterable[Point] = ()) -> Region:
-    """The object at all points `on` and at none of the points `beside`."""
-    return Region(v1.Region(clicks=v1.Clicks(clicks=_clicks(on, beside))))
+def clicks(*on: Point, outside: Iterable[Point] = ()) -> Region:
+    """The object at all points `on` and at none of the points `outside`."""
+    return Region(v1.Region(clicks=v1.Clicks(clicks=_clicks(on, outside))))
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Region:
@@ -225,8 +225,8 @@ def _corners(points: Iterable[Point]) -> list[v1.Corner]:
     return [v1.Corner(x=x, y=y) for x, y in points]
 
 
-def _clicks(on: Iterable[Point], beside: Iterable[Point]) -> list[v1.Click]:
-    return [v1.Click(x=x, y=y) for x, y in on] + [v1.Click(x=x, y=y, outside=True) for x, y in beside]
+def _clicks(on: Iterable[Point], outside: Iterable[Point]) -> list[v1.Click]:
+    return [v1.Click(x=x, y=y) for x, y in on] + [v1.Click(x=x, y=y, outside=True) for x, y in outside]
 
 
 def _parts(region: v1.Region) -> Iterator[v1.Region]:

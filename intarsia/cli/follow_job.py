@@ -65,14 +65,14 @@ def follow(
     cancel_on_exit: bool,
 ) -> JobStatus[Any]:
     """Shows a job's progress until it is finished, and writes its latest preview; the finished job."""
-    shown = None
+    written = None
     with Progress(console, progress) as bar:
         for job in client.watch_job(name, cancel_on_disconnect=cancel_on_exit):
             bar.show(job)
-            if preview is not None and job.progress.preview not in (None, shown):
-                shown = job.progress.preview
+            if preview is not None and job.progress.preview not in (None, written):
+                written = job.progress.preview
                 try:
-                    client.download(shown, to=preview)
+                    client.download(written, to=preview)
                 except (errors.IntarsiaError, OSError) as error:  # does not stop the job
                     bar.warn(f"a preview was not written: {error}")
     return job

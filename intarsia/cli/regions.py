@@ -123,7 +123,7 @@ def _build(operation: str, values: Iterable[OptionValue], masked: bool) -> Regio
     found = _selected(operation, options, masked)
     for which in options.get("choose", ()):
         found = found.nearest(*which) if isinstance(which, tuple) else found.choosing(which)
-    found = found.corrected(on=options.get("correct", ()), beside=options.get("correct_not", ()))
+    found = found.corrected(on=options.get("correct", ()), outside=options.get("correct_not", ()))
     for name, shaped in (("fill_holes", Region.filled), ("grow", Region.grown), ("shrink", Region.shrunk)):
         for value in options.get(name, ()):
             found = shaped(found, value)
@@ -146,7 +146,7 @@ def _selected(operation: str, options: Mapping[str, list[Any]], masked: bool) ->
         raise Usage(f"{where}: one of {known}, e.g. {example}")
     value: Any = options[selectors[0]][0] if selectors else None
     if "click" in options:
-        return intarsia.clicks(*options["click"], beside=options.get("not_click", ()))
+        return intarsia.clicks(*options["click"], outside=options.get("not_click", ()))
     if "box" in options:
         return intarsia.box(*value)
     if "rectangle" in options:

@@ -110,7 +110,7 @@ def _clicks(message: pb.Clicks, field: str, coordinate: _Coordinate) -> Selector
     clicks = _points(message.clicks, f"{field}.clicks", coordinate, least=1)
     if all(click.outside for click in clicks):
         raise InvalidRequest(
-            "at least one click must lie on the thing that is meant; all of them say `outside`",
+            "at least one click must be on the object; all of them have `outside`",
             field=f"{field}.clicks",
         )
     return Clicks(clicks)

@@ -208,7 +208,7 @@ def test_clicks_correct_a_mask(client: intarsia.Client):
         (x, y), beside = deepest_point(first & ~left).tolist(), deepest_point(last).tolist()
         assert iou(left, first) < 0.7
         lacking.append(iou(selected(client, picture.pixels, masked(left).corrected(on=[(x, y)])), first))
-        crowd = masked(first | last).corrected(beside=[beside])
+        crowd = masked(first | last).corrected(outside=[beside])
         crowded.append(iou(selected(client, picture.pixels, crowd), first))
     assert np.mean(lacking) > 0.8 and np.mean(crowded) > 0.8
 

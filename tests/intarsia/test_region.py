@@ -16,7 +16,7 @@ STORED = f"artifacts/{'a' * 64}"
 
 
 def test_every_word_has_its_place() -> None:
-    where = intarsia.clicks((120, 80), (130, 95), beside=[(40, 40)])
+    where = intarsia.clicks((120, 80), (130, 95), outside=[(40, 40)])
     where = where.filled(64).grown(4).shrunk(2).inverted().feathered(0).choosing(2)
     clicks = [v1.Click(x=120, y=80), v1.Click(x=130, y=95), v1.Click(x=40, y=40, outside=True)]
     assert where.proto == v1.Region(
@@ -66,7 +66,7 @@ def test_every_word_has_its_place() -> None:
             v1.Region(mask=v1.Mask(polarity=v1.POLARITY_WHITE_INSIDE)),
         ),
         (
-            intarsia.click(1, 2).corrected(on=[(3, 4)]).corrected(beside=[(5, 6)]),
+            intarsia.click(1, 2).corrected(on=[(3, 4)]).corrected(outside=[(5, 6)]),
             v1.Region(
                 clicks=v1.Clicks(clicks=[v1.Click(x=1, y=2)]),
                 corrections=[v1.Click(x=3, y=4), v1.Click(x=5, y=6, outside=True)],
