@@ -133,13 +133,14 @@ class Bundle:
         """Recommended settings, for example {"steps": 10, "guidance": 2.5}; may be empty."""
         return dict(self._notes("intarsia.json").get("defaults", {}))
 
-    @property
-    def number_type(self) -> torch.dtype | None:
-        """The number type that the networks need on a GPU, for example {"dtype": "bfloat16"} in intarsia.json
-        for those that overflow in float16; None if it does not say."""
-        name = self._notes("intarsia.json").get("dtype")
-        if name is None:
-            return None
+    def number_type(self, device: torch.device) -> torch.dtype:
+        """The number type of the networks on a device: float32 on a processor, float16 on a GPU.
+
+        intarsia.json may name another for GPUs: {"dtype": "bfloat16"} for networks that overflow in float16.
+        """
+        if device.type != "cuda":
+            return torch.float32
+        name = self._notes("intarsia.json").get("dtype", "float16")
         if name not in _NUMBER_TYPES:
             raise BundleError(
                 f"bundle {self.name}: its dtype is {name!r}, but only {', '.join(_NUMBER_TYPES)} are known"

@@ -11,7 +11,7 @@ from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine, EngineLimits, Meter
 from services.denoising.memory_budget import memory_for_work
 from services.registry import FAMILIES
-from services.runtime.environment import bundle_named, device_of, memory_share, precision_of, running_at_once
+from services.runtime.environment import bundle_named, device_of, memory_share, running_at_once
 from services.runtime.metrics import EngineMeter
 from services.runtime.stream_server import StreamServer
 
@@ -24,7 +24,7 @@ class TritonPythonModel:
     def initialize(self, args: Mapping[str, Any]) -> None:
         registered, device = FAMILIES[args["model_name"]], device_of(args)
         bundle = bundle_named(registered.bundle)
-        family = registered.family(bundle, device, precision_of(device, bundle))
+        family = registered.family(bundle, device, bundle.number_type(device))
         self._server = StreamServer(family, engine_for(family, EngineMeter(args["model_name"])))
 
     def execute(self, requests: Sequence[Any]) -> None:

@@ -24,14 +24,6 @@ def device_of(args: Mapping[str, Any]) -> torch.device:
     return torch.device("cpu")
 
 
-def precision_of(device: torch.device, bundle: Bundle | None = None) -> torch.dtype:
-    """The number type of a network: float32 on a processor, the bundle's own or float16 on a GPU."""
-    if device.type != "cuda":
-        return torch.float32
-    own = bundle.number_type if bundle is not None else None
-    return own or torch.float16
-
-
 def weights_folder() -> Path:
     """The folder of bundles; raises RuntimeError if the environment names none."""
     folder = os.environ.get(WEIGHTS)

@@ -22,9 +22,15 @@ class TextEncoder:
 
     inputs = ("family", "text")
 
-    def __init__(self, bundles: Iterable[Bundle], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, bundles: Iterable[Bundle], device: torch.device, dtype: torch.dtype | None = None
+    ) -> None:
+        """Without `dtype`, each network has the number type that its bundle names for the device."""
         loaded = load_shared(
-            bundles, "text_encoder", lambda bundle: bundle.network("text_encoder", device=device, dtype=dtype)
+            bundles,
+            "text_encoder",
+            lambda bundle: dtype or bundle.number_type(device),
+            lambda bundle, own: bundle.network("text_encoder", device=device, dtype=own),
         )
         self._encoders = {
             item.bundle.name: PromptEncoder(item.bundle.tokenizer(), item.network) for item in loaded

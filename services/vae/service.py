@@ -31,10 +31,16 @@ class Vae:
         self,
         bundles: Iterable[Bundle],
         device: torch.device,
-        dtype: torch.dtype,
+        dtype: torch.dtype | None = None,
         tiling: Tiling | None = None,
     ) -> None:
-        loaded = load_shared(bundles, "vae", lambda bundle: load_network(bundle, device, dtype))
+        """Without `dtype`, each network has the number type that its bundle names for the device."""
+        loaded = load_shared(
+            bundles,
+            "vae",
+            lambda bundle: dtype or bundle.number_type(device),
+            lambda bundle, own: load_network(bundle, device, own),
+        )
         self._codecs = {item.bundle.name: Codec.of(item.network, tiling) for item in loaded}
         self._digests = {item.bundle.name: item.digest for item in loaded}
 

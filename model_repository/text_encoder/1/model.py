@@ -1,14 +1,13 @@
 """Text encoders in Triton: words to embeddings, for every family of this server."""
 
-from services.runtime.environment import bundles, device_of, precision_of
+from services.runtime.environment import bundles, device_of
 from services.runtime.unary_server import UnaryServer
 from services.text_encoder.service import TextEncoder
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        device = device_of(args)
-        self.server = UnaryServer(TextEncoder(bundles(), device, precision_of(device)), cache_bytes=256 << 20)
+        self.server = UnaryServer(TextEncoder(bundles(), device_of(args)), cache_bytes=256 << 20)
 
     def execute(self, requests):
         return self.server.answer(requests)
