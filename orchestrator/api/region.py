@@ -59,7 +59,8 @@ def field_region(message: pb.Region, field: str = "region") -> FieldRegion:
     selectors = _counted(message, field)
     if selectors > _MOST_SELECTORS:
         raise InvalidRequest(
-            f"{field} has {selectors} selectors, and at most {_MOST_SELECTORS} are allowed; combine fewer regions",
+            f"{field} has {selectors} selectors, and at most {_MOST_SELECTORS} are allowed; combine fewer "
+            "regions",
             field=field,
         )
     return FieldRegion(_region(message, field), field)

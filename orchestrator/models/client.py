@@ -77,8 +77,8 @@ class ModelClient:
         """Runs an operation at one endpoint: all of its requests go there.
 
         While no stream of it has answered, it is run again if the endpoint is full or down: at another one,
-        or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after that is not started again: its
-        progress was reported already.
+        or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after a
+        stream has answered is not started again: its progress was reported already.
         """
         waiter, tried, busy = Waiter(self._queue, deadline), set[Endpoint](), None
         while True:

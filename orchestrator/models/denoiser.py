@@ -128,10 +128,11 @@ class Denoiser:
         sheets: Sequence[tuple[int, int]],
         sampling: ResolvedSampling,
         *,
+        digest: str,
         equal_prompts: bool,
         candidates: int,
     ) -> Cost:
-        """The model's own estimate for sheets of (height, width) in latents.
+        """The estimate by the weights of this digest for sheets of (height, width) in latents.
 
         `equal_prompts`: whether text and negative text are the same.
         """
@@ -144,9 +145,12 @@ class Denoiser:
             "candidates": candidates,
         }
         inputs, deadline = {"ask": text("cost"), "cost": text(question)}, self.run.deadline
-        reply = await self.client.run(
-            lambda lease: lease.first_reply(inputs, deadline=deadline), deadline=deadline, work=0.0
-        )
+
+        async def run(lease: Lease) -> Tensors:
+            await self._check(lease, digest)
+            return await lease.first_reply(inputs, deadline=deadline)
+
+        reply = await self.client.run(run, deadline=deadline, work=0.0)
         if "facts" not in reply:
             raise InternalError(f"{self.client.name} sent no cost")
         cost = from_text(reply["facts"])
@@ -176,8 +180,6 @@ class Denoiser:
             "reproducible": np.array([sampling.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),
         }
-        if sampling.guidance:
-            inputs["guidance"] = np.array(tuple(sampling.guidance.values()), np.float32)
         used = {adapter_field(n): adapter for n, adapter in enumerate(adapters) if adapter.strength}
         if used:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
@@ -185,7 +187,11 @@ class Denoiser:
 
         async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
-            await self._check(lease, digest)
+            facts = ModelFacts.read(await self._check(lease, digest))
+            if facts.guidance:
+                # In the order of the model's input: a request that was stored may have another.
+                guidance = [sampling.guidance[name] for name in facts.guidance]
+                inputs["guidance"] = np.array(guidance, np.float32)
             for attempt in range(_ATTEMPTS):
                 for field, adapter in used.items() if attempt else ():
                     await self.adapters.upload(adapter, field, lease)

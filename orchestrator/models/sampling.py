@@ -24,7 +24,7 @@ def model_names(guidance: Mapping[str, float]) -> dict[str, float]:
 @dataclass(frozen=True)
 class ResolvedSampling:
     """Everything that decides how noise becomes a picture. `guidance` has every number that the model takes,
-    by name, in the order of its input."""
+    by name."""
 
     seed: int
     steps: int

@@ -27,6 +27,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
             for sheet in plan.layout.sheets
         ],
         resolved.sampling,
+        digest=weights.digest,
         equal_prompts=resolved.equal_prompts,
         candidates=request.candidates,
     )

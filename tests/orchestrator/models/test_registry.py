@@ -52,7 +52,7 @@ async def test_a_denoiser_that_is_registered_is_served(
     denoiser = stages.denoiser("toy")
     facts = await denoiser.facts()
     sampling = ResolvedSampling(3, 5, facts.guidance, facts.scheduler, reproducible=False)
-    cost = await denoiser.cost([(6, 5)], sampling, equal_prompts=False, candidates=2)
+    cost = await denoiser.cost([(6, 5)], sampling, digest=facts.digest, equal_prompts=False, candidates=2)
     assert cost.evaluations == 1 and cost.seconds == pytest.approx(10 * toy.seconds)
     source = np.ones((3, 6, 5), np.float32)
     with stages.stage("denoise") as work:

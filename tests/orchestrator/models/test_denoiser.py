@@ -1,0 +1,72 @@
+"""The client of a denoiser: requests to a model by names, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import numpy as np
+import pytest
+
+from intarsia.errors import ModelDown
+from orchestrator.deadline import Deadline
+from orchestrator.models.adapters import AdapterUploads
+from orchestrator.models.admission import ModelQueue, WaitLimits
+from orchestrator.models.client import ModelClient
+from orchestrator.models.denoiser import Denoiser, EditConditioning
+from orchestrator.models.registry import MODELS
+from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.runs.run import Run
+from orchestrator.triton.models import Models
+from orchestrator.triton.stall import StallLimits
+from store.disk import DiskStore
+from tests.orchestrator.doubles import Triton
+
+MODEL = "ip2p_unet"
+
+
+@pytest.fixture
+async def tritons() -> AsyncIterator[list[Triton]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Triton()) for _ in range(2)]
+
+
+@pytest.fixture
+async def denoiser(
+    tritons: list[Triton], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Denoiser]:
+    models = Models({MODEL: [triton.url for triton in tritons]}, StallLimits(), decoupled=(MODEL,))
+    client = ModelClient(models[MODEL], ModelQueue(WaitLimits()), fields=MODELS[MODEL].fields)
+    run = Run(Deadline.after(50))
+    store = DiskStore(tmp_path_factory.mktemp("store"))
+    yield Denoiser(client, run, AdapterUploads(client, run, store))
+    await models.close()
+
+
+def sampling(**guidance: float) -> ResolvedSampling:
+    return ResolvedSampling(seed=1, steps=2, guidance=guidance, scheduler="ddim", reproducible=False)
+
+
+async def test_guidance_has_the_order_of_the_model(denoiser: Denoiser, tritons: list[Triton]) -> None:
+    """Also after a store has sorted the names in a request."""
+    words = np.zeros((4, 8), np.float32)
+    conditioning = EditConditioning(np.ones((4, 8, 8), np.float32), words, words)
+    for named in ({"text": 7.5, "picture": 1.5}, {"picture": 1.5, "text": 7.5}):
+        with denoiser.run.stage("denoise") as work:
+            await denoiser.denoise(conditioning, sampling(**named), work, digest="d0" * 32)
+    sent = [request["guidance"].tolist() for triton in tritons for request in triton.ip2p_unet.requests]
+    assert sent == [[7.5, 1.5], [7.5, 1.5]]
+
+
+async def test_the_cost_is_that_of_the_pinned_weights(denoiser: Denoiser, tritons: list[Triton]) -> None:
+    one, two = tritons
+    one.ip2p_unet.weights, two.ip2p_unet.weights = "aa" * 32, "bb" * 32
+    two.ip2p_unet.seconds = 100.0
+    for digest, least in (("aa" * 32, 0.0), ("bb" * 32, 100.0)):
+        for _ in range(3):
+            cost = await denoiser.cost(
+                [(8, 8)], sampling(text=7.5, picture=1.5), digest=digest, equal_prompts=False, candidates=1
+            )
+            assert (cost.seconds >= 100.0) == (least > 0)
+    with pytest.raises(ModelDown, match="other weights"):
+        await denoiser.cost([(8, 8)], sampling(text=7.5), digest="cc" * 32, equal_prompts=False, candidates=1)
