@@ -97,11 +97,10 @@ class Engine:
         `deadline` is by the loop's clock. An urgent request, such as a probe, is admitted however full the
         queue is, and leads the next pass.
         """
-        entry = Entry(request, subscriber, deadline, state_bytes(request), urgent)
-        step_bytes = self.costs.step_bytes(request)
-        self._check_size(request, step_bytes + entry.bytes)
+        sizes = state_bytes(request), self.costs.step_bytes(request)
+        self._check_size(request, sum(sizes))
         try:
-            self._queue.admit(entry, step_bytes)
+            self._queue.admit(Entry(request, subscriber, deadline, *sizes, urgent))
         except Refusal as refusal:
             if refusal.reason == "BUSY":
                 self._meter.ended("refused")

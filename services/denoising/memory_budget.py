@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from services.denoising.family import Family
 
 SHARE = 0.6  # fraction of free memory that one step loop may plan with
-_HISTORY = 6  # latents a trajectory holds at most: its own, the noise, and what solvers remember
+_HISTORY = 7  # latents a trajectory holds at most: its own, noise, clean estimate, and four of a solver
 _FLOOR = 1 << 20
 
 

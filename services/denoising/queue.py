@@ -51,7 +51,8 @@ class Entry:
     request: Request
     subscriber: Subscriber
     deadline: float
-    bytes: int
+    bytes: int  # that it holds from admission to its end
+    step_bytes: int  # working memory of a step
     urgent: bool = False
     running: Trajectory | None = None
     released: bool = False
@@ -69,7 +70,8 @@ class AdmissionQueue:
     def __init__(self, limits: EngineLimits, adapters: AdapterCache) -> None:
         self._limits, self._adapters = limits, adapters
         self._changed = threading.Condition()
-        self._waiting: deque[Entry] = deque()  # guarded by _changed, as are the next three
+        self._waiting: deque[Entry] = deque()  # guarded by _changed, as are the next four
+        self._admitted: set[Entry] = set()  # those that wait, and those that step
         self._held = 0
         self._urgent = 0
         self._closing = False
@@ -78,8 +80,8 @@ class AdmissionQueue:
         with self._changed:
             return len(self._waiting)
 
-    def admit(self, entry: Entry, step_bytes: int) -> None:
-        """Admits a request whose steps take so much working memory, and pins its adapters.
+    def admit(self, entry: Entry) -> None:
+        """Admits a request, and pins its adapters.
 
         Raises Refusal if the model is closing, the queue or memory is full, or an adapter is not loaded. An
         urgent request is admitted however full it is, and starts first; only a few are admitted at a time.
@@ -91,12 +93,14 @@ class AdmissionQueue:
                 full = self._urgent >= _URGENT
             else:
                 full = len(self._waiting) >= self._limits.waiting
-                full = full or self._held + entry.bytes + step_bytes > self._limits.memory
+                step = max(each.step_bytes for each in (entry, *self._admitted))
+                full = full or self._held + entry.bytes + step > self._limits.memory
             if full:
                 raise Refusal(
                     "BUSY", f"no room beside {len(self._waiting)} waiting requests; try again later"
                 )
             self._adapters.pin(entry.request.adapters)
+            self._admitted.add(entry)
             self._held += entry.bytes
             self._urgent += entry.urgent
             if entry.urgent:
@@ -130,6 +134,7 @@ class AdmissionQueue:
             if entry.released:
                 return
             entry.released = True
+            self._admitted.discard(entry)
             self._held -= entry.bytes
             self._urgent -= entry.urgent
             self._adapters.unpin(entry.request.adapters)

@@ -315,6 +315,19 @@ def test_beyond_the_memory_limit_requests_are_refused_until_others_end():
     assert notes.ends == ["refused", "finished", "finished"]
 
 
+def test_memory_for_the_largest_pass_stays_free():
+    large, small = request(1, side=8, steps=2), request(2, side=2)
+    loop = engine(memory=1 << 40)
+    step, held = loop.costs.step_bytes(large), state_bytes(large)
+    assert loop.costs.step_bytes(small) < step
+    loop = engine(memory=step + held + state_bytes(small) // 2)
+    loop.admit(large, Listener())
+    with pytest.raises(Refusal, match="BUSY"):
+        loop.admit(small, Listener())
+    run_to_the_end(loop)
+    loop.admit(small, Listener())
+
+
 def test_a_request_that_never_fits_is_an_invalid_request():
     loop = engine(memory=3 << 20)
     with pytest.raises(Refusal, match=r"INVALID_FIELD: source .* smaller working size"):
