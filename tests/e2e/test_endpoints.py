@@ -1,0 +1,189 @@
+"""A denoiser that is served by two and three real Tritons: work is shared out, and one may die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import intarsia
+from deploy.local.ports import choose_ports
+from deploy.local.stack import Stack
+from deploy.local.triton import Triton, TritonSettings
+from intarsia.errors import ModelDown
+from orchestrator.app import Orchestrator
+from orchestrator.deadline import Deadline
+from orchestrator.models.adapters import AdapterUploads
+from orchestrator.models.admission import ModelQueue, WaitLimits
+from orchestrator.models.client import ModelClient
+from orchestrator.models.denoiser import Denoiser, FillConditioning
+from orchestrator.models.registry import MODELS
+from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.runs.run import Run
+from orchestrator.settings import Settings
+from orchestrator.triton.models import Models
+from orchestrator.triton.stall import StallLimits
+from store.disk import DiskStore
+from tests.e2e.conftest import THREADS
+from tests.e2e.triton import figure
+from tests.e2e.waiting import PATIENCE, WHERE, photo, until
+
+MODEL = "sd2_inpaint"
+
+
+@pytest.fixture(scope="module")
+def tritons(stack: Stack, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Triton]]:
+    """That of the stack, and two more which serve nothing but the denoiser."""
+    ports = choose_ports([0] * 4)
+    more = [
+        Triton(
+            TritonSettings(
+                work=tmp_path_factory.mktemp("triton"),
+                grpc_port=grpc_port,
+                metrics_port=metrics_port,
+                models=[MODEL],
+                weights=weights,
+                threads=THREADS,
+                environment={"INTARSIA_MEMORY_SHARE": "0.1"},
+            )
+        )
+        for grpc_port, metrics_port in (ports[:2], ports[2:])
+    ]
+    try:
+        for triton in more:
+            triton.start()
+        for triton in more:
+            triton.wait_ready()
+        yield [stack.triton, *more]
+    finally:
+        for triton in more:
+            triton.stop()
+
+
+Start = Callable[[list[Triton]], Awaitable[intarsia.AsyncClient]]
+
+
+@pytest.fixture
+async def start(stack: Stack, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts an orchestrator that uses these servers for the denoiser."""
+    async with AsyncExitStack() as running:
+
+        async def started(tritons: list[Triton]) -> intarsia.AsyncClient:
+            orchestrator = Orchestrator(
+                Settings.read(
+                    {
+                        "INTARSIA_LISTEN": "127.0.0.1:0",
+                        "INTARSIA_TRITON": stack.triton.url,
+                        "INTARSIA_TRITON_SD2_INPAINT": ",".join(triton.url for triton in tritons),
+                        "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
+                        "INTARSIA_JOBS_RUNNING": "16",
+                    },
+                    MODELS,
+                )
+            )
+            port = await orchestrator.start()
+            running.push_async_callback(orchestrator.stop, 0)
+            await orchestrator.wait_until_ready()
+            return await running.enter_async_context(intarsia.AsyncClient(f"127.0.0.1:{port}"))
+
+        yield started
+
+
+async def fill(client: intarsia.AsyncClient, seed: int, steps: int, **more) -> intarsia.AsyncJob:
+    where = intarsia.rectangle(*WHERE)
+    return await client.fill_region(photo(), where, seed=seed, steps=steps, **more)
+
+
+async def stepping(job: intarsia.AsyncJob) -> None:
+    """Returns once a step of the job was reported."""
+    async for status in job.watch(timeout=PATIENCE):
+        if status.progress.stage == "denoise" and status.progress.step:
+            return
+    raise AssertionError("the job was over before it could be disturbed")
+
+
+def steps_at(triton: Triton) -> float:
+    """How many steps its trajectories have taken in all."""
+    return figure(triton.metrics_url, "intarsia_engine_trajectory_steps", model=MODEL)
+
+
+def running_at(triton: Triton) -> float:
+    return figure(triton.metrics_url, "intarsia_engine_running", model=MODEL)
+
+
+async def test_fills_with_an_adapter_succeed_at_both_endpoints(
+    tritons: list[Triton], start: Start, weights: Path
+):
+    from services.bundles.bundle import Bundle
+    from training.tiny.adapters import lora
+
+    client = await start(tritons[:2])
+    style = lora(Bundle.open(weights / MODEL).network("unet"), 21).numpy().tobytes()
+    before = [steps_at(triton) for triton in tritons]
+    jobs = [await fill(client, seed, 4, adapters=[style]) for seed in range(4)]
+    assert all([(await job.result(timeout=PATIENCE)).picture for job in jobs])
+    taken = [steps_at(triton) - old for triton, old in zip(tritons, before, strict=True)]
+    assert taken[0] >= 8 and taken[1:] == [8, 0]  # the first one's supervisor probes it
+
+
+async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: Path, tmp_path: Path):
+    """200 equal fills in bursts of eight, at the two that no supervisor probes."""
+    from services.bundles.bundle import Bundle
+
+    tritons = tritons[1:]
+
+    models = Models({MODEL: [triton.url for triton in tritons]}, StallLimits(), decoupled=[MODEL])
+    client = ModelClient(models[MODEL], ModelQueue(WaitLimits()), fields={})
+    run = Run(Deadline.after(PATIENCE))
+    denoiser = Denoiser(client, run, AdapterUploads(client, run, DiskStore(tmp_path)))
+    text = np.zeros((6, Bundle.open(weights / MODEL).config("unet")["cross_attention_dim"]), np.float32)
+    latents, hole = np.zeros((4, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
+    conditioning, digest = (
+        FillConditioning(latents, latents, hole, text, text),
+        (await denoiser.facts()).digest,
+    )
+    sampling = ResolvedSampling(1, 2, {"text": 7.5}, "ddim", False)
+
+    async def one() -> None:
+        with run.stage("denoise", of=200) as work:
+            await denoiser.denoise(conditioning, sampling, work, digest=digest)
+
+    before = [steps_at(triton) for triton in tritons]
+    for _ in range(25):
+        await asyncio.gather(*(one() for _ in range(8)))
+    taken = [steps_at(triton) - old for triton, old in zip(tritons, before, strict=True)]
+    assert sum(taken) == 200 * sampling.steps
+    assert max(taken) <= 1.1 * min(taken)
+
+
+async def test_one_that_dies_takes_with_it_only_what_had_begun_there(tritons: list[Triton], start: Start):
+    client = await start(tritons)
+    dying, others = tritons[2], tritons[:2]
+    begun = [await fill(client, seed, 900, working_size=256) for seed in range(3)]
+    await asyncio.gather(*(stepping(job) for job in begun))
+    assert all(running_at(triton) >= 1 for triton in tritons)
+    os.killpg(dying.pid, signal.SIGSTOP)  # it takes requests, and begins none
+    waiting = [await fill(client, seed, 900, working_size=256) for seed in range(3)]
+    await asyncio.to_thread(until, lambda: sum(map(running_at, others)) >= 4, PATIENCE)
+    os.killpg(dying.pid, signal.SIGKILL)
+    results = [asyncio.ensure_future(job.result(timeout=PATIENCE)) for job in (*begun, *waiting)]
+    (lost,), _ = await asyncio.wait(results, return_when=asyncio.FIRST_COMPLETED)
+    assert results.index(lost) < len(begun)
+    with pytest.raises(ModelDown, match=MODEL):
+        await lost
+    await asyncio.gather(*(stepping(job) for job in waiting))
+    for job in (*begun, *waiting):
+        await job.cancel()
+    await asyncio.gather(*results, return_exceptions=True)
+
+    await asyncio.to_thread(dying.restart)
+    await asyncio.to_thread(dying.wait_ready)
+    for seed in range(9):  # the first of them finds out that it is back
+        await (await fill(client, seed, 2)).result(timeout=PATIENCE)
+    assert steps_at(dying) >= 2
