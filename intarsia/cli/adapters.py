@@ -10,8 +10,6 @@ from intarsia.cli.output import Console
 from intarsia.cli.usage import picture
 from intarsia.results import AdapterReport
 
-MODELS = ("ip2p_unet", "sd2_inpaint")
-
 
 def add_to(commands: Any) -> None:
     group = commands.add_parser("adapters", help="check LoRA and other adapters against a model")
@@ -19,7 +17,7 @@ def add_to(commands: Any) -> None:
     shower = actions.add_parser("show", help="describe an adapter, and check whether it fits")
     shower.set_defaults(run=show)
     shower.add_argument("adapter", metavar="ADAPTER", type=picture, help="a safetensors file, or artifacts/…")
-    shower.add_argument("--model", choices=MODELS, required=True, help="the model it is for")
+    shower.add_argument("--model", required=True, help="the model it is for, for example ip2p_unet")
     connection.add_options(shower)
 
 

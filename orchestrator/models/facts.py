@@ -26,7 +26,7 @@ class ModelFacts:
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> ModelFacts:
-        """The facts as they come from the model."""
+        """The facts as they come from the model. A family may have no guidance, and nothing to prepare."""
         own = facts["defaults"]
         return cls(
             digest=facts["weights"],
@@ -36,6 +36,8 @@ class ModelFacts:
             steps=int(own["steps"]),
             scheduler=own["scheduler"],
             schedulers=tuple(facts["schedulers"]),
-            guidance=request_names({name: float(of["default"]) for name, of in facts["guidance"].items()}),
-            preparation={name: int(value) for name, value in facts["preparation"].items()},
+            guidance=request_names(
+                {name: float(of["default"]) for name, of in facts.get("guidance", {}).items()}
+            ),
+            preparation={name: int(value) for name, value in facts.get("preparation", {}).items()},
         )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from services.bundles.architectures import build_on_meta
-from services.bundles.bundle import Bundle
 from services.denoising.family import Branch
 from services.unet.family import UNetFamily
 from services.unet.request import DenoiseArgs
@@ -22,13 +20,6 @@ class InstructPix2Pix(UNetFamily):
     usual_steps = 20
     usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 7.5, "picture_guidance": 1.5}
 
-    def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(bundle, device, dtype)
-        # Latents come scaled; this network was trained beside unscaled sources. Older configs leave the scale
-        # to the class they are for.
-        vae: Any = build_on_meta("vae", bundle.config("vae"))
-        self._scale: float = vae.config.scaling_factor
-
     def branches(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> Sequence[tuple[float, Branch]]:
         """Three branches: text and source, source alone, neither.
 
@@ -36,7 +27,8 @@ class InstructPix2Pix(UNetFamily):
         as weights of the three.
         """
         guidance, picture_guidance = args.guidance
-        source = args.source / self._scale
+        # Latents come as denoisers work on them; this network was trained beside sources as the VAE has them.
+        source = self._space.denormalise(args.source)
         nothing = torch.zeros_like(source)
         return (
             (guidance, self.branch(args.text, source)),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
+from services.bundles.latent_space import latent_space_of
 from services.denoising.checkpoint import identity_of
 from services.denoising.costs import Costs
 from services.denoising.family import BatchRow, Branch, Request, Restorable
@@ -42,7 +43,7 @@ class UNetFamily(ABC):
     def __init__(self, bundle: Bundle, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         config = bundle.scheduler_config()
-        unet, vae = bundle.config("unet"), bundle.config("vae")
+        unet, self._space = bundle.config("unet"), latent_space_of(bundle)
         self._channels: int = unet["out_channels"]
         if unet["in_channels"] != self._channels + self.condition_channels:
             raise BundleError(
@@ -55,7 +56,6 @@ class UNetFamily(ABC):
         self.network = bundle.network("unet", device=device, dtype=dtype)
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
-        self._factor = 2 ** (len(vae["block_out_channels"]) - 1)
         self._limits = NetworkLimits(
             channels=self._channels,
             text_width=unet["cross_attention_dim"],
@@ -181,9 +181,9 @@ class UNetFamily(ABC):
         """Facts about the loaded network; sizes in pixels."""
         return {
             "weights": self._digest,
-            "factor": self._factor,
-            "size": self._side * self._factor,
-            "multiple": self._factor,
+            "factor": self._space.factor,
+            "size": self._side * self._space.factor,
+            "multiple": self._space.factor,
             "defaults": {
                 "steps": self._defaults.steps,
                 **self._defaults.guidance,
