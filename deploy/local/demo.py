@@ -31,7 +31,7 @@ from intarsia.results import FoundRegion, JobState
 
 INSTRUCTION = "make the circle blue"
 # Of the clip, on the sheet: before the heart goes behind the square, and after.
-SHOWN = (0, 7, 12, 18, 24, 35)
+SHEET_FRAMES = (0, 7, 12, 18, 24, 35)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = StackSettings(data=options.data, weights=options.weights or default_weights(options.data))
     try:
         stack = Stack(settings)
-        with said(f"starting Triton with {len(stack.models)} models, and the orchestrator"):
+        with timed(f"starting Triton with {len(stack.models)} models, and the orchestrator"):
             stack.start()
     except (StartError, ProbeError) as fault:
         print(fault, file=sys.stderr)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return 1
     finally:
-        with said("stopping everything"):
+        with timed("stopping everything"):
             stack.stop()
 
 
@@ -113,7 +113,7 @@ def show_clip(client: intarsia.Client, out: Path) -> int:
     print(f"  seen in {tracked.seen} of {tracked.frames} frames; not in {hidden}")
     with av.open(str(out / "followed.mp4"), "r") as clip:
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
-    shown = [frames[number] for number in SHOWN]
+    shown = [frames[number] for number in SHEET_FRAMES]
     Image.fromarray(np.vstack([np.hstack(shown[:3]), np.hstack(shown[3:])])).save(out / "followed.png")
     print(f"look at {out}/followed.mp4, or at {out}/followed.png")
     return 0 if tracked.frames == FRAMES else 1
@@ -125,7 +125,7 @@ def find(
     """A thing by its name, or where the weights do not know it by a click; as it was found, and a little
     beyond its outline, so that none of it is left along the border."""
     where = intarsia.words(f"the {thing.words}")
-    with said(f"looking for the {thing.words}"):
+    with timed(f"looking for the {thing.words}"):
         try:
             found = client.segment_region(file, where).region
         except errors.IntarsiaError as error:
@@ -150,7 +150,7 @@ def follow(job: intarsia.Job, what: str, unit: str = "step") -> None:
 
 
 @contextmanager
-def said(what: str):
+def timed(what: str):
     """Prints what is being done and how long it took."""
     started = time.perf_counter()
     print(f"{what} ...", flush=True)

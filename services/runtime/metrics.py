@@ -22,7 +22,7 @@ class EngineMeter:
         # Triton drops a metric family as soon as no reference to it is held.
         self._families: list[Any] = []
         self._running = self._gauge("running", "Trajectories stepping", labels)
-        self._waiting = self._gauge("waiting", "Trajectories waiting for room", labels)
+        self._waiting = self._gauge("waiting", "Trajectories waiting to step", labels)
         self._passes = self._metric("steps", "Forward passes", pb.MetricFamily.COUNTER, labels)
         self._rows = self._histogram("rows", "Rows per forward pass", labels, _ROWS)
         self._shared = self._metric(

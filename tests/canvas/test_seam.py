@@ -8,10 +8,10 @@ depths = pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 
 def scene(depth: type = np.uint8, side: int = 160) -> np.ndarray:
     """Soft colours well within the range, with texture."""
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     down, across = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
     soft = np.stack((0.35 + 0.3 * down, 0.4 + 0.2 * across, 0.6 - 0.2 * down * across), axis=2)
-    soft += dice.normal(0, 0.02, soft.shape)
+    soft += rng.normal(0, 0.02, soft.shape)
     return np.rint(soft * np.iinfo(depth).max).astype(depth)
 
 
@@ -63,9 +63,9 @@ def test_flat_rings_give_an_offset_alone(level):
 
 
 def test_contrast_is_left_alone_where_patch_and_picture_are_not_alike():
-    dice = np.random.default_rng(0)
-    original = dice.integers(80, 120, (100, 100, 3), np.uint8)
-    patch = dice.integers(100, 240, (100, 100, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    original = rng.integers(80, 120, (100, 100, 3), np.uint8)
+    patch = rng.integers(100, 240, (100, 100, 3), np.uint8)
     mask = hole(100, 40)
     matched = match_colours(patch, original, mask).astype(int)
     shift = np.median(matched - patch, axis=(0, 1))

@@ -10,7 +10,7 @@ import pytest
 import intarsia
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.supervisor import ProbeLimits
-from tests.e2e.triton import Door
+from tests.e2e.triton import TritonClient
 
 # Two threads make the passes of small networks slower on a shared machine, not faster.
 THREADS = 1
@@ -46,7 +46,7 @@ def client(stack: Stack) -> Iterator[intarsia.Client]:
 
 
 @pytest.fixture
-def door(stack: Stack) -> Iterator[Door]:
+def models(stack: Stack) -> Iterator[TritonClient]:
     """A plain client to Triton."""
-    with Door(stack.triton.url) as opened:
+    with TritonClient(stack.triton.url) as opened:
         yield opened

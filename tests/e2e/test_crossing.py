@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 
 from deploy.local.models import repository_models
 from deploy.local.probe import probe
-from tests.e2e.triton import Door, text
+from tests.e2e.triton import TritonClient, text
 
 MODELS = tuple(model.name for model in repository_models())
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_probe_does_real_work_and_returns_the_facts(stack, door: Door, model):
-    facts = probe(door.client, model, seconds=30)
+def test_a_probe_does_real_work_and_returns_the_facts(stack, models: TritonClient, model):
+    facts = probe(models.client, model, seconds=30)
     weights = facts.get("weights") or facts["families"]["ip2p"]["weights"]
     assert len(bytes.fromhex(weights)) == 32
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=500))
-def test_numbers_come_back_unchanged(door: Door, numbers):
+def test_numbers_come_back_unchanged(models: TritonClient, numbers):
     known = np.array(numbers, np.float32)
-    answer = door.ask("vae", {"ask": text("probe"), "known": known})
+    answer = models.ask("vae", {"ask": text("probe"), "known": known})
     assert answer.as_numpy("known").tobytes() == known.tobytes()
 
 

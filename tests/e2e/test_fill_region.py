@@ -86,9 +86,9 @@ def test_two_adapters_and_the_base_at_random_by_six_clients(stack, bundle: Bundl
     assert np.abs(alone[0, 1, True] - alone[1, 1, True]).max() > 3, "the adapters change something"
 
     def one_client(number: int) -> None:
-        dice = random.Random(number)
+        rng = random.Random(number)
         with intarsia.Client(stack.address) as mine:
-            for each in dice.choices(asked, k=6):
+            for each in rng.choices(asked, k=6):
                 off = np.abs(fill(mine, *each) - alone[each]).max()
                 assert off <= (0 if each[2] else 1), (each, off)
 

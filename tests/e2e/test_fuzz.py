@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from deploy.local.models import repository_models
 from intarsia.v1 import adapters_pb2, artifacts_pb2, editing_pb2, jobs_pb2, segmentation_pb2
-from tests.e2e.triton import Door
+from tests.e2e.triton import TritonClient
 
 MODELS = tuple(model.name for model in repository_models())
 
@@ -47,14 +47,14 @@ NUMPY = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32, "UINT64": np.
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_malformed_tensors_get_an_error_and_crash_nothing(stack, door: Door, model):
+def test_malformed_tensors_get_an_error_and_crash_nothing(stack, models: TritonClient, model):
     repairs = stack.supervisor.repairs
-    config = door.client.get_model_config(model).config
-    dice = random.Random(model)
+    config = models.client.get_model_config(model).config
+    rng = random.Random(model)
     with grpc.insecure_channel(stack.triton.url) as channel:
         triton = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         for _ in range(CASES_PER_MODEL):
-            request = malformed(dice, model, config)
+            request = malformed(rng, model, config)
             try:
                 if config.model_transaction_policy.decoupled:
                     first_reply(triton, request)
@@ -62,20 +62,20 @@ def test_malformed_tensors_get_an_error_and_crash_nothing(stack, door: Door, mod
                     triton.ModelInfer(request, timeout=60)
             except grpc.RpcError as refused:
                 assert refused.code() in SAYABLE, f"{refused.details()}\n{request}"
-    assert door.facts(model)
+    assert models.facts(model)
     assert stack.supervisor.repairs == repairs
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_malformed_messages_get_an_error_and_crash_nothing(stack, method):
-    dice = random.Random(method)
+    rng = random.Random(method)
     with grpc.insecure_channel(stack.address) as channel:
         call = getattr(channel, METHODS[method])(method)
         for _ in range(CASES_PER_METHOD):
-            body = message(dice)
+            body = message(rng)
             try:
                 if METHODS[method] == "stream_unary":
-                    call(iter([body, message(dice)]), timeout=60)
+                    call(iter([body, message(rng)]), timeout=60)
                 elif METHODS[method] == "unary_stream":
                     list(call(body, timeout=60))
                 else:
@@ -105,58 +105,58 @@ def first_reply(triton: service_pb2_grpc.GRPCInferenceServiceStub, request) -> N
         asked.set()
 
 
-def malformed(dice: random.Random, model: str, config) -> service_pb2.ModelInferRequest:
+def malformed(rng: random.Random, model: str, config) -> service_pb2.ModelInferRequest:
     """A request with inputs left out, misshapen, lied about, or full of nonsense."""
     request = service_pb2.ModelInferRequest(model_name=model)
     for declared in config.input:
-        if dice.random() < (0.75 if declared.name in RARE else 0.25):
+        if rng.random() < (0.75 if declared.name in RARE else 0.25):
             continue
         wire_type = type_name(declared.data_type)
-        shape = [size if size > 0 else dice.choice([1, 2, 3, 8, 16]) for size in declared.dims]
+        shape = [size if size > 0 else rng.choice([1, 2, 3, 8, 16]) for size in declared.dims]
         if config.max_batch_size:
             shape = [1, *shape]
-        if dice.random() < 0.35:
-            shape = misshapen(dice, shape)
-        told, body = list(shape), contents(dice, wire_type, shape)
-        lie = dice.random()
+        if rng.random() < 0.35:
+            shape = misshapen(rng, shape)
+        told, body = list(shape), contents(rng, wire_type, shape)
+        lie = rng.random()
         if lie < 0.08:
-            told = [dice.choice([-1, 0, 2**31, 2**40, size]) for size in shape]
+            told = [rng.choice([-1, 0, 2**31, 2**40, size]) for size in shape]
         elif lie < 0.16:
             body = body[: len(body) // 2]
         elif lie < 0.22:
-            wire_type = dice.choice([*NUMPY, "BYTES", "FP64", "NONSENSE"])
+            wire_type = rng.choice([*NUMPY, "BYTES", "FP64", "NONSENSE"])
         request.inputs.add(name=declared.name, datatype=wire_type, shape=told)
         request.raw_input_contents.append(body)
-    if dice.random() < 0.05:
+    if rng.random() < 0.05:
         request.inputs.add(name="unheard_of", datatype="FP32", shape=[1])
         request.raw_input_contents.append(b"\0\0\0\0")
     return request
 
 
-def misshapen(dice: random.Random, shape: list[int]) -> list[int]:
+def misshapen(rng: random.Random, shape: list[int]) -> list[int]:
     """A rank or a size that was not asked for."""
-    way = dice.randrange(4)
+    way = rng.randrange(4)
     if way == 0:
         return shape[:-1]
     if way == 1:
         return [*shape, 2]
     if way == 2:
-        return [dice.choice([0, 1, 5, size]) for size in shape]
-    long = dice.randrange(len(shape))
+        return [rng.choice([0, 1, 5, size]) for size in shape]
+    long = rng.randrange(len(shape))
     return [700 if place == long else size for place, size in enumerate(shape)]
 
 
-def contents(dice: random.Random, wire_type: str, shape: list[int]) -> bytes:
+def contents(rng: random.Random, wire_type: str, shape: list[int]) -> bytes:
     """Values of the right length: words, numbers, and what is no number."""
     count = int(np.prod(shape))
-    if wire_type == "UINT8" and dice.random() < 0.8:
-        return dice.choice(WORDS).ljust(count, b" ")[:count]
+    if wire_type == "UINT8" and rng.random() < 0.8:
+        return rng.choice(WORDS).ljust(count, b" ")[:count]
     if wire_type != "FP32":
-        return dice.randbytes(count * np.dtype(NUMPY[wire_type]).itemsize)
-    values = np.random.default_rng(dice.randrange(2**32)).normal(size=count).astype(np.float32)
-    values *= np.float32(dice.choice([1, 1e3, 1e30]))
-    if count and dice.random() < 0.2:
-        values[dice.randrange(count)] = dice.choice([np.nan, np.inf, -np.inf])
+        return rng.randbytes(count * np.dtype(NUMPY[wire_type]).itemsize)
+    values = np.random.default_rng(rng.randrange(2**32)).normal(size=count).astype(np.float32)
+    values *= np.float32(rng.choice([1, 1e3, 1e30]))
+    if count and rng.random() < 0.2:
+        values[rng.randrange(count)] = rng.choice([np.nan, np.inf, -np.inf])
     return values.tobytes()
 
 
@@ -166,29 +166,29 @@ def type_name(number: int) -> str:
     return model_config_pb2.DataType.Name(number).removeprefix("TYPE_")
 
 
-def message(dice: random.Random) -> bytes:
+def message(rng: random.Random) -> bytes:
     """Random protobuf: sometimes noise, sometimes well-formed fields with absurd contents."""
-    if dice.random() < 0.3:
-        return dice.randbytes(dice.randrange(60))
+    if rng.random() < 0.3:
+        return rng.randbytes(rng.randrange(60))
     body = b""
-    for _ in range(dice.randrange(6)):
-        field, kind = dice.randrange(1, 12), dice.choice([0, 1, 2, 5])
+    for _ in range(rng.randrange(6)):
+        field, kind = rng.randrange(1, 12), rng.choice([0, 1, 2, 5])
         body += bytes([field << 3 | kind])
         if kind == 0:
-            body += bytes([dice.randrange(128)])
+            body += bytes([rng.randrange(128)])
         elif kind == 1:
-            body += dice.randbytes(8)
+            body += rng.randbytes(8)
         elif kind == 5:
-            body += dice.randbytes(4)
+            body += rng.randbytes(4)
         else:
-            inner = dice.choice(
+            inner = rng.choice(
                 [
                     b"",
                     b"artifacts/" + b"0" * 64,
                     b"jobs/1",
                     b"x" * 100,
                     json.dumps({}).encode(),
-                    dice.randbytes(9),
+                    rng.randbytes(9),
                 ]
             )
             body += bytes([len(inner)]) + inner

@@ -77,8 +77,8 @@ def by_diffusers(parts: dict, picture: Image.Image, setting: tuple, seed: int) -
 def test_served_pictures_equal_those_of_diffusers(client: intarsia.Client, parts, setting):
     width, height, steps, guidance, picture_guidance, scheduler, negative = setting
     seed = width * 1000 + height
-    dice = np.random.default_rng(seed)
-    coarse = dice.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     file = io.BytesIO()
     picture.save(file, "PNG")

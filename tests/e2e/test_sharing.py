@@ -18,8 +18,8 @@ SCHEDULERS = ("ddim", "euler", "euler_ancestral", "dpm_solver", "unipc", "ddpm")
 
 @pytest.fixture(scope="module")
 def picture(stack) -> bytes:
-    dice = np.random.default_rng(3)
-    coarse = dice.integers(0, 256, (10, 12, 3), np.uint8)
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 256, (10, 12, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize((192, 160), Image.Resampling.BICUBIC).save(file, "PNG")
     return file.getvalue()
@@ -40,16 +40,16 @@ def test_beside_seven_other_requests_a_picture_equals_the_one_made_alone(
     client, picture, seed, chance, scheduler
 ):
     """Others join, leave and are cancelled. Reproducible: the same bytes. Otherwise within 1/255."""
-    dice = random.Random(chance)
+    rng = random.Random(chance)
     mine = {"steps": 8, "scheduler": scheduler}
     alone = pixels(client, edit(client, picture, seed, **mine))
     alone_pinned = pixels(client, edit(client, picture, seed, reproducible=True, **mine))
 
-    before = [_other(client, picture, dice) for _ in range(4)]
+    before = [_other(client, picture, rng) for _ in range(4)]
     shared = edit(client, picture, seed, **mine)
     pinned = edit(client, picture, seed, reproducible=True, **mine)
-    others = before + [_other(client, picture, dice) for _ in range(3)]
-    for other in dice.sample(others, 3):
+    others = before + [_other(client, picture, rng) for _ in range(3)]
+    for other in rng.sample(others, 3):
         other.cancel()
     assert pixels(client, pinned).tobytes() == alone_pinned.tobytes()
     assert np.abs(pixels(client, shared).astype(int) - alone.astype(int)).max() <= 1
@@ -57,12 +57,12 @@ def test_beside_seven_other_requests_a_picture_equals_the_one_made_alone(
         other.cancel()
 
 
-def _other(client: intarsia.Client, picture: bytes, dice: random.Random) -> intarsia.Job:
+def _other(client: intarsia.Client, picture: bytes, rng: random.Random) -> intarsia.Job:
     return edit(
         client,
         picture,
-        dice.randrange(2**31),
-        steps=dice.randint(2, 20),
-        scheduler=dice.choice(SCHEDULERS),
-        reproducible=dice.random() < 0.3,
+        rng.randrange(2**31),
+        steps=rng.randint(2, 20),
+        scheduler=rng.choice(SCHEDULERS),
+        reproducible=rng.random() < 0.3,
     )

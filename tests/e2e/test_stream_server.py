@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerException
 
-from tests.e2e.triton import Door, edit_tensors, figure, fill_tensors, text
+from tests.e2e.triton import TritonClient, edit_tensors, figure, fill_tensors, text
 from tests.e2e.waiting import running, until
 
 MODEL = "ip2p_unet"
@@ -27,8 +27,8 @@ def width(weights) -> int:
 
 
 @BOTH
-def test_every_step_has_a_reply_and_the_last_has_the_latents(door: Door, width, model, tensors):
-    with door.stream(model, tensors(width, steps=4)) as stream:
+def test_every_step_has_a_reply_and_the_last_has_the_latents(models: TritonClient, width, model, tensors):
+    with models.stream(model, tensors(width, steps=4)) as stream:
         replies = list(stream)
     assert [reply.as_numpy("progress").tolist() for reply in replies] == [[1, 4], [2, 4], [3, 4], [4, 4]]
     assert [reply.as_numpy("latents") is None for reply in replies] == [True, True, True, False]
@@ -36,19 +36,21 @@ def test_every_step_has_a_reply_and_the_last_has_the_latents(door: Door, width, 
 
 
 @BOTH
-def test_previews_come_when_requested(door: Door, width, model, tensors):
+def test_previews_come_when_requested(models: TritonClient, width, model, tensors):
     asked = tensors(width, steps=5, preview_every=np.array([2], np.int32))
-    with door.stream(model, asked) as stream:
+    with models.stream(model, asked) as stream:
         shown = [reply.as_numpy("latents") is not None for reply in stream]
     assert shown == [False, True, False, True, True]
 
 
 @BOTH
-def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door, width, model, tensors):
+def test_the_same_seed_gives_the_same_latents_and_another_seed_others(
+    models: TritonClient, width, model, tensors
+):
     def made(seed: int) -> bytes:
         asked = tensors(width, reproducible=np.array([1], np.uint8))
         asked["seed"] = np.array([seed], np.uint64)
-        with door.stream(model, asked) as stream:
+        with models.stream(model, asked) as stream:
             return list(stream)[-1].as_numpy("latents").tobytes()
 
     assert made(5) == made(5)
@@ -58,11 +60,11 @@ def test_the_same_seed_gives_the_same_latents_and_another_seed_others(door: Door
 @BOTH
 @pytest.mark.parametrize("scheduler", ["ddim", "euler_ancestral", "unipc", "pndm"])
 def test_a_request_taken_up_from_a_checkpoint_ends_in_the_same_bytes(
-    door: Door, width, model, tensors, scheduler
+    models: TritonClient, width, model, tensors, scheduler
 ):
     def replies(**more: np.ndarray) -> list:
         fixed = {"scheduler": text(scheduler), "reproducible": np.array([1], np.uint8)}
-        with door.stream(model, tensors(width, steps=7, **fixed, **more)) as stream:
+        with models.stream(model, tensors(width, steps=7, **fixed, **more)) as stream:
             return list(stream)
 
     whole = replies(checkpoint_every=np.array([3], np.int32))
@@ -76,22 +78,22 @@ def test_a_request_taken_up_from_a_checkpoint_ends_in_the_same_bytes(
         assert ours == theirs
 
 
-def test_a_checkpoint_of_another_request_is_refused_naming_it(door: Door, width):
+def test_a_checkpoint_of_another_request_is_refused_naming_it(models: TritonClient, width):
     every = np.array([2], np.int32)
-    with door.stream(MODEL, edit_tensors(width, checkpoint_every=every)) as stream:
+    with models.stream(MODEL, edit_tensors(width, checkpoint_every=every)) as stream:
         blob = next(b for b in (reply.as_numpy("checkpoint") for reply in stream) if b is not None)
     with (
-        door.stream(MODEL, edit_tensors(width, seed=4, checkpoint=blob)) as stream,
+        models.stream(MODEL, edit_tensors(width, seed=4, checkpoint=blob)) as stream,
         pytest.raises(InferenceServerException, match="INVALID_FIELD: checkpoint belongs to another"),
     ):
         stream.reply()
 
 
 @BOTH
-def test_the_cost_of_a_job_is_answered_without_work(door: Door, model, tensors):
+def test_the_cost_of_a_job_is_answered_without_work(models: TritonClient, model, tensors):
     def cost(**question) -> dict:
         asked = {"ask": text("cost"), "cost": text({"sheets": [[8, 8], [16, 16]], "steps": 10, **question})}
-        with door.stream(model, asked) as stream:
+        with models.stream(model, asked) as stream:
             return json.loads(stream.reply().as_numpy("facts").tobytes())
 
     one = cost()
@@ -100,12 +102,12 @@ def test_the_cost_of_a_job_is_answered_without_work(door: Door, model, tensors):
     assert cost(equal_prompts=True)["evaluations"] == one["evaluations"] - 1
 
 
-def test_a_cancel_frees_the_slot_within_a_step(stack, door: Door, width):
+def test_a_cancel_frees_the_slot_within_a_step(stack, models: TritonClient, width):
     def cancelled() -> float:
         return figure(stack.triton.metrics_url, "intarsia_engine_ended", model=MODEL, how="cancelled")
 
     before = cancelled()
-    with door.stream(MODEL, edit_tensors(width, side=16, steps=900)) as stream:
+    with models.stream(MODEL, edit_tensors(width, side=16, steps=900)) as stream:
         stream.reply()
         assert running(stack.triton) >= 1  # probes count, too
     until(lambda: running(stack.triton) == 0)
@@ -128,15 +130,15 @@ def test_a_killed_client_frees_its_slot(stack, width):
     until(lambda: running(stack.triton) == 0)
 
 
-def test_a_time_limit_ends_a_request_in_the_step_loop(stack, door: Door, width):
-    with door.stream(MODEL, edit_tensors(width, side=16, steps=900), timeout_us=300_000) as stream:
+def test_a_time_limit_ends_a_request_in_the_step_loop(stack, models: TritonClient, width):
+    with models.stream(MODEL, edit_tensors(width, side=16, steps=900), timeout_us=300_000) as stream:
         with pytest.raises(InferenceServerException, match="TIME_LIMIT"):
             for _ in stream:
                 pass
     until(lambda: running(stack.triton) == 0)
 
 
-def test_requests_that_run_together_share_passes(stack, door: Door, width):
+def test_requests_that_run_together_share_passes(stack, models: TritonClient, width):
     """The supervisor's probes are in both figures too, one step and one pass each."""
     url = stack.triton.metrics_url
 
@@ -147,7 +149,7 @@ def test_requests_that_run_together_share_passes(stack, door: Door, width):
         )
 
     steps, passes = figures()
-    streams = [door.stream(MODEL, edit_tensors(width, side=4, steps=40, seed=seed)) for seed in range(6)]
+    streams = [models.stream(MODEL, edit_tensors(width, side=4, steps=40, seed=seed)) for seed in range(6)]
     for stream in streams:
         assert len(list(stream)) == 40
         stream.leave()
@@ -174,9 +176,9 @@ def test_requests_that_run_together_share_passes(stack, door: Door, width):
         ({"ask": text("probe")}, "known must come with a probe"),
     ],
 )
-def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, complaint):
+def test_a_wrong_tensor_is_named_with_the_remedy(models: TritonClient, width, change, complaint):
     asked = {**edit_tensors(width), **change}
-    with door.stream(MODEL, {name: value for name, value in asked.items() if value is not None}) as stream:
+    with models.stream(MODEL, {name: value for name, value in asked.items() if value is not None}) as stream:
         with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
             stream.reply()
 
@@ -190,14 +192,14 @@ def test_a_wrong_tensor_is_named_with_the_remedy(door: Door, width, change, comp
         ({"guidance": np.array([np.nan], np.float32)}, r"guidance must be in \[0, 100\]"),
     ],
 )
-def test_a_wrong_tensor_of_a_fill_is_named_too(door: Door, width, change, complaint):
+def test_a_wrong_tensor_of_a_fill_is_named_too(models: TritonClient, width, change, complaint):
     asked = {**fill_tensors(width), **change}
-    with door.stream("sd2_inpaint", {name: at for name, at in asked.items() if at is not None}) as stream:
+    with models.stream("sd2_inpaint", {name: at for name, at in asked.items() if at is not None}) as stream:
         with pytest.raises(InferenceServerException, match=f"INVALID_FIELD: {complaint}"):
             stream.reply()
 
 
-def test_a_picture_too_large_for_the_memory_is_an_invalid_request(door: Door, width):
-    with door.stream(MODEL, edit_tensors(width, side=513)) as stream:
+def test_a_picture_too_large_for_the_memory_is_an_invalid_request(models: TritonClient, width):
+    with models.stream(MODEL, edit_tensors(width, side=513)) as stream:
         with pytest.raises(InferenceServerException, match="source must have sides of 1 to 256"):
             stream.reply()

@@ -19,7 +19,7 @@ from deploy.local.probe import probe
 from deploy.local.stack import Stack, StackSettings
 from intarsia import errors
 from tests.e2e.conftest import THREADS
-from tests.e2e.triton import Door, text
+from tests.e2e.triton import TritonClient, text
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adding-a-model.md"
@@ -82,9 +82,9 @@ def platform(copy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def toy(platform: Stack) -> Iterator[Door]:
+def toy(platform: Stack) -> Iterator[TritonClient]:
     """A client of the Triton that serves the toy."""
-    with Door(platform.triton.url) as client:
+    with TritonClient(platform.triton.url) as client:
         yield client
 
 
@@ -103,13 +103,13 @@ def test_the_platform_serves_the_toy_beside_all_other_models(platform: Stack):
     assert set(platform.models) == {*(model.name for model in repository_models()), "toy"}
 
 
-def test_the_toy_tells_its_facts_and_answers_a_probe(toy: Door):
+def test_the_toy_tells_its_facts_and_answers_a_probe(toy: TritonClient):
     facts = probe(toy.client, "toy", seconds=30)
     assert facts["defaults"] == {"steps": 4, "scheduler": "ddim"}
     assert facts["passes"][0]["work"] == 64, "the step loop measured what a pass of the toy costs"
 
 
-def test_the_toy_moves_latents_step_by_step(toy: Door):
+def test_the_toy_moves_latents_step_by_step(toy: TritonClient):
     request = tensors(steps=5)
     with toy.stream("toy", request) as stream:
         replies = list(stream)
@@ -117,14 +117,14 @@ def test_the_toy_moves_latents_step_by_step(toy: Door):
     np.testing.assert_allclose(replies[-1].as_numpy("latents"), request["source"] + 2.5, atol=1e-5)
 
 
-def test_the_toy_tells_what_a_request_costs(toy: Door):
+def test_the_toy_tells_what_a_request_costs(toy: TritonClient):
     cost = text({"sheets": [[256, 256], [128, 256]], "steps": 500})
     with toy.stream("toy", {"ask": text("cost"), "cost": cost}) as stream:
         answer = json.loads(stream.reply().as_numpy("facts").tobytes())
     assert answer["evaluations"] == 1 and answer["seconds"] > 0
 
 
-def test_the_toy_refuses_what_it_cannot_do(toy: Door):
+def test_the_toy_refuses_what_it_cannot_do(toy: TritonClient):
     with toy.stream("toy", tensors(steps=0)) as stream, pytest.raises(InferenceServerException) as refused:
         stream.reply()
     assert str(refused.value.message()).startswith("INVALID_FIELD: steps must be in [1, ")

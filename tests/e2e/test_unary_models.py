@@ -10,12 +10,12 @@ import pytest
 from tritonclient.grpc import InferenceServerException
 
 from services.bundles.bundle import Bundle
-from tests.e2e.triton import Door, text
+from tests.e2e.triton import TritonClient, text
 
 FAMILY = text("ip2p")
 
 
-def dice(*shape: int, seed: int = 0) -> np.ndarray:
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
@@ -23,19 +23,19 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def refused(door: Door, model: str, **tensors: np.ndarray) -> str:
+def refused(models: TritonClient, model: str, **tensors: np.ndarray) -> str:
     with pytest.raises(InferenceServerException) as raised:
-        door.ask(model, tensors)
+        models.ask(model, tensors)
     return f"{raised.value.status()} {raised.value.message()}"
 
 
-def test_embeddings_equal_those_of_the_same_weights_in_process(door: Door, weights):
+def test_embeddings_equal_those_of_the_same_weights_in_process(models: TritonClient, weights):
     import torch
 
     from services.text_encoder.service import TextEncoder
     from tests.services.calls import tensors
 
-    there = door.ask("text_encoder", {"family": FAMILY, "text": text("make it blue")})
+    there = models.ask("text_encoder", {"family": FAMILY, "text": text("make it blue")})
     here = TextEncoder([Bundle.open(weights / "ip2p")], torch.device("cpu"), torch.float32)
     wanted = here.answer(tensors(family="ip2p", text="make it blue"))["embedding"].numpy()
     np.testing.assert_allclose(there.as_numpy("embedding"), wanted, rtol=0, atol=1e-5)
@@ -51,16 +51,16 @@ def test_pictures_of_many_sizes_at_once_give_the_results_of_each_alone(stack, we
 
     here = Vae([Bundle.open(weights / "ip2p")], torch.device("cpu"), torch.float32)
     asked = [
-        {"picture": dice(3, 64, 64, seed=20)},
-        {"latents": dice(4, 8, 8, seed=21)},
-        {"picture": dice(3, 64, 60)},
-        {"picture": dice(3, 128, 72, seed=22)},
-        {"latents": dice(4, 3, 5, seed=23)},
+        {"picture": noise(3, 64, 64, seed=20)},
+        {"latents": noise(4, 8, 8, seed=21)},
+        {"picture": noise(3, 64, 60)},
+        {"picture": noise(3, 128, 72, seed=22)},
+        {"latents": noise(4, 3, 5, seed=23)},
         {"latents": np.full((4, 2, 2), np.nan, np.float32)},
     ] * 2
 
     def there(one: dict[str, np.ndarray]) -> np.ndarray | str:
-        with Door(stack.triton.url) as other:
+        with TritonClient(stack.triton.url) as other:
             try:
                 reply = other.ask("vae", {"family": FAMILY, **one})
             except InferenceServerException as error:
@@ -84,42 +84,42 @@ def test_pictures_of_many_sizes_at_once_give_the_results_of_each_alone(stack, we
     assert [isinstance(answer, str) for answer in answers] == [False, False, True, False, False, True] * 2
 
 
-def test_the_same_picture_is_encoded_once(door: Door):
-    asked = {"family": FAMILY, "picture": dice(3, 16, 16, seed=77)}
-    first = door.ask("vae", asked).as_numpy("encoded")
-    hits = door.facts("vae")["kept"]["hits"]
-    assert np.array_equal(door.ask("vae", asked).as_numpy("encoded"), first)
-    assert door.facts("vae")["kept"]["hits"] == hits + 1
+def test_the_same_picture_is_encoded_once(models: TritonClient):
+    asked = {"family": FAMILY, "picture": noise(3, 16, 16, seed=77)}
+    first = models.ask("vae", asked).as_numpy("encoded")
+    hits = models.facts("vae")["kept"]["hits"]
+    assert np.array_equal(models.ask("vae", asked).as_numpy("encoded"), first)
+    assert models.facts("vae")["kept"]["hits"] == hits + 1
 
 
-def test_decoded_pictures_are_not_cached(door: Door):
-    count = door.facts("vae")["kept"]["count"]
-    assert door.ask("vae", {"family": FAMILY, "latents": dice(4, 4, 4, seed=78)}).as_numpy("decoded").any()
-    assert door.facts("vae")["kept"]["count"] == count
+def test_decoded_pictures_are_not_cached(models: TritonClient):
+    count = models.facts("vae")["kept"]["count"]
+    assert models.ask("vae", {"family": FAMILY, "latents": noise(4, 4, 4, seed=78)}).as_numpy("decoded").any()
+    assert models.facts("vae")["kept"]["count"] == count
 
 
-def test_a_repeated_invalid_request_gets_the_same_error(door: Door):
-    asked = {"family": FAMILY, "picture": dice(3, 8, 9)}
-    first, second = (refused(door, "vae", **asked) for _ in range(2))
+def test_a_repeated_invalid_request_gets_the_same_error(models: TritonClient):
+    asked = {"family": FAMILY, "picture": noise(3, 8, 9)}
+    first, second = (refused(models, "vae", **asked) for _ in range(2))
     assert first == second and "multiples of 8" in first
 
 
-def test_a_picture_is_sent_once_and_then_named_by_its_key(door: Door):
+def test_a_picture_is_sent_once_and_then_named_by_its_key(models: TritonClient):
     import hashlib
 
     shown = photo(90, 120)
     key = np.frombuffer(hashlib.sha256(b"90x120:" + shown.tobytes()).digest(), np.uint8)
     click = np.array([[60, 45, 1]], np.float32)
-    assert refused(door, "sam", picture_key=key, points=click).startswith(
+    assert refused(models, "sam", picture_key=key, points=click).startswith(
         "StatusCode.NOT_FOUND UNKNOWN_PICTURE: "
     )
-    sent = door.ask("sam", {"picture": shown, "points": click})
-    named = door.ask("sam", {"picture_key": key, "points": click})
+    sent = models.ask("sam", {"picture": shown, "points": click})
+    named = models.ask("sam", {"picture_key": key, "points": click})
     assert sent.as_numpy("masks").shape == (3, 90, 120)
     assert np.array_equal(sent.as_numpy("masks"), named.as_numpy("masks"))
 
 
-def test_a_served_track_equals_one_in_process_until_it_is_forgotten(door: Door, weights):
+def test_a_served_track_equals_one_in_process_until_it_is_forgotten(models: TritonClient, weights):
     import torch
 
     from services.sam.service import Sam
@@ -137,16 +137,16 @@ def test_a_served_track_equals_one_in_process_until_it_is_forgotten(door: Door, 
         }
         wanted = here.answer({part: torch.from_numpy(value) for part, value in asked.items()})
         for _ in range(2):
-            there = door.ask("sam", asked)
+            there = models.ask("sam", asked)
             for part, value in wanted.items():
                 np.testing.assert_allclose(there.as_numpy(part), value.numpy(), rtol=0, atol=1e-3)
-    followed = door.facts("sam")["clips"]["count"]
-    told = door.ask("sam", {"ask": text("forget"), "clip": name}).as_numpy("facts").tobytes()
+    followed = models.facts("sam")["clips"]["count"]
+    told = models.ask("sam", {"ask": text("forget"), "clip": name}).as_numpy("facts").tobytes()
     assert json.loads(told)["clips"]["count"] == followed - 1
-    assert refused(door, "sam", **asked).startswith("StatusCode.NOT_FOUND UNKNOWN_CLIP: ")
+    assert refused(models, "sam", **asked).startswith("StatusCode.NOT_FOUND UNKNOWN_CLIP: ")
 
 
-def test_served_words_and_corrections_equal_those_in_process(door: Door, weights):
+def test_served_words_and_corrections_equal_those_in_process(models: TritonClient, weights):
     import torch
 
     from services.sam.service import Sam
@@ -161,7 +161,7 @@ def test_served_words_and_corrections_equal_those_in_process(door: Door, weights
         {"words": "a red circle", "threshold": np.zeros(1, np.float32)},
         {"points": beside, "mask": mask},
     ):
-        there = door.ask(
+        there = models.ask(
             "sam", {"picture": shown, **{k: v if k != "words" else text(v) for k, v in asked.items()}}
         )
         arrays = {k: torch.from_numpy(v) if k != "words" else v for k, v in asked.items()}
@@ -171,9 +171,9 @@ def test_served_words_and_corrections_equal_those_in_process(door: Door, weights
             np.testing.assert_allclose(there.as_numpy(name), value.numpy(), rtol=0, atol=1e-5)
 
 
-def test_words_without_a_match_get_a_reply_without_a_mask(door: Door):
+def test_words_without_a_match_get_a_reply_without_a_mask(models: TritonClient):
     sure = {"words": text("a red circle"), "threshold": np.ones(1, np.float32)}
-    answer = door.ask("sam", {"picture": photo(30, 40), **sure})
+    answer = models.ask("sam", {"picture": photo(30, 40), **sure})
     assert answer.as_numpy("masks").shape == (0, 30, 40) and answer.as_numpy("scores").shape == (0,)
     assert 0 < answer.as_numpy("best").item() < 1
 
@@ -186,20 +186,20 @@ def test_words_without_a_match_get_a_reply_without_a_mask(door: Door):
         ("vae", {"family": FAMILY}, "INVALID_ARGUMENT INVALID_FIELD: picture or latents"),
         (
             "vae",
-            {"family": FAMILY, "picture": dice(3, 8, 9)},
+            {"family": FAMILY, "picture": noise(3, 8, 9)},
             "INVALID_ARGUMENT INVALID_FIELD: picture must have",
         ),
         ("sam", {"picture": photo(8, 8)}, "INVALID_ARGUMENT INVALID_FIELD: points or a box"),
         ("sam", {"picture": photo(8, 8), "words": text("")}, "INVALID_ARGUMENT INVALID_FIELD: words must"),
     ],
 )
-def test_an_error_has_a_status_a_reason_and_a_remedy(door: Door, model, tensors, answer):
-    assert refused(door, model, **tensors).startswith(f"StatusCode.{answer}")
+def test_an_error_has_a_status_a_reason_and_a_remedy(models: TritonClient, model, tensors, answer):
+    assert refused(models, model, **tensors).startswith(f"StatusCode.{answer}")
 
 
-def test_the_facts_name_the_weights(door: Door, weights):
+def test_the_facts_name_the_weights(models: TritonClient, weights):
     bundle = Bundle.open(weights / "ip2p")
     for model in ("vae", "text_encoder"):
-        assert door.facts(model)["families"]["ip2p"]["weights"] == bundle.digest_of(model)
-    facts = json.loads(door.ask("sam", {"ask": text("facts")}).as_numpy("facts").tobytes())
+        assert models.facts(model)["families"]["ip2p"]["weights"] == bundle.digest_of(model)
+    facts = json.loads(models.ask("sam", {"ask": text("facts")}).as_numpy("facts").tobytes())
     assert facts["weights"] == Bundle.open(weights / "sam").digest

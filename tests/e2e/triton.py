@@ -67,7 +67,7 @@ class Stream:
         self.leave()
 
 
-class Door:
+class TritonClient:
     """Asks models for work."""
 
     def __init__(self, url: str) -> None:
@@ -91,7 +91,7 @@ class Door:
             answer = self.ask(model, {"ask": text("facts")})
         return json.loads(answer.as_numpy("facts").tobytes())
 
-    def __enter__(self) -> Door:
+    def __enter__(self) -> TritonClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,11 +111,11 @@ def figure(metrics_url: str, name: str, **labels: str) -> float:
 
 def edit_tensors(width: int, *, side: int = 8, steps: int = 4, seed: int = 3, **more: np.ndarray) -> dict:
     """A request for the InstructPix2Pix UNet; `width` is that of its text embeddings."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     return {
-        "source": dice.normal(size=(4, side, side)).astype(np.float32),
-        "text": dice.normal(size=(6, width)).astype(np.float32),
-        "no_text": dice.normal(size=(6, width)).astype(np.float32),
+        "source": rng.normal(size=(4, side, side)).astype(np.float32),
+        "text": rng.normal(size=(6, width)).astype(np.float32),
+        "no_text": rng.normal(size=(6, width)).astype(np.float32),
         "seed": np.array([seed], np.uint64),
         "steps": np.array([steps], np.int32),
         **more,
@@ -124,8 +124,8 @@ def edit_tensors(width: int, *, side: int = 8, steps: int = 4, seed: int = 3, **
 
 def fill_tensors(width: int, *, side: int = 8, steps: int = 4, seed: int = 3, **more: np.ndarray) -> dict:
     """A request for the inpainting UNet, whose text embeddings are as wide."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     asked = edit_tensors(width, side=side, steps=steps, seed=seed)
-    hole = dice.integers(0, 2, (1, side, side)).astype(np.float32)
-    spread = dice.uniform(size=(4, side, side)).astype(np.float32)
+    hole = rng.integers(0, 2, (1, side, side)).astype(np.float32)
+    spread = rng.uniform(size=(4, side, side)).astype(np.float32)
     return {**asked, "hole": hole, "spread": spread, **more}

@@ -212,12 +212,12 @@ from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
 
 count, side = int(sys.argv[1]), 1500
-dice = np.random.default_rng(0)
-original, mask = dice.integers(0, 256, (side, side, 3), np.uint8), np.zeros((side, side), np.float32)
+rng = np.random.default_rng(0)
+original, mask = rng.integers(0, 256, (side, side, 3), np.uint8), np.zeros((side, side), np.float32)
 
 async def rows():
     for _ in range(count):
-        yield CollageRow(original, mask, dice.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
+        yield CollageRow(original, mask, rng.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
 
 pictures = Pictures(DiskStore(Path(sys.argv[2])), PictureLimits(), PictureCache(0))
 kept = asyncio.run(pictures.keep_collage(rows(), count, Spacing()))
