@@ -27,37 +27,46 @@ class Breaker:
         self._clock = clock
         self._probe_at = 0.0
         self._pause = 0.0
-        self._probing = False
+        self._probe = 0  # the number of the probe that is under way, 0 if none is
+        self._probes = 0
         self.error: ModelDown | None = None  # why it is not closed
 
     @property
     def state(self) -> BreakerState:
         if self.error is None:
             return BreakerState.CLOSED
-        if self._probing or self._clock() >= self._probe_at:
+        if self._probe or self._clock() >= self._probe_at:
             return BreakerState.HALF_OPEN
         return BreakerState.OPEN
 
     def fail(self, error: ModelDown) -> None:
-        """Opens it. Failures of requests that began before it opened do not prolong the pause."""
-        if self.error is not None and not self._probing:
-            return
-        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE) if self._probing else 0.0
-        self._probing = False
-        self._probe_at = self._clock() + self._pause
-        self.error = error
+        """Opens it. If it is not closed, this changes nothing: the request began before it opened."""
+        if self.error is None:
+            self._open(error, pause=0.0)
 
     def succeed(self) -> None:
-        """Closes it."""
-        self.error, self._probing = None, False
+        """Closes it. A probe that is under way counts no more."""
+        self.error, self._probe = None, 0
 
-    def start_probe(self) -> bool:
-        """True if the caller is to send a probe now: the breaker is half-open and no probe is under way."""
-        if self.state is not BreakerState.HALF_OPEN or self._probing:
-            return False
-        self._probing = True
-        return True
+    def start_probe(self) -> int:
+        """The number of the probe that the caller is to send now; 0 if it is to send none, because the
+        breaker is not half-open or another probe is under way."""
+        if self.state is not BreakerState.HALF_OPEN or self._probe:
+            return 0
+        self._probes += 1
+        self._probe = self._probes
+        return self._probe
 
-    def abandon_probe(self) -> None:
-        """Ends a probe without a result, if one is under way."""
-        self._probing = False
+    def fail_probe(self, probe: int, error: ModelDown) -> None:
+        """Opens it for a longer pause, if this probe is under way."""
+        if probe == self._probe:
+            self._open(error, pause=min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE))
+
+    def abandon_probe(self, probe: int) -> None:
+        """Ends this probe without a result, if it is under way."""
+        if probe == self._probe:
+            self._probe = 0
+
+    def _open(self, error: ModelDown, *, pause: float) -> None:
+        self.error, self._probe = error, 0
+        self._pause, self._probe_at = pause, self._clock() + pause

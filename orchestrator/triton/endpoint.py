@@ -131,6 +131,12 @@ class Endpoint:
         self.breaker.fail(error)
         self.report()
 
+    def fail_probe(self, probe: int, error: ModelDown) -> None:
+        """Notes that a probe of the model has failed."""
+        self.fail(error)
+        self.breaker.fail_probe(probe, error)
+        self.report()
+
     def succeed(self) -> None:
         """Notes that the model has answered."""
         if self.breaker.state is not BreakerState.CLOSED:

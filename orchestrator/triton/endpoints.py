@@ -55,7 +55,7 @@ class Endpoints:
         self._endpoints: dict[str, Endpoint] = {}
         self._removed: dict[str, Endpoint] = {}  # those that still have something to finish
         self._turns = itertools.count(1)
-        self._probes: set[asyncio.Task[None]] = set()
+        self._probes: dict[asyncio.Task[None], Endpoint] = {}  # those under way
         self.fields: Mapping[str, str] = {}  # of requests, by the tensors that are made from them
         self.on_available: Callable[[], None] = lambda: None  # called when an endpoint becomes usable
         self.set_addresses(urls)
@@ -156,6 +156,9 @@ class Endpoints:
     def _discard_if_idle(self, endpoint: Endpoint) -> None:
         if not endpoint.leases and self._removed.get(endpoint.url) is endpoint:
             del self._removed[endpoint.url]
+            for task, probed_endpoint in self._probes.items():
+                if probed_endpoint is endpoint:
+                    task.cancel()  # its result would bring the gauges back
             self._connections.release(endpoint.url)
             for gauge in (metrics.MODEL_REQUESTS_OPEN, metrics.MODEL_BREAKER):
                 with suppress(KeyError):
@@ -164,23 +167,24 @@ class Endpoints:
     def _probe_failed(self) -> None:
         """Starts a probe of every endpoint whose breaker is half-open. Requests do not wait for probes."""
         for endpoint in self._endpoints.values():
-            if endpoint.breaker.start_probe():
+            if probe := endpoint.breaker.start_probe():
                 endpoint.report()
-                task = asyncio.ensure_future(self._probe(endpoint))
-                self._probes.add(task)
-                task.add_done_callback(self._probes.discard)
+                task = asyncio.ensure_future(self._probe(endpoint, probe))
+                self._probes[task] = endpoint
+                task.add_done_callback(self._probes.pop)
 
-    async def _probe(self, endpoint: Endpoint) -> None:
+    async def _probe(self, endpoint: Endpoint, probe: int) -> None:
         try:
             await endpoint.facts(deadline=Deadline.after(_PROBE_SECONDS))
-        except ModelDown:
-            return  # the endpoint has noted it
+        except ModelDown as error:
+            endpoint.fail_probe(probe, error)
+            return
         except TimeLimit:
             silent = f"{self.model} does not answer; try again in a moment"
-            endpoint.fail(ModelDown(silent, model=self.model))
+            endpoint.fail_probe(probe, ModelDown(silent, model=self.model))
             return
         except IntarsiaError:
             endpoint.succeed()  # it refused, so it is there
         finally:
-            endpoint.breaker.abandon_probe()
+            endpoint.breaker.abandon_probe(probe)
         self.on_available()

@@ -38,8 +38,9 @@ def test_one_probe_is_sent_at_a_time(clock: Clock) -> None:
     breaker = Breaker(clock)
     assert not breaker.start_probe()
     breaker.fail(GONE)
-    assert breaker.start_probe() and not breaker.start_probe()
-    breaker.abandon_probe()
+    probe = breaker.start_probe()
+    assert probe and not breaker.start_probe()
+    breaker.abandon_probe(probe)
     assert breaker.start_probe()
 
 
@@ -47,8 +48,9 @@ def test_the_pause_between_probes_doubles_up_to_two_seconds(clock: Clock) -> Non
     breaker = Breaker(clock)
     breaker.fail(GONE)
     for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0):
-        assert breaker.start_probe()
-        breaker.fail(GONE)
+        probe = breaker.start_probe()
+        assert probe
+        breaker.fail_probe(probe, GONE)
         clock.now += 0.99 * pause
         assert breaker.state is OPEN and not breaker.start_probe()
         clock.now += 0.02 * pause
@@ -61,9 +63,36 @@ def test_the_pause_between_probes_doubles_up_to_two_seconds(clock: Clock) -> Non
 def test_failures_of_older_requests_do_not_prolong_the_pause(clock: Clock) -> None:
     breaker = Breaker(clock)
     breaker.fail(GONE)
-    assert breaker.start_probe()
-    breaker.fail(GONE)
+    breaker.fail_probe(breaker.start_probe(), GONE)
     clock.now += 0.08
     breaker.fail(GONE)
     clock.now += 0.04
     assert breaker.state is HALF_OPEN
+
+
+def test_the_failure_of_an_older_request_is_not_that_of_the_probe(clock: Clock) -> None:
+    breaker = Breaker(clock)
+    breaker.fail(GONE)
+    probe = breaker.start_probe()
+    breaker.fail(ModelDown("gone for long"))
+    assert breaker.state is HALF_OPEN and breaker.error is GONE
+    assert not breaker.start_probe(), "the first probe is still under way"
+    breaker.fail_probe(probe, GONE)
+    clock.now += 0.11
+    assert breaker.start_probe(), "the pause has not doubled"
+
+
+def test_a_probe_counts_no_more_once_another_request_has_closed_it(clock: Clock) -> None:
+    breaker = Breaker(clock)
+    breaker.fail(GONE)
+    old = breaker.start_probe()
+    breaker.succeed()
+    breaker.fail_probe(old, GONE)
+    assert breaker.state is CLOSED
+    breaker.fail(GONE)
+    new = breaker.start_probe()
+    breaker.fail_probe(old, GONE)
+    breaker.abandon_probe(old)
+    assert breaker.state is HALF_OPEN and not breaker.start_probe(), "the new probe is still under way"
+    breaker.fail_probe(new, GONE)
+    assert breaker.state is OPEN

@@ -17,7 +17,7 @@ from orchestrator.triton.breaker import BreakerState
 from orchestrator.triton.connection import Connections
 from orchestrator.triton.endpoints import Affinity, Endpoints
 from orchestrator.triton.stall import StallLimits
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles import Refused, Triton, Vae
 from tests.orchestrator.triton.test_breaker import Clock
 
 FACTS = {"ask": tensors.text("facts")}
@@ -47,6 +47,20 @@ async def serve(clock: Clock) -> AsyncIterator[Serve]:
             return endpoints, tritons
 
         yield served
+
+
+class Gated(Vae):
+    """A VAE that says when a request has reached it, and waits before it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, inputs: tensors.Tensors) -> AsyncIterator[tensors.Tensors]:
+        self.reached.set()
+        await self.go_on.wait()
+        async for reply in super().answer(inputs):
+            yield reply
 
 
 def chosen(endpoints: Endpoints, work: float = 1.0, affinity: Affinity | None = None) -> str:
@@ -223,3 +237,39 @@ async def test_each_endpoint_is_seen_in_the_metrics(serve: Serve) -> None:
     assert [breaker_metric(triton) for triton in (one, two)] == [1, 0]
     endpoints.set_addresses([one.url])
     assert [breaker_metric(triton) for triton in (one, two)] == [1, None]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_probe_of_a_removed_endpoint_brings_no_metric_back(serve: Serve, begun: bool) -> None:
+    endpoints, (one,) = await serve(1)
+    await fail(endpoints, one)
+    del one.broken["vae"]
+    one.vae = gated = Gated()
+    with pytest.raises(ModelDown):
+        chosen(endpoints)
+    if begun:
+        await asyncio.wait_for(gated.reached.wait(), 10)
+    assert breaker_metric(one) == 1
+    endpoints.set_addresses([])
+    gated.go_on.set()
+    await settled(endpoints)
+    at_one = {"model": "vae", "endpoint": one.url}
+    assert breaker_metric(one) is None
+    assert REGISTRY.get_sample_value("intarsia_model_requests_open", at_one) is None
+
+
+async def test_an_older_request_that_fails_starts_no_second_probe(serve: Serve) -> None:
+    endpoints, (one,) = await serve(1)
+    await fail(endpoints, one)
+    working, one.vae = one.vae, (gated := Gated())
+    del one.broken["vae"]
+    with pytest.raises(ModelDown):
+        chosen(endpoints)
+    await asyncio.wait_for(gated.reached.wait(), 10)
+    await fail(endpoints, one)
+    assert breaker_metric(one) == 1, "the probe is still under way"
+    del one.broken["vae"]
+    one.vae = working
+    gated.go_on.set()
+    await settled(endpoints)
+    assert breaker_metric(one) == 0
