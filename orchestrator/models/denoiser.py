@@ -244,7 +244,7 @@ class Denoiser:
         if facts["weights"] != digest:
             raise Unsuitable(
                 ModelDown(
-                    f"{self.client.name} was loaded with other weights after this request was taken in; "
+                    f"{self.client.name} was loaded with other weights after this request was accepted; "
                     "send it again with a new request id",
                     model=self.client.name,
                 )

@@ -68,5 +68,5 @@ async def test_the_cost_is_that_of_the_pinned_weights(denoiser: Denoiser, triton
                 [(8, 8)], sampling(text=7.5, picture=1.5), digest=digest, equal_prompts=False, candidates=1
             )
             assert (cost.seconds >= 100.0) == (least > 0)
-    with pytest.raises(ModelDown, match="other weights"):
+    with pytest.raises(ModelDown, match="other weights after this request was accepted"):
         await denoiser.cost([(8, 8)], sampling(text=7.5), digest="cc" * 32, equal_prompts=False, candidates=1)
