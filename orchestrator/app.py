@@ -17,6 +17,7 @@ from orchestrator.api.intake import Intake
 from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
+from orchestrator.api.stores import Stores
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.jobs.memory import CarryOut, JobLimits, MemoryJobs
 from orchestrator.media.picture.picture import PictureLimits
@@ -75,12 +76,13 @@ class Orchestrator:
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
-        intake = Intake(self.jobs, store, LatestFacts(self._stage_factory))
+        stores = Stores(store)
+        intake = Intake(self.jobs, stores, LatestFacts(self._stage_factory))
         self._server = Server(
-            Artifacts(store),
+            Artifacts(stores),
             Segmentation(intake, immediate),
             Editing(intake, immediate),
-            Adapters(immediate, store),
+            Adapters(immediate, stores),
             Jobs(self.jobs),
         )
 

@@ -11,24 +11,27 @@ from intarsia.errors import InvalidRequest
 from intarsia.v1 import artifacts_pb2 as pb
 from intarsia.v1 import artifacts_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
-from store.artifact import CHUNK, ArtifactStore
+from orchestrator.api.caller import caller_of
+from orchestrator.api.stores import Stores
+from store.artifact import CHUNK
 
 
 class Artifacts(rpc.ArtifactsServicer):
     """Bytes in and out."""
 
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
 
     async def UploadArtifact(
         self, request_iterator: AsyncIterator[pb.UploadArtifactRequest], context: grpc.aio.ServicerContext
     ) -> pb.Artifact:
+        caller = caller_of(context)
         pieces = aiter(request_iterator)
         first = await anext(pieces, None)
         if first is None or first.WhichOneof("piece") != "header":
             raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
         header = first.header
-        kept = await self._store.put(
+        kept = await self._stores.of(caller).put(
             _chunks(pieces), sha256=header.sha256, size=header.size_bytes, media_type=header.media_type
         )
         return to_proto.artifact(kept)
@@ -36,18 +39,22 @@ class Artifacts(rpc.ArtifactsServicer):
     async def DownloadArtifact(
         self, request: pb.DownloadArtifactRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.DownloadArtifactResponse]:
+        caller = caller_of(context)
         name = fields.artifact(request.name, "name")
-        kept = await self._store.describe(name)
+        store = self._stores.of(caller)
+        kept = await store.describe(name)
         offset = fields.in_range(request.offset, "offset", 0, kept.size)
         yield pb.DownloadArtifactResponse(artifact=to_proto.artifact(kept))
-        async with aclosing(self._store.read(name, offset)) as chunks:
+        async with aclosing(store.read(name, offset)) as chunks:
             async for chunk in chunks:
                 yield pb.DownloadArtifactResponse(chunk=chunk)
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext
     ) -> pb.Artifact:
-        return to_proto.artifact(await self._store.describe(fields.artifact(request.name, "name")))
+        caller = caller_of(context)
+        name = fields.artifact(request.name, "name")
+        return to_proto.artifact(await self._stores.of(caller).describe(name))
 
 
 async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The caller of an rpc, read from its context. Every servicer passes it on as the first argument."""
+"""The caller of an rpc. Every method of a servicer begins with it, and passes it on as the first argument."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ LOCAL = Caller("local")
 
 
 def caller_of(context: grpc.aio.ServicerContext) -> Caller:
-    """The caller of an rpc: without authentication there is a single one, called `local`."""
+    """The caller of an rpc. Nothing in the context is read: there is a single caller, called `local`."""
     return LOCAL

@@ -32,9 +32,10 @@ class Editing(rpc.EditingServicer):
     async def EditRegion(
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
+        caller = caller_of(context)
         parsed = from_proto.edit_region(request)
         return await self._intake.submit(
-            caller_of(context),
+            caller,
             request.job,
             parsed,
             _artifacts(parsed),
@@ -45,9 +46,10 @@ class Editing(rpc.EditingServicer):
     async def FillRegion(
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
+        caller = caller_of(context)
         parsed = from_proto.fill_region(request)
         return await self._intake.submit(
-            caller_of(context),
+            caller,
             request.job,
             parsed,
             _artifacts(parsed),
@@ -58,7 +60,8 @@ class Editing(rpc.EditingServicer):
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.PlanRegionResponse:
-        caller, parsed = caller_of(context), from_proto.plan_region(request)
+        caller = caller_of(context)
+        parsed = from_proto.plan_region(request)
         await self._intake.check_artifacts(caller, _artifacts(parsed))
         resolved = await self._resolve(caller, parsed)
         plan = await self._immediate.run(

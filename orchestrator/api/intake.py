@@ -9,12 +9,12 @@ from canvas.region import MaskPicture, every
 from intarsia.v1 import jobs_pb2
 from orchestrator import logs
 from orchestrator.api import fields, to_proto
+from orchestrator.api.stores import Stores
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import JobDriver
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.models.facts import ModelFacts
 from orchestrator.workflows.selection import FieldRegion
-from store.artifact import ArtifactStore
 
 Request = TypeVar("Request")
 Resolved = TypeVar("Resolved")
@@ -23,8 +23,8 @@ Resolved = TypeVar("Resolved")
 class Intake:
     """Starts jobs. A job that could only fail is not begun: what its request names must exist."""
 
-    def __init__(self, jobs: JobDriver, store: ArtifactStore, facts: LatestFacts) -> None:
-        self._jobs, self._store, self._facts = jobs, store, facts
+    def __init__(self, jobs: JobDriver, stores: Stores, facts: LatestFacts) -> None:
+        self._jobs, self._stores, self._facts = jobs, stores, facts
 
     async def submit(
         self,
@@ -66,8 +66,9 @@ class Intake:
 
     async def check_artifacts(self, caller: Caller, names: Iterable[str]) -> None:
         """NotFound for the first artifact that was never uploaded."""
+        store = self._stores.of(caller)
         for name in names:
-            await self._store.describe(name)
+            await store.describe(name)
 
 
 def mask_artifacts(*targets: FieldRegion) -> list[str]:

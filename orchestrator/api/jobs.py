@@ -27,13 +27,15 @@ class Jobs(rpc.JobsServicer):
         self._ending: set[asyncio.Future[jobs.Job]] = set()
 
     async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return to_proto.job(await self._jobs.get(caller_of(context), _job_name(request)))
+        caller = caller_of(context)
+        return to_proto.job(await self._jobs.get(caller, _job_name(request)))
 
     async def ListJobs(
         self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListJobsResponse:
+        caller = caller_of(context)
         page = await self._jobs.list(
-            caller_of(context),
+            caller,
             size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
             token=request.page_token,
             states=from_proto.states(list(request.states)),
@@ -45,7 +47,8 @@ class Jobs(rpc.JobsServicer):
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.Job]:
-        caller, name = caller_of(context), _job_name(request)
+        caller = caller_of(context)
+        name = _job_name(request)
         await self._jobs.get(caller, name)
         if request.cancel_on_disconnect:
             # However the stream ends; a job that is finished by then is not changed.
@@ -55,7 +58,8 @@ class Jobs(rpc.JobsServicer):
                 yield to_proto.job(state)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
-        return to_proto.job(await self._jobs.cancel(caller_of(context), _job_name(request)))
+        caller = caller_of(context)
+        return to_proto.job(await self._jobs.cancel(caller, _job_name(request)))
 
     def _cancel(self, caller: Caller, name: str) -> None:
         ending = asyncio.ensure_future(self._jobs.cancel(caller, name))

@@ -23,9 +23,10 @@ class Segmentation(rpc.SegmentationServicer):
     async def SegmentRegion(
         self, request: pb.SegmentRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SegmentRegionResponse:
+        caller = caller_of(context)
         parsed = from_proto.segment_region(request)
         found = await self._immediate.run(
-            caller_of(context),
+            caller,
             context,
             lambda at: segment_region(parsed, at),
             what="the region was not found",
@@ -35,7 +36,8 @@ class Segmentation(rpc.SegmentationServicer):
     async def TrackRegion(
         self, request: pb.TrackRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
+        caller = caller_of(context)
         parsed = from_proto.track_region(request)
         targets = [sighting.target for sighting in parsed.sightings]
         artifacts = [parsed.clip, *mask_artifacts(*targets)]
-        return await self._intake.submit(caller_of(context), request, parsed, artifacts)
+        return await self._intake.submit(caller, request, parsed, artifacts)
