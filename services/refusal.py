@@ -13,6 +13,7 @@ class Refusal(Exception):
     """A request that is not served, with a reason for programs and a message for people.
 
     Reasons in use: INVALID_FIELD, NOT_READY, NOT_FOUND, UNKNOWN_PICTURE, UNKNOWN_CLIP, UNKNOWN_ADAPTER,
+    OTHER_WEIGHTS,
     EMPTY_REGION, BUSY, CANCELLED, TIME_LIMIT, MODEL_DOWN, INTERNAL.
     """
 

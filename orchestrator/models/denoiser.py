@@ -179,6 +179,7 @@ class Denoiser:
             "scheduler": text(sampling.scheduler),
             "reproducible": np.array([sampling.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),
+            "weights": text(digest),
         }
         used = {adapter_field(n): adapter for n, adapter in enumerate(adapters) if adapter.strength}
         if used:
@@ -196,8 +197,11 @@ class Denoiser:
                 for field, adapter in used.items() if attempt else ():
                     await self.adapters.upload(adapter, field, lease)
                 try:
-                    return await self._stream(lease, inputs, work, digest, preview)
+                    return await self._stream(lease, inputs, work, preview)
                 except IntarsiaError as error:
+                    if model_reason(error) == "OTHER_WEIGHTS":  # they changed since the facts were read
+                        lease.endpoint.forget_facts()
+                        raise self._unsuitable() from None
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
             return None
@@ -213,18 +217,11 @@ class Denoiser:
         return denoised
 
     async def _stream(
-        self, lease: Lease, inputs: Tensors, work: Work, digest: str, preview: OnPreview | None
+        self, lease: Lease, inputs: Tensors, work: Work, preview: OnPreview | None
     ) -> np.ndarray:
         latents = None
         async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
-            checked = False
             async for beat in beats:
-                if not checked:  # not before: the request may have waited while other weights were loaded
-                    try:
-                        await self._check(lease, digest)
-                    except Unsuitable as unsuitable:
-                        raise unsuitable.error from None
-                    checked = True
                 done, of = (int(number) for number in beat["progress"])
                 work.stepped(done, of)
                 lease.progress(done, of)
@@ -242,11 +239,14 @@ class Denoiser:
         """The endpoint's facts; `Unsuitable` if it has other weights than those of this digest by now."""
         facts = await lease.facts(deadline=self.run.deadline)
         if facts["weights"] != digest:
-            raise Unsuitable(
-                ModelDown(
-                    f"{self.client.name} was loaded with other weights after this request was accepted; "
-                    "send it again with a new request id",
-                    model=self.client.name,
-                )
-            )
+            raise self._unsuitable()
         return facts
+
+    def _unsuitable(self) -> Unsuitable:
+        return Unsuitable(
+            ModelDown(
+                f"{self.client.name} was loaded with other weights after this request was accepted; "
+                "send it again with a new request id",
+                model=self.client.name,
+            )
+        )

@@ -122,11 +122,15 @@ class Endpoint:
                 call.fail(refusal)
                 raise
 
+    def forget_facts(self) -> None:
+        """Reads the facts anew when they are needed next."""
+        self._facts = None
+
     def fail(self, error: ModelDown) -> None:
         """Notes that the model is down: nothing new is sent here, and what comes back knows nothing."""
         if self.breaker.state is BreakerState.CLOSED:
             log.warning("%s at %s is down: %s", self.model, self.url, error.message)
-        self._facts = None  # what comes back may have other weights
+        self.forget_facts()  # what comes back may have other weights
         self.known.clear()
         self.breaker.fail(error)
         self.report()

@@ -29,7 +29,7 @@ class StreamServer:
     def __init__(self, denoiser: DenoiserFamily, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
-        self._names = (*denoiser.inputs, *introspection.INPUTS)
+        self._names = (*denoiser.inputs, "weights", *introspection.INPUTS)
         watchdog.start()
         engine.start()
 
@@ -54,6 +54,7 @@ class StreamServer:
         tensors = received(request, self._names)
         kind = introspection.query_kind(tensors, "adapter", "cost")
         if kind is None:
+            self._check_weights(tensors)
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return
         if kind == "adapter":
@@ -69,6 +70,14 @@ class StreamServer:
             caller.answer(reply)
         else:
             self._engine.admit(self._denoiser.probe(), _Probe(caller, reply), urgent=True)
+
+    def _check_weights(self, tensors: Tensors) -> None:
+        """Refuses a request that was made for other weights: they may have changed since."""
+        if "weights" not in tensors:
+            return
+        wanted, loaded = json_text.text("weights", tensors["weights"]), self._denoiser.facts()["weights"]
+        if wanted != loaded:
+            raise Refusal("OTHER_WEIGHTS", f"the weights here have the digest {loaded}, not {wanted[:64]}")
 
 
 class _Caller:

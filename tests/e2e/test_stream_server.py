@@ -58,6 +58,20 @@ def test_the_same_seed_gives_the_same_latents_and_another_seed_others(
 
 
 @BOTH
+def test_a_request_for_other_weights_is_refused_before_its_first_step(
+    models: TritonClient, width, model, tensors
+):
+    loaded = models.facts(model)["weights"]
+    with models.stream(model, tensors(width, steps=2, weights=text(loaded))) as stream:
+        assert len(list(stream)) == 2
+    with (
+        models.stream(model, tensors(width, steps=2, weights=text("0" * 64))) as stream,
+        pytest.raises(InferenceServerException, match="OTHER_WEIGHTS"),
+    ):
+        stream.reply()
+
+
+@BOTH
 @pytest.mark.parametrize("scheduler", ["ddim", "euler_ancestral", "unipc", "pndm"])
 def test_a_request_taken_up_from_a_checkpoint_ends_in_the_same_bytes(
     models: TritonClient, width, model, tensors, scheduler

@@ -197,6 +197,8 @@ class Denoiser:
         self.requests.append(inputs)
         if self.refusals:
             raise self.refusals.pop(0)
+        if "weights" in inputs and from_text(inputs["weights"]) != self.weights:
+            raise Refused("OTHER_WEIGHTS: the weights here have another digest", grpc.StatusCode.NOT_FOUND)
         for worn in from_text(inputs["adapters"]) if "adapters" in inputs else ():
             if worn["key"] not in self.adapters:
                 raise Refused("UNKNOWN_ADAPTER: send its file", grpc.StatusCode.NOT_FOUND)
