@@ -81,7 +81,7 @@ def plan_region_response(plan: Plan) -> editing_pb2.PlanRegionResponse:
     return editing_pb2.PlanRegionResponse(
         parts=[_part(part) for part in plan.parts],
         steps=plan.steps,
-        evaluations=plan.questions,
+        evaluations=plan.evaluations,
         candidates=plan.candidates,
         denoising=_duration(plan.seconds),
         notes=plan.notes,

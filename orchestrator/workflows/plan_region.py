@@ -34,7 +34,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
     return Plan(
         parts=tuple(plan.part for plan in plans),
         steps=resolved.sampling.steps,
-        questions=cost.evaluations,
+        evaluations=cost.evaluations,
         candidates=request.candidates,
         seconds=cost.seconds,
         notes=(*picture.notes, *(note for plan in plans for note in plan.notes)),

@@ -72,7 +72,7 @@ class Plan:
 
     parts: tuple[Part, ...]
     steps: int
-    questions: int
+    evaluations: int
     candidates: int
     seconds: float
     notes: tuple[str, ...]
