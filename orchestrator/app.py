@@ -77,7 +77,8 @@ class Orchestrator:
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
         stores = Stores(store)
-        intake = Intake(self.jobs, stores, LatestFacts(self._stage_factory))
+        self._facts = LatestFacts(self._stage_factory)
+        intake = Intake(self.jobs, stores, self._facts)
         self._server = Server(
             Artifacts(stores),
             Segmentation(intake, immediate),
@@ -106,7 +107,7 @@ class Orchestrator:
         pause = 0.25
         while True:
             try:
-                await self._stage_factory.wait_until_ready()
+                await self._facts.read_all()
             except IntarsiaError as error:
                 log.warning("the models are not all there yet: %s", error)
             else:

@@ -39,8 +39,8 @@ class Editing(rpc.EditingServicer):
             request.job,
             parsed,
             _artifacts(parsed),
-            model=edit_region.MODEL,
-            resolve=edit_region.resolve,
+            edit_region.models(parsed),
+            edit_region.resolve,
         )
 
     async def FillRegion(
@@ -53,8 +53,8 @@ class Editing(rpc.EditingServicer):
             request.job,
             parsed,
             _artifacts(parsed),
-            model=fill_region.MODEL,
-            resolve=fill_region.resolve,
+            fill_region.models(parsed),
+            fill_region.resolve,
         )
 
     async def PlanRegion(
@@ -71,8 +71,8 @@ class Editing(rpc.EditingServicer):
 
     async def _resolve(self, caller: Caller, parsed: _Request) -> ResolvedEdit | ResolvedFill:
         if isinstance(parsed, EditRegion):
-            return await self._intake.resolve(caller, parsed, edit_region.MODEL, edit_region.resolve)
-        return await self._intake.resolve(caller, parsed, fill_region.MODEL, fill_region.resolve)
+            return await self._intake.resolve(caller, parsed, edit_region.models(parsed), edit_region.resolve)
+        return await self._intake.resolve(caller, parsed, fill_region.models(parsed), fill_region.resolve)
 
 
 def _artifacts(request: _Request) -> list[str]:

@@ -13,7 +13,7 @@ from orchestrator.api.stores import Stores
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import JobDriver
 from orchestrator.jobs.latest_facts import LatestFacts
-from orchestrator.models.facts import ModelFacts
+from orchestrator.models.facts import Facts
 from orchestrator.workflows.selection import FieldRegion
 
 Request = TypeVar("Request")
@@ -32,14 +32,13 @@ class Intake:
         message: Any,
         request: Request,
         artifacts: Iterable[str],
-        *,
-        model: str = "",
-        resolve: Callable[[Request, ModelFacts], Any] | None = None,
+        models: Iterable[str],
+        resolve: Callable[[Request, Facts], Any],
     ) -> jobs_pb2.Job:
-        """The job for a request, which was read from `message` and needs these artifacts.
+        """The job for a request, which was read from `message` and needs these artifacts and models.
 
-        If the request leaves anything open, `resolve` resolves it with the facts of `model`. A repeated
-        request gives the job that it gave before, whatever has changed since.
+        `resolve` decides what the request leaves open. A repeated request gives the job that it gave before,
+        whatever has changed since.
         """
         method = type(request).__name__
         request_id = fields.request_id(message.request_id)
@@ -47,7 +46,7 @@ class Intake:
         job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
         if job is None:
             await self.check_artifacts(caller, artifacts)
-            resolved = await self.resolve(caller, request, model, resolve) if resolve else request
+            resolved = await self.resolve(caller, request, models, resolve)
             job = await self._jobs.submit(
                 caller, method, resolved, original=request, request_id=request_id, time_limit=time_limit
             )
@@ -58,11 +57,11 @@ class Intake:
         self,
         caller: Caller,
         request: Request,
-        model: str,
-        resolve: Callable[[Request, ModelFacts], Resolved],
+        models: Iterable[str],
+        resolve: Callable[[Request, Facts], Resolved],
     ) -> Resolved:
-        """The request, resolved with the facts that the model published last."""
-        return resolve(request, await self._facts.of(model))
+        """The request, resolved with the facts that these models published last."""
+        return resolve(request, await self._facts.of(models))
 
     async def check_artifacts(self, caller: Caller, names: Iterable[str]) -> None:
         """NotFound for the first artifact that was never uploaded."""

@@ -11,6 +11,7 @@ from orchestrator.api import from_proto, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake, mask_artifacts
+from orchestrator.workflows import track_region
 from orchestrator.workflows.segment_region import segment_region
 
 
@@ -40,4 +41,6 @@ class Segmentation(rpc.SegmentationServicer):
         parsed = from_proto.track_region(request)
         targets = [sighting.target for sighting in parsed.sightings]
         artifacts = [parsed.clip, *mask_artifacts(*targets)]
-        return await self._intake.submit(caller, request, parsed, artifacts)
+        return await self._intake.submit(
+            caller, request, parsed, artifacts, track_region.models(parsed), track_region.resolve
+        )

@@ -12,8 +12,10 @@ import numpy as np
 from intarsia.errors import Busy, IntarsiaError, ModelDown, NotReady
 from orchestrator.deadline import Deadline
 from orchestrator.models.admission import ModelQueue, Waiter
+from orchestrator.models.weights import WeightsRef
 from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.endpoints import Affinity, Endpoints
+from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors
 
@@ -43,12 +45,18 @@ class ModelClient:
     def name(self) -> str:
         return self.endpoints.model
 
-    async def facts(self, affinity: Affinity | None = None) -> Mapping[str, Any]:
+    async def facts(
+        self, affinity: Affinity | None = None, weights: WeightsRef | None = None
+    ) -> Mapping[str, Any]:
         """The facts that the model publishes about itself, from any of its endpoints, or from that of the
-        affinity."""
+        affinity; with `weights`, from one that has them."""
         deadline = Deadline.after(_FACTS_SECONDS + self._queue.limits.away)
         return await self.run(
-            lambda lease: lease.facts(deadline=deadline), deadline=deadline, affinity=affinity, work=0.0
+            lambda lease: lease.facts(deadline=deadline),
+            deadline=deadline,
+            affinity=affinity,
+            weights=weights,
+            work=0.0,
         )
 
     def is_known(self, key: bytes) -> bool:
@@ -56,13 +64,22 @@ class ModelClient:
         return any(key in endpoint.known for endpoint in self.endpoints.current)
 
     async def infer(
-        self, inputs: Tensors, *, deadline: Deadline, affinity: Affinity | None = None, work: float = 1.0
+        self,
+        inputs: Tensors,
+        *,
+        deadline: Deadline,
+        affinity: Affinity | None = None,
+        weights: WeightsRef | None = None,
+        work: float = 1.0,
     ) -> dict[str, np.ndarray]:
-        """The reply to a unary request."""
+        """The reply to a unary request, made by `weights` if they are given."""
+        if weights is not None:
+            inputs = {**inputs, **weights.inputs()}
         return await self.run(
             lambda lease: lease.infer(inputs, deadline=deadline),
             deadline=deadline,
             affinity=affinity,
+            weights=weights,
             work=work,
         )
 
@@ -72,9 +89,13 @@ class ModelClient:
         *,
         deadline: Deadline,
         affinity: Affinity | None = None,
+        weights: WeightsRef | None = None,
         work: float = 1.0,
     ) -> T:
         """Runs an operation at one endpoint: all of its requests go there.
+
+        With `weights`, at one that has them by its facts; an operation whose requests name them ends at one
+        that refuses them after all. ModelDown if no endpoint has them by now.
 
         While no stream of it has answered, it is run again if the endpoint is full or down: at another one,
         or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after a
@@ -85,7 +106,7 @@ class ModelClient:
             async with self._leased(waiter, affinity, tried, work) as lease:
                 refusal: Busy | ModelDown | Unsuitable | None = None
                 try:
-                    return await operation(lease)
+                    return await _run_with(weights, operation, lease, deadline)
                 except (Busy, ModelDown, Unsuitable) as error:
                     if lease.begun:
                         raise
@@ -131,3 +152,28 @@ class ModelClient:
                     if not await self.endpoints.probed(waiter.deadline, avoid):
                         await waiter.wait(error)
             yield lease
+
+
+async def _run_with(
+    weights: WeightsRef | None, operation: Callable[[Lease], Awaitable[T]], lease: Lease, deadline: Deadline
+) -> T:
+    """Runs an operation at the leased endpoint; `Unsuitable` if it has other weights."""
+    if weights is None:
+        return await operation(lease)
+    model = lease.endpoint.model
+    unsuitable = Unsuitable(
+        ModelDown(
+            f"{model} was loaded with other weights after this request was accepted; "
+            "send it again with a new request id",
+            model=model,
+        )
+    )
+    if not weights.are_those_of(await lease.facts(deadline=deadline)):
+        raise unsuitable
+    try:
+        return await operation(lease)
+    except IntarsiaError as error:
+        if model_reason(error) != "OTHER_WEIGHTS":
+            raise
+        lease.endpoint.forget_facts()  # the weights changed since they were read
+        raise unsuitable from None

@@ -13,9 +13,10 @@ import numpy as np
 
 from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 from orchestrator.models.adapters import AdapterRef, AdapterUploads, adapter_field
-from orchestrator.models.client import ModelClient, Unsuitable
+from orchestrator.models.client import ModelClient
 from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling, model_names
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run, Work
 from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
@@ -104,16 +105,12 @@ class Denoiser:
     run: Run
     adapters: AdapterUploads
 
-    async def facts(self) -> ModelFacts:
-        """The model's facts."""
-        return ModelFacts.read(await self.client.facts())
-
-    async def check_weights(self, digest: str) -> ModelFacts:
-        """The model's facts; ModelDown if it has other weights than those of this digest by now."""
-        facts = await self.client.run(
-            lambda lease: self._check(lease, digest), deadline=self.run.deadline, work=0.0
+    async def check_weights(self, weights: WeightsRef) -> None:
+        """Raises ModelDown if the model has other weights by now."""
+        deadline = self.run.deadline
+        await self.client.run(
+            lambda lease: lease.facts(deadline=deadline), deadline=deadline, weights=weights, work=0.0
         )
-        return ModelFacts.read(facts)
 
     async def check_adapters(self, adapters: Sequence[AdapterRef]) -> None:
         """Finds out, before any other work is done, whether the model can use these adapters."""
@@ -127,12 +124,12 @@ class Denoiser:
         self,
         sheets: Sequence[tuple[int, int]],
         sampling: ResolvedSampling,
+        weights: WeightsRef,
         *,
-        digest: str,
         equal_prompts: bool,
         candidates: int,
     ) -> Cost:
-        """The estimate by the weights of this digest for sheets of (height, width) in latents.
+        """The estimate by these weights for sheets of (height, width) in latents.
 
         `equal_prompts`: whether text and negative text are the same.
         """
@@ -146,11 +143,12 @@ class Denoiser:
         }
         inputs, deadline = {"ask": text("cost"), "cost": text(question)}, self.run.deadline
 
-        async def run(lease: Lease) -> Tensors:
-            await self._check(lease, digest)
-            return await lease.first_reply(inputs, deadline=deadline)
-
-        reply = await self.client.run(run, deadline=deadline, work=0.0)
+        reply = await self.client.run(
+            lambda lease: lease.first_reply(inputs, deadline=deadline),
+            deadline=deadline,
+            weights=weights,
+            work=0.0,
+        )
         if "facts" not in reply:
             raise InternalError(f"{self.client.name} sent no cost")
         cost = from_text(reply["facts"])
@@ -161,13 +159,13 @@ class Denoiser:
         conditioning: Conditioning,
         sampling: ResolvedSampling,
         work: Work,
+        weights: WeightsRef,
         *,
-        digest: str,
         adapters: Sequence[AdapterRef] = (),
         preview_every: int = 0,
         preview: OnPreview | None = None,
     ) -> np.ndarray:
-        """The denoised latents, made by the weights of this digest.
+        """The denoised latents, made by these weights.
 
         Reports every step to `work`. Every so many steps `preview` is called with the estimate of the clean
         latents; it must return at once.
@@ -179,7 +177,7 @@ class Denoiser:
             "scheduler": text(sampling.scheduler),
             "reproducible": np.array([sampling.reproducible], np.uint8),
             "preview_every": np.array([preview_every if preview else 0], np.int32),
-            "weights": text(digest),
+            **weights.inputs(),
         }
         used = {adapter_field(n): adapter for n, adapter in enumerate(adapters) if adapter.strength}
         if used:
@@ -188,7 +186,7 @@ class Denoiser:
 
         async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
-            facts = ModelFacts.read(await self._check(lease, digest))
+            facts = ModelFacts.read(await lease.facts(deadline=self.run.deadline))
             if facts.guidance:
                 # In the order of the model's input: a request that was stored may have another.
                 guidance = [sampling.guidance[name] for name in facts.guidance]
@@ -199,15 +197,14 @@ class Denoiser:
                 try:
                     return await self._stream(lease, inputs, work, preview)
                 except IntarsiaError as error:
-                    if model_reason(error) == "OTHER_WEIGHTS":  # they changed since the facts were read
-                        lease.endpoint.forget_facts()
-                        raise self._unsuitable() from None
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
             return None
 
         cells = math.prod(inputs["source"].shape[1:])
-        denoised = await self.client.run(run, deadline=self.run.deadline, work=float(sampling.steps * cells))
+        denoised = await self.client.run(
+            run, deadline=self.run.deadline, weights=weights, work=float(sampling.steps * cells)
+        )
         if denoised is None:
             raise Busy(
                 f"{self.client.name} has no room to keep these adapters until they are used; try again "
@@ -234,19 +231,3 @@ class Denoiser:
         if latents is None:
             raise ModelDown(f"{self.client.name} ended its stream before the last step; try again")
         return latents
-
-    async def _check(self, lease: Lease, digest: str) -> Mapping[str, Any]:
-        """The endpoint's facts; `Unsuitable` if it has other weights than those of this digest by now."""
-        facts = await lease.facts(deadline=self.run.deadline)
-        if facts["weights"] != digest:
-            raise self._unsuitable()
-        return facts
-
-    def _unsuitable(self) -> Unsuitable:
-        return Unsuitable(
-            ModelDown(
-                f"{self.client.name} was loaded with other weights after this request was accepted; "
-                "send it again with a new request id",
-                model=self.client.name,
-            )
-        )

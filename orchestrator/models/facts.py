@@ -8,6 +8,9 @@ from typing import Any
 
 from orchestrator.models.sampling import request_names
 
+# What models publish about themselves, by model.
+Facts = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class ModelFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from canvas.region import Box, Click, Clicks, MaskCandidate
 from intarsia.errors import IntarsiaError, InvalidRequest, NotReady
 from orchestrator.models.client import ModelClient
 from orchestrator.models.tracking import TrackingSession
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.errors import model_reason
@@ -56,15 +57,16 @@ class Sam:
     affinity: Affinity = field(default_factory=Affinity)  # all selections of a run go to one endpoint
     # Of many requests at once, one uploads the picture.
     upload_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    weights: WeightsRef | None = None  # those that must do the work, None for any
+
+    def requiring(self, weights: WeightsRef | None) -> Sam:
+        """The same, but only these weights may do the work."""
+        return replace(self, weights=weights)
 
     def tracking(self) -> TrackingSession:
         """A session that tracks one thing through one clip. A context: at its end the model may forget the
         clip."""
-        return TrackingSession(self.client, self.run, self.affinity)
-
-    async def digest(self) -> str:
-        """The digest of the weights at the endpoint that does the work of the run."""
-        return (await self.client.facts(self.affinity))["weights"]
+        return TrackingSession(self.client, self.run, self.affinity, self.weights)
 
     async def segment(self, picture: np.ndarray, selector: Clicks | Box, field: str) -> list[MaskCandidate]:
         """Candidates by falling score for what was pointed at. There may be none."""
@@ -81,7 +83,7 @@ class Sam:
         self, picture: np.ndarray, phrase: str, threshold: float, field: str
     ) -> WordMatches:
         """Every thing of that name with a score of at least `threshold`."""
-        if not (await self.client.facts(self.affinity))["words"]:
+        if not (await self.client.facts(self.affinity, self.weights))["words"]:
             raise NotReady(
                 "the segmentation weights this server has loaded do not understand words; "
                 "select by clicks, a box, a polygon or a mask instead",
@@ -103,6 +105,8 @@ class Sam:
     async def _request(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
         key = await asyncio.to_thread(picture_key, picture)
+        if self.weights is not None:
+            prompt = {**prompt, **self.weights.inputs()}
         with_key = {"picture_key": np.frombuffer(key, np.uint8), **prompt}
         with_pixels = {"picture": picture, **prompt}
 
@@ -122,7 +126,9 @@ class Sam:
                         return reply
 
         try:
-            return await self.client.run(request, deadline=self.run.deadline, affinity=self.affinity)
+            return await self.client.run(
+                request, deadline=self.run.deadline, affinity=self.affinity, weights=self.weights
+            )
         except InvalidRequest as error:
             if error.field != _REGION:
                 raise

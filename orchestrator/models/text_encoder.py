@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.aio import gather_or_cancel
-from orchestrator.models.families import FamilyModel
+from orchestrator.models.client import ModelClient
+from orchestrator.models.weights import WeightsRef
+from orchestrator.runs.run import Run
 from orchestrator.triton.tensors import from_text, text
 
 FIELDS = {"text": "instruction"}
@@ -29,17 +31,20 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class TextEncoder(FamilyModel):
+class TextEncoder:
     """Encodes words. Bound to one run."""
 
-    async def encode(self, words: str, *, family: str) -> Embedding:
+    client: ModelClient
+    run: Run
+
+    async def encode(self, words: str, weights: WeightsRef) -> Embedding:
         """The embedding of some words, which may be none."""
-        reply = await self._infer(family, {"text": text(words)})
+        reply = await self.client.infer({"text": text(words)}, deadline=self.run.deadline, weights=weights)
         return Embedding(reply["embedding"], from_text(reply["dropped"]))
 
-    async def encode_each(self, texts: Iterable[str], *, family: str) -> list[Embedding]:
+    async def encode_each(self, texts: Iterable[str], weights: WeightsRef) -> list[Embedding]:
         """Embeddings in the order of the texts; equal texts are encoded once."""
         texts = list(texts)
         different = list(dict.fromkeys(texts))
-        found = await gather_or_cancel(*(self.encode(words, family=family) for words in different))
+        found = await gather_or_cancel(*(self.encode(words, weights) for words in different))
         return [found[different.index(words)] for words in texts]

@@ -18,6 +18,7 @@ from canvas.sight import Sight
 from intarsia.errors import IntarsiaError
 from orchestrator.deadline import Deadline
 from orchestrator.models.client import ModelClient
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.errors import model_reason
@@ -35,9 +36,10 @@ class TrackingSession:
     """One thing in one clip at one endpoint. Frames are uint8 (height, width, RGB) and come by rising
     number."""
 
-    def __init__(self, client: ModelClient, run: Run, affinity: Affinity) -> None:
-        """`affinity`: the endpoint that is preferred."""
-        self._client, self._run = client, run
+    def __init__(self, client: ModelClient, run: Run, affinity: Affinity, weights: WeightsRef | None) -> None:
+        """`affinity`: the endpoint that is preferred. `weights`: those that must do the work, None for
+        any."""
+        self._client, self._run, self._weights = client, run, weights
         self._clip = secrets.token_bytes(16)
         self._affinity = Affinity(affinity.endpoint, pinned=True)
         self._lease = client.lease(deadline=run.deadline, affinity=self._affinity)
@@ -63,6 +65,7 @@ class TrackingSession:
         return Sight(mask, float(reply["presence"][0]))
 
     async def __aenter__(self) -> TrackingSession:
+        await self._size()  # leads to an endpoint that has the weights
         await self._lease.__aenter__()
         return self
 
@@ -75,7 +78,9 @@ class TrackingSession:
             await self._lease.__aexit__(*error)
 
     async def _infer(self, inputs: Tensors, deadline: Deadline) -> Tensors:
-        return await self._client.infer(inputs, deadline=deadline, affinity=self._affinity, work=0.0)
+        return await self._client.infer(
+            inputs, deadline=deadline, affinity=self._affinity, weights=self._weights, work=0.0
+        )
 
     async def _request(self, inputs: Tensors, frame: int) -> Tensors:
         request = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
@@ -87,7 +92,7 @@ class TrackingSession:
             raise
 
     async def _size(self) -> int:
-        size: int = (await self._client.facts(self._affinity))["size"]
+        size: int = (await self._client.facts(self._affinity, self._weights))["size"]
         return size
 
     def _name(self) -> np.ndarray:

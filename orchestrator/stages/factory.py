@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from canvas.crop import WorkingSize
-from intarsia.errors import NotReady
-from orchestrator.aio import gather_or_cancel
-from orchestrator.deadline import Deadline
 from orchestrator.media.clips import Clips
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.pictures import Pictures
@@ -18,16 +15,14 @@ from orchestrator.models.adapters import AdapterUploads
 from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser
-from orchestrator.models.facts import ModelFacts
-from orchestrator.models.registry import MODELS, ModelSpec, denoisers
+from orchestrator.models.registry import MODELS, denoisers
 from orchestrator.models.sam import Sam
 from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run, Work
 from orchestrator.stages.previews import Previews
 from orchestrator.triton.models import Models
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,10 @@ class Stages:
         return self.denoisers[model]
 
     def previews(
-        self, picture: Picture, working: WorkingSize, *, family: str
+        self, picture: Picture, working: WorkingSize, weights: WeightsRef
     ) -> AbstractAsyncContextManager[Previews]:
-        """Turns offered latents into stored pictures until the context ends."""
-        return Previews(self.vae, self.pictures, self.run, family).running(picture, working)
+        """Turns offered latents into stored pictures, by these weights of a VAE, until the context ends."""
+        return Previews(self.vae, self.pictures, self.run, weights).running(picture, working)
 
 
 class StageFactory:
@@ -83,21 +78,6 @@ class StageFactory:
             run=run,
         )
 
-    async def wait_until_ready(self) -> None:
-        """Reads the facts of every model; raises the error of the first one that does not answer.
-
-        Models that are optional may be without weights.
-        """
-        await gather_or_cancel(*(self._check_ready(name, spec) for name, spec in MODELS.items()))
-
-    async def facts(self, model: str) -> ModelFacts:
-        """The facts of the denoiser of this name."""
-        return await self.at(Run(Deadline())).denoiser(model).facts()
-
-    async def _check_ready(self, name: str, spec: ModelSpec) -> None:
-        try:
-            await self._clients[name].facts()
-        except NotReady as missing:
-            if not spec.optional:
-                raise
-            log.warning("%s is not served: %s", name, missing)
+    async def facts(self, model: str) -> Mapping[str, Any]:
+        """The facts that a model publishes about itself."""
+        return await self._clients[model].facts()

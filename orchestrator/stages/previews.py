@@ -20,6 +20,7 @@ from intarsia.errors import IntarsiaError
 from orchestrator.media.picture.picture import Picture
 from orchestrator.media.pictures import Pictures
 from orchestrator.models.vae import Vae
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ log = logging.getLogger(__name__)
 class Previews:
     """Takes estimates of the clean latents and turns them into stored pictures."""
 
-    def __init__(self, vae: Vae, pictures: Pictures, run: Run, family: str) -> None:
-        self._vae, self._pictures, self._run, self._family = vae, pictures, run, family
+    def __init__(self, vae: Vae, pictures: Pictures, run: Run, weights: WeightsRef) -> None:
+        self._vae, self._pictures, self._run, self._weights = vae, pictures, run, weights
         self._newest: np.ndarray | None = None
         self._offered = asyncio.Event()
 
@@ -58,7 +59,7 @@ class Previews:
             latents, self._newest = self._newest, None
             assert latents is not None
             try:
-                patch = await self._vae.decode(latents, family=self._family)
+                patch = await self._vae.decode(latents, self._weights)
                 pixels = await asyncio.to_thread(restore, patch, box, working)
                 self._run.show((await self._pictures.keep_preview(pixels, picture)).name)
             except IntarsiaError as error:

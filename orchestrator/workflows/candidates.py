@@ -32,10 +32,9 @@ class CandidateSlots:
 
 @dataclass(frozen=True)
 class StoredCandidate:
-    """A candidate, the digests of the weights that drew it, and notes about how its file was written."""
+    """A candidate, and notes about how its file was written."""
 
     candidate: Candidate
-    digests: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -49,15 +48,10 @@ async def store_candidate(
 ) -> StoredCandidate:
     """Stores a candidate, whose window has these pixels, with its parameters, and then its views.
 
-    `settings` are those of each region. The digests are read before anything is stored: a stored
-    candidate is not lost if a model goes down meanwhile.
+    `settings` are those of each region. No model is asked any more: a candidate that was made is not lost if
+    one goes down.
     """
-    output, weights = resolved.request.output, resolved.weights
-    digests = {
-        "vae": await at.vae.digest(weights.family),
-        "text_encoder": await at.text_encoder.digest(weights.family),
-        weights.model: weights.digest,
-    }
+    output = resolved.request.output
     with at.stage("inlay", of=total_inlays(resolved, composition)):
         stored, notes = await at.pictures.keep(
             composition.picture,
@@ -68,7 +62,7 @@ async def store_candidate(
             window=composition.window,
         )
         views = await candidate_views(composition, pixels, output, at)
-    return StoredCandidate(Candidate(stored.name, sampling.seed, views), digests, notes)
+    return StoredCandidate(Candidate(stored.name, sampling.seed, views), notes)
 
 
 async def collect_result(
@@ -92,7 +86,5 @@ async def collect_result(
         collage=await store_collage(composition, mask, candidates, output.collage, at)
         if output.collage
         else "",
-        manifest=manifest(
-            resolved, composition, stored[0].digests, (*stored[0].notes, *dict.fromkeys(notes)), at.run
-        ),
+        manifest=manifest(resolved, composition, (*stored[0].notes, *dict.fromkeys(notes)), at.run),
     )

@@ -11,7 +11,7 @@ from canvas.patch import cut
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import EditConditioning
-from orchestrator.models.facts import ModelFacts
+from orchestrator.models.facts import Facts, ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
 from orchestrator.stages.factory import Stages
@@ -30,7 +30,12 @@ from orchestrator.workflows.compose import (
     lay_sheet,
 )
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
-from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
+from orchestrator.workflows.picture_request import (
+    PictureRequest,
+    PinnedWeights,
+    ResolvedRequest,
+    required_models,
+)
 from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
@@ -67,20 +72,25 @@ class ResolvedEdit(ResolvedRequest):
         return all(edit.instruction == edit.negative_instruction for edit in self.request.edits)
 
 
-def resolve(request: EditRegion, facts: ModelFacts) -> ResolvedEdit:
-    """Applies the model's defaults and draws the seed."""
+def models(request: EditRegion) -> tuple[str, ...]:
+    """The models that an edit needs."""
+    return required_models(MODEL, (edit.target for edit in request.edits))
+
+
+def resolve(request: EditRegion, facts: Facts) -> ResolvedEdit:
+    """Applies the denoiser's defaults, draws the seed and pins the weights."""
     return ResolvedEdit(
         request=request,
-        sampling=resolve_sampling(request.sampling, facts),
+        sampling=resolve_sampling(request.sampling, ModelFacts.read(facts[MODEL])),
         weights=PinnedWeights.of(facts, MODEL, FAMILY),
     )
 
 
 async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
     """Cut the regions out, edit them by instruction, lay them back."""
-    request = resolved.request
+    request, weights = resolved.request, resolved.weights
     at.run.expect(SHARES)
-    await at.denoiser(MODEL).check_weights(resolved.weights.digest)
+    await at.denoiser(MODEL).check_weights(weights.denoiser)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
@@ -88,7 +98,7 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
         # All regions are found in the picture as it was; neither texts nor adapters depend on them.
         plans, embeddings, _ = await gather_or_cancel(
             find_edits(resolved, picture, at),
-            at.text_encoder.encode_each(_texts(request), family=FAMILY),
+            at.text_encoder.encode_each(_texts(request), weights.text_encoder),
             at.denoiser(MODEL).check_adapters(request.adapters),
         )
         composition = await asyncio.to_thread(compose, picture, plans)
@@ -123,7 +133,7 @@ async def _make_candidate(
                 piece = await asyncio.to_thread(cut_piece, draft, sheet)
                 with at.stage("encode", of=sheets):
                     seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
-                    source = await at.vae.encode(seen, family=FAMILY)
+                    source = await at.vae.encode(seen, resolved.weights.vae)
                 patch = await make_patch(
                     resolved,
                     composition,

@@ -10,7 +10,7 @@ from canvas.patch import blank_hole, cut, cut_hole, latent_hole
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import FillConditioning
-from orchestrator.models.facts import ModelFacts
+from orchestrator.models.facts import Facts, ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
 from orchestrator.stages.factory import Stages
@@ -29,7 +29,12 @@ from orchestrator.workflows.compose import (
     lay_sheet,
 )
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
-from orchestrator.workflows.picture_request import PictureRequest, PinnedWeights, ResolvedRequest
+from orchestrator.workflows.picture_request import (
+    PictureRequest,
+    PinnedWeights,
+    ResolvedRequest,
+    required_models,
+)
 from orchestrator.workflows.region_plan import RegionPlan, find_region
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
@@ -62,28 +67,34 @@ class ResolvedFill(ResolvedRequest):
         return self.request.prompt == self.request.negative_prompt
 
 
-def resolve(request: FillRegion, facts: ModelFacts) -> ResolvedFill:
-    """Applies the model's defaults and draws the seed."""
+def models(request: FillRegion) -> tuple[str, ...]:
+    """The models that a fill needs."""
+    return required_models(MODEL, [request.target])
+
+
+def resolve(request: FillRegion, facts: Facts) -> ResolvedFill:
+    """Applies the denoiser's defaults, draws the seed and pins the weights."""
+    denoiser = ModelFacts.read(facts[MODEL])
     return ResolvedFill(
         request=request,
-        sampling=resolve_sampling(request.sampling, facts),
+        sampling=resolve_sampling(request.sampling, denoiser),
         weights=PinnedWeights.of(facts, MODEL, FAMILY),
-        margin=facts.preparation["margin"] if request.margin is None else request.margin,
+        margin=denoiser.preparation["margin"] if request.margin is None else request.margin,
     )
 
 
 async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
     """Cut the region out, blank it, fill it, lay the filling back."""
-    request = resolved.request
+    request, weights = resolved.request, resolved.weights
     at.run.expect(SHARES)
-    await at.denoiser(MODEL).check_weights(resolved.weights.digest)
+    await at.denoiser(MODEL).check_weights(weights.denoiser)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
 
     with at.stage("segment"):
         plan, (text, no_text), _ = await gather_or_cancel(
             find_hole(resolved, picture, at),
-            at.text_encoder.encode_each((request.prompt, request.negative_prompt), family=FAMILY),
+            at.text_encoder.encode_each((request.prompt, request.negative_prompt), weights.text_encoder),
             at.denoiser(MODEL).check_adapters(request.adapters),
         )
         composition = await asyncio.to_thread(compose, picture, [plan])
@@ -119,7 +130,7 @@ async def _make_candidate(
             with at.stage("encode", of=sheets):
                 seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
                 hole = await asyncio.to_thread(cut_hole, piece.hole, sheet.working, margin=resolved.margin)
-                source, spread = await at.vae.posterior(blank_hole(seen, hole), family=FAMILY)
+                source, spread = await at.vae.posterior(blank_hole(seen, hole), resolved.weights.vae)
             hole = latent_hole(hole, resolved.weights.factor)
             patch = await make_patch(
                 resolved,

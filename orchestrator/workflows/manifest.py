@@ -23,7 +23,7 @@ def file_parameters(
     no times. `settings` are those of each region."""
     return {
         "model": resolved.weights.model,
-        "weights": resolved.weights.digest,
+        "weights": resolved.weights.denoiser.digest,
         **_sampling_parameters(sampling),
         "adapters": _strengths(resolved),
         "match_colours": resolved.request.match_colours,
@@ -50,20 +50,18 @@ def file_parameters(
 def manifest(
     resolved: ResolvedRequest,
     composition: Composition,
-    digests: Mapping[str, str],
     notes: Sequence[str],
     run: Run,
 ) -> Manifest:
-    """The manifest of a result; `digests` are those of the weights that drew it."""
+    """The manifest of a result."""
     first = composition.plans[0].layout
-    found_by = dict(item for plan in composition.plans for item in plan.digests.items())
     return Manifest(
         sampling=resolved.sampling,
         crop=first.crop,
         working_width=first.sheets[0].working.width,
         working_height=first.sheets[0].working.height,
         stage_seconds=dict(run.times),
-        weights={**digests, **found_by},
+        weights=resolved.weights.digests,
         adapters=_strengths(resolved),
         notes=tuple(notes),
     )

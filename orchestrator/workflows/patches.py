@@ -46,15 +46,15 @@ async def make_patch(
     """Denoises and decodes: the patch of a sheet, float32 (3, height, width) in [-1, 1]."""
     request, weights, of = resolved.request, resolved.weights, total_sheets(resolved, composition)
     with at.stage("denoise", of=of) as work:
-        async with at.previews(composition.picture, sheet.working, family=weights.family) as previews:
+        async with at.previews(composition.picture, sheet.working, weights.vae) as previews:
             latents = await at.denoiser(weights.model).denoise(
                 conditioning,
                 sampling,
                 work,
-                digest=weights.digest,
+                weights.denoiser,
                 adapters=request.adapters,
                 preview_every=request.preview_every,
                 preview=previews.offer if previewed else None,
             )
     with at.stage("decode", of=of):
-        return await at.vae.decode(latents, family=weights.family)
+        return await at.vae.decode(latents, weights.vae)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from canvas.collage import Spacing
 from canvas.layout import Cut
 from orchestrator.models.adapters import AdapterRef
-from orchestrator.models.facts import ModelFacts
+from orchestrator.models.facts import Facts, ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.weights import WeightsRef
 from orchestrator.workflows.sampling import Sampling
+from orchestrator.workflows.selection import FieldRegion, needs_sam
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,48 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class PinnedWeights:
-    """The denoiser that a request was resolved for: its weights, and the sizes they were made for.
+    """The weights of every model that a request was resolved for, and the sizes that the denoiser's were
+    made for.
 
-    `family` names the text encoder and the VAE that belong to it. `size`, the longer side of a sheet, and
+    `model` is the denoiser; `sam` is None if no region needs it. `size`, the longer side of a sheet, and
     `multiple`, of which its sides are multiples, are in pixels; `factor` is in pixels to a latent.
     """
 
     model: str
-    family: str
-    digest: str
+    denoiser: WeightsRef
+    text_encoder: WeightsRef
+    vae: WeightsRef
+    sam: WeightsRef | None
     size: int
     multiple: int
     factor: int
 
     @classmethod
-    def of(cls, facts: ModelFacts, model: str, family: str) -> PinnedWeights:
-        """The weights that these facts describe."""
-        return cls(model, family, facts.digest, facts.size, facts.multiple, facts.factor)
+    def of(cls, facts: Facts, model: str, family: str) -> PinnedWeights:
+        """The weights that these facts describe, of the models that are among them; `family` names the text
+        encoder and the VAE that belong to the denoiser."""
+        denoiser = ModelFacts.read(facts[model])
+        return cls(
+            model=model,
+            denoiser=WeightsRef(denoiser.digest),
+            text_encoder=WeightsRef.published("text_encoder", facts["text_encoder"], family),
+            vae=WeightsRef.published("vae", facts["vae"], family),
+            sam=WeightsRef.published("sam", facts["sam"]) if "sam" in facts else None,
+            size=denoiser.size,
+            multiple=denoiser.multiple,
+            factor=denoiser.factor,
+        )
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digests of the weights by model."""
+        refs = {
+            "sam": self.sam,
+            "text_encoder": self.text_encoder,
+            "vae": self.vae,
+            self.model: self.denoiser,
+        }
+        return {model: ref.digest for model, ref in refs.items() if ref is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +104,9 @@ class ResolvedRequest:
     request: PictureRequest
     sampling: ResolvedSampling
     weights: PinnedWeights
+
+
+def required_models(denoiser: str, targets: Iterable[FieldRegion]) -> tuple[str, ...]:
+    """The models that make these regions anew with a denoiser."""
+    finds = any(needs_sam(target) for target in targets)
+    return (denoiser, "text_encoder", "vae", *(("sam",) if finds else ()))

@@ -14,7 +14,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
     """Find the regions, lay them out, add up what the network would cost."""
     request, weights = resolved.request, resolved.weights
     denoiser = at.denoiser(weights.model)
-    await denoiser.check_weights(weights.digest)
+    await denoiser.check_weights(weights.denoiser)
     picture = await at.pictures.load(request.picture)
     await at.pictures.check_format(picture, request.output.format)
     with at.stage("segment"):
@@ -27,7 +27,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
             for sheet in plan.layout.sheets
         ],
         resolved.sampling,
-        digest=weights.digest,
+        weights.denoiser,
         equal_prompts=resolved.equal_prompts,
         candidates=request.candidates,
     )

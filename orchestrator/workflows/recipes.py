@@ -10,7 +10,7 @@ from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import ResolvedEdit, edit_region
 from orchestrator.workflows.fill_region import ResolvedFill, fill_region
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.track_region import Tracked, TrackRegion, track_region
+from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_region
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,5 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult),
     "FillRegion": Recipe(fill_region, ResolvedFill, EditResult),
-    "TrackRegion": Recipe(track_region, TrackRegion, Tracked),
+    "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked),
 }

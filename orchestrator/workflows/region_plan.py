@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,6 @@ class RegionPlan:
     mask: np.ndarray
     feather: float
     layout: SheetLayout
-    digests: Mapping[str, str]  # of the weights that found it, by model
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,13 +51,13 @@ async def find_region(
 ) -> RegionPlan:
     """Finds a region, stores its mask and lays it out. With `tiled`, regions larger than the model's native
     size are laid out in tiles."""
-    selection = await select(picture, target, at)
+    selection = await select(picture, target, at, weights.sam)
     region = await store_instance(selection.mask, selection.score, at)
     layout = await asyncio.to_thread(
         lay_out, selection.mask, cut, size=weights.size, multiple=weights.multiple, tiled=tiled
     )
     part = Part(region, words, layout.crop, layout.sheets)
-    return RegionPlan(part, selection.mask, selection.feather, layout, selection.digests)
+    return RegionPlan(part, selection.mask, selection.feather, layout)
 
 
 def enclosing_box(plans: Sequence[RegionPlan]) -> PixelBox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ from canvas.validate import check_inside
 from intarsia.errors import EmptyRegion
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture, eight_bits
+from orchestrator.models.sam import Sam
+from orchestrator.models.weights import WeightsRef
 from orchestrator.stages.factory import Stages
 
 # Regions of a request that are found at once: each needs masks as large as the picture.
@@ -50,30 +52,34 @@ class FieldRegion:
 class Selection:
     """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel.
 
-    The mask is float32 (height, width) in [0, 1]. `digests` are those of the weights that found it,
-    by model.
+    The mask is float32 (height, width) in [0, 1].
     """
 
     candidates: tuple[MaskCandidate, ...]
     mask: np.ndarray
     score: float
     feather: float
-    digests: Mapping[str, str]
 
 
-async def select(picture: Picture, target: FieldRegion, at: Stages) -> Selection:
-    """Find candidates, choose among them, correct the choice, shape its outline."""
+def needs_sam(target: FieldRegion) -> bool:
+    """True if a region is not drawn by the client alone."""
+    return any(one.corrections or not _is_drawn(one.selector) for one in every(target.region))
+
+
+async def select(
+    picture: Picture, target: FieldRegion, at: Stages, weights: WeightsRef | None = None
+) -> Selection:
+    """Find candidates, choose among them, correct the choice, shape its outline. With `weights`, only by
+    those of `sam`."""
     region = in_pixels(target.region, picture.width, picture.height)
     check_inside(region, picture.width, picture.height, field=target.field)
-    found = await _Search(picture, at).find(region, target.field)
+    found = await _Search(picture, at, at.sam.requiring(weights)).find(region, target.field)
     await _check_not_empty(found, region)
-    uses_model = any(one.corrections or not _is_drawn(one.selector) for one in every(region))
     return Selection(
         candidates=found.candidates,
         mask=found.mask,
         score=found.score,
         feather=region.shaping.feather,
-        digests={"sam": await at.sam.digest()} if uses_model else {},
     )
 
 
@@ -92,6 +98,7 @@ class _Search:
 
     picture: Picture
     at: Stages
+    sam: Sam
 
     async def find(self, region: Region, field: str) -> _SearchResult:
         """Candidates and mask of a region. Raises `EmptyRegion` if nothing is found that could be shaped."""
@@ -103,7 +110,7 @@ class _Search:
         chosen = await asyncio.to_thread(choose, candidates, region.choice, field=field)
         if region.corrections:
             clicks = region.corrections
-            chosen = await self.at.sam.correct(await self._pixels(), chosen, clicks, f"{field}.corrections")
+            chosen = await self.sam.correct(await self._pixels(), chosen, clicks, f"{field}.corrections")
             chosen = await asyncio.to_thread(_clean, chosen)
         mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
         return _SearchResult(tuple(candidates), mask, chosen.score)
@@ -124,16 +131,16 @@ class _Search:
             found = [MaskCandidate(await asyncio.to_thread(box_mask, selector, *size), 1.0)]
         else:
             path = f"{field}.clicks" if isinstance(selector, Clicks) else f"{field}.box"
-            found = await self.at.sam.segment(await self._pixels(), selector, path)
+            found = await self.sam.segment(await self._pixels(), selector, path)
         return await asyncio.to_thread(_rank, found)
 
     async def _find_words(self, words: Words, field: str) -> list[MaskCandidate]:
         """Every match of the phrase, except for the excluded ones."""
         pixels, threshold = await self._pixels(), words.threshold
         wanted, *unwanted = await gather_or_cancel(
-            self.at.sam.segment_words(pixels, words.phrase, threshold, f"{field}.phrase"),
+            self.sam.segment_words(pixels, words.phrase, threshold, f"{field}.phrase"),
             *(
-                self.at.sam.segment_words(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
+                self.sam.segment_words(pixels, phrase, threshold, f"{field}.not_phrases[{n}]")
                 for n, phrase in enumerate(words.not_phrases)
             ),
         )

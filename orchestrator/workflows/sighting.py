@@ -14,6 +14,7 @@ from intarsia.errors import EmptyRegion
 from orchestrator.media.clip.reader import Frame
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.tracking import TrackingSession
+from orchestrator.models.weights import WeightsRef
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.selection import FieldRegion, select
 
@@ -26,12 +27,15 @@ class Sighting:
     target: FieldRegion
 
 
-async def find_sighting(frame: Frame, sighting: Sighting, session: TrackingSession, at: Stages) -> Sight:
-    """Finds the region of a sighting in its frame. The session gets the mask before it is shaped."""
+async def find_sighting(
+    frame: Frame, sighting: Sighting, weights: WeightsRef, session: TrackingSession, at: Stages
+) -> Sight:
+    """Finds the region of a sighting in its frame by these weights. The session gets the mask before it is
+    shaped."""
     still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
     unshaped = replace(sighting.target.region, shaping=Shaping())
     try:
-        found = await select(still, replace(sighting.target, region=unshaped), at)
+        found = await select(still, replace(sighting.target, region=unshaped), at, weights)
     except EmptyRegion as error:
         raise EmptyRegion(
             f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts

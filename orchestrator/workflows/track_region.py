@@ -13,7 +13,9 @@ from orchestrator.aio import gather_or_cancel
 from orchestrator.media.clip.reader import Clip, Frame
 from orchestrator.media.clip.track_writer import TrackWriter
 from orchestrator.media.clip.writer import LARGEST_SIDE
+from orchestrator.models.facts import Facts
 from orchestrator.models.tracking import ClipForgotten
+from orchestrator.models.weights import WeightsRef
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
 
@@ -38,6 +40,14 @@ class TrackRegion:
 
 
 @dataclass(frozen=True)
+class ResolvedTrack:
+    """A region to follow, and the weights that follow it through the whole clip."""
+
+    request: TrackRegion
+    weights: WeightsRef
+
+
+@dataclass(frozen=True)
 class Tracked:
     """The artifacts of the masks, the track and the overlay, and their totals."""
 
@@ -53,13 +63,23 @@ class Tracked:
     notes: tuple[str, ...]
 
 
-async def track_region(request: TrackRegion, at: Stages) -> Tracked:
+def models(request: TrackRegion) -> tuple[str, ...]:
+    """The models that following a region needs."""
+    return ("sam",)
+
+
+def resolve(request: TrackRegion, facts: Facts) -> ResolvedTrack:
+    """Pins the weights."""
+    return ResolvedTrack(request, WeightsRef.published("sam", facts["sam"]))
+
+
+async def track_region(resolved: ResolvedTrack, at: Stages) -> Tracked:
     """Follow the region; from the beginning again if the model has lost its memory, so that the masks are
     the same as if it had not."""
     for _ in range(_ATTEMPTS):
         at.run.expect(_SHARES)
         try:
-            return await _follow(request, at)
+            return await _follow(resolved, at)
         except ClipForgotten:
             log.warning("sam has forgotten the clip; following it from the beginning")
     raise ModelDown(
@@ -68,16 +88,16 @@ async def track_region(request: TrackRegion, at: Stages) -> Tracked:
     )
 
 
-async def _follow(request: TrackRegion, at: Stages) -> Tracked:
+async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
+    request, weights = resolved.request, resolved.weights
     first, last = request.sightings[0].frame, request.sightings[-1].frame
     sighted = {sighting.frame: sighting for sighting in request.sightings}
     end = None if request.frames is None else first + request.frames
-    weights = {"sam": await at.sam.digest()}
 
     async with (
         at.clips.open(request.clip) as clip,
         at.clips.track_writer(clip, overlay=request.overlay) as track,
-        at.sam.tracking() as session,
+        at.sam.requiring(weights).tracking() as session,
     ):
         _check_overlay(request, clip.info.width, clip.info.height)
         expected = _expected_frames(clip.info.frames, end)
@@ -87,7 +107,7 @@ async def _follow(request: TrackRegion, at: Stages) -> Tracked:
                 return None
             if frame.number in sighted:
                 with at.stage("segment", of=len(sighted)):
-                    return await find_sighting(frame, sighted[frame.number], session, at)
+                    return await find_sighting(frame, sighted[frame.number], weights, session, at)
             sight = await session.locate(frame.number, frame.pixels)
             latest = max(number for number in sighted if number <= frame.number)
             return await shape_sight(sight, sighted[latest])
@@ -115,7 +135,7 @@ async def _follow(request: TrackRegion, at: Stages) -> Tracked:
             width=clip.info.width,
             height=clip.info.height,
             stage_seconds=dict(at.run.times),
-            weights=weights,
+            weights={"sam": weights.digest},
             notes=_notes(request, clip.info),
         )
 

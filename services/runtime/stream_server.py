@@ -16,7 +16,7 @@ from services.adapters.loader import AdapterLoader
 from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine
 from services.refusal import Refusal, invalid, refusal_for
-from services.runtime import introspection, watchdog
+from services.runtime import introspection, required_weights, watchdog
 from services.runtime.tensors import Tensors, received, refused, response
 
 
@@ -29,7 +29,7 @@ class StreamServer:
     def __init__(self, denoiser: DenoiserFamily, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
-        self._names = (*denoiser.inputs, "weights", *introspection.INPUTS)
+        self._names = (*denoiser.inputs, required_weights.INPUT, *introspection.INPUTS)
         watchdog.start()
         engine.start()
 
@@ -54,7 +54,8 @@ class StreamServer:
         tensors = received(request, self._names)
         kind = introspection.query_kind(tensors, "adapter", "cost")
         if kind is None:
-            self._check_weights(tensors)
+            if required_weights.INPUT in tensors:
+                required_weights.check(tensors, self._denoiser.facts()["weights"])
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return
         if kind == "adapter":
@@ -70,14 +71,6 @@ class StreamServer:
             caller.answer(reply)
         else:
             self._engine.admit(self._denoiser.probe(), _Probe(caller, reply), urgent=True)
-
-    def _check_weights(self, tensors: Tensors) -> None:
-        """Refuses a request that was made for other weights: they may have changed since."""
-        if "weights" not in tensors:
-            return
-        wanted, loaded = json_text.text("weights", tensors["weights"]), self._denoiser.facts()["weights"]
-        if wanted != loaded:
-            raise Refusal("OTHER_WEIGHTS", f"the weights here have the digest {loaded}, not {wanted[:64]}")
 
 
 class _Caller:

@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb
 
 from services.cache import ByteBudgetCache
 from services.refusal import Refusal, refusal_for
-from services.runtime import introspection, watchdog
+from services.runtime import introspection, required_weights, watchdog
 from services.runtime.tensors import Tensors, received, refused, response
 
 
@@ -23,6 +23,9 @@ class Service(Protocol):
 
     def answer(self, request: Mapping[str, torch.Tensor]) -> Tensors:
         """The outputs for one request's inputs; raises Refusal."""
+
+    def digest(self, request: Mapping[str, torch.Tensor]) -> str:
+        """The digest of the weights that answer a request; raises Refusal."""
 
     def probe(self) -> None:
         """Do a small piece of real work."""
@@ -56,7 +59,7 @@ class UnaryServer:
         )
         self._cache_only = cache_only
         self._asks = dict(asks or {})
-        self._names = (*service.inputs, *introspection.INPUTS)
+        self._names = (*service.inputs, required_weights.INPUT, *introspection.INPUTS)
         watchdog.start()
         service.probe()  # the first pass is slow, and a model that cannot do it must not be ready
 
@@ -84,6 +87,9 @@ class UnaryServer:
             return refused(refusal_for(fault))
 
     def _answered(self, tensors: Tensors) -> Tensors:
+        if required_weights.INPUT in tensors:
+            required_weights.check(tensors, self._service.digest(tensors))
+            del tensors[required_weights.INPUT]  # the answer does not depend on it
         if self._cache is None or (self._cache_only is not None and self._cache_only not in tensors):
             return self._service.answer(tensors)
         key = _key(tensors)

@@ -66,6 +66,10 @@ class Sam:
             "clips": self._clips.facts(),
         }
 
+    def digest(self, request: Mapping[str, Tensor]) -> str:
+        """The digest of the weights, which are the same for every request."""
+        return self._digest
+
     def probe(self) -> None:
         """Segment a black pixel by a click, track it into a second frame, and find a phrase in it.
 

@@ -46,6 +46,10 @@ class TextEncoder:
             }
         }
 
+    def digest(self, request: Mapping[str, Tensor]) -> str:
+        """The digest of the weights of the request's family."""
+        return self._digests[self._family(request)]
+
     def probe(self) -> None:
         """Encode an empty text for every family."""
         for encoder in self._encoders.values():
@@ -53,19 +57,21 @@ class TextEncoder:
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The embedding of a text, float32 (tokens, width), and the end of the text that did not fit."""
-        for name in self.inputs:
-            if name not in request:
-                raise invalid(name, "is missing")
-        encoder = self._encoder(json_text.text("family", request["family"]))
+        encoder = self._encoders[self._family(request)]
+        if "text" not in request:
+            raise invalid("text", "is missing")
         text = json_text.text("text", request["text"])
         if len(text) > LONGEST:
             raise invalid("text", f"has {len(text)} characters; at most {LONGEST} are read")
         embedding = encoder.encode(text)
         return {"embedding": embedding.values, "dropped": json_text.to_tensor(embedding.dropped)}
 
-    def _encoder(self, family: str) -> PromptEncoder:
+    def _family(self, request: Mapping[str, Tensor]) -> str:
+        if "family" not in request:
+            raise invalid("family", "is missing")
+        family = json_text.text("family", request["family"])
         if family not in self._encoders:
             raise Refusal(
                 "NOT_FOUND", f"family {family[:64]!r} is not loaded here; loaded: {', '.join(self._encoders)}"
             )
-        return self._encoders[family]
+        return family

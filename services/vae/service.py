@@ -58,6 +58,10 @@ class Vae:
             }
         }
 
+    def digest(self, request: Mapping[str, Tensor]) -> str:
+        """The digest of the weights of the request's family."""
+        return self._digests[self._family(request)]
+
     def probe(self) -> None:
         """Encode and decode a few grey pixels for every family."""
         for codec in self._codecs.values():
@@ -67,9 +71,7 @@ class Vae:
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`encoded` and `spread` for a picture, `decoded` for latents."""
-        if "family" not in request:
-            raise invalid("family", "is missing")
-        codec = self._family(json_text.text("family", request["family"]))
+        codec = self._codecs[self._family(request)]
         if ("picture" in request) == ("latents" in request):
             raise invalid(
                 "picture", "or latents must be given: a picture to encode, latents to decode, not both"
@@ -79,12 +81,15 @@ class Vae:
             return {"encoded": encoded, "spread": spread}
         return {"decoded": codec.decode(_latents(request["latents"], codec.space))}
 
-    def _family(self, name: str) -> Codec:
-        if name not in self._codecs:
+    def _family(self, request: Mapping[str, Tensor]) -> str:
+        if "family" not in request:
+            raise invalid("family", "is missing")
+        family = json_text.text("family", request["family"])
+        if family not in self._codecs:
             raise Refusal(
-                "NOT_FOUND", f"family {name[:64]!r} is not loaded here; loaded: {', '.join(self._codecs)}"
+                "NOT_FOUND", f"family {family[:64]!r} is not loaded here; loaded: {', '.join(self._codecs)}"
             )
-        return self._codecs[name]
+        return family
 
 
 @dataclass(frozen=True)

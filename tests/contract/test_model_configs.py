@@ -80,8 +80,7 @@ def test_text_crosses_as_bytes_of_json_only(on_gpu):
 
 def test_a_model_reads_the_inputs_its_config_lists(name, on_gpu):
     listed = {tensor.name for tensor in on_gpu.input}
-    own = {"weights"} if on_gpu.model_transaction_policy.decoupled else set()
-    assert {*SERVED[name].inputs, *own, "ask", "known"} == listed
+    assert {*SERVED[name].inputs, "weights", "ask", "known"} == listed
 
 
 def test_no_model_uses_tritons_response_cache(on_gpu):

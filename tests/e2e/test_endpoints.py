@@ -25,6 +25,7 @@ from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser, FillConditioning
 from orchestrator.models.registry import MODELS
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.settings import Settings
 from orchestrator.triton.models import Models
@@ -144,15 +145,15 @@ async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: P
     denoiser = Denoiser(client, run, AdapterUploads(client, run, DiskStore(tmp_path)))
     text = np.zeros((6, Bundle.open(weights / MODEL).config("unet")["cross_attention_dim"]), np.float32)
     latents, hole = np.zeros((4, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
-    conditioning, digest = (
+    conditioning, weights_ref = (
         FillConditioning(latents, latents, hole, text, text),
-        (await denoiser.facts()).digest,
+        WeightsRef((await client.facts())["weights"]),
     )
     sampling = ResolvedSampling(1, 2, {"text": 7.5}, "ddim", False)
 
     async def one() -> None:
         with run.stage("denoise", of=200) as work:
-            await denoiser.denoise(conditioning, sampling, work, digest=digest)
+            await denoiser.denoise(conditioning, sampling, work, weights_ref)
 
     before = [steps_at(triton) for triton in tritons]
     for _ in range(25):

@@ -13,6 +13,7 @@ from services.bundles.bundle import Bundle
 from tests.e2e.triton import TritonClient, text
 
 FAMILY = text("ip2p")
+OTHER = {"weights": text("0" * 64)}
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -191,6 +192,9 @@ def test_words_without_a_match_get_a_reply_without_a_mask(models: TritonClient):
         ),
         ("sam", {"picture": photo(8, 8)}, "INVALID_ARGUMENT INVALID_FIELD: points or a box"),
         ("sam", {"picture": photo(8, 8), "words": text("")}, "INVALID_ARGUMENT INVALID_FIELD: words must"),
+        ("text_encoder", {"family": FAMILY, "text": text(""), **OTHER}, "NOT_FOUND OTHER_WEIGHTS: "),
+        ("vae", {"family": FAMILY, "latents": noise(4, 2, 2), **OTHER}, "NOT_FOUND OTHER_WEIGHTS: "),
+        ("sam", {"picture": photo(8, 8), **OTHER}, "NOT_FOUND OTHER_WEIGHTS: "),
     ],
 )
 def test_an_error_has_a_status_a_reason_and_a_remedy(models: TritonClient, model, tensors, answer):

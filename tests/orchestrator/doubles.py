@@ -37,7 +37,7 @@ class Sam:
     """
 
     def __init__(self) -> None:
-        self.knows_words = False
+        self.knows_words, self.weights = False, "5a" * 32
         self.things: dict[str, list[tuple[tuple[int, int, int, int], float]]] = {}  # boxes and their scores
         self.asked: list[Tensors] = []
         self.refuses = ""  # a phrase
@@ -48,14 +48,16 @@ class Sam:
         self.frames: list[tuple[int, bool, tuple[int, ...]]] = []  # number, whether shown, and size
         self.forgets_at: list[int] = []  # frames before which all clips are forgotten, once each
         self.reached: dict[int, asyncio.Event] = {}  # set when a frame is asked about
-        self.hold_at: int | None = None  # a frame that is not answered
+        self.hold_at: int | None = None  # a frame that is not answered before `go_on`
+        self.go_on = asyncio.Event()
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
             if "clip" in inputs:
                 self.followed.pop(inputs["clip"].tobytes(), None)
-            yield {"facts": text({"weights": "5a" * 32, "words": self.knows_words, "size": self.size})}
+            yield {"facts": text({"weights": self.weights, "words": self.knows_words, "size": self.size})}
             return
+        _check_weights(inputs, self.weights)
         if "clip" in inputs:
             yield await self._followed(inputs)
             return
@@ -99,7 +101,7 @@ class Sam:
         if frame in self.reached:
             self.reached[frame].set()
         if frame == self.hold_at:
-            await asyncio.Event().wait()
+            await self.go_on.wait()
         if "mask" in inputs:
             begun, _ = self.followed.get(clip, (frame, None))
             self.followed[clip] = (begun, picture[inputs["mask"] > 0].mean(axis=0))
@@ -128,11 +130,13 @@ class TextEncoder:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.weights = "7e" * 32
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            yield {"facts": text({"families": _families("7e" * 32)})}
+            yield {"facts": text({"families": _families(self.weights)})}
             return
+        _check_weights(inputs, self.weights)
         words = from_text(inputs["text"])
         self.asked.append(words)
         digest = hashlib.sha256(words[:40].encode()).digest()
@@ -149,7 +153,9 @@ class Vae:
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
             yield {"facts": text({"families": _families(self.weights)})}
-        elif "picture" in inputs:
+            return
+        _check_weights(inputs, self.weights)
+        if "picture" in inputs:
             _, height, width = inputs["picture"].shape
             cells = inputs["picture"].reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
             means = cells.mean(axis=(2, 4), dtype=np.float32)
@@ -174,6 +180,7 @@ class Denoiser:
         self.left = asyncio.Event()  # a request was cancelled while it was held
         self.refusals: list[Refused] = []  # answered first, one per request
         self.requests: list[Tensors] = []
+        self.steps = 0  # taken in all
         self.seconds = 0.001  # of a network evaluation
         self.cost_questions: list[dict[str, Any]] = []
         self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
@@ -197,8 +204,7 @@ class Denoiser:
         self.requests.append(inputs)
         if self.refusals:
             raise self.refusals.pop(0)
-        if "weights" in inputs and from_text(inputs["weights"]) != self.weights:
-            raise Refused("OTHER_WEIGHTS: the weights here have another digest", grpc.StatusCode.NOT_FOUND)
+        _check_weights(inputs, self.weights)
         for worn in from_text(inputs["adapters"]) if "adapters" in inputs else ():
             if worn["key"] not in self.adapters:
                 raise Refused("UNKNOWN_ADAPTER: send its file", grpc.StatusCode.NOT_FOUND)
@@ -207,6 +213,7 @@ class Denoiser:
             if step == self.hold_at:
                 await self._hold()
             done = step + 1
+            self.steps += 1
             beat: dict[str, np.ndarray] = {"progress": np.array([done, steps], np.int32)}
             if done == steps or (every and done % every == 0):
                 beat["latents"] = self._latents(inputs, done, steps)
@@ -258,6 +265,11 @@ class Filler(Denoiser):
         return (inputs["source"] + inputs["hole"] * done / steps).astype(np.float32)
 
 
+def _check_weights(inputs: Tensors, weights: str) -> None:
+    if "weights" in inputs and from_text(inputs["weights"]) != weights:
+        raise Refused("OTHER_WEIGHTS: the weights here have another digest", grpc.StatusCode.NOT_FOUND)
+
+
 def _families(weights: str) -> dict[str, dict[str, str]]:
     return {name: {"weights": weights} for name in ("ip2p", "sd2_inpaint")}
 
@@ -269,6 +281,7 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
         self.sam, self.text_encoder, self.vae, self.ip2p_unet = Sam(), TextEncoder(), Vae(), Denoiser()
         self.sd2_inpaint = Filler()
         self.limits: list[int] = []  # the time limits that requests came with, in microseconds
+        self.queries = 0  # questions about facts
         self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
         self.ends_badly = False  # streams break after their last reply
         self._server = grpc.aio.server(
@@ -318,7 +331,9 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
             self.limits.append(request.parameters["timeout"].int64_param)
         if request.model_name in self.broken:
             raise self.broken[request.model_name]
-        async for outputs in getattr(self, request.model_name).answer(_inputs(request)):
+        inputs = _inputs(request)
+        self.queries += "ask" in inputs and from_text(inputs["ask"]) == "facts"
+        async for outputs in getattr(self, request.model_name).answer(inputs):
             yield _response(request.model_name, outputs)
 
 

@@ -8,6 +8,7 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 
 from services import json_text
 from services.bundles.bundle import Bundle, BundleError
+from services.refusal import Refusal
 from services.text_encoder.service import LONGEST, TextEncoder
 from tests.services.calls import refusal, tensors
 
@@ -115,6 +116,12 @@ def test_an_invalid_request_is_refused_with_the_reason(service, inputs, reason, 
     refused = refusal(service, **inputs)
     assert refused.reason == reason
     assert words in refused.message
+
+
+def test_the_digest_is_that_of_the_family(service, ip2p):
+    assert service.digest(tensors(family="ip2p")) == ip2p.digest_of("text_encoder")
+    with pytest.raises(Refusal, match="'other' is not loaded"):
+        service.digest(tensors(family="other"))
 
 
 def test_the_facts_say_which_weights_and_what_they_make(service, ip2p):

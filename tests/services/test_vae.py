@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from services.bundles.bundle import Bundle
+from services.refusal import Refusal
 from services.vae.service import Vae
 from services.vae.tiles import Tiling, by_tiles, windows
 from tests.services.calls import refusal, tensors
@@ -198,6 +199,12 @@ def test_numbers_that_are_not_finite_are_refused(ip2p, tiling, given):
         bias[0] = torch.inf
     refused = refusal(service, family="ip2p", **given)
     assert refused.reason == "INTERNAL" and "not finite" in refused.message
+
+
+def test_the_digest_is_that_of_the_family(service, ip2p):
+    assert service.digest(tensors(family="ip2p")) == ip2p.digest_of("vae")
+    with pytest.raises(Refusal, match="'other' is not loaded"):
+        service.digest(tensors(family="other"))
 
 
 def test_the_facts_say_which_weights_and_how_latents_are_scaled(service, ip2p):

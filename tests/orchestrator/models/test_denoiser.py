@@ -16,6 +16,7 @@ from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser, EditConditioning
 from orchestrator.models.registry import MODELS
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
@@ -53,7 +54,7 @@ async def test_guidance_has_the_order_of_the_model(denoiser: Denoiser, tritons: 
     conditioning = EditConditioning(np.ones((4, 8, 8), np.float32), words, words)
     for named in ({"text": 7.5, "picture": 1.5}, {"picture": 1.5, "text": 7.5}):
         with denoiser.run.stage("denoise") as work:
-            await denoiser.denoise(conditioning, sampling(**named), work, digest="d0" * 32)
+            await denoiser.denoise(conditioning, sampling(**named), work, WeightsRef("d0" * 32))
     sent = [request["guidance"].tolist() for triton in tritons for request in triton.ip2p_unet.requests]
     assert sent == [[7.5, 1.5], [7.5, 1.5]]
 
@@ -65,8 +66,14 @@ async def test_the_cost_is_that_of_the_pinned_weights(denoiser: Denoiser, triton
     for digest, least in (("aa" * 32, 0.0), ("bb" * 32, 100.0)):
         for _ in range(3):
             cost = await denoiser.cost(
-                [(8, 8)], sampling(text=7.5, picture=1.5), digest=digest, equal_prompts=False, candidates=1
+                [(8, 8)],
+                sampling(text=7.5, picture=1.5),
+                WeightsRef(digest),
+                equal_prompts=False,
+                candidates=1,
             )
             assert (cost.seconds >= 100.0) == (least > 0)
     with pytest.raises(ModelDown, match="other weights after this request was accepted"):
-        await denoiser.cost([(8, 8)], sampling(text=7.5), digest="cc" * 32, equal_prompts=False, candidates=1)
+        await denoiser.cost(
+            [(8, 8)], sampling(text=7.5), WeightsRef("cc" * 32), equal_prompts=False, candidates=1
+        )

@@ -10,8 +10,10 @@ import pytest
 
 from orchestrator.deadline import Deadline
 from orchestrator.models.denoiser import Denoiser
+from orchestrator.models.facts import ModelFacts
 from orchestrator.models.registry import MODELS, ModelSpec, denoisers
 from orchestrator.models.sampling import ResolvedSampling
+from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.stages.factory import StageFactory
 from tests.orchestrator import doubles
@@ -50,12 +52,13 @@ async def test_a_denoiser_that_is_registered_is_served(
 
     stages = cast(StageFactory, cast(Any, orchestrator)._stage_factory).at(Run(Deadline.after(30)))
     denoiser = stages.denoiser("toy")
-    facts = await denoiser.facts()
+    facts = ModelFacts.read(await denoiser.client.facts())
+    weights = WeightsRef(facts.digest)
     sampling = ResolvedSampling(3, 5, facts.guidance, facts.scheduler, reproducible=False)
-    cost = await denoiser.cost([(6, 5)], sampling, digest=facts.digest, equal_prompts=False, candidates=2)
+    cost = await denoiser.cost([(6, 5)], sampling, weights, equal_prompts=False, candidates=2)
     assert cost.evaluations == 1 and cost.seconds == pytest.approx(10 * toy.seconds)
     source = np.ones((3, 6, 5), np.float32)
     with stages.stage("denoise") as work:
-        moved = await denoiser.denoise(ShiftConditioning(source, 2.5), sampling, work, digest=facts.digest)
+        moved = await denoiser.denoise(ShiftConditioning(source, 2.5), sampling, work, weights)
     np.testing.assert_allclose(moved, source + 2.5)
     assert "guidance" not in toy.requests[0]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import io
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from intarsia.v1 import results_pb2 as rs
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
-from orchestrator.models.facts import ModelFacts
+from orchestrator.models.facts import Facts
 from orchestrator.models.sam import Sam
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, click, png
@@ -310,13 +311,13 @@ async def test_a_repeat_needs_no_model(
     request = click(await client.upload(png(picture)), request_id=ID)
     first = await client.edit(request)
 
-    async def gone(latest: LatestFacts, model: str) -> ModelFacts:
-        raise ModelDown(f"{model} is gone")
+    async def gone(latest: LatestFacts, models: Iterable[str]) -> Facts:
+        raise ModelDown(f"all are gone: {', '.join(models)}")
 
     monkeypatch.setattr(LatestFacts, "of", gone)
     assert (await client.edit(request)).name == first.name
     request.job.request_id = ID.replace("7", "8")
-    with pytest.raises(ModelDown, match="ip2p_unet is gone"):
+    with pytest.raises(ModelDown, match="all are gone: ip2p_unet, text_encoder, vae, sam"):
         await client.edit(request)
 
 
@@ -400,8 +401,9 @@ async def test_a_job_whose_model_comes_back_with_other_weights_fails_and_says_so
     assert result.manifest.weights["ip2p_unet"] == "d1" * 32 and result.manifest.working_width == 256
 
 
-async def test_a_job_whose_weights_changed_before_it_runs_does_no_work(
-    start: Start, triton: Triton, picture: np.ndarray
+@pytest.mark.parametrize("model", ["ip2p_unet", "vae", "text_encoder", "sam"])
+async def test_a_job_whose_weights_changed_before_it_runs_makes_no_step(
+    start: Start, triton: Triton, picture: np.ndarray, model: str
 ) -> None:
     """The facts that the orchestrator keeps for a minute know nothing of the change: the model refuses."""
     _, client = await start(INTARSIA_JOBS_RUNNING="1")
@@ -410,13 +412,22 @@ async def test_a_job_whose_weights_changed_before_it_runs_does_no_work(
     first = await client.edit(click(name))
     await triton.ip2p_unet.held.wait()
     second = await client.edit(click(name))
-    triton.ip2p_unet.weights = "d1" * 32
+    getattr(triton, model).weights = "d1" * 32
     await client.jobs.CancelJob(jb.CancelJobRequest(name=first.name))
     check_weights_changed(await client.finished(second.name))
-    assert len(triton.ip2p_unet.requests) == 2
+    assert triton.ip2p_unet.steps == 0
     triton.ip2p_unet.hold_at = None
     result = await edited(client, click(name))
-    assert result.manifest.weights["ip2p_unet"] == "d1" * 32
+    assert result.manifest.weights[model] == "d1" * 32
+
+
+async def test_facts_are_not_read_for_every_edit(client: Client, triton: Triton, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    await edited(client, click(name))
+    before = triton.queries
+    assert before >= 4
+    await edited(client, click(name))
+    assert triton.queries == before
 
 
 def check_weights_changed(job: jb.Job) -> None:
@@ -442,7 +453,8 @@ async def test_a_request_is_taken_in_while_its_model_is_down(
 async def test_a_model_that_does_not_come_back_is_waited_for_no_longer_than_set(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:
-    _, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
+    orchestrator, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
+    await orchestrator.wait_until_ready()
     name = await client.upload(png(picture))
     triton.broken["vae"] = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
     job = await client.finished((await client.edit(click(name))).name)

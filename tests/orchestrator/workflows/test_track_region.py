@@ -226,6 +226,31 @@ async def test_where_sam_is_served_twice_and_dies_once_the_masks_are_the_same(
         assert finished.result.track.masks == once.result.masks, finished.failure
 
 
+@pytest.mark.parametrize("reloaded", [True, False])
+async def test_no_other_weights_follow_the_rest_of_a_clip(
+    start: Start, triton: Triton, reloaded: bool
+) -> None:
+    """Whether a model is loaded anew, or dies and leaves one with other weights."""
+    async with Triton() as other:
+        other.sam.weights = "5b" * 32
+        _, client = await start(INTARSIA_TRITON_SAM=f"{triton.url},{other.url}")
+        name, reached = await client.upload(clip(walk())), asyncio.Event()
+        for server in (triton, other):
+            server.sam.hold_at, server.sam.reached[5] = 5, reached
+        job = await client.ask(client.segmentation.TrackRegion(request(name)))
+        await reached.wait()
+        following, left = (triton, other) if triton.sam.followed else (other, triton)
+        assert not left.sam.frames and not left.sam.asked
+        if reloaded:
+            following.sam.weights = "5c" * 32
+            following.sam.go_on.set()
+        else:
+            await following.stop()
+        failure = (await client.finished(job.name)).failure
+        assert failure.reason == "MODEL_DOWN" and "other weights" in failure.message
+        assert not left.sam.frames
+
+
 async def test_a_cancelled_job_leaves_nothing_behind(start: Start, triton: Triton, tmp_path: Path) -> None:
     _, client = await start()
     name = await client.upload(clip(walk()))

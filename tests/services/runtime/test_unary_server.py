@@ -33,6 +33,9 @@ class Halver:
     def probe(self):
         self.probed += 1
 
+    def digest(self, request):
+        return "d0" * 32
+
     def facts(self):
         return {"probed": self.probed}
 
@@ -162,6 +165,19 @@ def test_equal_requests_are_computed_once_and_a_refusal_is_not_cached(stub):
     assert service.answered == 7
     (answer,) = server.answer([Request(ask=json_text.to_tensor("facts"))])
     assert json_text.from_tensor("facts", answer.tensors["facts"])["kept"]["hits"] == 1
+
+
+def test_a_request_for_other_weights_is_refused_also_where_its_answer_is_cached(stub):
+    from services.runtime.unary_server import UnaryServer
+
+    service = Halver()
+    server = UnaryServer(service, cache_bytes=8)
+    ours, theirs = json_text.to_tensor("d0" * 32), json_text.to_tensor("d1" * 32)
+    answer, refused, again = server.answer([number(4, weights=ours), number(4, weights=theirs), number(4)])
+    assert float(answer.tensors["half"]) == float(again.tensors["half"]) == 2
+    assert service.answered == 1, "whether the weights are named does not matter to the cache"
+    assert refused.error.code == backend.TritonError.NOT_FOUND
+    assert refused.error.message.startswith(f"OTHER_WEIGHTS: the weights here have the digest {'d0' * 32}")
 
 
 def test_only_answers_to_requests_with_the_chosen_input_are_cached(stub):
