@@ -54,6 +54,10 @@ bench: $(VENV)/.serving ## Runs all of benchmarks/ on this machine; tables in be
 	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
 	done
 
+.PHONY: bench-gpu
+bench-gpu: $(VENV)/.serving ## Measures full-size networks with random weights on a GPU; table in benchmarks/results/.
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
+
 .PHONY: bench-perf
 bench-perf: $(VENV)/.perf_analyzer ## Measures single models with perf_analyzer; table in benchmarks/results/.
 	$(BIN)/python -m benchmarks.perf $(ARGS)

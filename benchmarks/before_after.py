@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import DATA, make_parser, parse
+from benchmarks.options import make_parser, parse
 from benchmarks.report import ROOT, BenchmarkReport, Origin, median, median_interval, verdicts
 from services.bundles.bundle import Bundle
 
@@ -59,7 +59,7 @@ class Checkout:
 @contextmanager
 def serving(folder: Path, options: argparse.Namespace, name: str) -> Iterator[Checkout]:
     """The platform of a checkout. The worker runs with the checkout's own packages only."""
-    data = (DATA / "before_after" / name).resolve()
+    data = (options.data / "before_after" / name).resolve()
     data.mkdir(parents=True, exist_ok=True)
     arguments = [str(data), str(options.weights.resolve()), str(options.threads)]
     with (data / "worker.log").open("w", encoding="utf-8") as log:

@@ -21,6 +21,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of every network")
     parser.add_argument("--seed", type=int, default=7, help="seed of the load")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder for logs and for what is made")
     parser.add_argument("--strict", action="store_true", help="exit code 1 if a bar is missed")
     return parser
 
@@ -30,7 +31,7 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     options = parser.parse_args(argv)
     if options.threads < 1:
         parser.error(f"--threads {options.threads}: must be at least 1")
-    options.weights = options.weights or default_weights(DATA)
+    options.weights = options.weights or default_weights(options.data)
     if not options.weights.is_dir():
         parser.error(f"--weights {options.weights}: there is no such folder")
     return options

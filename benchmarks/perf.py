@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import perf_analyzer, workload
-from benchmarks.options import DATA, make_parser, parse
+from benchmarks.options import make_parser, parse
 from benchmarks.perf_analyzer import PerfAnalyzerError
 from benchmarks.report import BenchmarkReport, Origin
 from benchmarks.stack import stack
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     except PerfAnalyzerError as fault:
         print(fault, file=sys.stderr)
         return 1
-    folder = DATA / "perf"
+    folder = options.data / "perf"
     folder.mkdir(parents=True, exist_ok=True)
     weights = Bundle.open(options.weights / "ip2p").digest
     origin = Origin.here(argv, module="benchmarks.perf", threads=options.threads, weights=weights)

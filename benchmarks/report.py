@@ -43,7 +43,7 @@ class Origin:
         argv = sys.argv[1:] if argv is None else argv
         return cls(
             commit=_commit(),
-            device=_processor(),
+            device=processor(),
             cores=len(os.sched_getaffinity(0)),
             threads=threads,
             weights=weights[:12],
@@ -131,6 +131,14 @@ def verdicts(lines: Sequence[Mapping[str, Value]]) -> bool:
     return all(line.get("met") is not False for line in lines)
 
 
+def processor() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def _shown(value: Value) -> str:
     if value is None:
         return "–"
@@ -160,10 +168,3 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return name + ("+" if dirty else "")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

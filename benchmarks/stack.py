@@ -10,17 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from benchmarks.options import DATA
 from deploy.local.stack import Stack, StackSettings
 
 
 @contextmanager
-def stack(options: argparse.Namespace, name: str, **environment: str) -> Iterator[Stack]:
+def stack(
+    options: argparse.Namespace, name: str, *, profile: str = "cpu", **environment: str
+) -> Iterator[Stack]:
     """Starts a stack with the weights and threads of the options; its log is in a folder of this name."""
     settings = StackSettings(
-        data=DATA / name,
+        data=options.data / name,
         weights=options.weights,
         threads=options.threads,
+        profile=profile,
         environment=environment,
     )
     with Stack(settings) as running:

@@ -94,7 +94,9 @@ def pictures_per_second(engine: Engine, requests: list[Request], clients: int) -
     return len(requests) / seconds
 
 
-def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed: int) -> list[Request]:
+def requests_of(
+    family: InstructPix2Pix, side: int, count: int, steps: int, seed: int, tokens: int = TOKENS
+) -> list[Request]:
     """Edits of square latents with an instruction and both guidances: three rows per step each."""
     width = family.sample(1, 64)[0].inputs["text"].shape[1]
     rng = torch.Generator().manual_seed(seed)
@@ -102,8 +104,8 @@ def requests_of(family: InstructPix2Pix, side: int, count: int, steps: int, seed
         family.request(
             {
                 "source": torch.randn(4, side, side, generator=rng),
-                "text": torch.randn(TOKENS, width, generator=rng),
-                "no_text": torch.randn(TOKENS, width, generator=rng),
+                "text": torch.randn(tokens, width, generator=rng),
+                "no_text": torch.randn(tokens, width, generator=rng),
                 "seed": torch.tensor([seed + number]),
                 "steps": torch.tensor([steps]),
                 "guidance": torch.tensor([7.5, 1.5]),

@@ -19,8 +19,8 @@ LENGTH = 20  # tokens a text may have, with its two ends
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def write(folder: Path) -> int:
-    """Write the tokenizer's files; gives how many tokens there are."""
+def write(folder: Path, length: int = LENGTH) -> int:
+    """Write the files of a tokenizer for texts of so many tokens; gives how many tokens there are."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     letters = sorted(ByteLevel.alphabet())
@@ -39,7 +39,7 @@ def write(folder: Path) -> int:
     (folder / "merges.txt").write_text(rules, encoding="utf-8")
     config = {
         "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": LENGTH,
+        "model_max_length": length,
         "bos_token": START,
         "eos_token": END,
         "unk_token": END,

@@ -1,0 +1,151 @@
+"""How fast is everything on a card? Measures the figures that have a bar, within a budget of time.
+
+    python -m benchmarks.gpu
+    python -m benchmarks.gpu --questions loop-1 loop-8 --seconds 90
+    python -m benchmarks.gpu --device cpu --tiny
+
+Needs no weights: bundles of full size with random numbers are made on the card. The step loop by itself is
+measured in turns with diffusers' own pipeline on the same network object, then the platform through Triton as
+its clients use it. Each shape is warm before it is measured, and medians count. A figure that fails, or that
+is not reached within the time, says so in its line. `--tiny` is for tests: small networks, one round, and no
+figure is judged. Writes a table, the same as JSON, and a plot, named by the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+import traceback
+
+import torch
+from transformers.utils import logging
+
+from benchmarks.gpu import bundles
+from benchmarks.gpu.card import card_name, file_name, software
+from benchmarks.gpu.figures import FULL, TINY, Figure, LoopFigure, figures
+from benchmarks.gpu.questions import Questions
+from benchmarks.gpu.turns import Budget
+from benchmarks.options import make_parser
+from benchmarks.plot import Points, lines
+from benchmarks.report import BenchmarkReport, Origin, Value, verdicts
+from services.bundles.bundle import Bundle
+from training import tiny
+
+_TO_STOP = 15.0  # seconds of the time that are kept for stopping everything
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _parse(argv)
+    budget = Budget(options.seconds - _TO_STOP)
+    torch.set_num_threads(options.threads)
+    scale = TINY if options.tiny else FULL
+    device = torch.device(options.device)
+    judged = not options.tiny and device.type == "cuda"
+    started = time.perf_counter()
+    options.weights = options.weights or _weights(options, device)
+    print(f"weights are at {options.weights} after {time.perf_counter() - started:.1f} s", flush=True)
+    card = card_name(device)
+    origin = Origin.here(
+        argv,
+        module="benchmarks.gpu",
+        threads=options.threads,
+        weights=Bundle.open(options.weights / "ip2p").digest,
+    )
+    origin = dataclasses.replace(origin, device=f"{card}, {software(device)}")
+    report = BenchmarkReport(f"gpu-{file_name(card)}", f"How fast is everything on one {card}?", origin)
+    failed, curves = False, _Curves()
+    with Questions(options, scale, device, budget) as questions:
+        for figure in figures(scale):
+            if options.questions and figure.name not in options.questions:
+                continue
+            line = _line(figure, judged)
+            if budget.left() < figure.needs:
+                report.add(**line, note="not reached: the time was over")
+                continue
+            began = time.perf_counter()
+            try:
+                answer = questions.answer(figure)
+            except Exception as fault:  # of this figure alone: its line says so, and the others follow
+                traceback.print_exc()
+                failed = True
+                report.add(**line, note=f"failed: {_one_line(fault)}")
+                continue
+            met = figure.reaches(answer.value) if judged else None
+            took = round(time.perf_counter() - began, 1)
+            report.add(**{**line, "value": answer.value, "met": met, **answer.seen, "seconds": took})
+            curves.add(figure, answer.value, answer.seen.get("bare_ms"))
+        peak = questions.peak / 1e12
+    report.add(figure="a product of large matrices", value=peak, unit="TFLOP/s")
+    print(report.write(options.out))
+    if curves.series:
+        below = f"commit {origin.commit}, {origin.device}"
+        (options.out / f"{report.question}.svg").write_text(curves.plot(card, below), encoding="utf-8")
+    reached = verdicts(report.lines)
+    return 1 if failed or (options.strict and not reached) else 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    names = [figure.name for figure in figures(FULL)]
+    parser.add_argument(
+        "--questions", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}"
+    )
+    parser.add_argument("--seconds", type=float, default=360.0, help="time for everything")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="small networks, one round, nothing is judged")
+    options = parser.parse_args(argv)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU here; to try the command, use --device cpu --tiny")
+    if options.weights is not None and not options.weights.is_dir():
+        parser.error(f"--weights {options.weights}: there is no such folder")
+    if options.threads < 1:
+        parser.error(f"--threads {options.threads}: must be at least 1")
+    return options
+
+
+def _weights(options: argparse.Namespace, device: torch.device) -> object:
+    logging.disable_progress_bar()
+    if options.tiny:
+        return tiny.write(options.data / "tiny", options.seed)
+    return bundles.write(options.data / "full-size", device, options.seed)
+
+
+def _line(figure: Figure, judged: bool) -> dict[str, Value]:
+    """The line of a figure before it was measured: as good as missed."""
+    return {
+        "figure": figure.words,
+        "value": None,
+        "unit": figure.unit,
+        "at_least": figure.at_least,
+        "goal": figure.goal,
+        "met": False if judged and figure.at_least is not None else None,
+    }
+
+
+def _one_line(fault: Exception) -> str:
+    words = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {words}"[:300].replace("|", "/")
+
+
+class _Curves:
+    """The time of a round against the number of requests, of the loop and of the bare pipeline."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, list[tuple[float, float]]] = {}
+
+    def add(self, figure: Figure, value: float, bare: Value) -> None:
+        if isinstance(figure, LoopFigure) and isinstance(bare, float):
+            for name, point in (("loop", value), ("bare", bare)):
+                words = f"{name}, {figure.side} x {figure.side}"
+                self.series.setdefault(words, []).append((figure.requests, point))
+
+    def plot(self, card: str, below: str) -> str:
+        series: dict[str, Points] = dict(sorted(self.series.items()))
+        title = f"One step of all requests, on one {card}"
+        return lines(title, series, across="requests", up="milliseconds", doubling=True, below=below)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

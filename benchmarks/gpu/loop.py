@@ -1,0 +1,130 @@
+"""The step loop by itself, without Triton, and diffusers' own pipeline on the same network object."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor
+
+from benchmarks.gpu.card import synchronise
+from benchmarks.step_sharing import RowsMeter, requests_of
+from services.adapters.cache import AdapterCache
+from services.bundles.bundle import Bundle
+from services.denoising.costs import measure
+from services.denoising.engine import Engine, EngineLimits
+from services.denoising.family import Request
+from services.denoising.memory_budget import memory_for_work
+from services.denoising.schedules import SCHEDULES, name_of
+from services.ip2p_unet.family import InstructPix2Pix
+from services.refusal import Refusal
+
+GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
+
+
+class StepClock:
+    """A subscriber that keeps the time of every step."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def gone(self) -> bool:
+        """Waits for the end."""
+        return False
+
+    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
+        self.times.append(time.perf_counter())
+
+    def finish(self, latents: Tensor, steps: int) -> None:
+        self.times.append(time.perf_counter())
+
+    def refuse(self, refusal: Refusal) -> None:
+        raise RuntimeError(f"a benchmark's request was refused: {refusal}")
+
+
+def seconds_a_step(times: list[float]) -> float:
+    """Mean seconds between the steps that ended at these times; the first may have waited for others."""
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+class StepLoop:
+    """An engine on a device, as the served model has it."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.bundle, self.device = bundle, device
+        self.family = InstructPix2Pix(bundle, device, bundle.number_type(device))
+        self.meter = RowsMeter()
+        memory = memory_for_work(device)
+        self._engine = Engine(
+            self.family,
+            measure(self.family, self.family.works(), budget_bytes=memory),
+            EngineLimits(memory=memory),
+            self.meter,
+            AdapterCache(self.family.network, budget_bytes=0),
+        )
+
+    def requests(self, side: int, count: int, steps: int, tokens: int) -> list[Request]:
+        """Edits of square latents with three branches each."""
+        return requests_of(self.family, side, count, steps, seed=7, tokens=tokens)
+
+    def denoise(self, requests: list[Request]) -> list[StepClock]:
+        """Takes all steps of all requests; returns the times at which each step was done."""
+        clocks = [StepClock() for _ in requests]
+        for request, clock in zip(requests, clocks, strict=True):
+            self._engine.admit(request, clock)
+        while self._engine.step():
+            pass
+        synchronise(self.device)
+        return clocks
+
+    def seconds(self, requests: list[Request]) -> float:
+        """Seconds from admission to the last latents."""
+        started = time.perf_counter()
+        self.denoise(requests)
+        return time.perf_counter() - started
+
+
+class BarePipeline:
+    """diffusers' InstructPix2Pix pipeline for latents and embeddings, without encoders and decoder."""
+
+    def __init__(self, bundle: Bundle, network: Any) -> None:
+        self._weight = next(network.parameters())
+        config = bundle.scheduler_config()
+        kind: Any = SCHEDULES[name_of(config)].scheduler
+        # Of the autoencoder only the config is used, so it needs no weights that mean anything.
+        vae = bundle.network("vae", device=self._weight.device, dtype=self._weight.dtype)
+        self._pipeline = diffusers.StableDiffusionInstructPix2PixPipeline(
+            vae=vae,
+            text_encoder=None,
+            tokenizer=None,
+            unet=network,
+            scheduler=kind.from_config(config),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    def seconds(self, side: int, count: int, steps: int, tokens: int) -> float:
+        """Seconds of all steps of one batch."""
+        device, dtype = self._weight.device, self._weight.dtype
+        unet: Any = self._pipeline.unet
+        rng = torch.Generator().manual_seed(7)
+        image = torch.randn(count, 4, side, side, generator=rng).to(device, dtype)
+        text = torch.randn(count, tokens, unet.config.cross_attention_dim, generator=rng).to(device, dtype)
+        synchronise(device)
+        started = time.perf_counter()
+        self._pipeline(
+            image=image,
+            prompt_embeds=text,
+            negative_prompt_embeds=torch.zeros_like(text),
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            image_guidance_scale=PICTURE_GUIDANCE,
+            generator=torch.Generator().manual_seed(7),
+            output_type="latent",
+        )
+        synchronise(device)
+        return time.perf_counter() - started
