@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class AdapterRef:
         """The SHA-256 of its bytes, by which models know it."""
         return self.artifact.removeprefix(PREFIX)
 
+    @property
+    def known_as(self) -> bytes:
+        """Its key among those that were sent to an endpoint."""
+        return self.key.encode()
+
 
 @dataclass(frozen=True)
 class AdapterUploads:
@@ -43,16 +49,23 @@ class AdapterUploads:
     async def check(self, adapters: Sequence[AdapterRef]) -> None:
         """Finds out whether the model can use these adapters: uploads those that no endpoint may know."""
         for n, adapter in enumerate(adapters):
-            if not self.client.is_known(adapter.key.encode()):
-                await self.inspect(adapter, adapter_field(n))
+            if not self.client.is_known(adapter.known_as):
+                upload = partial(self.ensure, adapter, adapter_field(n))
+                await self.client.run(upload, deadline=self.run.deadline, work=0.0)
 
     async def inspect(self, adapter: AdapterRef, field: str) -> Mapping[str, Any]:
         """Uploads an adapter to an endpoint; the model's report about it."""
-        return await self.client.run(
-            lambda lease: self.upload(adapter, field, lease), deadline=self.run.deadline, work=0.0
-        )
+        upload = partial(self._upload, adapter, field)
+        return await self.client.run(upload, deadline=self.run.deadline, work=0.0)
 
-    async def upload(self, adapter: AdapterRef, field: str, lease: Lease) -> Mapping[str, Any]:
+    async def ensure(self, adapter: AdapterRef, field: str, lease: Lease) -> None:
+        """Uploads an adapter to the leased endpoint if it may not know it; of many callers at once, one
+        does."""
+        async with lease.known.uploading(adapter.known_as):
+            if adapter.known_as not in lease.known:
+                await self._upload(adapter, field, lease)
+
+    async def _upload(self, adapter: AdapterRef, field: str, lease: Lease) -> Mapping[str, Any]:
         """Uploads an adapter to the leased endpoint; the model validates it against its layers and keeps it.
 
         Returns its report. InvalidRequest for the `field` that names it if nothing in it fits, or it is too
@@ -74,7 +87,7 @@ class AdapterUploads:
             raise InvalidRequest(error.message, field=field, **error.facts) from None
         if "facts" not in reply:
             raise InternalError(f"{self.client.name} sent no facts about an adapter")
-        lease.known.add(adapter.key.encode())
+        lease.known.add(adapter.known_as)
         return from_text(reply["facts"])
 
 

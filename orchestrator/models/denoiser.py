@@ -191,14 +191,17 @@ class Denoiser:
                 # In the order of the model's input: a request that was stored may have another.
                 guidance = [sampling.guidance[name] for name in facts.guidance]
                 inputs["guidance"] = np.array(guidance, np.float32)
-            for attempt in range(_ATTEMPTS):
-                for field, adapter in used.items() if attempt else ():
-                    await self.adapters.upload(adapter, field, lease)
+            for _ in range(_ATTEMPTS):
+                uploads = {adapter: lease.known.upload_of(adapter.known_as) for adapter in used.values()}
                 try:
                     return await self._stream(lease, inputs, work, preview)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
+                for adapter, upload in uploads.items():
+                    lease.known.forget(adapter.known_as, upload)
+                for field, adapter in used.items():
+                    await self.adapters.ensure(adapter, field, lease)
             return None
 
         cells = math.prod(inputs["source"].shape[1:])

@@ -55,8 +55,6 @@ class Sam:
     client: ModelClient
     run: Run
     affinity: Affinity = field(default_factory=Affinity)  # all selections of a run go to one endpoint
-    # Of many requests at once, one uploads the picture.
-    upload_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     weights: WeightsRef | None = None  # those that must do the work, None for any
 
     def requiring(self, weights: WeightsRef | None) -> Sam:
@@ -112,14 +110,14 @@ class Sam:
 
         async def request(lease: Lease) -> Tensors:
             while True:
-                if key in lease.known:
+                if upload := lease.known.upload_of(key):
                     try:
                         return await lease.infer(with_key, deadline=self.run.deadline)
                     except IntarsiaError as error:
                         if model_reason(error) != "UNKNOWN_PICTURE":
                             raise
-                        lease.known.forget(key)
-                async with self.upload_lock:
+                        lease.known.forget(key, upload)
+                async with lease.known.uploading(key):
                     if key not in lease.known:
                         reply = await lease.infer(with_pixels, deadline=self.run.deadline)
                         lease.known.add(key)

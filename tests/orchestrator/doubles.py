@@ -184,11 +184,17 @@ class Denoiser:
         self.seconds = 0.001  # of a network evaluation
         self.cost_questions: list[dict[str, Any]] = []
         self.adapters: dict[str, bytes] = {}  # by key; those that begin with `bad` fit nothing
+        self.uploads: list[bytes] = []  # of adapters
+        self.requests_before_uploads = 0  # an upload is answered after so many requests
+        self.requested = asyncio.Condition()
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "adapter" in inputs:
-            yield {"facts": text(self._fitted(inputs["adapter"].tobytes()))}
+            self.uploads.append(inputs["adapter"].tobytes())
+            async with self.requested:
+                await self.requested.wait_for(lambda: len(self.requests) >= self.requests_before_uploads)
+            yield {"facts": text(self._fitted(self.uploads[-1]))}
             return
         if "cost" in inputs:
             self.cost_questions.append(from_text(inputs["cost"]))
@@ -202,6 +208,8 @@ class Denoiser:
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)
+        async with self.requested:
+            self.requested.notify_all()
         if self.refusals:
             raise self.refusals.pop(0)
         _check_weights(inputs, self.weights)

@@ -67,6 +67,15 @@ async def test_a_picture_is_sent_once_to_each_endpoint(
     assert [len(triton.sam.asked) for triton in tritons] == [3] * len(tritons)
 
 
+async def test_a_picture_that_many_jobs_need_at_once_is_sent_once_to_each_endpoint(
+    served: Client, tritons: list[Triton], picture: np.ndarray
+) -> None:
+    name = await served.upload(png(picture))
+    jobs = await finished(served, *[click(name)] * 4 * len(tritons))
+    assert {job.state for job in jobs} == {SUCCEEDED}
+    assert [triton.sam.pictures_received for triton in tritons] == [1] * len(tritons)
+
+
 async def test_all_questions_of_a_job_about_a_picture_go_to_one_endpoint(
     served: Client, tritons: list[Triton], picture: np.ndarray
 ) -> None:

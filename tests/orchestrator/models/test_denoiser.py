@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,7 @@ import pytest
 
 from intarsia.errors import ModelDown
 from orchestrator.deadline import Deadline
-from orchestrator.models.adapters import AdapterUploads
+from orchestrator.models.adapters import AdapterRef, AdapterUploads
 from orchestrator.models.admission import ModelQueue, WaitLimits
 from orchestrator.models.client import ModelClient
 from orchestrator.models.denoiser import Denoiser, EditConditioning
@@ -57,6 +58,39 @@ async def test_guidance_has_the_order_of_the_model(denoiser: Denoiser, tritons: 
             await denoiser.denoise(conditioning, sampling(**named), work, WeightsRef("d0" * 32))
     sent = [request["guidance"].tolist() for triton in tritons for request in triton.ip2p_unet.requests]
     assert sent == [[7.5, 1.5], [7.5, 1.5]]
+
+
+async def test_of_many_requests_at_once_one_uploads_an_adapter_to_each_endpoint(
+    denoiser: Denoiser, tritons: list[Triton]
+) -> None:
+    """Of runs that know nothing of each other; also after the model was loaded anew without our notice."""
+    words = np.zeros((4, 8), np.float32)
+    conditioning = EditConditioning(np.ones((4, 8, 8), np.float32), words, words)
+    styles = [b"one style", b"another"]
+    adapters = [
+        AdapterRef((await denoiser.adapters.store.put_bytes(style, "application/octet-stream")).name)
+        for style in styles
+    ]
+
+    async def one() -> None:
+        run = Run(Deadline.after(50))
+        own = Denoiser(denoiser.client, run, AdapterUploads(denoiser.client, run, denoiser.adapters.store))
+        with run.stage("denoise") as work:
+            await own.denoise(
+                conditioning,
+                sampling(text=7.5, picture=1.5),
+                work,
+                WeightsRef("d0" * 32),
+                adapters=adapters,
+            )
+
+    for _ in range(2):
+        for triton in tritons:
+            triton.ip2p_unet.adapters.clear()
+            triton.ip2p_unet.uploads.clear()
+            triton.ip2p_unet.requests_before_uploads = len(triton.ip2p_unet.requests) + 4
+        await asyncio.gather(*(one() for _ in range(8)))
+        assert [sorted(triton.ip2p_unet.uploads) for triton in tritons] == [sorted(styles)] * 2
 
 
 async def test_the_cost_is_that_of_the_pinned_weights(denoiser: Denoiser, tritons: list[Triton]) -> None:
