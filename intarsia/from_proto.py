@@ -164,6 +164,7 @@ def _manifest(message: results_pb2.Manifest) -> results.ResultManifest:
         weights=dict(message.weights),
         adapters=dict(message.adapters),
         notes=tuple(message.notes),
+        path=message.path,
     )
 
 

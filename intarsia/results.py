@@ -102,8 +102,8 @@ class ResultManifest:
     """Everything that was decided for a result: the same request with these values makes the same picture.
 
     `guidance` is by name: `text` and, of edits, `picture`. `stage_times` are added up over candidates and
-    tiles. `weights` are SHA-256 digests by model, `adapters`
-    strengths by artifact.
+    tiles. `weights` are SHA-256 digests by model, `adapters` strengths by artifact. `path` says how passes of
+    a reproducible request were computed: another path gives other bytes.
     """
 
     seed: int
@@ -118,6 +118,7 @@ class ResultManifest:
     weights: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True)

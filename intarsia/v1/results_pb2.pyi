@@ -123,7 +123,7 @@ class View(_message.Message):
     def __init__(self, kind: _Optional[_Union[View.Kind, str]] = ..., picture: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes")
+    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes", "path")
     class GuidanceEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +157,7 @@ class Manifest(_message.Message):
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
     seed: int
     steps: int
     guidance: _containers.ScalarMap[str, float]
@@ -169,7 +170,8 @@ class Manifest(_message.Message):
     weights: _containers.ScalarMap[str, str]
     adapters: _containers.ScalarMap[str, float]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    path: str
+    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ..., path: _Optional[str] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")

@@ -190,6 +190,7 @@ def _manifest(of: Manifest) -> results_pb2.Manifest:
         weights=of.weights,
         adapters=of.adapters,
         notes=of.notes,
+        path=of.path,
     )
 
 

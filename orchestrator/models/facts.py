@@ -17,6 +17,7 @@ class ModelFacts:
     """The purpose, the sizes and the defaults of the loaded weights."""
 
     digest: str
+    path: str  # by which reproducible requests are computed
     size: int  # longer side in pixels
     multiple: int  # sides are multiples of this many pixels
     factor: int  # pixels to a latent
@@ -33,6 +34,7 @@ class ModelFacts:
         own = facts["defaults"]
         return cls(
             digest=facts["weights"],
+            path=facts.get("path", ""),
             size=int(facts["size"]),
             multiple=int(facts["multiple"]),
             factor=int(facts["factor"]),

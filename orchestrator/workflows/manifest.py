@@ -25,6 +25,7 @@ def file_parameters(
         "model": resolved.weights.model,
         "weights": resolved.weights.denoiser.digest,
         **_sampling_parameters(sampling),
+        "path": _path(resolved),
         "adapters": _strengths(resolved),
         "match_colours": resolved.request.match_colours,
         "regions": [
@@ -64,6 +65,7 @@ def manifest(
         weights=resolved.weights.digests,
         adapters=_strengths(resolved),
         notes=tuple(notes),
+        path=_path(resolved),
     )
 
 
@@ -75,6 +77,11 @@ def _sampling_parameters(sampling: ResolvedSampling) -> dict[str, object]:
         "scheduler": sampling.scheduler,
         "reproducible": sampling.reproducible,
     }
+
+
+def _path(resolved: ResolvedRequest) -> str:
+    """The path of a reproducible request; passes of others may take several."""
+    return resolved.weights.path if resolved.sampling.reproducible else ""
 
 
 def _strengths(resolved: ResolvedRequest) -> dict[str, float]:

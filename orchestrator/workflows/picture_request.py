@@ -67,6 +67,7 @@ class PinnedWeights:
     size: int
     multiple: int
     factor: int
+    path: str = ""  # by which the model computes reproducible requests
 
     @classmethod
     def of(cls, facts: Facts, model: str, family: str) -> PinnedWeights:
@@ -82,6 +83,7 @@ class PinnedWeights:
             size=denoiser.size,
             multiple=denoiser.multiple,
             factor=denoiser.factor,
+            path=denoiser.path,
         )
 
     @property

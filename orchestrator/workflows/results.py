@@ -50,6 +50,7 @@ class Manifest:
     weights: Mapping[str, str]
     adapters: Mapping[str, float]
     notes: tuple[str, ...]
+    path: str = ""  # of a reproducible request, by which its passes were computed
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from services.acceleration.passes import Passes
 from services.adapters.cache import LoadedAdapter
 from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
@@ -22,6 +23,10 @@ class DenoiserFamily(Family, Protocol):
     @property
     def network(self) -> nn.Module:
         """The network that adapters are applied to."""
+
+    @property
+    def passes(self) -> Passes:
+        """The way its network is run."""
 
     def works(self) -> Sequence[int]:
         """Work of a row at which passes are measured when the model is loaded."""
@@ -41,7 +46,7 @@ class DenoiserFamily(Family, Protocol):
     def facts(self) -> dict[str, Any]:
         """Facts about the loaded network and the requests it takes.
 
-        `weights`, `size`, `multiple` and `factor`; `schedulers` with `most_steps` of each; `guidance` with
-        default and range of each of its numbers, in the order of the tensor; `preparation`, numbers for what
-        happens to a picture before; `defaults` of them all.
+        `weights`; `path`, by which reproducible requests run; `size`, `multiple` and `factor`; `schedulers`
+        with `most_steps` of each; `guidance` with default and range of each of its numbers, in the order of
+        the tensor; `preparation`, numbers for what happens to a picture before; `defaults` of them all.
         """

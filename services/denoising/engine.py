@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
+from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
 from services.denoising.batch import next_batch, predict_batch
 from services.denoising.costs import Costs
@@ -54,8 +55,10 @@ class Engine:
         meter: Meter,
         adapters: AdapterCache,
         clock: Callable[[], float] = time.monotonic,
+        passes: Passes | None = None,
     ) -> None:
-        self.adapters, self.costs = adapters, costs
+        """`passes` are those of the family, where they keep memory that requests may need."""
+        self.adapters, self.costs, self._passes = adapters, costs, passes
         self._family, self._limits, self._meter, self._clock = family, limits, meter, clock
         self._queue = AdmissionQueue(limits, adapters)
         self._running: list[Entry] = []  # this and the next are the loop's own
@@ -80,9 +83,9 @@ class Engine:
         return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
 
     def facts(self) -> dict[str, Any]:
-        """The current pass, the costs of passes by work and rows, and how full the adapter cache is."""
-        passes = {"step": self.now(), "passes": self.costs.as_facts()}
-        return {**passes, "adapters": self.adapters.facts()}
+        """The current pass, costs by work and rows, how full the adapter cache is, and how passes run."""
+        facts = {"step": self.now(), "passes": self.costs.as_facts(), "adapters": self.adapters.facts()}
+        return facts if self._passes is None else {**facts, "acceleration": self._passes.facts()}
 
     def admit(
         self,
@@ -113,6 +116,7 @@ class Engine:
         self._report()
         if not self._running:
             return False
+        self._limit_passes()
         started = self._clock()
         entries = {id(entry.running): entry for entry in self._running}
         batch = next_batch([entry.trajectory for entry in self._running], self._rows_for)
@@ -202,7 +206,14 @@ class Engine:
 
     def _rows_for(self, work: int) -> int:
         """Rows of this work that are worth a pass, as far as memory goes."""
-        return min(self.costs.rows_for(work), self._queue.free_bytes() // self.costs.bytes_for(1, work))
+        free = self._queue.free_bytes() - (0 if self._passes is None else self._passes.nbytes)
+        return min(self.costs.rows_for(work), free // self.costs.bytes_for(1, work))
+
+    def _limit_passes(self) -> None:
+        """Lets graphs of passes keep what no request needs."""
+        if self._passes is not None:
+            free = self._queue.free_bytes() - max(entry.step_bytes for entry in self._running)
+            self._passes.limit(max(min(free, self._limits.graphs), 0))
 
     def _abandoned(self, entry: Entry) -> bool:
         try:

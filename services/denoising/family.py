@@ -63,6 +63,9 @@ class BatchRow:
     latents: Tensor  # as the network expects them at this level of noise
     timestep: Tensor  # the schedule's, shaped ()
     state: Restorable | None = None  # that the family began the trajectory with
+    eager: bool = (
+        False  # the network must run as it was loaded: adapters are applied, or bytes must not change
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,10 @@ class Family(Protocol):
         """The family's own state of a new trajectory, which `predict` finds in its rows."""
 
     def predict(self, rows: Sequence[BatchRow]) -> Tensor | Sequence[Tensor]:
-        """The network's predictions, float32 and shaped like the latents; rows have equal keys."""
+        """The network's predictions, float32 and shaped like the latents.
+
+        Rows have equal keys, and all of them are `eager` or none.
+        """
 
     def sample(self, rows: int, work: int) -> Sequence[BatchRow]:
         """Rows without meaning, about as large as `work`, for measuring what a pass costs."""

@@ -39,6 +39,7 @@ class EngineLimits:
     """Limits of what may be admitted."""
 
     memory: int  # bytes for all trajectories and the largest pass together
+    graphs: int = 0  # bytes of that memory for graphs of passes, while no request needs them
     running: int = 64  # trajectories stepping in turn
     waiting: int = 256  # trajectories admitted but not yet stepping
     step_seconds: float = 120.0  # the longest step, for which all others wait

@@ -58,7 +58,10 @@ class Trajectory:
         latents = self._schedule.network_input(self.latents, self.done)[0]
         branches = (branch.at(self.done) for branch in self._branches)
         timestep = self._timesteps[self.done]
-        return [BatchRow(branch.inputs, branch.key, latents, timestep, self._state) for branch in branches]
+        eager = self.request.reproducible or bool(self.request.adapters)
+        return [
+            BatchRow(branch.inputs, branch.key, latents, timestep, self._state, eager) for branch in branches
+        ]
 
     def advance(self, predictions: Sequence[Tensor]) -> None:
         """Takes a step by the predictions for its rows."""

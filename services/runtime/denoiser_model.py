@@ -16,6 +16,7 @@ from services.runtime.metrics import EngineMeter
 from services.runtime.stream_server import StreamServer
 
 _FOR_ADAPTERS = 0.25  # of the memory for work, and beside it
+_FOR_GRAPHS = 0.25  # of the memory for work, and within it
 
 
 class TritonPythonModel:
@@ -39,6 +40,8 @@ def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
     share = memory_share()
     memory = memory_for_work(family.device, share)
     adapters = AdapterCache(family.network, memory_for_work(family.device, share * _FOR_ADAPTERS))
+    graphs = int(memory * _FOR_GRAPHS)
+    family.passes.limit(graphs)
     costs = measure(family, family.works(), budget_bytes=memory)
-    limits = EngineLimits(memory=memory, running=running_at_once() or EngineLimits.running)
-    return Engine(family, costs, limits, meter, adapters)
+    limits = EngineLimits(memory=memory, graphs=graphs, running=running_at_once() or EngineLimits.running)
+    return Engine(family, costs, limits, meter, adapters, passes=family.passes)

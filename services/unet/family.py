@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from services.acceleration.passes import REPRODUCIBLE_PATH, passes_for
 from services.adapters.file import Adapter, AdapterError, read
 from services.bundles.bundle import Bundle, BundleError
 from services.bundles.latent_space import latent_space_of
@@ -54,6 +55,7 @@ class UNetFamily(ABC):
         self.schedules = factories(DIFFUSION, config)
         self._dtype = dtype
         self.network = bundle.network("unet", device=device, dtype=dtype)
+        self.passes = passes_for(self._forward, device)
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
         self._limits = NetworkLimits(
@@ -118,7 +120,7 @@ class UNetFamily(ABC):
             text = torch.stack([row.inputs["text"] for row in rows]).to(self._dtype)
             timesteps = torch.stack([row.timestep for row in rows])
             seen = torch.cat([latents, condition], dim=1).to(self._dtype)
-            predictions = self.network(seen, timesteps, text, return_dict=False)[0].float()
+            predictions = self.passes(seen, timesteps, text, eager=rows[0].eager)
         return predictions.clone()  # outside: hooks may follow gradients from what is made of them
 
     def sample(self, rows: int, work: int) -> list[BatchRow]:
@@ -167,12 +169,16 @@ class UNetFamily(ABC):
         seconds = a_step * len(schedule.timesteps) * question.candidates
         return {"evaluations": len(branches), "seconds": round(seconds, 3)}
 
+    def _forward(self, seen: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        return self.network(seen, timesteps, text, return_dict=False)[0].float()
+
     def _identity(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> str:
         """The digest that a checkpoint of the request must have; empty where it has none."""
         if not args.checkpoint_every and args.checkpoint is None:
             return ""
         adapters = [[use.key, use.strength] for use in args.adapters]
-        settings = [args.seed, args.steps, args.guidance, args.scheduler, args.reproducible, adapters]
+        path = REPRODUCIBLE_PATH if args.reproducible else ""
+        settings = [args.seed, args.steps, args.guidance, args.scheduler, path, adapters]
         names = ("source", "text", "no_text", *self.own_inputs)
         inputs = {name: tensors[name] for name in names if name in tensors}
         return identity_of(self._digest, settings, inputs)
@@ -181,6 +187,7 @@ class UNetFamily(ABC):
         """Facts about the loaded network; sizes in pixels."""
         return {
             "weights": self._digest,
+            "path": REPRODUCIBLE_PATH,
             "factor": self._space.factor,
             "size": self._side * self._space.factor,
             "multiple": self._space.factor,

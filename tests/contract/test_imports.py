@@ -41,7 +41,14 @@ BELOW_JOBS = {"orchestrator.caller", "orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
 NETWORKS = {"services.bundles", *BASE}
 DENOISERS = ("ip2p_unet", "sd2_inpaint")
-FAMILY = {"services.unet", "services.denoising", "services.adapters", "services.vae.decoder", *NETWORKS}
+FAMILY = {
+    "services.unet",
+    "services.acceleration",
+    "services.denoising",
+    "services.adapters",
+    "services.vae.decoder",
+    *NETWORKS,
+}
 
 # A module belongs to the longest name here that it starts with, and may import from its own layer and from
 # the layers beside that name. Every module must belong to one.
@@ -86,9 +93,15 @@ MAY: dict[str, set[str]] = {
     "services.json_text": {"services.refusal"},
     "services.bundles": set(),
     "services.adapters": {"services.bundles", *BASE},
-    "services.denoising": {"services.denoising.prediction", "services.adapters", "services.refusal"},
+    "services.acceleration": set(),
+    "services.denoising": {
+        "services.denoising.prediction",
+        "services.acceleration",
+        "services.adapters",
+        "services.refusal",
+    },
     "services.denoising.prediction": set(),
-    "services.unet": {"services.denoising", "services.adapters", *NETWORKS},
+    "services.unet": {"services.denoising", "services.acceleration", "services.adapters", *NETWORKS},
     **{f"services.{name}": FAMILY for name in DENOISERS},
     "services.sam": NETWORKS,
     "services.text_encoder": NETWORKS,
@@ -99,7 +112,7 @@ MAY: dict[str, set[str]] = {
     },  # for families that decode in their own process
     "services.vae.tiles": set(),
     "services.registry": {*(f"services.{name}" for name in DENOISERS), "services.denoising", *NETWORKS},
-    "services.runtime": {"services.denoising", "services.adapters", *NETWORKS},
+    "services.runtime": {"services.denoising", "services.acceleration", "services.adapters", *NETWORKS},
     "services.runtime.denoiser_model": {
         "services.registry",
         "services.runtime",

@@ -203,6 +203,7 @@ class Denoiser:
         if "ask" in inputs:
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
+            facts["path"] = "eager"
             facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
             defaults = {"steps": 20, "scheduler": "euler", **self.guidance, **self.preparation}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}

@@ -58,7 +58,7 @@ async def test_the_result_has_the_region_and_the_settings(
     result = await edited(client, request)
     made = result.manifest
     assert (made.seed, made.steps, made.guidance) == (7, 10, {"text": 5.0, "picture": 1.5})
-    assert (made.scheduler, made.reproducible) == ("ddim", True)
+    assert (made.scheduler, made.reproducible, made.path) == ("ddim", True, "eager")
     # A disc of radius 20 round (80, 60), half its size around it, and at least 64 pixels for the model.
     box, crop = result.region.box, made.crop
     assert (box.left, box.top, box.right, box.bottom) == (60, 40, 100, 80)
