@@ -64,7 +64,7 @@ bench-perf: $(VENV)/.perf_analyzer ## Measures single models with perf_analyzer;
 
 .PHONY: clean
 clean: ## Removes generated files, except .venv and training checkpoints.
-	rm -rf demo var/demo var/artifacts var/triton .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo var/demo var/artifacts var/triton var/triton-gpu-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	"$$(deploy/local/find_python.sh)" -m venv $(VENV)

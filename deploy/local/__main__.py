@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.cores import usable_cores
+from deploy.local.gpus import gpu_source, parse_indices
 from deploy.local.probe import ProbeError
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import StartError
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics_port=options.metrics_port,
         triton_port=options.triton_port,
         triton_metrics_port=options.triton_metrics_port,
-        profile="" if options.gpu else "cpu",
+        profile="cpu" if options.gpu is None else "",
+        gpus=None if options.gpu is None else gpu_source(options.gpu),
         threads=options.threads,
     )
     ended, serving = threading.Event(), False
@@ -45,10 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, stop)
     try:
-        with Stack(settings) as stack:
+        stack = Stack(settings)
+        for line in stack.places:
+            print(line, flush=True)
+        with stack:
             serving = True
             print(f"serving on {stack.address}", flush=True)
-            print(f"metrics: {stack.metrics_url} and {stack.triton.metrics_url}", flush=True)
+            pages = [stack.metrics_url, *(server.triton.metrics_url for server in stack.servers)]
+            print(f"metrics: {' and '.join(pages)}", flush=True)
             while not ended.wait(1.0):
                 fault = stack.failed()
                 if fault:
@@ -71,17 +77,34 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=50051, help="port of the gRPC service; 0 for any free one"
     )
     parser.add_argument("--metrics-port", type=int, default=0, help="port of the orchestrator's metrics")
-    parser.add_argument("--triton-port", type=int, default=0, help="port of Triton's gRPC")
-    parser.add_argument("--triton-metrics-port", type=int, default=0, help="port of Triton's metrics")
+    parser.add_argument(
+        "--triton-port", type=int, default=0, help="port of Triton's gRPC; of several, the first has this one"
+    )
+    parser.add_argument(
+        "--triton-metrics-port", type=int, default=0, help="port of Triton's metrics; of several as above"
+    )
     parser.add_argument("--data", type=Path, default=Path("var"), help="folder for artifacts and logs")
     parser.add_argument(
         "--weights", type=Path, help="folder of bundles (default: INTARSIA_WEIGHTS, else the starter weights)"
     )
     parser.add_argument(
-        "--gpu", action="store_true", help="run the models on GPU 0, as their config.pbtxt says"
+        "--gpu",
+        type=_indices,
+        nargs="?",
+        const=(),
+        metavar="0,1,...",
+        help="run the models on these GPUs, by default on every visible one: a server for each, with copies "
+        "of models as far as its memory goes",
     )
     parser.add_argument("--threads", type=int, default=usable_cores(), help="threads of each model on CPU")
     return parser
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return parse_indices(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
 
 
 if __name__ == "__main__":

@@ -1,55 +1,35 @@
-"""The whole platform on one machine: Triton with its models, a supervisor, the orchestrator."""
+"""The whole platform on one machine: a Triton, or one for each GPU, their supervisors, the orchestrator."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy.local.cores import usable_cores
-from deploy.local.loopback import OPTIONS, triton_client
-from deploy.local.models import REPOSITORY, ConfigError, memory_share, served_models
+from deploy.local.gpus import VISIBLE, GpuError
+from deploy.local.loopback import OPTIONS
+from deploy.local.model_server import ModelServer
+from deploy.local.models import ConfigError, RepositoryModel, memory_share, served_models
+from deploy.local.placement import GpuModels, PlacementError, place
 from deploy.local.ports import PortTaken, choose_ports
-from deploy.local.probe import probe
 from deploy.local.process import ChildProcess
-from deploy.local.supervisor import ProbeLimits, Supervisor
+from deploy.local.stack_settings import StackSettings
 from deploy.local.triton import StartError, Triton, TritonSettings
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StackSettings:
-    """Settings of a stack. A port of 0 means any free one."""
-
-    data: Path  # artifacts, links and logs
-    weights: Path
-    repository: Path = REPOSITORY
-    port: int = 0
-    metrics_port: int = 0
-    triton_port: int = 0
-    triton_metrics_port: int = 0
-    profile: str = "cpu"
-    threads: int = field(default_factory=usable_cores)
-    probe_limits: ProbeLimits = field(default_factory=ProbeLimits)
-    drain_seconds: float = 30.0
-    environment: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["Stack", "StackSettings"]
 
 
 class Stack:
     """The running platform; a context manager that stops it at the end.
 
     Nothing runs before `start`. The children end with the thread that started them, so that thread must live
-    as long as the stack; a restarted Triton ends with the supervisor's thread, which lives until `stop`.
+    as long as the stack.
     """
 
     def __init__(self, settings: StackSettings) -> None:
@@ -61,45 +41,40 @@ class Stack:
             )
         try:
             served = served_models(settings.weights, settings.repository)
-        except ConfigError as fault:
+            self.placement = _placement(settings, served)
+        except (ConfigError, GpuError, PlacementError) as fault:
             raise StartError(str(fault)) from None
         self.models = tuple(model.name for model in served)
-        requested = (settings.port, settings.metrics_port, settings.triton_port, settings.triton_metrics_port)
-        try:
-            port, metrics, grpc_port, triton_metrics = choose_ports(requested)
-        except PortTaken as fault:
-            raise StartError(
-                f"{fault}; stop the program that uses it, or choose another port (0 for any free one)"
-            ) from None
-        share = f"{memory_share(served):g}"
+        groups: list[GpuModels | None] = [each for each in self.placement if each.models]
+        groups = groups or [None]
+        port, metrics, *others = _choose_ports(settings, len(groups))
         self.address = f"127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
-        self.triton = Triton(
-            TritonSettings(
-                work=settings.data / "triton",
-                grpc_port=grpc_port,
-                metrics_port=triton_metrics,
-                models=self.models,
-                weights=settings.weights,
-                repository=settings.repository,
-                profile=settings.profile,
-                threads=settings.threads,
-                environment={"INTARSIA_MEMORY_SHARE": share, **settings.environment},
-            )
+        self.servers = tuple(
+            ModelServer(_triton_settings(settings, served, group, ports), settings.probe_limits)
+            for group, ports in zip(groups, zip(others[::2], others[1::2], strict=True), strict=True)
         )
-        self.supervisor = Supervisor(self.triton.url, self.models, self._restart, settings.probe_limits)
-        self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        self._stop = threading.Event()
         self._orchestrator: ChildProcess | None = None
         self._environment = {
             **os.environ,
             "INTARSIA_LISTEN": self.address,
             "INTARSIA_METRICS_LISTEN": f"127.0.0.1:{metrics}",
-            "INTARSIA_TRITON": self.triton.url,
             "INTARSIA_ARTIFACTS": str((settings.data / "artifacts").resolve()),
             "INTARSIA_DRAIN_SECONDS": str(settings.drain_seconds),
+            **_addresses(self.servers),
             **settings.environment,
         }
+
+    @property
+    def triton(self) -> Triton:
+        """The first server's Triton, which is the only one unless models were placed on several GPUs."""
+        return self.servers[0].triton
+
+    @property
+    def places(self) -> list[str]:
+        """A line for each GPU: its models, what they need, and their server's address."""
+        urls = (server.triton.url for server in self.servers)
+        return [f"{each}, at {next(urls)}" if each.models else str(each) for each in self.placement]
 
     def __enter__(self) -> Stack:
         self.start()
@@ -119,19 +94,18 @@ class Stack:
             raise
 
     def _start(self) -> None:
-        self.triton.start()
-        self.triton.wait_ready()
-        with triton_client(self.triton.url) as client:
-            for model in self.models:
-                facts = probe(client, model, seconds=self.settings.probe_limits.load_timeout)
-                log.info("%s is alive: %s", model, facts)
+        for server in self.servers:
+            server.start()
+        for server in self.servers:
+            server.wait_alive()
         self._orchestrator = ChildProcess(
             [sys.executable, "-m", "orchestrator"],
             environment=self._environment,
             log=self.settings.data / "orchestrator.log",
         )
         self._wait_serving(self._orchestrator)
-        self._watching.start()
+        for server in self.servers:
+            server.watch()
 
     @property
     def orchestrator_pid(self) -> int:
@@ -144,26 +118,14 @@ class Stack:
         """The reason why the platform cannot continue, or None."""
         if self._orchestrator is not None and self._orchestrator.exit_code is not None:
             return f"the orchestrator ended:\n{self._orchestrator.log_tail()}"
-        if self._watching.ident and not self._watching.is_alive() and not self._stop.is_set():
-            return "the supervisor ended, so models are not checked any more; the log has the reason"
-        return None
+        return next(filter(None, (server.failed() for server in self.servers)), None)
 
     def stop(self) -> None:
         """Stops everything, front to back, so that running jobs can finish."""
         if self._orchestrator is not None:
             self._orchestrator.stop(grace=self.settings.drain_seconds + 5)
-        self._stop.set()
-        self.triton.stop()
-        if self._watching.is_alive():
-            self._watching.join(self.settings.probe_limits.timeout)
-
-    def _watch(self) -> None:
-        self.supervisor.run(self._stop)
-
-    def _restart(self) -> None:
-        if not self._stop.is_set():
-            self.triton.restart()
-            self.triton.wait_ready()
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            list(pool.map(ModelServer.stop, self.servers))
 
     def _wait_serving(self, orchestrator: ChildProcess, seconds: float = 60.0) -> None:
         with grpc.insecure_channel(self.address, options=OPTIONS) as channel:
@@ -179,3 +141,65 @@ class Stack:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         raise StartError(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.log_tail()}")
+
+
+def _placement(settings: StackSettings, served: Sequence[RepositoryModel]) -> tuple[GpuModels, ...]:
+    if settings.gpus is None:
+        return ()
+    memory = settings.gpus(settings.weights, served)
+    return place(memory.gpus, memory.models)
+
+
+def _choose_ports(settings: StackSettings, servers: int) -> list[int]:
+    """The orchestrator's port and that of its metrics, then the same for each server."""
+    requested = [settings.port, settings.metrics_port]
+    for number in range(servers):
+        for first in (settings.triton_port, settings.triton_metrics_port):
+            requested.append(first + number if first else 0)
+    try:
+        return choose_ports(requested)
+    except PortTaken as fault:
+        raise StartError(
+            f"{fault}; stop the program that uses it, or choose another port (0 for any free one)"
+        ) from None
+
+
+def _triton_settings(
+    settings: StackSettings,
+    served: Sequence[RepositoryModel],
+    group: GpuModels | None,
+    ports: tuple[int, int],
+) -> TritonSettings:
+    """Those of the server for the models of one GPU, the only one it sees; without a group for all models."""
+    work, own, environment = "triton", list(served), {}
+    if group is not None:
+        names = {model.name for model in group.models}
+        work, own = f"triton-gpu-{group.gpu.index}", [model for model in served if model.name in names]
+        environment[VISIBLE] = group.gpu.visible
+    grpc_port, metrics_port = ports
+    return TritonSettings(
+        work=settings.data / work,
+        grpc_port=grpc_port,
+        metrics_port=metrics_port,
+        models=tuple(model.name for model in own),
+        weights=settings.weights,
+        repository=settings.repository,
+        profile=settings.profile,
+        threads=settings.threads,
+        environment={
+            **environment,
+            "INTARSIA_MEMORY_SHARE": f"{memory_share(own):g}",
+            **settings.environment,
+        },
+    )
+
+
+def _addresses(servers: Sequence[ModelServer]) -> dict[str, str]:
+    """The orchestrator's settings of addresses: a list for each model, unless all are in the first server."""
+    first = servers[0].triton.url
+    lists: dict[str, list[str]] = {}
+    for server in servers:
+        for model in server.models:
+            lists.setdefault(model, []).append(server.triton.url)
+    variables = {f"INTARSIA_TRITON_{model.upper()}": ",".join(urls) for model, urls in lists.items()}
+    return {"INTARSIA_TRITON": first, **{name: urls for name, urls in variables.items() if urls != first}}

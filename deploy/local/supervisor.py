@@ -57,14 +57,14 @@ class Supervisor:
         """Probes every model once, and repairs those that fail."""
         with triton_client(self._url) as client:
             if self._server_is_down(client):
-                log.warning("Triton does not reply; restarting it")
+                log.warning("Triton at %s does not reply; restarting it", self._url)
                 self._restart_server()
                 return
             if self._late:
                 return
             for model in self._models:
                 if not self._is_alive(client, model) and not self._reload(client, model):
-                    log.warning("%s cannot be loaded again; restarting Triton", model)
+                    log.warning("%s cannot be loaded again; restarting Triton at %s", model, self._url)
                     self._restart_server()
                     return
 
@@ -75,7 +75,7 @@ class Supervisor:
         except InferenceServerException as fault:
             late = fault.status() == str(grpc.StatusCode.DEADLINE_EXCEEDED)
             self._late = self._late + 1 if late else 0
-            log.warning("Triton: %s (%d in a row)", fault.message(), self._late)
+            log.warning("Triton at %s: %s (%d in a row)", self._url, fault.message(), self._late)
             return not late or self._late >= self._limits.failures
         self._late = 0
         return not live

@@ -14,6 +14,7 @@ and only classes listed in `architectures` are built. Sizes are data: any size l
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -165,6 +166,11 @@ class Bundle:
     def size_bytes(self, component: str) -> int:
         """The size of a network's weight files."""
         return sum(file.stat().st_size for file in self._weights(component))
+
+    def loaded_bytes(self, component: str, device: torch.device) -> int:
+        """The size of a network's weights in this bundle's number type for a device. Reads no weights."""
+        stored = stored_tensors(self._weights(component))
+        return sum(math.prod(tensor.shape) for tensor in stored.values()) * self.number_type(device).itemsize
 
     def _folder(self, component: str) -> Path:
         return self.folder if component == "sam" else self.folder / component

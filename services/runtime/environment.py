@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,19 @@ SHARE = "INTARSIA_MEMORY_SHARE"
 
 
 def device_of(args: Mapping[str, Any]) -> torch.device:
-    """The device Triton placed this instance on."""
+    """The device Triton placed this instance on; raises RuntimeError if the model has other instances.
+
+    Each would be a process with adapters, pictures and clips that the others do not know, and Triton would
+    choose between them.
+    """
+    groups = json.loads(args["model_config"]).get("instance_group", [])
+    instances = sum(max(1, group.get("count", 1)) * max(1, len(group.get("gpus", []))) for group in groups)
+    if instances > 1:
+        raise RuntimeError(
+            f"the instance_group of {args['model_name']} means {instances} instances in one server; let it "
+            "have count: 1 and one entry in gpus, start a server for each copy, and list their addresses in "
+            f"the orchestrator's INTARSIA_TRITON_{args['model_name'].upper()}, or use `intarsia up --gpu 0,1`"
+        )
     if args["model_instance_kind"] == "GPU":
         return torch.device("cuda", int(args["model_instance_device_id"]))
     return torch.device("cpu")

@@ -86,6 +86,20 @@ def test_a_new_folder_of_the_repository_is_a_new_model(tmp_path: Path):
     [
         ("name: toy", "not a Triton model config"),
         ('parameters { key: "optional" value { string_value: "yes" } }', '"optional" must be'),
+        (
+            'parameters { key: "working_memory" value { string_value: "2x" } }',
+            '"working_memory" must be a number',
+        ),
+        (
+            "instance_group [ { kind: KIND_CPU count: 2 } ]",
+            "one instance: count: 1.* `intarsia up --gpu 0,1`",
+        ),
+        ("instance_group [ { count: 1 gpus: [ 0, 1 ] } ]", "must ask for one instance.*INTARSIA_TRITON_TOY"),
+        ("instance_group [ { gpus: [ 0 ] }, { gpus: [ 0 ] } ]", "must ask for one instance"),
+        (
+            "instance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]",
+            r"gpus: \[ 0 \], the only one that its server sees",
+        ),
     ],
 )
 def test_a_wrong_config_is_named_before_anything_starts(bundles: Path, tmp_path: Path, text: str, words: str):
@@ -94,3 +108,13 @@ def test_a_wrong_config_is_named_before_anything_starts(bundles: Path, tmp_path:
         repository_models(tmp_path / "models")
     with pytest.raises(StartError, match=r"toy/config\.pbtxt"):
         Stack(StackSettings(data=tmp_path / "data", weights=bundles, repository=tmp_path / "models"))
+
+
+def test_several_instances_in_a_profile_are_refused_too(tmp_path: Path):
+    write_config(tmp_path, "toy", 'name: "toy"')
+    (tmp_path / "toy/configs").mkdir()
+    (tmp_path / "toy/configs/cpu.pbtxt").write_text("instance_group [ { kind: KIND_CPU count: 2 } ]")
+    with pytest.raises(
+        ConfigError, match=r"configs/cpu\.pbtxt: the instance_group must ask for one instance"
+    ):
+        repository_models(tmp_path)

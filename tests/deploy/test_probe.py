@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from deploy.local import stack
+from deploy.local import model_server, stack
 from deploy.local.probe import ProbeError, TensorsCorrupted, main, probe
 from tests.deploy.kserve import Scripted, serving
 
@@ -109,7 +109,7 @@ def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, mon
             return 0
 
     with serving(model) as url:
-        monkeypatch.setattr(stack, "Triton", Triton)
+        monkeypatch.setattr(model_server, "Triton", Triton)
         started = stack.Stack(stack.StackSettings(data=tmp_path, weights=tmp_path))
         with pytest.raises(TensorsCorrupted, match="ip2p_unet: numbers changed"):
             started.start()

@@ -51,7 +51,11 @@ def test_a_stack_that_ends_unexpectedly_exits_with_1(
 
         address = "127.0.0.1:1"
         metrics_url = "http://127.0.0.1:2/metrics"
-        triton = SimpleNamespace(metrics_url="http://127.0.0.1:3/metrics")
+        places = ("GPU 0 (pretend): sam", "GPU 1 (pretend): vae")
+        servers = tuple(
+            SimpleNamespace(triton=SimpleNamespace(metrics_url=f"http://127.0.0.1:{port}/metrics"))
+            for port in (3, 4)
+        )
 
         def __enter__(self) -> Ending:
             return self
@@ -62,7 +66,11 @@ def test_a_stack_that_ends_unexpectedly_exits_with_1(
     monkeypatch.setattr(up, "Stack", Ending)
     assert up.main(["--data", str(tmp_path), "--weights", str(tmp_path)]) == 1
     told = capsys.readouterr()
-    assert told.out.startswith("serving on 127.0.0.1:1\n")
+    assert told.out.splitlines() == [
+        *Ending.places,
+        "serving on 127.0.0.1:1",
+        "metrics: http://127.0.0.1:2/metrics and http://127.0.0.1:3/metrics and http://127.0.0.1:4/metrics",
+    ]
     assert told.err == "the orchestrator ended:\nits last words\n"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import intarsia
+from deploy.local.model_server import ModelServer
 from deploy.local.ports import choose_ports
 from deploy.local.stack import Stack
 from deploy.local.triton import Triton, TritonSettings
@@ -39,11 +40,11 @@ MODEL = "sd2_inpaint"
 
 
 @pytest.fixture(scope="module")
-def tritons(stack: Stack, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Triton]]:
-    """That of the stack, and two more which serve nothing but the denoiser."""
+def servers(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ModelServer]]:
+    """Two that serve nothing but the denoiser, and are not watched."""
     ports = choose_ports([0] * 4)
-    more = [
-        Triton(
+    started = [
+        ModelServer(
             TritonSettings(
                 work=tmp_path_factory.mktemp("triton"),
                 grpc_port=grpc_port,
@@ -57,14 +58,20 @@ def tritons(stack: Stack, weights: Path, tmp_path_factory: pytest.TempPathFactor
         for grpc_port, metrics_port in (ports[:2], ports[2:])
     ]
     try:
-        for triton in more:
-            triton.start()
-        for triton in more:
-            triton.wait_ready()
-        yield [stack.triton, *more]
+        for server in started:
+            server.start()
+        for server in started:
+            server.wait_alive()
+        yield started
     finally:
-        for triton in more:
-            triton.stop()
+        for server in started:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def tritons(stack: Stack, servers: list[ModelServer]) -> list[Triton]:
+    """That of the stack, and those of the two."""
+    return [stack.triton, *(server.triton for server in servers)]
 
 
 Start = Callable[[list[Triton]], Awaitable[intarsia.AsyncClient]]
@@ -163,7 +170,10 @@ async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: P
     assert max(taken) <= 1.1 * min(taken)
 
 
-async def test_one_that_dies_takes_with_it_only_what_had_begun_there(tritons: list[Triton], start: Start):
+async def test_one_that_dies_takes_with_it_only_what_had_begun_there(
+    tritons: list[Triton], servers: list[ModelServer], start: Start
+):
+    """And its supervisor starts it again, without the others."""
     client = await start(tritons)
     dying, others = tritons[2], tritons[:2]
     begun = [await fill(client, seed, 900, working_size=256) for seed in range(3)]
@@ -183,8 +193,10 @@ async def test_one_that_dies_takes_with_it_only_what_had_begun_there(tritons: li
         await job.cancel()
     await asyncio.gather(*results, return_exceptions=True)
 
-    await asyncio.to_thread(dying.restart)
-    await asyncio.to_thread(dying.wait_ready)
+    dead, alive = dying.pid, [triton.pid for triton in others]
+    await asyncio.to_thread(servers[1].supervisor.check)
+    assert dying.pid != dead and [triton.pid for triton in others] == alive
+    assert [server.supervisor.repairs for server in servers] == [0, 1]
     for seed in range(9):  # the first of them finds out that it is back
         await (await fill(client, seed, 2)).result(timeout=PATIENCE)
     assert steps_at(dying) >= 2

@@ -48,7 +48,7 @@ NUMPY = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32, "UINT64": np.
 
 @pytest.mark.parametrize("model", MODELS)
 def test_malformed_tensors_get_an_error_and_crash_nothing(stack, models: TritonClient, model):
-    repairs = stack.supervisor.repairs
+    repairs = stack.servers[0].supervisor.repairs
     config = models.client.get_model_config(model).config
     rng = random.Random(model)
     with grpc.insecure_channel(stack.triton.url) as channel:
@@ -63,7 +63,7 @@ def test_malformed_tensors_get_an_error_and_crash_nothing(stack, models: TritonC
             except grpc.RpcError as refused:
                 assert refused.code() in SAYABLE, f"{refused.details()}\n{request}"
     assert models.facts(model)
-    assert stack.supervisor.repairs == repairs
+    assert stack.servers[0].supervisor.repairs == repairs
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -20,6 +20,8 @@ from deploy.local.stack import Stack, StackSettings
 from intarsia import errors
 from tests.e2e.conftest import THREADS
 from tests.e2e.triton import TritonClient, text
+from tests.e2e.waiting import PATIENCE, WHERE, edit, photo
+from tests.pretend_gpus import pretend_gpus
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adding-a-model.md"
@@ -65,11 +67,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def platform(copy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole platform, run from the copy."""
+    """The whole platform, run from the copy, as on two GPUs that have room for all models only together."""
     settings = StackSettings(
         data=tmp_path_factory.mktemp("stack"),
         weights=weights,
         repository=copy / "model_repository",
+        gpus=pretend_gpus(4.0, 3.0, text_encoder=0.5),
         threads=THREADS,
         environment={"PYTHONPATH": f"{copy}:{ROOT}"},
     )
@@ -101,6 +104,19 @@ def tensors(steps: int = 4, **more: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_the_platform_serves_the_toy_beside_all_other_models(platform: Stack):
     assert set(platform.models) == {*(model.name for model in repository_models()), "toy"}
+
+
+def test_two_servers_have_a_part_of_the_models_each_and_jobs_use_both(platform: Stack):
+    assert [set(server.models) for server in platform.servers] == [
+        {"ip2p_unet", "sam", "text_encoder", "toy"},
+        {"sd2_inpaint", "text_encoder", "vae"},
+    ]
+    with intarsia.Client(platform.address) as client:
+        edited = edit(client, photo(), seed=1, steps=2)
+        filled = client.fill_region(photo(), intarsia.rectangle(*WHERE), seed=1, steps=2)
+        for job in (edited, filled):
+            assert job.result(timeout=PATIENCE).picture
+    assert platform.failed() is None
 
 
 def test_the_toy_tells_its_facts_and_answers_a_probe(toy: TritonClient):
