@@ -16,7 +16,7 @@ from services.bundles.bundle import Bundle
 from services.denoising.costs import measure
 from services.denoising.engine import Engine, EngineLimits
 from services.denoising.family import Request
-from services.denoising.memory_budget import memory_for_work
+from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
 from services.denoising.schedules import SCHEDULES, name_of
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
@@ -57,12 +57,15 @@ class StepLoop:
         self.family = InstructPix2Pix(bundle, device, bundle.number_type(device))
         self.meter = RowsMeter()
         memory = memory_for_work(device)
+        graphs = int(memory * GRAPHS_SHARE)
+        self.family.passes.limit(graphs)
         self._engine = Engine(
             self.family,
             measure(self.family, self.family.works(), budget_bytes=memory),
-            EngineLimits(memory=memory),
+            EngineLimits(memory=memory, graphs=graphs),
             self.meter,
             AdapterCache(self.family.network, budget_bytes=0),
+            passes=self.family.passes,
         )
 
     def requests(self, side: int, count: int, steps: int, tokens: int) -> list[Request]:

@@ -40,8 +40,14 @@ class LoadWaiter(Protocol):
 class AdapterLoader:
     """Reads adapters by `read`, which raises Refusal, and adds them to the cache."""
 
-    def __init__(self, read: Callable[[Tensor], LoadedAdapter], cache: AdapterCache) -> None:
-        self._read, self._cache = read, cache
+    def __init__(
+        self,
+        read: Callable[[Tensor], LoadedAdapter],
+        cache: AdapterCache,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`release` gives back memory that is kept to be fast; it is called from the loader's thread."""
+        self._read, self._cache, self._release = read, cache, release
         self._largest = min(LARGEST, cache.budget_bytes)
         self._slots = threading.BoundedSemaphore(_QUEUE)
         self._thread = ThreadPoolExecutor(1, "adapter-loader")
@@ -64,7 +70,7 @@ class AdapterLoader:
         try:
             if waiter.gone():
                 raise Refusal("CANCELLED", "the caller has gone")
-            adapter = self._cache.find(digest_of(content)) or self._read(content)
+            adapter = self._cache.find(digest_of(content)) or self._loaded(content)
             self._cache.add(adapter)
         except Refusal as refusal:
             waiter.refuse(refusal)
@@ -75,3 +81,11 @@ class AdapterLoader:
             waiter.report(adapter.report)
         finally:
             self._slots.release()
+
+    def _loaded(self, content: Tensor) -> LoadedAdapter:
+        try:
+            return self._read(content)
+        except torch.OutOfMemoryError:
+            log.warning("an adapter found too little memory and is read again without graphs of passes")
+        self._release()
+        return self._read(content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -34,11 +34,21 @@ def next_batch(running: Sequence[Trajectory], rows_for: Callable[[int], int]) ->
     return batch
 
 
-def predict_batch(family: Family, batch: Sequence[Trajectory]) -> list[list[Tensor]]:
-    """The predictions for each trajectory's rows; one forward pass for each key among them."""
+def predict_batch(
+    family: Family, batch: Sequence[Trajectory], most_rows: int | None = None
+) -> list[list[Tensor]]:
+    """The predictions for each trajectory's rows; one forward pass for each key among them, or several where
+    a pass may have no more than `most_rows`."""
     rows = [trajectory.rows() for trajectory in batch]
     by_key: dict[Hashable, list[BatchRow]] = {}
     for row in (row for own in rows for row in own):
         by_key.setdefault(row.key, []).append(row)
-    predicted = {key: iter(family.predict(together)) for key, together in by_key.items()}
+    predicted = {key: _predictions(family, together, most_rows) for key, together in by_key.items()}
     return [[next(predicted[row.key]) for row in own] for own in rows]
+
+
+def _predictions(family: Family, rows: Sequence[BatchRow], most_rows: int | None) -> Iterator[Tensor]:
+    if most_rows is None:
+        return iter(family.predict(rows))
+    parts = (rows[first : first + most_rows] for first in range(0, len(rows), most_rows))
+    return iter([prediction for part in parts for prediction in family.predict(part)])

@@ -16,10 +16,11 @@ import torch
 
 from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
-from services.denoising.batch import next_batch, predict_batch
+from services.denoising.batch import next_batch
 from services.denoising.costs import Costs
 from services.denoising.family import Family, Request
 from services.denoising.memory_budget import state_bytes
+from services.denoising.memory_guard import MemoryGuard
 from services.denoising.queue import AdmissionQueue, EngineLimits, Entry, Subscriber
 from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal, refusal_for
@@ -61,6 +62,7 @@ class Engine:
         self.adapters, self.costs, self._passes = adapters, costs, passes
         self._family, self._limits, self._meter, self._clock = family, limits, meter, clock
         self._queue = AdmissionQueue(limits, adapters)
+        self._guard = MemoryGuard(family, passes)
         self._running: list[Entry] = []  # this and the next are the loop's own
         self._queue_checked = float("-inf")
         self._pass_began = (0.0, 0.0)  # when, and how long it should take; written by the loop alone
@@ -182,7 +184,7 @@ class Engine:
         self._pass_began = (self._clock(), self._expected_seconds(batch))
         try:
             with torch.no_grad(), self.adapters.applied(batch[0].request.adapters):
-                predictions = predict_batch(self._family, batch)
+                predictions = self._guard.predict(batch)
         except Exception as fault:  # of the network: ends these requests, not the loop
             for entry in entries:
                 self._fail(entry, fault)
@@ -191,6 +193,8 @@ class Engine:
             self._pass_began = (0.0, 0.0)
         for entry, own in zip(entries, predictions, strict=True):
             try:
+                if isinstance(own, Refusal):
+                    raise own
                 with torch.no_grad():
                     entry.trajectory.advance(own)
                     if self._family.device.type == "cuda":
@@ -207,7 +211,9 @@ class Engine:
     def _rows_for(self, work: int) -> int:
         """Rows of this work that are worth a pass, as far as memory goes."""
         free = self._queue.free_bytes() - (0 if self._passes is None else self._passes.nbytes)
-        return min(self.costs.rows_for(work), free // self.costs.bytes_for(1, work))
+        most = min(self.costs.rows_for(work), free // self.costs.bytes_for(1, work))
+        within_memory = self._guard.most_rows(work)
+        return most if within_memory is None else min(most, within_memory)
 
     def _limit_passes(self) -> None:
         """Lets graphs of passes keep what no request needs."""

@@ -6,6 +6,7 @@ A request beyond it is refused at once, before the host swaps or kills the proce
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,28 @@ if TYPE_CHECKING:
     from services.denoising.family import Family
 
 SHARE = 0.6  # fraction of free memory that one step loop may plan with
+GRAPHS_SHARE = 0.25  # of that, for graphs of passes while no request needs it
 _HISTORY = 7  # latents a trajectory holds at most: its own, noise, clean estimate, and four of a solver
 _FLOOR = 1 << 20
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """The memory of a device in bytes: all of it, what this process holds, and what others hold."""
+
+    total: int
+    own: int
+    others: int
+
+
+def device_memory(device: torch.device) -> DeviceMemory:
+    """Who holds the memory of a device now. On a GPU, what the driver keeps counts as others'."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        own = torch.cuda.memory_reserved(device)
+    else:
+        free, total, own = _on_host("MemAvailable"), _on_host("MemTotal"), _status("VmRSS")
+    return DeviceMemory(total, own, max(total - free - own, 0))
 
 
 def memory_for_work(device: torch.device, share: float = SHARE) -> int:
@@ -26,7 +47,7 @@ def memory_for_work(device: torch.device, share: float = SHARE) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * share)
-    return int(min(_available_on_host(), _left_in_cgroup()) * share)
+    return int(min(_on_host("MemAvailable"), _left_in_cgroup()) * share)
 
 
 def pass_bytes(family: Family, work: int) -> int:
@@ -64,11 +85,11 @@ def _status(field: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {field}")
 
 
-def _available_on_host() -> int:
+def _on_host(field: str) -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("/proc/meminfo has no MemAvailable")
+    raise RuntimeError(f"/proc/meminfo has no {field}")
 
 
 def _left_in_cgroup() -> float:

@@ -9,14 +9,13 @@ from services.adapters.cache import AdapterCache
 from services.denoising.costs import measure
 from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine, EngineLimits, Meter
-from services.denoising.memory_budget import memory_for_work
+from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
 from services.registry import FAMILIES
 from services.runtime.environment import bundle_named, device_of, memory_share, running_at_once
 from services.runtime.metrics import EngineMeter
 from services.runtime.stream_server import StreamServer
 
 _FOR_ADAPTERS = 0.25  # of the memory for work, and beside it
-_FOR_GRAPHS = 0.25  # of the memory for work, and within it
 
 
 class TritonPythonModel:
@@ -40,7 +39,7 @@ def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
     share = memory_share()
     memory = memory_for_work(family.device, share)
     adapters = AdapterCache(family.network, memory_for_work(family.device, share * _FOR_ADAPTERS))
-    graphs = int(memory * _FOR_GRAPHS)
+    graphs = int(memory * GRAPHS_SHARE)
     family.passes.limit(graphs)
     costs = measure(family, family.works(), budget_bytes=memory)
     limits = EngineLimits(memory=memory, graphs=graphs, running=running_at_once() or EngineLimits.running)

@@ -16,6 +16,7 @@ from services.denoising import memory_budget
 WEIGHTS = "INTARSIA_WEIGHTS"
 RUNNING = "INTARSIA_ENGINE_RUNNING"
 SHARE = "INTARSIA_MEMORY_SHARE"
+_ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")  # its older name and its newer one
 
 
 def device_of(args: Mapping[str, Any]) -> torch.device:
@@ -23,6 +24,9 @@ def device_of(args: Mapping[str, Any]) -> torch.device:
 
     Each would be a process with adapters, pictures and clips that the others do not know, and Triton would
     choose between them.
+
+    For a GPU this also sets the allocator's options, which PyTorch reads at its first allocation, unless the
+    environment has some: sizes of pictures change, and segments that can grow leave fewer gaps.
     """
     groups = json.loads(args["model_config"]).get("instance_group", [])
     instances = sum(max(1, group.get("count", 1)) * max(1, len(group.get("gpus", []))) for group in groups)
@@ -33,6 +37,8 @@ def device_of(args: Mapping[str, Any]) -> torch.device:
             f"the orchestrator's INTARSIA_TRITON_{args['model_name'].upper()}, or use `intarsia up --gpu 0,1`"
         )
     if args["model_instance_kind"] == "GPU":
+        if not any(name in os.environ for name in _ALLOCATOR):
+            os.environ[_ALLOCATOR[0]] = "expandable_segments:True"
         return torch.device("cuda", int(args["model_instance_device_id"]))
     return torch.device("cpu")
 

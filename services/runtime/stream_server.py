@@ -28,7 +28,7 @@ class StreamServer:
 
     def __init__(self, denoiser: DenoiserFamily, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
-        self._loader = AdapterLoader(denoiser.adapter, engine.adapters)
+        self._loader = AdapterLoader(denoiser.adapter, engine.adapters, denoiser.passes.clear)
         self._names = (*denoiser.inputs, required_weights.INPUT, *introspection.INPUTS)
         watchdog.start()
         engine.start()

@@ -164,3 +164,23 @@ def test_bytes_that_cannot_be_read_are_refused_at_once(loader, reader, content, 
     with pytest.raises(Refusal, match=f"INVALID_FIELD: {complaint}"):
         loader.submit(content, Waiter())
     assert reader.letters == []
+
+
+@pytest.mark.parametrize(("shortages", "reason"), [(1, None), (2, "BUSY")])
+def test_a_file_for_which_there_is_too_little_memory_is_read_again_once_memory_is_given_back(
+    reader, cache, shortages, reason
+):
+    released = []
+
+    def read(content: Tensor) -> Tint:
+        if len(reader.letters) < shortages:
+            reader.letters.append("")
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return reader.read(content)
+
+    loader = AdapterLoader(read, cache, lambda: released.append(len(reader.letters)))
+    waiter = submitted(loader, "a")
+    loader.close()
+    assert released == [1]
+    assert (waiter.refusal and waiter.refusal.reason) == reason
+    assert (waiter.found is None) == (reason is not None)

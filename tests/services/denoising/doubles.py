@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
@@ -169,15 +170,19 @@ def engine(
     meter: Notes | None = None,
     adapters: AdapterCache | None = None,
     clock=None,
+    passes: Passes | None = None,
+    graphs: int = 0,
 ) -> Engine:
     """A loop over a sketch; sharing pays up to `best_rows` rows."""
     seconds = {rows: 1.0 + 0.001 * rows for rows in range(1, best_rows + 1)}
     costs = Costs((Measured(16, seconds, 1 << 20),))
     clock_given = {} if clock is None else {"clock": clock}
-    limits = EngineLimits(memory=memory, running=running, waiting=waiting, step_seconds=step_seconds)
+    limits = EngineLimits(
+        memory=memory, graphs=graphs, running=running, waiting=waiting, step_seconds=step_seconds
+    )
     family = family or Sketch()
     adapters = adapters or AdapterCache(family.network, 1 << 20)
-    return Engine(family, costs, limits, meter or Notes(), adapters, **clock_given)
+    return Engine(family, costs, limits, meter or Notes(), adapters, passes=passes, **clock_given)
 
 
 def run_to_the_end(loop: Engine) -> None:

@@ -1,8 +1,9 @@
-"""The device of a model."""
+"""The device of a model, and what its process is told about it."""
 
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -10,6 +11,13 @@ import torch
 from services.runtime.environment import device_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 1)
+
+
+@pytest.fixture(autouse=True)
+def allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        monkeypatch.setenv(name, "")  # is put back afterwards
+        monkeypatch.delenv(name)
 
 
 def arguments(kind: str, *groups: dict, device: int = 0) -> dict[str, str]:
@@ -39,3 +47,17 @@ def test_a_model_runs_where_triton_placed_it():
 def test_a_model_refuses_to_be_one_of_several_instances(groups: list[dict]):
     with pytest.raises(RuntimeError, match=r"sam means 2 instances in one server.*INTARSIA_TRITON_SAM"):
         device_of(arguments("GPU", *groups))
+
+
+def test_a_model_on_a_gpu_gets_memory_in_segments_that_can_grow():
+    device_of(arguments("CPU"))
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in os.environ
+    device_of(arguments("GPU"))
+    assert os.environ["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_the_environment_decides_about_the_allocator_if_it_says_anything(monkeypatch, name):
+    monkeypatch.setenv(name, "max_split_size_mb:512")
+    device_of(arguments("GPU"))
+    assert os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:512") == "max_split_size_mb:512"
