@@ -11,6 +11,7 @@ is short, and so noisy, gets several times `--pairs`.
 one edit    one warm edit of a region, from the call to the last byte of the picture
 sharing     eight edits at once, until the last one is there
 cancel      from the cancel of an endless edit until its slot in the step loop is free, eight times
+track       a region tracked through 48 frames of 1280 x 720, from the call to the result
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "one edit": {"do": "edit", "side": 128, "steps": 20},
     "sharing": {"do": "share", "side": 64, "steps": 20, "clients": 8},
     "cancel": {"do": "cancel", "side": 128, "times": 8},
+    "track": {"do": "track", "frames": 48},
 }
 _TIMES_PAIRS = {"one edit": 4, "sharing": 1, "cancel": 6}
 _WORKER = Path(__file__).with_name("checkout_worker.py")

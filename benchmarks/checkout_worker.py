@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -39,7 +40,12 @@ def main(data: str, weights: str, threads: str) -> None:
         metrics = _after("metrics: ", platform.stdout).split(" and ")[1]
         with intarsia.Client(address) as client:
             picture = client.upload(_picture()).name
-            measurements: dict[str, Callable[..., float]] = {"edit": edit, "share": share, "cancel": cancel}
+            measurements: dict[str, Callable[..., float]] = {
+                "edit": edit,
+                "share": share,
+                "cancel": cancel,
+                "track": track,
+            }
             for line in sys.stdin:
                 question = json.loads(line)
                 seconds = measurements[question.pop("do")](client, picture, metrics, **question)
@@ -83,6 +89,13 @@ def cancel(client: Any, picture: str, metrics: str, *, side: int, times: int, se
     return seconds
 
 
+def track(client: Any, picture: str, metrics: str, *, frames: int, seed: int) -> float:
+    clip = client.upload(_clip(frames, seed)).name
+    started = time.perf_counter()
+    client.track_region(clip, intarsia.rectangle(100, 260, 300, 460)).result(timeout=300)
+    return time.perf_counter() - started
+
+
 def _start(client: Any, picture: str, side: int, steps: int, seed: int) -> Any:
     chance = np.random.default_rng(seed)
     left, top = (int(chance.integers(0, length - side + 1)) for length in SIZE)
@@ -103,6 +116,22 @@ def _picture() -> bytes:
     coarse = np.random.default_rng(7).integers(0, 256, (20, 30, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC).save(file, "PNG")
+    return file.getvalue()
+
+
+def _clip(frames: int, seed: int) -> bytes:
+    """A square that moves to the right over a ground of blurred colours."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 16, 3), np.uint8)
+    ground = np.asarray(Image.fromarray(coarse).resize((1280, 720), Image.Resampling.BICUBIC))
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number in range(frames):
+            picture = ground.copy()
+            picture[260:460, 100 + 4 * number : 300 + 4 * number] = (230, 40, 40)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
     return file.getvalue()
 
 

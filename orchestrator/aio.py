@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 async def wait_event(event: asyncio.Event, *, within: float) -> bool:
@@ -30,6 +32,29 @@ async def gather_or_cancel(*work: Awaitable[Any]) -> list[Any]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+async def map_ahead(
+    work: Callable[[T], Awaitable[R]], items: AsyncIterator[T], *, ahead: int
+) -> AsyncGenerator[tuple[T, R], None]:
+    """Yields each item and the result of its work, which begins up to `ahead` items before its turn.
+
+    At the end unfinished work is cancelled and awaited.
+    """
+    begun: deque[tuple[T, asyncio.Future[R]]] = deque()
+    try:
+        async for item in items:
+            begun.append((item, asyncio.ensure_future(work(item))))
+            if len(begun) > ahead:
+                yield begun[0][0], await begun[0][1]
+                begun.popleft()
+        while begun:
+            yield begun[0][0], await begun[0][1]
+            begun.popleft()
+    finally:
+        for _, task in begun:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in begun), return_exceptions=True)
 
 
 class WorkerThread:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -30,6 +32,32 @@ _FORGET_SECONDS = 2.0
 
 class ClipForgotten(Exception):
     """The model has lost its memory of the clip. Tracking has to begin again."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFrame:
+    """A frame that was sent to the model: its number and size, and its pixels as they were sent."""
+
+    number: int
+    height: int
+    width: int
+    small: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the model found in a frame: logits of its own size, above 0 where the object is; its confidence
+    that the object is visible; and the size of the frame."""
+
+    logits: np.ndarray
+    presence: float
+    height: int
+    width: int
+
+    async def sight(self) -> Sight:
+        """The mask in the frame's size."""
+        mask = await asyncio.to_thread(_drawn, self.logits, self.height, self.width)
+        return Sight(mask, self.presence)
 
 
 class TrackingSession:
@@ -57,12 +85,28 @@ class TrackingSession:
         if int(reply["begun"][0]) != self._begun:
             raise ClipForgotten  # a mask begins a memory anew where there is none left
 
-    async def locate(self, frame: int, pixels: np.ndarray) -> Sight:
-        """Finds the object in a frame. Raises `ClipForgotten`."""
+    async def lookahead(self) -> int:
+        """The number of frames that should be prepared before they are located."""
+        ahead: int = (await self._facts())["ahead"]["lookahead"]
+        return ahead
+
+    async def prepare(self, frame: int, pixels: np.ndarray) -> PreparedFrame:
+        """Sends a frame ahead, so that the model works on it while it is asked about earlier ones."""
         small = await asyncio.to_thread(_shrunk, pixels, await self._size())
-        reply = await self._request({"picture": small}, frame)
-        mask = await asyncio.to_thread(_drawn, reply["logits"], *pixels.shape[:2])
-        return Sight(mask, float(reply["presence"][0]))
+        inputs = {"ask": text("embed"), "clip": self._name(), "frame": _number(frame), "picture": small}
+        await self._infer(inputs, self._run.deadline)
+        height, width, _ = pixels.shape
+        return PreparedFrame(frame, height, width, small)
+
+    async def locate(self, frame: PreparedFrame) -> Detection:
+        """Finds the object in a frame. Raises `ClipForgotten`."""
+        try:
+            reply = await self._request({}, frame.number)
+        except IntarsiaError as error:
+            if model_reason(error) != "UNKNOWN_PICTURE":
+                raise
+            reply = await self._request({"picture": frame.small}, frame.number)
+        return Detection(reply["logits"], float(reply["presence"][0]), frame.height, frame.width)
 
     async def __aenter__(self) -> TrackingSession:
         await self._size()  # leads to an endpoint that has the weights
@@ -83,7 +127,7 @@ class TrackingSession:
         )
 
     async def _request(self, inputs: Tensors, frame: int) -> Tensors:
-        request = {"clip": self._name(), "frame": np.array([frame], np.int32), **inputs}
+        request = {"clip": self._name(), "frame": _number(frame), **inputs}
         try:
             return await self._infer(request, self._run.deadline)
         except IntarsiaError as error:
@@ -91,12 +135,19 @@ class TrackingSession:
                 raise ClipForgotten from None
             raise
 
+    async def _facts(self) -> Mapping[str, Any]:
+        return await self._client.facts(self._affinity, self._weights)
+
     async def _size(self) -> int:
-        size: int = (await self._client.facts(self._affinity, self._weights))["size"]
+        size: int = (await self._facts())["size"]
         return size
 
     def _name(self) -> np.ndarray:
         return np.frombuffer(self._clip, np.uint8)
+
+
+def _number(frame: int) -> np.ndarray:
+    return np.array([frame], np.int32)
 
 
 def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from canvas.sight import Sight
 from intarsia.errors import InvalidRequest, ModelDown
-from orchestrator.aio import gather_or_cancel
+from orchestrator.aio import gather_or_cancel, map_ahead
 from orchestrator.media.clip.reader import Clip, Frame
-from orchestrator.media.clip.track_writer import TrackWriter
 from orchestrator.media.clip.writer import LARGEST_SIDE
+from orchestrator.media.clips import ClipSource
 from orchestrator.models.facts import Facts
-from orchestrator.models.tracking import ClipForgotten
+from orchestrator.models.tracking import ClipForgotten, Detection, PreparedFrame
 from orchestrator.models.weights import WeightsRef
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
@@ -102,27 +102,41 @@ async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
         _check_overlay(request, clip.info.width, clip.info.height)
         expected = _expected_frames(clip.info.frames, end)
 
-        async def find_region_in_frame(frame: Frame) -> Sight | None:
+        async def prepare(frame: Frame) -> PreparedFrame | None:
+            if frame.number < first or frame.number in sighted:
+                return None
+            return await session.prepare(frame.number, frame.pixels)
+
+        async def find(frame: Frame, prepared: PreparedFrame | None) -> Sight | Detection | None:
+            if prepared is not None:
+                return await session.locate(prepared)
             if frame.number < first:
                 return None
-            if frame.number in sighted:
-                with at.stage("segment", of=len(sighted)):
-                    return await find_sighting(frame, sighted[frame.number], weights, session, at)
-            sight = await session.locate(frame.number, frame.pixels)
-            latest = max(number for number in sighted if number <= frame.number)
-            return await shape_sight(sight, sighted[latest])
+            with at.stage("segment", of=len(sighted)):
+                return await find_sighting(frame, sighted[frame.number], weights, session, at)
+
+        async def write(searched: tuple[Frame, Sight | Detection | None] | None) -> None:
+            if searched is None:
+                return
+            frame, found = searched
+            if isinstance(found, Detection):
+                latest = max(number for number in sighted if number <= frame.number)
+                found = await shape_sight(await found.sight(), sighted[latest])
+            await track.add(frame, found)
 
         with at.stage("track") as work:
-            before: tuple[Frame, Sight | None] | None = None
-            async with aclosing(clip.frames()) as frames:
-                async for frame in frames:
-                    # The frame before is written while the region is found in this one.
-                    sight, _ = await gather_or_cancel(find_region_in_frame(frame), _write(track, before))
-                    before = (frame, sight)
+            before: tuple[Frame, Sight | Detection | None] | None = None
+            ahead = await session.lookahead()
+            async with (
+                aclosing(_frames_before(end, clip)) as frames,
+                aclosing(map_ahead(prepare, frames, ahead=ahead)) as prepared_frames,
+            ):
+                async for frame, prepared in prepared_frames:
+                    # The next frames are sent and the one before is written while this one is searched.
+                    found, _ = await gather_or_cancel(find(frame, prepared), write(before))
+                    before = (frame, found)
                     work.stepped(frame.number + 1, max(expected, frame.number + 1) if expected else 0)
-                    if frame.number + 1 == end:
-                        break
-            await _write(track, before)
+            await write(before)
         _check_sightings(request, last, track.frames)
         with at.stage("inlay"):
             files = await track.store()
@@ -151,9 +165,13 @@ def _expected_frames(announced: int | None, end: int | None) -> int:
     return min((count for count in (announced, end) if count and 0 < count <= _MOST_FRAMES), default=0)
 
 
-async def _write(track: TrackWriter, before: tuple[Frame, Sight | None] | None) -> None:
-    if before is not None:
-        await track.add(*before)
+async def _frames_before(end: int | None, clip: ClipSource) -> AsyncGenerator[Frame, None]:
+    """The frames to be searched: those of a clip whose number is less than `end`."""
+    async with aclosing(clip.frames()) as frames:
+        async for frame in frames:
+            yield frame
+            if frame.number + 1 == end:
+                return
 
 
 def _check_overlay(request: TrackRegion, width: int, height: int) -> None:

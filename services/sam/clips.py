@@ -11,6 +11,7 @@ from torch import Tensor
 from services.cache import ByteBudgetCache
 from services.refusal import Refusal, invalid
 from services.sam import fields
+from services.sam.frames_ahead import FrameRef
 from services.sam.mask import to_square
 from services.sam.memory import Memory
 from services.sam.picture_ref import PictureRef
@@ -33,7 +34,7 @@ class ClipMemories:
             budget_bytes, lambda memory: memory.bytes, idle=IDLE, clock=clock
         )
 
-    def track(self, frame: fields.ClipFrame, picture: PictureRef) -> dict[str, Tensor]:
+    def track(self, frame: fields.ClipFrame, picture: PictureRef | FrameRef) -> dict[str, Tensor]:
         """`logits` and `presence` of the thing in a frame, and `begun`, the memory's first frame."""
         memory = self._before(frame)
         mask = None

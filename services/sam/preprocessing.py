@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -54,11 +55,14 @@ def preprocess(picture: Tensor, settings: Preprocessing) -> Tensor:
     square = functional.interpolate(
         values, size=(settings.size, settings.size), mode="bilinear", align_corners=False, antialias=True
     )
-    mean, deviation = (
-        torch.tensor(triple, device=picture.device).view(3, 1, 1)
-        for triple in (settings.mean, settings.deviation)
-    )
+    mean, deviation = (_channels(triple, picture.device) for triple in (settings.mean, settings.deviation))
     return (square - mean) / deviation
+
+
+@cache
+def _channels(triple: Colour, device: torch.device) -> Tensor:
+    """A number for each channel, (3, 1, 1). Cached, since to send it to a GPU waits for all work there."""
+    return torch.tensor(triple, device=device).view(3, 1, 1)
 
 
 def _triple(values: Sequence[float]) -> Colour:

@@ -12,26 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from services.sam.image_encoder import ImageEncoder, PictureFeatures
 from services.sam.mask import as_logits, masks_from_maps
-from services.sam.preprocessing import Preprocessing, preprocess
+from services.sam.stream import stream_on
 
 # The labels of a box's corners among the points of sam2's prompt encoder.
 _BOX_LABELS = (2.0, 3.0)
 _BATCH = 16  # prompts in one pass; each has its own copy of the features
-
-
-@dataclass(frozen=True)
-class PictureFeatures:
-    """SAM 2's features of a picture or a frame. `details` are the finer feature maps, coarsest last."""
-
-    height: int
-    width: int
-    coarse: Tensor
-    details: tuple[Tensor, ...]
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.numel() * part.element_size() for part in (self.coarse, *self.details))
 
 
 @dataclass(frozen=True)
@@ -66,23 +53,19 @@ class Candidates:
 
 
 class Sam2:
-    """A SAM 2 network for stills. On a GPU pictures are embedded in bfloat16, as sam2 recommends."""
+    """A SAM 2 network for stills."""
 
     name = "sam2"
 
     def __init__(self, network: Any) -> None:
         self._network = network
         self.size: int = self._network.image_size
+        self.encoder = ImageEncoder(network, stream_on(network.device))
 
-    @torch.inference_mode()
     def embed(self, picture: Tensor) -> PictureFeatures:
         """The features of a picture, uint8 (height, width, 3)."""
-        device = self._network.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features = self._network.forward_image(preprocess(picture.to(device), Preprocessing(self.size)))
-        levels = [level.float() for level in features["backbone_fpn"][-self._network.num_feature_levels :]]
-        height, width = picture.shape[:2]
-        return PictureFeatures(height, width, levels[-1], tuple(levels[:-1]))
+        (features,) = self.encoder.begin([picture])
+        return features()
 
     @torch.inference_mode()
     def segment(self, picture: PictureFeatures, prompt: Prompt) -> Candidates:
@@ -115,7 +98,7 @@ class Sam2:
             boxes=None,
             masks=torch.cat(corrected).to(points.device) if corrected else None,
         )
-        coarse = picture.coarse
+        coarse = picture.coarse.float()
         if self._network.directly_add_no_mem_embed:
             # A still is like the first frame of a clip: there is no memory yet.
             coarse = coarse + self._network.no_mem_embed.view(1, -1, 1, 1)
@@ -126,6 +109,6 @@ class Sam2:
             dense_prompt_embeddings=dense,
             multimask_output=several,
             repeat_image=True,
-            high_res_features=list(picture.details) or None,
+            high_res_features=[level.float() for level in picture.details] or None,
         )
         return logits.float(), scores.float()

@@ -16,6 +16,8 @@ from services.sam import fields
 from services.sam.clips import ClipMemories
 from services.sam.clipseg import ClipSegTextHead
 from services.sam.correction import with_positive_click
+from services.sam.frames_ahead import FrameRef, FramesAhead
+from services.sam.half_precision import halve_weights
 from services.sam.memory import Memory
 from services.sam.picture_ref import PictureRef
 from services.sam.preprocessing import Preprocessing
@@ -45,7 +47,10 @@ class Sam:
     ) -> None:
         self._digest = bundle.digest  # of what is loaded here; the files may change later
         network = bundle.network("sam", device=device)
+        if device.type == "cuda":
+            halve_weights(network)
         self._network, self._tracker = Sam2(network), Tracker(network)
+        self._ahead = FramesAhead(self._network.encoder)
         self._clips = ClipMemories(self._network, self._tracker, budget_bytes=clips_bytes, clock=clock)
         self._head = _text_head(bundle, self._network, device)
         self._cache: ByteBudgetCache[Any] = ByteBudgetCache(cache_bytes, lambda features: features.bytes)
@@ -64,6 +69,7 @@ class Sam:
             "words_size": self._head.size if self._head is not None else None,
             "kept": self._cache.facts(),
             "clips": self._clips.facts(),
+            "ahead": self._ahead.facts(),
         }
 
     def digest(self, request: Mapping[str, Tensor]) -> str:
@@ -93,16 +99,26 @@ class Sam:
         with."""
         if "clip" in request:
             frame = fields.frame(request)
-            # The frames of a clip would replace all other pictures in the cache. For a sighting the thing was
-            # usually segmented just before, so that its frame is cached as a still.
-            return self._clips.track(frame, self._picture(request, cached=frame.mask is not None))
+            return self._clips.track(frame, self._frame_picture(frame, request))
         return self._find(request) if "words" in request else self._segment(request)
 
     def forget(self, request: Mapping[str, Tensor]) -> None:
-        """Remove the memory of a clip, if there is one."""
+        """Remove the memory of a clip, if there is one, and its frames that were sent ahead."""
         if "clip" not in request:
             raise invalid("clip", 'must come with ask = "forget": the name of the clip to forget')
-        self._clips.discard(fields.clip(request))
+        clip = fields.clip(request)
+        self._clips.discard(clip)
+        self._ahead.discard(clip)
+
+    def embed(self, request: Mapping[str, Tensor]) -> None:
+        """Take a frame of a clip ahead, to be tracked soon: begin to embed it."""
+        for name in ("clip", "picture"):
+            if name not in request:
+                raise invalid(
+                    name, 'must come with ask = "embed": clip, frame and picture of a frame to track'
+                )
+        frame = fields.frame(request)
+        self._ahead.add(frame.clip, frame.number, fields.pixels(request["picture"]))
 
     def _find(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         phrase, threshold = fields.phrase(request), fields.threshold(request)
@@ -120,6 +136,14 @@ class Sam:
         fields.check_within(prompt, *picture.size(self._network))
         found = self._network.segment(picture.features_of(self._network), with_positive_click(prompt))
         return {"masks": found.masks, "scores": found.scores}
+
+    def _frame_picture(self, frame: fields.ClipFrame, request: Mapping[str, Tensor]) -> PictureRef | FrameRef:
+        """The picture of a frame: the one that was sent ahead if none comes with the request."""
+        if "picture" not in request and "picture_key" not in request:
+            return FrameRef(self._ahead, frame.clip, frame.number)
+        # The frames of a clip would replace all other pictures in the cache. For a sighting the thing was
+        # usually segmented just before, so that its frame is cached as a still.
+        return self._picture(request, cached=frame.mask is not None)
 
     def _picture(self, request: Mapping[str, Tensor], *, cached: bool = True) -> PictureRef:
         if ("picture" in request) == ("picture_key" in request):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from services.sam.image_encoder import PictureFeatures
 from services.sam.memory import AttentionWindow, FrameMemory, Memory
-from services.sam.sam2 import PictureFeatures
 
 _UNKNOWN_LENGTH = 2**31  # frames of a clip, whose number is not known in advance
 
@@ -34,6 +34,7 @@ class Tracker:
 
     def __init__(self, network: Any) -> None:
         self._network = network
+        self._half = network.device.type == "cuda"
         self.window = AttentionWindow.of(network)
 
     @torch.inference_mode()
@@ -46,7 +47,7 @@ class Tracker:
         levels = [*picture.details, picture.coarse]
         rows = [level.flatten(2).permute(2, 0, 1) for level in levels]
         sizes = [(level.shape[2], level.shape[3]) for level in levels]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._half):
             found = network.track_step(
                 frame_idx=frame,
                 is_init_cond_frame=mask is not None,
@@ -80,20 +81,18 @@ class Tracker:
 
     def _output_dict(self, memory: Memory) -> dict[str, dict[int, dict[str, Any]]]:
         """A memory in the form of sam2's `output_dict`."""
-        return {
-            "cond_frame_outputs": {number: self._output(each) for number, each in memory.sightings.items()},
-            "non_cond_frame_outputs": {number: self._output(each) for number, each in memory.others.items()},
-        }
-
-    def _output(self, frame_memory: FrameMemory) -> dict[str, Any]:
-        if frame_memory.map is None:
-            return {"obj_ptr": frame_memory.pointer}
-        features = frame_memory.map.float()
-        return {
-            "maskmem_features": features,
-            "maskmem_pos_enc": [self._network.memory_encoder.position_encoding(features)],
-            "obj_ptr": frame_memory.pointer,
-        }
+        outputs: list[dict[int, dict[str, Any]]] = []
+        positions: list[Tensor] = []  # of the first map: they are the same for every one
+        for frames in (memory.sightings, memory.others):
+            outputs.append({})
+            for number, each in frames.items():
+                outputs[-1][number] = {"obj_ptr": each.pointer}
+                if each.map is None:
+                    continue
+                positions = positions or [self._network.memory_encoder.position_encoding(each.map)]
+                features = each.map if self._half else each.map.float()
+                outputs[-1][number] |= {"maskmem_features": features, "maskmem_pos_enc": positions}
+        return dict(zip(("cond_frame_outputs", "non_cond_frame_outputs"), outputs, strict=True))
 
 
 def _positions(neck: Any, level: Tensor) -> Tensor:

@@ -44,6 +44,12 @@ class Sam:
         self.known: dict[bytes, np.ndarray] = {}
         self.pictures_received = 0
         self.size = 64
+        self.lookahead = 2
+        self.ahead: dict[
+            tuple[bytes, int], np.ndarray
+        ] = {}  # frames that were sent ahead, by clip and number
+        self.most_ahead = 0  # at any time
+        self.drops: list[int] = []  # frames that were sent ahead and are not there when they are asked for
         self.followed: dict[bytes, tuple[int, np.ndarray]] = {}  # first frame and colour, by clip
         self.frames: list[tuple[int, bool, tuple[int, ...]]] = []  # number, whether shown, and size
         self.forgets_at: list[int] = []  # frames before which all clips are forgotten, once each
@@ -53,9 +59,10 @@ class Sam:
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
-            if "clip" in inputs:
-                self.followed.pop(inputs["clip"].tobytes(), None)
-            yield {"facts": text({"weights": self.weights, "words": self.knows_words, "size": self.size})}
+            self._asked(inputs)
+            ahead = {"lookahead": self.lookahead}
+            facts = {"weights": self.weights, "words": self.knows_words, "size": self.size, "ahead": ahead}
+            yield {"facts": text(facts)}
             return
         _check_weights(inputs, self.weights)
         if "clip" in inputs:
@@ -92,8 +99,25 @@ class Sam:
         masks = np.stack([away <= radius, away <= 1.5 * radius]).astype(np.uint8)
         yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32)}
 
+    def _asked(self, inputs: Tensors) -> None:
+        if from_text(inputs["ask"]) == "forget":
+            self.followed.pop(inputs["clip"].tobytes(), None)
+            for clip, frame in list(self.ahead):
+                if clip == inputs["clip"].tobytes():
+                    del self.ahead[clip, frame]
+        if from_text(inputs["ask"]) == "embed":
+            clip, frame = inputs["clip"].tobytes(), int(inputs["frame"][0])
+            self.ahead[clip, frame] = inputs["picture"]
+            self.most_ahead = max(self.most_ahead, len(self.ahead))
+
     async def _followed(self, inputs: Tensors) -> Tensors:
-        clip, frame, picture = inputs["clip"].tobytes(), int(inputs["frame"][0]), inputs["picture"]
+        clip, frame = inputs["clip"].tobytes(), int(inputs["frame"][0])
+        if frame in self.drops:
+            self.drops.remove(frame)
+            self.ahead.pop((clip, frame), None)
+        picture = inputs["picture"] if "picture" in inputs else self.ahead.pop((clip, frame), None)
+        if picture is None:
+            raise Refused("UNKNOWN_PICTURE: send its picture", grpc.StatusCode.NOT_FOUND)
         self.frames.append((frame, "mask" in inputs, picture.shape))
         if frame in self.forgets_at:
             self.forgets_at.remove(frame)

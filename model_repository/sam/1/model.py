@@ -8,7 +8,7 @@ from services.sam.service import Sam
 class TritonPythonModel:
     def initialize(self, args):
         sam = Sam(bundle_named("sam"), device_of(args))
-        self.server = UnaryServer(sam, asks={"forget": sam.forget})
+        self.server = UnaryServer(sam, asks={"forget": sam.forget, "embed": sam.embed})
 
     def execute(self, requests):
         return self.server.answer(requests)

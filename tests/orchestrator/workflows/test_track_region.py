@@ -206,6 +206,26 @@ async def test_a_model_that_lost_its_memory_gives_the_same_masks(client: Client,
     assert failure.reason == "MODEL_DOWN" and "forgot" in failure.message
 
 
+async def test_frames_are_sent_ahead_as_many_as_the_model_wants(client: Client, triton: Triton) -> None:
+    name = await client.upload(clip(walk()))
+    masks = set()
+    for lookahead in (1, 2):
+        triton.sam.lookahead, triton.sam.most_ahead = lookahead, 0
+        masks.add((await tracked(client, request(name, 0, 5, frames=8))).result.masks)
+        assert 1 <= triton.sam.most_ahead <= lookahead + 1  # beside the one that is asked for
+    assert len(masks) == 1
+    assert not triton.sam.ahead
+
+
+async def test_a_frame_that_the_model_dropped_is_sent_again(client: Client, triton: Triton) -> None:
+    name = await client.upload(clip(walk()))
+    once = await tracked(client, request(name))
+    triton.sam.drops = [3, 7]
+    again = await tracked(client, request(name))
+    assert (again.result.masks, again.result.track) == (once.result.masks, once.result.track)
+    assert not triton.sam.drops
+
+
 async def test_where_sam_is_served_twice_and_dies_once_the_masks_are_the_same(
     start: Start, triton: Triton
 ) -> None:
@@ -260,7 +280,7 @@ async def test_a_cancelled_job_leaves_nothing_behind(start: Start, triton: Trito
     await triton.sam.reached[6].wait()
     await client.ask(client.jobs.CancelJob(jb.CancelJobRequest(name=job.name)))
     assert (await client.finished(job.name)).state == jb.Job.STATE_CANCELLED
-    assert not triton.sam.followed
+    assert not triton.sam.followed and not triton.sam.ahead
     assert sorted(path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()) == before
 
 

@@ -231,7 +231,7 @@ def without(*names: str) -> dict[str, torch.Tensor]:
     [
         (without("mask"), "UNKNOWN_CLIP", "begin again with a mask"),
         (without("frame"), "INVALID_FIELD", "frame must come with clip"),
-        (without("picture"), "INVALID_FIELD", "picture or picture_key must be given"),
+        (without("picture"), "UNKNOWN_PICTURE", "frame 0 was not sent ahead; send its picture"),
         (asked(picture_key=key(FRAMES[0])), "INVALID_FIELD", "not both"),
         ({**without("picture"), "picture_key": key(FRAMES[7])}, "UNKNOWN_PICTURE", "send its pixels"),
         (asked(clip=name()[:15]), "INVALID_FIELD", "clip must be 16 bytes drawn at random, not (15,)"),

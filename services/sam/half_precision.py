@@ -1,0 +1,22 @@
+"""Weights in half precision, where SAM 2 computes in it anyway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # autocast computes these in bfloat16
+
+
+def halve_weights(network: Any) -> None:
+    """Converts layers of SAM 2 that only ever run under autocast to bfloat16.
+
+    Results have the same bits: autocast would round the same weights before every use. The mask decoder stays
+    as it is, since stills are decoded in float32.
+    """
+    for part in (network.image_encoder, network.memory_attention, network.memory_encoder):
+        for layer in part.modules():
+            if isinstance(layer, _LAYERS):
+                layer.to(torch.bfloat16)

@@ -1,0 +1,158 @@
+"""Where pictures are embedded: beside the caller's work on a GPU, at once on a processor.
+
+A stream runs work in order. On a GPU the work has only begun when `run` returns; its results may be used
+after they were joined.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, cuda
+
+Tensors = tuple[Tensor, ...]
+Pass = Callable[[Tensor], Tensors]  # from rows of inputs to their outputs
+
+log = logging.getLogger(__name__)
+
+_ROWS = (1, 2, 4)  # rows of a pass that are tried
+_WARM = 2  # passes before a shape is captured or measured: the first choose kernels and load them
+_MEASURED = 3  # passes; the fastest is taken, since others use the GPU too
+_LESS = 0.9  # a row must cost at most this share of one in a smaller pass, or sharing does not pay
+
+
+class Stream(Protocol):
+    """A queue of work on a device. `lookahead` is the number of frames of a clip that it is worth embedding
+    ahead; `busy` is true while work that has begun goes on."""
+
+    @property
+    def lookahead(self) -> int: ...
+    @property
+    def busy(self) -> bool: ...
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        """A tensor of the host on the device; the host does not wait for the copy."""
+
+    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+        """Begins work; returns the function that joins it: it gives the results, for use by the caller."""
+
+    def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
+        """A pass for each number of rows that pays, made of a function and of zeros in the form of one row
+        (1, ...). Outputs may be overwritten by the next pass."""
+
+
+class HostStream:
+    """A processor: work is done when `run` returns, and every row has a pass of its own, so that results do
+    not depend on company."""
+
+    lookahead = 1
+    busy = False
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+        made = work()
+        return lambda: made
+
+    def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
+        return {1: run}
+
+
+class CudaStream:
+    """A CUDA stream beside that of the caller. Passes are graphs, which the host starts by a single call."""
+
+    lookahead = 2  # one is attended to while the next is embedded and the one after arrives
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = cuda.Stream(device)
+        self._latest: cuda.Event | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._latest is not None and not self._latest.query()
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+        with cuda.stream(self._stream):
+            made = work()
+            self._latest = done = cuda.Event()
+            done.record(self._stream)
+
+        def join() -> Tensors:
+            current = cuda.current_stream(self._device)
+            current.wait_event(done)
+            for tensor in made:
+                tensor.record_stream(current)
+            return made
+
+        return join
+
+    def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
+        pool = cuda.graph_pool_handle()  # of all graphs: they run one after the other
+        passes: dict[int, Pass] = {}
+        seconds: dict[int, float] = {}
+        for rows in _ROWS:
+            inputs = row.repeat(rows, *[1] * (row.ndim - 1))
+            try:
+                passes[rows] = self._captured(run, inputs, pool)
+                seconds[rows] = self._seconds(passes[rows], inputs)
+            except RuntimeError as error:  # of CUDA: what cannot be captured, and a GPU without free memory
+                log.warning("sam: a pass of %d rows has no CUDA graph: %s", rows, error)
+                passes.pop(rows, None)
+                break
+            if rows_that_pay(seconds) < rows:
+                break
+        most = rows_that_pay(seconds) if seconds else 1
+        return {rows: passes[rows] for rows in passes if rows <= most} or {1: run}
+
+    def _captured(self, run: Pass, inputs: Tensor, pool: Any) -> Pass:
+        cuda.synchronize(self._device)  # the inputs were made on another stream
+        graph = cuda.CUDAGraph()
+        # `cuda.graph` enters the stream too, but does not leave it if the end of a capture fails.
+        with cuda.stream(self._stream):
+            for _ in range(_WARM):
+                run(inputs)
+            with cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
+                outputs = run(inputs)
+
+        def replay(values: Tensor) -> Tensors:
+            inputs.copy_(values)
+            graph.replay()
+            return outputs
+
+        return replay
+
+    def _seconds(self, one: Pass, inputs: Tensor) -> float:
+        """The time of a warm pass."""
+        taken = []
+        for _ in range(_WARM + _MEASURED):
+            self._stream.synchronize()
+            begun = time.perf_counter()
+            with cuda.stream(self._stream):
+                one(inputs)
+            self._stream.synchronize()
+            taken.append(time.perf_counter() - begun)
+        return min(taken[_WARM:])
+
+
+def rows_that_pay(seconds: Mapping[int, float]) -> int:
+    """The largest number of rows up to which every larger pass makes a row clearly cheaper."""
+    best, *more = sorted(seconds)
+    for rows in more:
+        if seconds[rows] / rows > _LESS * seconds[best] / best:
+            break
+        best = rows
+    return best
+
+
+def stream_on(device: torch.device) -> Stream:
+    """The stream for work on a device beside that of the caller."""
+    return CudaStream(device) if device.type == "cuda" else HostStream()

@@ -1,0 +1,128 @@
+"""Streams for tests on a processor: one that lets others wait, and what stands in for CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from services.sam.stream import Tensors
+
+
+class BusyStream:
+    """A stream that is busy when it is told, with passes of 1, 2 and 4 rows into outputs that the next pass
+    overwrites."""
+
+    lookahead = 2
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.rows: list[int] = []  # of each pass
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+        made = work()
+        return lambda: made
+
+    def passes(self, run: Callable[[Tensor], Tensors], row: Tensor) -> dict[int, Callable[[Tensor], Tensors]]:
+        outputs: dict[int, Tensors] = {}
+
+        def one(inputs: Tensor) -> Tensors:
+            self.rows.append(len(inputs))
+            made = run(inputs)
+            for old, new in zip(outputs.setdefault(len(inputs), made), made, strict=True):
+                old.copy_(new)
+            return outputs[len(inputs)]
+
+        return {rows: one for rows in (1, 2, 4)}
+
+
+class FakeCuda:
+    """The part of `torch.cuda` that streams use. Work is done at once, but an event is reached when
+    `finished` is set; a graph records the operations of its capture, and repeats them in the same memory."""
+
+    def __init__(self) -> None:
+        self.current = FakeStream()  # the caller's
+        self.caller = self.current
+        self.finished = True
+        self.Event, self.Stream, self.CUDAGraph = (
+            (lambda: FakeEvent(self)),
+            (lambda _: FakeStream()),
+            FakeGraph,
+        )
+
+    def current_stream(self, device: Any) -> FakeStream:
+        return self.current
+
+    def graph_pool_handle(self) -> str:
+        return "pool"
+
+    def synchronize(self, device: Any) -> None:
+        self.finished = True
+
+    @contextmanager
+    def stream(self, stream: FakeStream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextmanager
+    def graph(
+        self, graph: FakeGraph, *, pool: str, stream: FakeStream, capture_error_mode: str
+    ) -> Iterator[None]:
+        assert (pool, capture_error_mode) == ("pool", "thread_local")
+        assert self.current is stream
+        with graph:
+            yield
+
+
+class FakeStream:
+    def __init__(self) -> None:
+        self.waited: list[FakeEvent] = []
+
+    def wait_event(self, event: FakeEvent) -> None:
+        self.waited.append(event)
+
+    def synchronize(self) -> None:
+        pass
+
+
+class FakeEvent:
+    def __init__(self, of: FakeCuda) -> None:
+        self._of = of
+
+    def record(self, stream: FakeStream) -> None:
+        assert self._of.current is stream
+        self._of.finished = False
+
+    def query(self) -> bool:
+        return self._of.finished
+
+
+class FakeGraph(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self._recorded: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self._recorded.append((func, args, kwargs or {}, made))
+        return made
+
+    def replay(self) -> None:
+        for func, args, kwargs, made in self._recorded:
+            again = func(*args, **kwargs)
+            tree_map(_overwrite, made, again)
+
+
+def _overwrite(old: Any, new: Any) -> None:
+    if isinstance(old, Tensor) and old is not new:
+        old.copy_(new)

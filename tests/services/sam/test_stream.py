@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from services.sam import stream as module
+from services.sam.stream import CudaStream, rows_that_pay
+from tests.services.sam.streams import FakeCuda
+
+ROW = torch.zeros(1, 3)
+
+
+@pytest.fixture
+def cuda(monkeypatch) -> FakeCuda:
+    fake = FakeCuda()
+    monkeypatch.setattr(module, "cuda", fake)
+    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
+    return fake
+
+
+@pytest.fixture
+def stream(cuda) -> CudaStream:
+    return CudaStream(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [
+        ({1: 8.0}, 1),
+        ({1: 8.0, 2: 16.0, 4: 8.0}, 1),  # a larger pass is not tried beyond one that does not pay
+        ({1: 8.0, 2: 10.0, 4: 16.0}, 4),
+        ({1: 8.0, 2: 10.0, 4: 19.0}, 2),
+    ],
+)
+def test_more_rows_pay_as_long_as_each_becomes_clearly_cheaper(seconds, rows):
+    assert rows_that_pay(seconds) == rows
+
+
+def test_work_is_joined_by_waiting_for_it_on_the_callers_stream_only(cuda, stream):
+    join = stream.run(lambda: (ROW + 1,))
+    assert stream.busy and not cuda.caller.waited
+    (made,) = join()
+    assert len(cuda.caller.waited) == 1 and torch.equal(made, ROW + 1)
+    cuda.finished = True
+    assert not stream.busy
+
+
+def test_a_pass_is_replayed_with_the_values_of_now(cuda, stream, monkeypatch):
+    monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: 1.0)
+    eager = []
+
+    def run(values: Tensor) -> tuple[Tensor, ...]:
+        eager.append(len(values))
+        return (values * 2).relu(), values.sum(0, keepdim=True)[..., :2]
+
+    passes = stream.passes(run, ROW)
+    assert sorted(passes) == [1, 2, 4]
+    recorded = len(eager)
+    for values in (torch.tensor([[1.0, -2.0, 3.0]] * 2), torch.tensor([[5.0, 6.0, 7.0]] * 2)):
+        doubled, total = passes[2](values)
+        assert torch.equal(doubled, (values * 2).relu()) and torch.equal(total, values.sum(0)[None, :2])
+    assert len(eager) == recorded
+
+
+@pytest.mark.parametrize(("fails_at", "rows"), [(1, [1]), (2, [1]), (4, [1, 2])])
+def test_what_cannot_be_captured_is_run_layer_by_layer_or_in_smaller_passes(
+    cuda, stream, monkeypatch, fails_at, rows
+):
+    monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: 1.0)
+
+    def run(values: Tensor) -> tuple[Tensor, ...]:
+        if len(values) == fails_at and cuda.current is not cuda.caller:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (values + 1,)
+
+    passes = stream.passes(run, ROW)
+    assert sorted(passes) == rows
+    assert torch.equal(passes[1](ROW)[0], ROW + 1)
+    assert cuda.current is cuda.caller
+
+
+def test_rows_that_do_not_pay_are_not_shared(cuda, stream, monkeypatch):
+    monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: float(len(inputs)))
+    assert sorted(stream.passes(lambda values: (values + 1,), ROW)) == [1]
+
+
+def test_the_time_of_a_pass_is_that_of_a_warm_one(cuda, stream, monkeypatch):
+    now = [0.0]
+    costs = iter([9.0, 9.0, 2.0, 1.0, 3.0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+
+    def one(values: Tensor) -> tuple[Tensor, ...]:
+        now[0] += next(costs)
+        return (values,)
+
+    assert stream._seconds(one, ROW) == 1.0
