@@ -49,7 +49,7 @@ def parse_indices(text: str) -> tuple[int, ...]:
         raise ValueError(f"{text!r} must be indices of GPUs separated by commas, for example 0,1")
     indices = tuple(map(int, parts))
     if len(set(indices)) < len(indices):
-        raise ValueError(f"{text!r} names a GPU twice; models share it without that")
+        raise ValueError(f"{text!r} names a GPU twice; once is enough for all its models")
     return indices
 
 

@@ -23,12 +23,6 @@ from orchestrator.settings import Settings
 from services.bundles.bundle import Bundle, BundleError
 from services.runtime import gpu_memory
 from tests.pretend_gpus import GIB, pretend_gpus
-from training import tiny
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write(tmp_path_factory.mktemp("weights"))
 
 
 class Cuda:

@@ -19,12 +19,6 @@ from deploy.local.models import (
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import StartError
 from services.denoising.memory_budget import SHARE
-from training import tiny
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write(tmp_path_factory.mktemp("weights"))
 
 
 def test_random_weights_serve_every_model(bundles: Path):
