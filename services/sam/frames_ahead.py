@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -11,25 +12,28 @@ from torch import Tensor
 from services.refusal import Refusal
 from services.sam.image_encoder import ImageEncoder, PictureFeatures
 
-MOST = 24  # frames of all clips; full-size SAM 2 takes 17 MB for one
+MOST = 48  # frames of all clips; full-size SAM 2 takes 17 MB for one
+IDLE = 60.0  # seconds after which a frame that was not asked for is dropped
 
 
 class FramesAhead:
-    """Embeds frames ahead. A frame is embedded at once if nothing else is; those that arrive meanwhile wait,
-    and are embedded in one pass if that pays. If there are too many, the oldest are dropped."""
+    """Embeds frames ahead. A frame is embedded at once unless the encoder is busy; those that arrive
+    meanwhile wait, and are embedded in one pass if that pays. If there are too many, new ones are not taken:
+    to drop others would waste the work on them."""
 
-    def __init__(self, encoder: ImageEncoder, *, most: int = MOST) -> None:
-        self._encoder, self._most = encoder, most
+    def __init__(
+        self, encoder: ImageEncoder, *, most: int = MOST, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._encoder, self._most, self._clock = encoder, most, clock
         self._frames: OrderedDict[tuple[bytes, int], _Frame] = OrderedDict()  # the oldest first
 
     def add(self, clip: bytes, number: int, picture: Tensor) -> None:
         """Take a frame of a clip, uint8 (height, width, 3), to be tracked soon."""
+        self._drop_idle()
         self._frames.pop((clip, number), None)
-        self._frames[clip, number] = _Frame(picture)
-        while len(self._frames) > self._most:
-            self._frames.popitem(last=False)
-        if not self._encoder.busy:
-            self._begin([])
+        if len(self._frames) < self._most:
+            self._frames[clip, number] = _Frame(picture, self._clock())
+        self._begin_if_idle()
 
     def take(self, clip: bytes, number: int) -> PictureFeatures:
         """The features of a frame. It is then dropped, like earlier ones of the clip; raises Refusal if it is
@@ -40,6 +44,7 @@ class FramesAhead:
             raise Refusal("UNKNOWN_PICTURE", f"frame {number} was not sent ahead; send its picture")
         if frame.features is None:
             self._begin([frame])
+        self._begin_if_idle()
         assert frame.features is not None
         return frame.features()
 
@@ -50,12 +55,17 @@ class FramesAhead:
     def facts(self) -> dict[str, Any]:
         """How many frames of a clip should be sent ahead, how many are here, and how many of them may share a
         pass."""
+        self._drop_idle()
         return {
             "lookahead": self._encoder.lookahead,
             "count": len(self._frames),
             "most": self._most,
             "rows": self._encoder.rows(self._most),
         }
+
+    def _begin_if_idle(self) -> None:
+        if not self._encoder.busy and any(frame.features is None for frame in self._frames.values()):
+            self._begin([])
 
     def _begin(self, first: list[_Frame]) -> None:
         """Begin to embed these frames and others that wait."""
@@ -70,12 +80,16 @@ class FramesAhead:
             if other == clip and (before is None or number < before):
                 del self._frames[other, number]
 
+    def _drop_idle(self) -> None:
+        while self._frames and next(iter(self._frames.values())).arrived <= self._clock() - IDLE:
+            self._frames.popitem(last=False)
+
 
 class _Frame:
-    """A frame; `features` gives what was begun for it, None while it waits."""
+    """A frame, and when it arrived; `features` gives what was begun for it, None while it waits."""
 
-    def __init__(self, picture: Tensor) -> None:
-        self.picture = picture
+    def __init__(self, picture: Tensor, arrived: float) -> None:
+        self.picture, self.arrived = picture, arrived
         self.features: Callable[[], PictureFeatures] | None = None
 
 

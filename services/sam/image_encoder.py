@@ -47,7 +47,7 @@ class ImageEncoder:
 
     @property
     def busy(self) -> bool:
-        """True while pictures are being embedded."""
+        """True while more pictures would only queue up behind others."""
         return self._stream.busy
 
     def rows(self, waiting: int) -> int:

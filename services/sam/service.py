@@ -50,7 +50,7 @@ class Sam:
         if device.type == "cuda":
             halve_weights(network)
         self._network, self._tracker = Sam2(network), Tracker(network)
-        self._ahead = FramesAhead(self._network.encoder)
+        self._ahead = FramesAhead(self._network.encoder, clock=clock)
         self._clips = ClipMemories(self._network, self._tracker, budget_bytes=clips_bytes, clock=clock)
         self._head = _text_head(bundle, self._network, device)
         self._cache: ByteBudgetCache[Any] = ByteBudgetCache(cache_bytes, lambda features: features.bytes)

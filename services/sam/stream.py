@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ _LESS = 0.9  # a row must cost at most this share of one in a smaller pass, or s
 
 class Stream(Protocol):
     """A queue of work on a device. `lookahead` is the number of frames of a clip that it is worth embedding
-    ahead; `busy` is true while work that has begun goes on."""
+    ahead; `busy` is true while more work would only queue up."""
 
     @property
     def lookahead(self) -> int: ...
@@ -71,11 +72,12 @@ class CudaStream:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = cuda.Stream(device)
-        self._latest: cuda.Event | None = None
+        self._ends: deque[cuda.Event] = deque(maxlen=2)  # of the latest work
 
     @property
     def busy(self) -> bool:
-        return self._latest is not None and not self._latest.query()
+        """True while one piece of work goes on and another waits, so that the GPU will not run dry."""
+        return len(self._ends) == 2 and not self._ends[0].query()
 
     def upload(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory().to(self._device, non_blocking=True)
@@ -83,8 +85,9 @@ class CudaStream:
     def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
         with cuda.stream(self._stream):
             made = work()
-            self._latest = done = cuda.Event()
+            done = cuda.Event()
             done.record(self._stream)
+        self._ends.append(done)
 
         def join() -> Tensors:
             current = cuda.current_stream(self._device)

@@ -44,13 +44,13 @@ class BusyStream:
 
 
 class FakeCuda:
-    """The part of `torch.cuda` that streams use. Work is done at once, but an event is reached when
-    `finished` is set; a graph records the operations of its capture, and repeats them in the same memory."""
+    """The part of `torch.cuda` that streams use. Work is done at once, but its event is reached when
+    it is told; a graph records the operations of its capture, and repeats them in the same memory."""
 
     def __init__(self) -> None:
         self.current = FakeStream()  # the caller's
         self.caller = self.current
-        self.finished = True
+        self.events: list[FakeEvent] = []  # that were recorded
         self.Event, self.Stream, self.CUDAGraph = (
             (lambda: FakeEvent(self)),
             (lambda _: FakeStream()),
@@ -64,7 +64,7 @@ class FakeCuda:
         return "pool"
 
     def synchronize(self, device: Any) -> None:
-        self.finished = True
+        pass
 
     @contextmanager
     def stream(self, stream: FakeStream) -> Iterator[None]:
@@ -98,13 +98,14 @@ class FakeStream:
 class FakeEvent:
     def __init__(self, of: FakeCuda) -> None:
         self._of = of
+        self.reached = False
 
     def record(self, stream: FakeStream) -> None:
         assert self._of.current is stream
-        self._of.finished = False
+        self._of.events.append(self)
 
     def query(self) -> bool:
-        return self._of.finished
+        return self.reached
 
 
 class FakeGraph(TorchDispatchMode):

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from services.refusal import Refusal
-from services.sam.frames_ahead import FramesAhead
+from services.sam.frames_ahead import IDLE, FramesAhead
 from services.sam.half_precision import halve_weights
 from services.sam.image_encoder import ImageEncoder
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from tests.services.calls import tensors
-from tests.services.sam.clips import clip, disc, follow, look, name, same
+from tests.services.sam.clips import Clock, clip, disc, follow, look, name, same
 from tests.services.sam.pictures import picture
 from tests.services.sam.streams import BusyStream
 
@@ -118,14 +118,24 @@ def test_what_is_sent_ahead_must_be_complete(service, missing):
     assert count(service) == 0
 
 
-def test_the_oldest_frames_make_room(sam_bundle):
-    frames = FramesAhead(Sam2(sam_bundle.network("sam")).encoder, most=3)
-    for place in range(5):
-        frames.add(b"clip", place, FRAMES[place])
-    assert frames.facts()["count"] == 3
+def test_frames_beyond_the_most_are_not_taken_until_others_leave_or_are_idle(sam_bundle):
+    clock = Clock()
+    frames = FramesAhead(Sam2(sam_bundle.network("sam")).encoder, most=2, clock=clock)
+    for place in range(3):
+        frames.add(b"a", place, FRAMES[place])
     with pytest.raises(Refusal, match="UNKNOWN_PICTURE"):
-        frames.take(b"clip", 1)
-    frames.take(b"clip", 2)
+        frames.take(b"a", 2)  # all earlier ones of the clip go with it
+    frames.add(b"b", 1, FRAMES[1])
+    clock.now = IDLE - 1
+    frames.add(b"c", 1, FRAMES[1])
+    frames.add(b"d", 1, FRAMES[1])
+    clock.now = IDLE
+    assert frames.facts()["count"] == 1  # that of clip c
+    frames.add(b"e", 1, FRAMES[1])
+    for clip_name in (b"c", b"e"):
+        frames.take(clip_name, 1)
+    with pytest.raises(Refusal, match="UNKNOWN_PICTURE"):
+        frames.take(b"d", 1)
 
 
 def test_frames_that_arrive_while_one_is_embedded_share_the_next_pass(sam_bundle, shared, stream):
@@ -136,10 +146,11 @@ def test_frames_that_arrive_while_one_is_embedded_share_the_next_pass(sam_bundle
     assert stream.rows == [1]
     taken = {b"c": shared.take(b"c", 1)}
     assert stream.rows == [1, 2]  # the frame that is needed, and the one that has waited longest
-    stream.busy = False
     shared.add(b"e", 1, FRAMES[4])
+    stream.busy = False
+    taken[b"a"] = shared.take(b"a", 1)  # what waits begins now
     assert stream.rows == [1, 2, 2]
-    for clip_name in (b"a", b"b", b"d", b"e"):
+    for clip_name in (b"b", b"d", b"e"):
         taken[clip_name] = shared.take(clip_name, 1)
     assert stream.rows == [1, 2, 2] and shared.facts()["count"] == 0
     alone = Sam2(sam_bundle.network("sam"))

@@ -39,11 +39,20 @@ def test_more_rows_pay_as_long_as_each_becomes_clearly_cheaper(seconds, rows):
 
 def test_work_is_joined_by_waiting_for_it_on_the_callers_stream_only(cuda, stream):
     join = stream.run(lambda: (ROW + 1,))
-    assert stream.busy and not cuda.caller.waited
+    assert not cuda.caller.waited
     (made,) = join()
     assert len(cuda.caller.waited) == 1 and torch.equal(made, ROW + 1)
-    cuda.finished = True
+
+
+def test_a_stream_is_busy_while_one_piece_of_work_goes_on_and_another_waits(cuda, stream):
+    stream.run(lambda: (ROW,))
     assert not stream.busy
+    stream.run(lambda: (ROW,))
+    assert stream.busy
+    cuda.events[0].reached = True
+    assert not stream.busy
+    stream.run(lambda: (ROW,))
+    assert stream.busy
 
 
 def test_a_pass_is_replayed_with_the_values_of_now(cuda, stream, monkeypatch):

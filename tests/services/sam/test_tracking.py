@@ -12,7 +12,7 @@ from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from services.sam.tracking import Tracker
 from tests.services.calls import refusal, tensors
-from tests.services.sam.clips import clip, disc, follow, look, name, same
+from tests.services.sam.clips import Clock, clip, disc, follow, look, name, same
 from tests.services.sam.pictures import key, picture
 
 CPU = torch.device("cpu")
@@ -22,16 +22,6 @@ CLICK = torch.tensor([[60.0, 50.0, 1.0]])
 
 def number(value: int) -> torch.Tensor:
     return torch.tensor([value], dtype=torch.int32)
-
-
-class Clock:
-    """Says what time it is when it is told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
