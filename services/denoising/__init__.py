@@ -12,7 +12,10 @@ step             one step, as guides and hooks see it
 trajectory       one request between noise and picture: latents, schedule, random generator
 checkpoint       a trajectory, written down and taken up again
 batch            which trajectories share the next forward pass, and the pass
-costs            the cost of a forward pass, measured when the model is loaded
+costs            the costs of forward passes in time and memory, by kind
+prices           seconds by rows, learnt from passes that were served
+row_choice       how many rows the next pass has: the cheapest number, or one to try
+ladder           passes timed when a network is loaded
 stopwatch        time without what other programs took
 memory_budget    the memory that admitted requests may take
 queue            admission, and the requests that wait

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from torch import Tensor
@@ -9,13 +10,15 @@ from torch import Tensor
 from services.denoising.family import BatchRow, Family
 from services.denoising.trajectory import Trajectory
 
+Choose = Callable[[Trajectory, Sequence[int]], int]  # the leader, and numbers of rows in rising order
 
-def next_batch(running: Sequence[Trajectory], rows_for: Callable[[int], int]) -> list[Trajectory]:
-    """The trajectory that waited longest, and others with its key while sharing a pass still pays.
+
+def next_batch(running: Sequence[Trajectory], choose: Choose) -> list[Trajectory]:
+    """The trajectory that waited longest, and as many after it with its key as `choose` wants.
 
     Taking the longest wait first makes the loop fair: between two steps of one trajectory every other one
-    gets its turn, whatever its size. `rows_for` returns how many rows are worth a pass at a row's work; a
-    trajectory that alone has more still gets its pass.
+    gets its turn, whatever its size. `choose` gets the leader and the numbers of rows that the pass may have,
+    the first of them the leader's own, and returns one of them.
 
     A reproducible trajectory steps alone. Its passes then always have the same shape, and with it the
     same order of sums in every layer: the same bytes, whatever else is running.
@@ -24,14 +27,11 @@ def next_batch(running: Sequence[Trajectory], rows_for: Callable[[int], int]) ->
     leader = by_turn[0]
     if leader.request.reproducible:
         return [leader]
-    key, limit = leader.key, rows_for(leader.work)
-    batch, rows = [leader], len(leader.request.branches)
-    for trajectory in by_turn[1:]:
-        fits = not trajectory.request.reproducible and trajectory.key == key
-        if fits and rows + len(trajectory.request.branches) <= limit:
-            batch.append(trajectory)
-            rows += len(trajectory.request.branches)
-    return batch
+    key = leader.key
+    batch = [leader]
+    batch += [other for other in by_turn[1:] if not other.request.reproducible and other.key == key]
+    counts = list(itertools.accumulate(len(trajectory.request.branches) for trajectory in batch))
+    return batch[: counts.index(choose(leader, counts)) + 1]
 
 
 def predict_batch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +17,7 @@ import torch
 from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
 from services.denoising.batch import next_batch
-from services.denoising.costs import Costs
+from services.denoising.costs import Costs, Kind
 from services.denoising.family import Family, Request
 from services.denoising.memory_budget import state_bytes
 from services.denoising.memory_guard import MemoryGuard
@@ -121,7 +121,7 @@ class Engine:
         self._limit_passes()
         started = self._clock()
         entries = {id(entry.running): entry for entry in self._running}
-        batch = next_batch([entry.trajectory for entry in self._running], self._rows_for)
+        batch = next_batch([entry.trajectory for entry in self._running], self._choose_rows)
         self._pass(batch, [entries[id(trajectory)] for trajectory in batch])
         rows = sum(len(trajectory.request.branches) for trajectory in batch)
         self._meter.stepped(rows, len(batch), self._clock() - started)
@@ -181,9 +181,11 @@ class Engine:
         Gradients are off by `no_grad`: tensors born in inference mode could never be used where a hook
         follows a gradient.
         """
-        self._pass_began = (self._clock(), self._expected_seconds(batch))
+        began, leader = self._clock(), batch[0]
+        kind, shape = _kind(leader), leader.key[0]
+        self._pass_began = (began, self._expected_seconds(batch))
         try:
-            with torch.no_grad(), self.adapters.applied(batch[0].request.adapters):
+            with torch.no_grad(), self.adapters.applied(leader.request.adapters):
                 predictions = self._guard.predict(batch)
         except Exception as fault:  # of the network: ends these requests, not the loop
             for entry in entries:
@@ -191,14 +193,24 @@ class Engine:
             return
         finally:
             self._pass_began = (0.0, 0.0)
+        stepped = []
         for entry, own in zip(entries, predictions, strict=True):
             try:
                 if isinstance(own, Refusal):
                     raise own
                 with torch.no_grad():
                     entry.trajectory.advance(own)
-                    if self._family.device.type == "cuda":
-                        torch.cuda.synchronize(self._family.device)  # a step is reported when it is done
+                stepped.append(entry)
+            except Exception as fault:  # of this request alone
+                self._fail(entry, fault)
+        if self._family.device.type == "cuda":
+            torch.cuda.synchronize(self._family.device)  # a step is reported when it is done
+        if not any(hook.work for trajectory in batch for hook in trajectory.request.after):
+            rows = sum(len(trajectory.request.branches) for trajectory in batch)
+            self.costs.observe(kind, rows, self._clock() - began, shape)
+        for entry in stepped:
+            try:
+                with torch.no_grad():
                     self._notify(entry)
             except Exception as fault:  # of this request alone
                 self._fail(entry, fault)
@@ -208,12 +220,14 @@ class Engine:
         hooks = sum(self.costs.hook_seconds(trajectory.request) for trajectory in batch)
         return self.costs.seconds_for(rows, batch[0].work) + hooks
 
-    def _rows_for(self, work: int) -> int:
-        """Rows of this work that are worth a pass, as far as memory goes."""
+    def _choose_rows(self, leader: Trajectory, counts: Sequence[int]) -> int:
+        """The number of rows of the next pass, as far as memory goes."""
+        work = leader.work
         free = self._queue.free_bytes() - (0 if self._passes is None else self._passes.nbytes)
-        most = min(self.costs.rows_for(work), free // self.costs.bytes_for(1, work))
-        within_memory = self._guard.most_rows(work)
-        return most if within_memory is None else min(most, within_memory)
+        most, within_memory = free // self.costs.bytes_for(1, work), self._guard.most_rows(work)
+        most = most if within_memory is None else min(most, within_memory)
+        fitting = [rows for rows in counts if rows <= most] or counts[:1]
+        return self.costs.choose(_kind(leader), fitting, leader.key[0])
 
     def _limit_passes(self) -> None:
         """Lets graphs of passes keep what no request needs."""
@@ -280,6 +294,11 @@ class Engine:
 
     def _report(self) -> None:
         self._meter.under_way(len(self._running), len(self._queue))
+
+
+def _kind(trajectory: Trajectory) -> Kind:
+    request = trajectory.request
+    return Kind(trajectory.work, eager=request.reproducible or bool(request.adapters))
 
 
 def _due(every: int, done: int) -> bool:

@@ -173,9 +173,9 @@ def engine(
     passes: Passes | None = None,
     graphs: int = 0,
 ) -> Engine:
-    """A loop over a sketch; sharing pays up to `best_rows` rows."""
+    """A loop over a sketch; sharing pays up to `best_rows` rows, whatever passes take."""
     seconds = {rows: 1.0 + 0.001 * rows for rows in range(1, best_rows + 1)}
-    costs = Costs((Measured(16, seconds, 1 << 20),))
+    costs = Costs((Measured(16, seconds, 1 << 20),), learning=False)
     clock_given = {} if clock is None else {"clock": clock}
     limits = EngineLimits(
         memory=memory, graphs=graphs, running=running, waiting=waiting, step_seconds=step_seconds
