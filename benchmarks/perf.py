@@ -5,6 +5,8 @@
 
 `sam` returns masks for clicks in pictures it has embedded before; `vae` decodes latents; `ip2p_unet` runs a
 few steps and streams a progress message for each. Requests differ, so that no cache answers them.
+`over_first` compares throughput with that at the first concurrency. `steps_a_pass` says how many requests a
+pass of the step loop stepped, which follows from its prices: at 1 nothing was shared.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from benchmarks import perf_analyzer, workload
 from benchmarks.options import make_parser, parse
 from benchmarks.perf_analyzer import PerfAnalyzerError
 from benchmarks.report import BenchmarkReport, Origin
-from benchmarks.stack import stack
+from benchmarks.stack import MetricsPage, SharedSteps, stack
 from benchmarks.triton_client import edit_tensors, text, text_width
 from services.bundles.bundle import Bundle
 
@@ -70,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     with stack(options, "perf") as running:
         width = text_width(running.triton.url)
+        metrics = MetricsPage(running.triton.metrics_url)
         loads = {
             "sam": sam_requests(options.seed, 64),
             "vae": vae_requests(options.seed, 1024),
@@ -78,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         for model, requests in loads.items():
             data = folder / f"{model}.json"
             perf_analyzer.write_input(data, requests)
+            first = None
             for concurrency in options.concurrency:
+                shared = SharedSteps(metrics, model)
                 try:
                     found = perf_analyzer.measure(
                         start,
@@ -93,11 +98,14 @@ def main(argv: list[str] | None = None) -> int:
                 except PerfAnalyzerError as fault:
                     print(fault, file=sys.stderr)
                     return 1
+                first = first or found.per_second
                 report.add(
                     model=model,
                     concurrency=found.concurrency,
                     steps=options.steps if model == "ip2p_unet" else None,
                     per_second=found.per_second,
+                    over_first=found.per_second / first,
+                    steps_a_pass=shared.a_pass(),
                     **{f"{name}_ms": round(value * 1e3, 2) for name, value in found.latency.items()},
                 )
     print(report.write(options.out))

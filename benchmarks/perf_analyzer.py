@@ -21,6 +21,7 @@ from benchmarks.libc import LibcError, prefix
 
 FOLDER = Path(sys.prefix) / "perf_analyzer"
 PROGRAM = FOLDER / "perf_analyzer/bin/perf_analyzer"
+_EACH = 6  # requests of each client in a window, where these are counted
 _PERCENTILES = ("p50", "p90", "p95", "p99")
 
 
@@ -66,15 +67,22 @@ def measure(
     window: float,
     log: Path,
 ) -> Measurement:
-    """Keeps so many requests running for three windows of so many seconds."""
+    """Keeps so many requests running for three windows of so many seconds.
+
+    With `streaming`, requests have several replies and may take longer than a window, which then ends when
+    enough of them have finished: of requests that finish together a window in time holds all or none.
+    """
     table = log.with_suffix(".csv")
     table.unlink(missing_ok=True)
     arguments = [*start, "-m", model, "-u", url, "-i", "grpc", "--input-data", str(data)]
     arguments += ["--concurrency-range", f"{concurrency}:{concurrency}", "-f", str(table)]
     # Always three windows: on a noisy machine it would never regard its results as stable.
-    arguments += ["--measurement-interval", str(round(window * 1000)), "-r", "3", "-s", "999"]
+    arguments += ["-r", "3", "-s", "999"]
     if streaming:
-        arguments.append("--streaming")
+        enough = ["--measurement-request-count", str(_EACH * concurrency)]
+        arguments += ["--streaming", "--measurement-mode", "count_windows", *enough]
+    else:
+        arguments += ["--measurement-interval", str(round(window * 1000))]
     # Its loader must find its own libraries, not those of the Python that starts it.
     environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
     with log.open("w", encoding="utf-8") as sink:

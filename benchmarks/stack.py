@@ -57,3 +57,22 @@ class MetricsPage:
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
+
+
+class SharedSteps:
+    """Counts how many requests a model's step loop steps together, from its metrics."""
+
+    def __init__(self, page: MetricsPage, model: str) -> None:
+        self._page, self._model = page, model
+        self._before = self._counts()
+
+    def a_pass(self) -> float | None:
+        """Requests in a pass, on average, since this was made; None if there was no pass."""
+        passes, steps = (now - then for now, then in zip(self._counts(), self._before, strict=True))
+        return steps / passes if passes else None
+
+    def _counts(self) -> tuple[float, float]:
+        """Passes so far, and steps taken in them, each counted once for each request."""
+        names = ("intarsia_engine_steps", "intarsia_engine_trajectory_steps")
+        passes, steps = (self._page(name, model=self._model) for name in names)
+        return passes, steps

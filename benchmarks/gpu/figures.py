@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,7 @@ class Scale:
     small: int  # sides of the latents of the step loop by itself
     large: int
     steps: int  # of each request there
+    price_seconds: float  # for the first prices of its passes
     tokens: int  # of its text
     picture: tuple[int, int]  # width and height of the edited picture
     region: int  # side of the edited square
@@ -25,12 +26,14 @@ class Scale:
     rounds: int  # of every measurement, at most
     warm_runs: int  # of everything that is measured, at most
     matrix: int  # side of the matrices whose product gives the arithmetic peak
+    compiler: str  # backend of torch.compile
 
 
 FULL = Scale(
     small=16,
     large=64,
     steps=12,
+    price_seconds=4.0,
     tokens=77,
     picture=(1024, 768),
     region=400,
@@ -44,11 +47,13 @@ FULL = Scale(
     rounds=5,
     warm_runs=8,
     matrix=8192,
+    compiler="inductor",
 )
 TINY = Scale(
     small=4,
     large=8,
     steps=2,
+    price_seconds=0.3,
     tokens=16,
     picture=(160, 128),
     region=64,
@@ -62,6 +67,7 @@ TINY = Scale(
     rounds=1,
     warm_runs=1,
     matrix=128,
+    compiler="eager",  # follows the network, and makes no code of it
 )
 
 MANY = 8  # requests or clients of the figures for company
@@ -88,10 +94,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class LoopFigure(Figure):
-    """The time of one step of so many requests, all with latents of this side."""
+    """The time of one step of so many requests, all with latents of this side. `compiled`: in turns with a
+    pipeline whose network is compiled."""
 
     requests: int = 1
     side: int = 1
+    compiled: bool = False
 
 
 def figures(scale: Scale) -> tuple[Figure, ...]:
@@ -125,10 +133,22 @@ def figures(scale: Scale) -> tuple[Figure, ...]:
         ),
         Figure("follow", f"follow at {width} x {height}", "ms a frame", 20.0, 40.0, 28.0),
     )
+    compiled = [
+        replace(
+            each,
+            name=f"compiled{each.name.removeprefix('loop')}",
+            words=f"{each.words}, beside a compiled pipeline",
+            at_least=None,
+            goal=None,
+            compiled=True,
+        )
+        for each in first
+        if isinstance(each, LoopFigure)
+    ]
     others = [
         loop(f"loop-{requests}{suffix}", requests, side)
         for suffix, side in (("-small", scale.small), ("", scale.large))
         for requests in (1, 2, 4)
         if (requests, side) != (1, scale.large)
     ]
-    return (*first, *others)
+    return (*first, *compiled, *others)

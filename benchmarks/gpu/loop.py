@@ -52,8 +52,8 @@ def seconds_a_step(times: list[float]) -> float:
 class StepLoop:
     """An engine on a device, as the served model has it."""
 
-    def __init__(self, bundle: Bundle, device: torch.device) -> None:
-        self.bundle, self.device = bundle, device
+    def __init__(self, bundle: Bundle, device: torch.device, price_seconds: float) -> None:
+        self.device = device
         self.family = InstructPix2Pix(bundle, device, bundle.number_type(device))
         self.meter = RowsMeter()
         memory = memory_for_work(device)
@@ -61,12 +61,17 @@ class StepLoop:
         self.family.passes.limit(graphs)
         self._engine = Engine(
             self.family,
-            measure(self.family, self.family.works(), budget_bytes=memory),
+            measure(self.family, self.family.works(), budget_bytes=memory, seconds=price_seconds),
             EngineLimits(memory=memory, graphs=graphs),
             self.meter,
             AdapterCache(self.family.network, budget_bytes=0),
             passes=self.family.passes,
         )
+
+    def path(self) -> str:
+        """How passes are run; with the reason if a faster way was not possible."""
+        facts = self.family.passes.facts()
+        return ", ".join(str(facts[name]) for name in ("path", "failure") if name in facts)
 
     def requests(self, side: int, count: int, steps: int, tokens: int) -> list[Request]:
         """Edits of square latents with three branches each."""
@@ -90,10 +95,16 @@ class StepLoop:
 
 
 class BarePipeline:
-    """diffusers' InstructPix2Pix pipeline for latents and embeddings, without encoders and decoder."""
+    """diffusers' InstructPix2Pix pipeline for latents and embeddings, without encoders and decoder.
 
-    def __init__(self, bundle: Bundle, network: Any) -> None:
+    With the name of a `compiler`, a backend of torch.compile, it uses the network through that, compiled once
+    for all sizes.
+    """
+
+    def __init__(self, bundle: Bundle, network: Any, compiler: str = "") -> None:
         self._weight = next(network.parameters())
+        if compiler:
+            network = torch.compile(network, backend=compiler, dynamic=True)
         config = bundle.scheduler_config()
         kind: Any = SCHEDULES[name_of(config)].scheduler
         # Of the autoencoder only the config is used, so it needs no weights that mean anything.

@@ -17,7 +17,7 @@ import intarsia
 from benchmarks import workload
 from benchmarks.gpu.figures import Scale
 from benchmarks.long_clip import write_clip
-from benchmarks.stack import MetricsPage, stack
+from benchmarks.stack import MetricsPage, SharedSteps, stack
 from benchmarks.triton_client import MODEL, DenoiseStream, edit_tensors, text_width
 from intarsia.results import ResultManifest
 
@@ -118,11 +118,9 @@ class Platform:
         result = job.result(timeout=PATIENCE)
         return time.perf_counter() - started, result.stage_times["track"].total_seconds()
 
-    def passes(self) -> tuple[float, float]:
-        """Passes of the step loop so far, and steps taken in them, counted once for each request."""
-        names = ("intarsia_engine_steps", "intarsia_engine_trajectory_steps")
-        passes, steps = (self._metrics(name, model=MODEL) for name in names)
-        return passes, steps
+    def shared_steps(self) -> SharedSteps:
+        """Counts from now on how many requests a pass steps."""
+        return SharedSteps(self._metrics, MODEL)
 
     def _regions(self, sides: Sequence[int]) -> list[workload.RegionEdit]:
         self._number += 1

@@ -19,7 +19,8 @@ from benchmarks.gpu.turns import Budget, in_turns, settle
 from benchmarks.report import Value, median
 from services.bundles.bundle import Bundle
 
-_WARM, _MEASURED = 15.0, 20.0  # seconds of each figure, at most
+_WARM, _MEASURED = 10.0, 15.0  # seconds of each figure, at most
+_COMPILATION = 90.0  # seconds that compiling a network of full size takes
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Questions:
     ) -> None:
         self._open.close()
 
+    def needs(self, figure: Figure) -> float:
+        """Seconds that it takes, about; more where something has to be made for it first."""
+        first = isinstance(figure, LoopFigure) and figure.compiled and "_compiled_pipeline" not in vars(self)
+        return figure.needs + (_COMPILATION if first else 0.0)
+
     def answer(self, figure: Figure) -> Answer:
         """Measures a figure; raises whatever goes wrong."""
         if isinstance(figure, LoopFigure):
@@ -75,11 +81,15 @@ class Questions:
 
     @cached_property
     def _loop(self) -> StepLoop:
-        return StepLoop(self._bundle, self._device)
+        return StepLoop(self._bundle, self._device, self._scale.price_seconds)
 
     @cached_property
     def _pipeline(self) -> BarePipeline:
         return BarePipeline(self._bundle, self._loop.family.network)
+
+    @cached_property
+    def _compiled_pipeline(self) -> BarePipeline:
+        return BarePipeline(self._bundle, self._loop.family.network, self._scale.compiler)
 
     @property
     def _platform(self) -> Platform:
@@ -111,7 +121,7 @@ class Questions:
     def _loop_beside_pipeline(self, figure: LoopFigure) -> Answer:
         loop, scale, side, count = self._loop, self._scale, figure.side, figure.requests
         requests = loop.requests(side, count, scale.steps, scale.tokens)
-        pipeline = self._pipeline
+        pipeline = self._compiled_pipeline if figure.compiled else self._pipeline
         spent = self._measure(
             {
                 "loop": lambda: loop.seconds(requests),
@@ -131,6 +141,7 @@ class Questions:
                 "peak_share": work / ours / self.peak,
                 "rows_a_pass": sum(loop.meter.rows) / len(loop.meter.rows),
                 "rounds": len(spent["loop"]),
+                "path": loop.path(),
             },
         )
 
@@ -168,9 +179,9 @@ class Questions:
             return platform.rate(platform.edits(MANY * self._scale.edits), MANY)
 
         settle(rate, self._budget.rounds(self._scale.warm_runs, _WARM))
-        before = platform.passes()
+        shared = platform.shared_steps()
         rates = [rate() for _ in self._budget.rounds(self._scale.rounds, _MEASURED)]
-        return Answer(median(rates), {"rounds": len(rates), "steps_a_pass": _shared(before, platform)})
+        return Answer(median(rates), {"rounds": len(rates), "steps_a_pass": shared.a_pass()})
 
     def _mixed(self) -> Answer:
         platform = self._platform
@@ -179,13 +190,11 @@ class Questions:
             return platform.rate(platform.mixed(MANY * self._scale.edits), clients)
 
         ways = {"many": lambda: rate(MANY), "one": lambda: rate(1)}
-        before = platform.passes()
+        shared = platform.shared_steps()
         rates = self._measure(ways)
         ratios = [a / b for a, b in zip(rates["many"], rates["one"], strict=True)]
         found = {f"{name}_a_second": median(each) for name, each in rates.items()}
-        return Answer(
-            median(ratios), {**found, "steps_a_pass": _shared(before, platform), "rounds": len(ratios)}
-        )
+        return Answer(median(ratios), {**found, "steps_a_pass": shared.a_pass(), "rounds": len(ratios)})
 
     def _follow(self) -> Answer:
         platform, frames = self._platform, self._scale.frames
@@ -193,12 +202,6 @@ class Questions:
         found = [platform.follow(frames) for _ in self._budget.rounds(self._scale.rounds, _MEASURED)]
         jobs, tracks = ([pair[place] / frames * 1e3 for pair in found] for place in (0, 1))
         return Answer(median(tracks), {"job_ms_a_frame": median(jobs), "rounds": len(found)})
-
-
-def _shared(before: tuple[float, float], platform: Platform) -> float:
-    """Requests that a pass stepped, on average, since then."""
-    passes, steps = (now - then for now, then in zip(platform.passes(), before, strict=True))
-    return steps / max(passes, 1.0)
 
 
 def _words(parts: Mapping[str, float]) -> str:
