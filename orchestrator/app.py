@@ -18,12 +18,16 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.api.stores import Stores
+from orchestrator.deadline import Deadline
+from orchestrator.jobs.free_memory import free_memory
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.jobs.memory import CarryOut, JobLimits, MemoryJobs
+from orchestrator.jobs.queue import JobQueue
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
 from orchestrator.models.admission import WaitLimits
+from orchestrator.models.capacity import ModelCapacity
 from orchestrator.models.registry import MODELS
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
@@ -35,6 +39,8 @@ from store.disk import DiskStore
 
 log = logging.getLogger(__name__)
 
+# Fraction of the memory that is free at start, for all running jobs.
+_MEMORY_SHARE = 0.5
 # Time for watchers of the last jobs to get their last message, and for open downloads.
 _CLOSE_SECONDS = 5.0
 # A client that waited for one of the last jobs asks for its result next. After so long without a call none
@@ -64,21 +70,19 @@ class Orchestrator:
         self.jobs = MemoryJobs(
             {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
             JobLimits(
-                running=settings.jobs_running,
-                # A clip takes as long as hundreds of pictures, whose users wait beside it.
-                at_once={"TrackRegion": max(1, settings.jobs_running // 2)},
                 waiting=settings.jobs_waiting,
                 time_limit=settings.time_limit,
                 kept=settings.jobs_kept,
                 kept_seconds=settings.jobs_kept_seconds,
             ),
+            self._queue(settings),
         )
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
         stores = Stores(store)
         self._facts = LatestFacts(self._stage_factory)
-        intake = Intake(self.jobs, stores, self._facts)
+        intake = Intake(self.jobs, stores, self._facts, self._memory_of)
         self._server = Server(
             Artifacts(stores),
             Segmentation(intake, immediate),
@@ -86,6 +90,20 @@ class Orchestrator:
             Adapters(immediate, stores),
             Jobs(self.jobs),
         )
+
+    def _queue(self, settings: Settings) -> JobQueue:
+        memory = settings.jobs_memory
+        return JobQueue(
+            ModelCapacity({name: self._models[recipe.model] for name, recipe in RECIPES.items()}),
+            RECIPES,
+            memory=free_memory() * _MEMORY_SHARE if memory is None else memory * 1e6,
+            running=settings.jobs_running,
+            long=[name for name, recipe in RECIPES.items() if recipe.long],
+        )
+
+    async def _memory_of(self, method: str, request: Any) -> int:
+        """The bytes that a job needs at most."""
+        return await RECIPES[method].memory(request, self._stage_factory.at(Run(Deadline())))
 
     async def start(self) -> int:
         """Listens and returns the port. What needs no model is served from now on."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
+_AUTO = "auto"
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -33,10 +35,13 @@ class Settings:
     picture_megapixels: float
     # INTARSIA_PICTURE_MEMORY_MEGABYTES: the size of the cache of decoded pictures and compressed strips.
     picture_memory: float
-    # INTARSIA_JOBS_RUNNING, _WAITING: the most jobs that run, and wait, at a time; more are refused. At most
-    # half of the running ones may track through clips.
-    jobs_running: int
+    # INTARSIA_JOBS_RUNNING: the most jobs that run at a time, at most half of them through clips; None (auto)
+    # for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait; more are refused.
+    jobs_running: int | None
     jobs_waiting: int
+    # INTARSIA_JOBS_MEMORY_MEGABYTES: the memory that running jobs may need together; None (auto) for half of
+    # what is free at start. A job that needs more runs alone.
+    jobs_memory: float | None
     # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are kept, and for how long.
     jobs_kept: int
     jobs_kept_seconds: float
@@ -79,8 +84,9 @@ class Settings:
             artifacts=read("ARTIFACTS", "artifacts", Path),
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
-            jobs_running=read("JOBS_RUNNING", "8", _count),
+            jobs_running=read("JOBS_RUNNING", _AUTO, _or_auto(_count)),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
+            jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_auto(_positive)),
             jobs_kept=read("JOBS_KEPT", "1000", _count),
             jobs_kept_seconds=read("JOBS_KEPT_SECONDS", "86400", _positive),
             time_limit=read("TIME_LIMIT_SECONDS", "3600", _positive),
@@ -140,10 +146,27 @@ def _count(text: str) -> int:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
     if not 0 < number < 1e9:
         raise ValueError("must be a number above 0")
     return number
+
+
+def _or_auto(meaning: Callable[[str], T]) -> Callable[[str], T | None]:
+    """The meaning of a variable that may be `auto`, which is None."""
+
+    def read(text: str) -> T | None:
+        if text.lower() == _AUTO:
+            return None
+        try:
+            return meaning(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or `{_AUTO}`") from None
+
+    return read
 
 
 def _level(text: str) -> str:

@@ -67,10 +67,11 @@ class ArtifactStore(Protocol):
     async def load(self, name: str) -> bytes:
         """Returns all bytes, checked against their name; raises `DataLoss` if they are damaged."""
 
-    def local(self, name: str) -> AbstractAsyncContextManager[Path]:
+    def local(self, name: str, *, checked: bool = True) -> AbstractAsyncContextManager[Path]:
         """Gives the bytes as a file that may be read, not written, while the context is open.
 
-        They are checked before the context is entered, as by `read`, and are never in memory as a whole.
+        They are checked before the context is entered, as by `read`, unless only a look at them is wanted,
+        and are never in memory as a whole.
         """
 
     def scratch(self) -> AbstractAsyncContextManager[Path]:

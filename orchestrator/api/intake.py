@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from canvas.region import MaskPicture, every
@@ -23,8 +23,15 @@ Resolved = TypeVar("Resolved")
 class Intake:
     """Starts jobs. A job that could only fail is not begun: what its request names must exist."""
 
-    def __init__(self, jobs: JobDriver, stores: Stores, facts: LatestFacts) -> None:
-        self._jobs, self._stores, self._facts = jobs, stores, facts
+    def __init__(
+        self,
+        jobs: JobDriver,
+        stores: Stores,
+        facts: LatestFacts,
+        memory_of: Callable[[str, Any], Awaitable[int]],
+    ) -> None:
+        """`memory_of` returns the bytes that a job of a method with this request needs at most."""
+        self._jobs, self._stores, self._facts, self._memory_of = jobs, stores, facts, memory_of
 
     async def submit(
         self,
@@ -48,7 +55,13 @@ class Intake:
             await self.check_artifacts(caller, artifacts)
             resolved = await self.resolve(caller, request, models, resolve)
             job = await self._jobs.submit(
-                caller, method, resolved, original=request, request_id=request_id, time_limit=time_limit
+                caller,
+                method,
+                resolved,
+                original=request,
+                memory=await self._memory_of(method, resolved),
+                request_id=request_id,
+                time_limit=time_limit,
             )
         logs.job.set(job.name)
         return to_proto.job(job)

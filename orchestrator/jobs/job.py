@@ -80,14 +80,16 @@ class JobDriver(Protocol):
         request: Any,
         *,
         original: Any = None,
+        memory: int = 0,
         request_id: str = "",
         time_limit: float | None = None,
     ) -> Job:
         """Queues a request as a job and returns it at once.
 
-        The job carries out `request`; `original` is what the client sent, if that is not the same. The same
-        request id and original give the same job; with another original it is an InvalidRequest. Raises Busy
-        when too many wait, ModelDown while the server shuts down. `time_limit`, in seconds, counts from now.
+        The job carries out `request`, for which it needs at most `memory` bytes; `original` is what the
+        client sent, if that is not the same. The same request id and original give the same job; with another
+        original it is an InvalidRequest. Raises Busy when too many wait, ModelDown while the server shuts
+        down. `time_limit`, in seconds, counts from now.
         """
 
     async def get(self, caller: Caller, name: str) -> Job:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from math import inf
 from typing import Any
 
 from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
@@ -24,6 +23,7 @@ from orchestrator.caller import Caller
 from orchestrator.deadline import Deadline
 from orchestrator.jobs.job import Job, JobIds, Page, State
 from orchestrator.jobs.pages import page
+from orchestrator.jobs.queue import JobQueue, QueuedJob
 from orchestrator.runs.run import Progress, Run
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,8 @@ _BETWEEN_MESSAGES = 0.1  # seconds; a watcher gets a change at most ten times a 
 
 @dataclass(frozen=True)
 class JobLimits:
-    """Limits on the number of jobs and on their time. `at_once` limits the running jobs of methods that take
-    long; jobs of other methods may overtake them."""
+    """Limits on the number of jobs that wait or are kept, and on the time of a job."""
 
-    running: int = 4
-    at_once: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 256
     time_limit: float = 3600.0  # seconds
     kept: int = 1000  # finished jobs
@@ -49,16 +46,15 @@ class JobLimits:
 
 
 class MemoryJobs:
-    """Runs a limited number of jobs at a time, in the order they came; some methods have a lower limit."""
+    """Carries jobs out in the order of its queue."""
 
-    def __init__(self, recipes: Mapping[str, CarryOut], limits: JobLimits) -> None:
-        self._recipes, self._limits = recipes, limits
+    def __init__(self, recipes: Mapping[str, CarryOut], limits: JobLimits, queue: JobQueue) -> None:
+        self._recipes, self._limits, self._queue = recipes, limits, queue
         self._ids = JobIds()
         self._records: OrderedDict[str, _Record] = OrderedDict()  # oldest first
         self._by_request_id: dict[tuple[Caller, str], _Record] = {}
-        self._waiting: deque[_Record] = deque()
-        self._running: set[_Record] = set()
         self._draining = False
+        queue.watch(self._start_next)
 
     async def repeated(
         self,
@@ -87,6 +83,7 @@ class MemoryJobs:
         request: Any,
         *,
         original: Any = None,
+        memory: int = 0,
         request_id: str = "",
         time_limit: float | None = None,
     ) -> Job:
@@ -97,13 +94,12 @@ class MemoryJobs:
             return earlier
         if self._draining:
             raise ModelDown("this server is shutting down and takes no new jobs; ask again in a moment")
-        if len(self._waiting) >= self._limits.waiting:
-            raise Busy(
-                f"{len(self._waiting)} jobs are waiting already; try again later", waiting=len(self._waiting)
-            )
+        if (waiting := self._queue.waiting) >= self._limits.waiting:
+            raise Busy(f"{waiting} jobs are waiting already; try again later", waiting=waiting)
         self._forget()
         seconds = min(self._limits.time_limit, time_limit or self._limits.time_limit)
-        record = _Record(self._ids.new(), submission, seconds)
+        queued = QueuedJob(self._ids.new(), method, memory)
+        record = _Record(queued, submission, seconds, partial(self._shrink, queued))
         self._records[record.name] = record
         if request_id:
             self._by_request_id[caller, request_id] = record
@@ -111,7 +107,7 @@ class MemoryJobs:
         loop = asyncio.get_running_loop()
         late = TimeLimit(f"the job was ended after {seconds:g} s; allow more time, or ask for less")
         record.alarm = loop.call_later(seconds, self._stop, record, late)
-        self._waiting.append(record)
+        self._queue.add(queued)
         self._start_next()
         return record.job()
 
@@ -162,29 +158,18 @@ class MemoryJobs:
         return any(record.job().state is State.SUCCEEDED for record in unfinished)
 
     def _start_next(self) -> None:
-        while len(self._running) < self._limits.running and (record := self._next()) is not None:
-            self._waiting.remove(record)
-            self._running.add(record)
+        while (queued := self._queue.start()) is not None:
+            record = self._records[queued.name]
             metrics.JOB_WAIT_SECONDS.observe(record.begin())
             # Task and callback both work in the job's name, as far as the log is concerned.
             context = copy_context()
             context.run(logs.job.set, record.name)
             record.task = context.run(asyncio.ensure_future, self._carry_out(record))
             record.task.add_done_callback(partial(self._ended, record), context=context)
-        self._count()
 
-    def _next(self) -> _Record | None:
-        """The job that waits longest among those whose method may run one more."""
-        running = Counter(record.submission.method for record in self._running)
-        most = self._limits.at_once
-        return next(
-            (
-                one
-                for one in self._waiting
-                if running[one.submission.method] < most.get(one.submission.method, inf)
-            ),
-            None,
-        )
+    def _shrink(self, queued: QueuedJob, memory: int) -> None:
+        self._queue.shrink(queued, memory)
+        self._start_next()
 
     async def _carry_out(self, record: _Record) -> Any:
         log.info("started")
@@ -193,7 +178,7 @@ class MemoryJobs:
 
     def _ended(self, record: _Record, task: asyncio.Future[Any]) -> None:
         """Ends the job, however its work ended, even before it began."""
-        self._running.discard(record)
+        self._queue.remove(record.queued)
         if task.cancelled():
             self._fail(record, record.stopped_by or ModelDown("the server stopped before this job was done"))
         elif (error := task.exception()) is not None:
@@ -213,10 +198,10 @@ class MemoryJobs:
         if record.task is not None:
             record.task.cancel()
             return
-        self._waiting.remove(record)
+        self._queue.remove(record.queued)
         self._fail(record, why)
         self._settle(record)
-        self._count()
+        self._start_next()  # of those that had to wait behind it
 
     def _fail(self, record: _Record, why: IntarsiaError) -> None:
         # Only a job that its caller cancelled is cancelled; a model that reports it by itself has failed.
@@ -233,10 +218,6 @@ class MemoryJobs:
         if job.failure is not None:
             facts |= {"reason": job.failure.reason, "why": job.failure.message}
         log.info("ended", extra={"facts": facts})
-
-    def _count(self) -> None:
-        metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
-        metrics.JOBS.labels(State.RUNNING.value).set(len(self._running))
 
     def _record(self, caller: Caller, name: str) -> _Record:
         record = self._records.get(name)
@@ -271,9 +252,11 @@ class _Submission:
 class _Record:
     """The state of a job."""
 
-    def __init__(self, name: str, submission: _Submission, seconds: float) -> None:
-        self.name, self.submission = name, submission
-        self.run = Run(Deadline.after(seconds), self._wake)
+    def __init__(
+        self, queued: QueuedJob, submission: _Submission, seconds: float, shrunk: Callable[[int], None]
+    ) -> None:
+        self.name, self.queued, self.submission = queued.name, queued, submission
+        self.run = Run(Deadline.after(seconds), self._wake, shrunk)
         self.over = asyncio.Event()
         self.changed = asyncio.Event()  # set, and replaced, at every change
         self.task: asyncio.Future[Any] | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.aio import WorkerThread
-from orchestrator.media.clip.reader import Clip, Frame, open_clip
+from orchestrator.media.clip.reader import Clip, Frame, announced_pixels, open_clip
 from orchestrator.media.clip.track_writer import TrackWriter
 from orchestrator.media.picture.picture import PictureLimits
 from store.artifact import ArtifactStore
@@ -25,6 +25,11 @@ class Clips:
 
     store: ArtifactStore
     limits: PictureLimits
+
+    async def announced_pixels(self, name: str) -> int:
+        """The number of pixels of a frame, as the file announces it; raises `InvalidRequest`."""
+        async with self.store.local(name, checked=False) as path:
+            return await asyncio.to_thread(announced_pixels, path)
 
     @asynccontextmanager
     async def open(self, name: str) -> AsyncIterator[ClipSource]:

@@ -18,6 +18,7 @@ from orchestrator.aio import WorkerThread
 from orchestrator.media.collage.writer import CollageWriter
 from orchestrator.media.picture.change import Change
 from orchestrator.media.picture.encode import Encoded, encode, profile_chunk, target_format
+from orchestrator.media.picture.header import PictureHeader, read_header
 from orchestrator.media.picture.mask_picture import decode_mask, encode_mask
 from orchestrator.media.picture.parameters import text_chunk
 from orchestrator.media.picture.picture import (
@@ -59,6 +60,11 @@ class Pictures:
             picture = await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
             self.cache.keep(name, picture)
         return picture
+
+    async def header(self, name: str) -> PictureHeader:
+        """What a picture's file says about it, without reading its pixels; raises `InvalidRequest`."""
+        async with self.store.local(name, checked=False) as path:
+            return await asyncio.to_thread(read_header, path, self.limits)
 
     async def load_mask(self, drawn: MaskPicture, of: Picture, field: str = "region") -> np.ndarray:
         """Loads a mask for a picture, float32 (height, width) in [0, 1]; `field` is the region's path."""

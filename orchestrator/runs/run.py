@@ -60,9 +60,16 @@ class _Over:
 class Run:
     """One execution of a recipe. Its stages report to it."""
 
-    def __init__(self, deadline: Deadline, changed: Callable[[], None] = lambda: None) -> None:
-        """`changed` is called after every change, and must return at once."""
+    def __init__(
+        self,
+        deadline: Deadline,
+        changed: Callable[[], None] = lambda: None,
+        shrunk: Callable[[int], None] = lambda memory: None,
+    ) -> None:
+        """`changed` is called after every change of the progress, `shrunk` when the run needs less memory;
+        both must return at once."""
         self.deadline = deadline
+        self.shrink = shrunk  # reports that the rest of the run needs no more than so many bytes
         self._shares: Mapping[str, float] = {}
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed

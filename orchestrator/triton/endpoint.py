@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LARGE = 1 << 20  # bytes; packing more would hold up the event loop noticeably
-# Facts are read again after a while: weights may change without our notice.
-_FACTS_KEPT_SECONDS = 60.0
+# Facts are read again after a while: weights may change without our notice, and the loop learns what a pass
+# costs while it serves.
+_FACTS_KEPT_SECONDS = 10.0
 
 
 class Endpoint:
@@ -58,6 +59,8 @@ class Endpoint:
         self.known = KnownKeys()  # of pictures and adapters that were sent to it
         self.leases: set[Lease] = set()  # those that are open
         self.turn = 0  # the number of the latest lease of the model that went here
+        self.last_facts: Mapping[str, Any] = {}  # those it published last, even if it is down since
+        self.on_change: Callable[[], None] = lambda: None  # called after new facts, a failure or a return
         self._connection, self._limits, self._decoupled, self._clock = connection, limits, decoupled, clock
         self._facts: dict[str, Any] | None = None
         self._facts_until = 0.0
@@ -77,6 +80,8 @@ class Endpoint:
             if "facts" not in reply:
                 raise InternalError(f"{self.model} sent no facts")
             self._facts, self._facts_until = from_text(reply["facts"]), self._clock() + _FACTS_KEPT_SECONDS
+            self.last_facts = self._facts
+            self.on_change()
         return self._facts
 
     async def first_reply(self, inputs: Tensors, *, deadline: Deadline) -> Tensors:
@@ -149,8 +154,9 @@ class Endpoint:
             self.report()
 
     def report(self) -> None:
-        """Publishes the state of the breaker as a metric."""
+        """Publishes the state of the breaker, as a metric and to whom it may concern."""
         metrics.MODEL_BREAKER.labels(self.model, self.url).set(self.breaker.state.value)
+        self.on_change()
 
     async def _read_replies(
         self, inputs: Tensors, deadline: Deadline

@@ -58,12 +58,18 @@ class Endpoints:
         self._probes: dict[asyncio.Task[None], Endpoint] = {}  # those under way
         self.fields: Mapping[str, str] = {}  # of requests, by the tensors that are made from them
         self.on_available: Callable[[], None] = lambda: None  # called when an endpoint becomes usable
+        self.on_change: Callable[[], None] = lambda: None  # called when the list, or any on it, has changed
         self.set_addresses(urls)
 
     @property
     def current(self) -> tuple[Endpoint, ...]:
         """The endpoints that are on the list of addresses."""
         return tuple(self._endpoints.values())
+
+    @property
+    def usable(self) -> tuple[Endpoint, ...]:
+        """The endpoints on the list that requests can be sent to now."""
+        return tuple(self._candidates(frozenset()))
 
     def set_addresses(self, urls: Sequence[str]) -> None:
         """Replaces the list of addresses, `host:port`. What a removed endpoint has begun it finishes."""
@@ -74,6 +80,7 @@ class Endpoints:
             if url not in self._endpoints:
                 self._endpoints[url] = self._take_back(url) or self._opened(url)
         self.on_available()
+        self.on_change()
 
     def available(self, avoid: AbstractSet[Endpoint] = frozenset()) -> bool:
         """True if a request that avoids some endpoints can be sent now."""
@@ -127,6 +134,9 @@ class Endpoints:
             probe.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
 
+    def _changed(self) -> None:
+        self.on_change()
+
     def _candidates(self, avoid: AbstractSet[Endpoint]) -> list[Endpoint]:
         return [one for one in self._endpoints.values() if self._usable(one) and one not in avoid]
 
@@ -151,6 +161,7 @@ class Endpoints:
             self.model, connection, self._limits, decoupled=self._decoupled, clock=self._clock
         )
         endpoint.turn = next(self._turns)  # after those that are there already
+        endpoint.on_change = self._changed
         return endpoint
 
     def _discard_if_idle(self, endpoint: Endpoint) -> None:

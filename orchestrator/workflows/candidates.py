@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,22 +13,29 @@ from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Composition
 from orchestrator.workflows.instance import store_instance
+from orchestrator.workflows.job_memory import candidates_at_once
 from orchestrator.workflows.manifest import file_parameters, manifest
 from orchestrator.workflows.patches import total_inlays
-from orchestrator.workflows.picture_request import ResolvedRequest
+from orchestrator.workflows.picture_request import PictureRequest, ResolvedRequest
 from orchestrator.workflows.results import Candidate, EditResult
 from orchestrator.workflows.views import candidate_views, shared_views, store_collage
 
-# The candidates of a job need no more bytes than this at a time, unless a single one does.
-_MEMORY_BYTES = 1 << 30
+T = TypeVar("T")
 
 
 class CandidateSlots:
     """Limits the candidates of a job: a few are in `memory` at a time, and one is in `storage`."""
 
-    def __init__(self, composition: Composition) -> None:
-        self.memory = asyncio.Semaphore(max(1, _MEMORY_BYTES // composition.nbytes))
+    def __init__(self, request: PictureRequest, composition: Composition) -> None:
+        self.memory = asyncio.Semaphore(candidates_at_once(request, composition))
         self.storage = asyncio.Lock()
+        self._laying = asyncio.Lock()
+
+    async def lay(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """The result of work on the pixels of one candidate, in a thread. It takes many arrays for a moment,
+        so that it is done for one at a time."""
+        async with self._laying:
+            return await asyncio.to_thread(work, *arguments, **options)
 
 
 @dataclass(frozen=True)

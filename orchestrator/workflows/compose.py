@@ -38,9 +38,10 @@ class Composition:
         return sum(len(plan.layout.sheets) for plan in self.plans)
 
     @property
-    def nbytes(self) -> int:
-        """The bytes a candidate needs while it is made: its window, and the window of a region's draft."""
-        return 2 * self.picture.pixels[self.window.window].nbytes
+    def largest_sheet(self) -> int:
+        """The number of pixels of the largest sheet."""
+        working = (sheet.working for plan in self.plans for sheet in plan.layout.sheets)
+        return max(size.width * size.height for size in working)
 
     def mask(self) -> np.ndarray:
         """The union of all regions' masks, float32 of the picture's size; of a single one, its own."""

@@ -29,6 +29,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
+from orchestrator.workflows.job_memory import memory_after_segment, picture_memory
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import (
     PictureRequest,
@@ -86,6 +87,11 @@ def resolve(request: EditRegion, facts: Facts) -> ResolvedEdit:
     )
 
 
+async def edit_memory(resolved: ResolvedEdit, at: Stages) -> int:
+    """The bytes that an edit needs at most."""
+    return await picture_memory(resolved, [edit.target for edit in resolved.request.edits], at)
+
+
 async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
     """Cut the regions out, edit them by instruction, lay them back."""
     request, weights = resolved.request, resolved.weights
@@ -104,7 +110,8 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
         composition = await asyncio.to_thread(compose, picture, plans)
     texts = list(zip(embeddings[::2], embeddings[1::2], strict=True))
 
-    slots = CandidateSlots(composition)
+    at.run.shrink(memory_after_segment(request, composition))
+    slots = CandidateSlots(request, composition)
     stored = await gather_or_cancel(
         *(
             _make_candidate(resolved, composition, texts, sampling, slots, at)
@@ -128,9 +135,9 @@ async def _make_candidate(
         pixels = await asyncio.to_thread(composition.pixels)
         for number, plan in enumerate(composition.plans):
             text, no_text = texts[number]
-            draft = await asyncio.to_thread(begin_region, composition, number, pixels)
+            draft = await slots.lay(begin_region, composition, number, pixels)
             for tile, sheet in enumerate(plan.layout.sheets):
-                piece = await asyncio.to_thread(cut_piece, draft, sheet)
+                piece = await slots.lay(cut_piece, draft, sheet)
                 with at.stage("encode", of=sheets):
                     seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
                     source = await at.vae.encode(seen, resolved.weights.vae)
@@ -144,8 +151,8 @@ async def _make_candidate(
                     previewed=sampling == resolved.sampling,
                 )
                 with at.stage("inlay", of=total_inlays(resolved, composition)):
-                    await asyncio.to_thread(lay_sheet, draft, piece, patch, colours=request.match_colours)
-            pixels = await asyncio.to_thread(lay_region, composition, number, pixels, draft)
+                    await slots.lay(lay_sheet, draft, piece, patch, colours=request.match_colours)
+            pixels = await slots.lay(lay_region, composition, number, pixels, draft)
         async with slots.storage:
             return await store_candidate(resolved, composition, pixels, sampling, _settings(request), at)
 

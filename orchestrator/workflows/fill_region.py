@@ -28,6 +28,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
+from orchestrator.workflows.job_memory import memory_after_segment, picture_memory
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import (
     PictureRequest,
@@ -83,6 +84,11 @@ def resolve(request: FillRegion, facts: Facts) -> ResolvedFill:
     )
 
 
+async def fill_memory(resolved: ResolvedFill, at: Stages) -> int:
+    """The bytes that a fill needs at most."""
+    return await picture_memory(resolved, [resolved.request.target], at)
+
+
 async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
     """Cut the region out, blank it, fill it, lay the filling back."""
     request, weights = resolved.request, resolved.weights
@@ -99,7 +105,8 @@ async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
         )
         composition = await asyncio.to_thread(compose, picture, [plan])
 
-    slots = CandidateSlots(composition)
+    at.run.shrink(memory_after_segment(request, composition))
+    slots = CandidateSlots(request, composition)
     stored = await gather_or_cancel(
         *(
             _make_candidate(resolved, composition, text, no_text, sampling, slots, at)
@@ -124,9 +131,9 @@ async def _make_candidate(
     (plan,) = composition.plans
     async with slots.memory:
         pixels = await asyncio.to_thread(composition.pixels)
-        draft = await asyncio.to_thread(begin_region, composition, 0, pixels)
+        draft = await slots.lay(begin_region, composition, 0, pixels)
         for tile, sheet in enumerate(plan.layout.sheets):
-            piece = await asyncio.to_thread(cut_piece, draft, sheet)
+            piece = await slots.lay(cut_piece, draft, sheet)
             with at.stage("encode", of=sheets):
                 seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
                 hole = await asyncio.to_thread(cut_hole, piece.hole, sheet.working, margin=resolved.margin)
@@ -142,8 +149,8 @@ async def _make_candidate(
                 previewed=sampling == resolved.sampling,
             )
             with at.stage("inlay", of=total_inlays(resolved, composition)):
-                await asyncio.to_thread(lay_sheet, draft, piece, patch, colours=request.match_colours)
-        pixels = await asyncio.to_thread(lay_region, composition, 0, pixels, draft)
+                await slots.lay(lay_sheet, draft, piece, patch, colours=request.match_colours)
+        pixels = await slots.lay(lay_region, composition, 0, pixels, draft)
         async with slots.storage:
             return await store_candidate(resolved, composition, pixels, sampling, [_settings(resolved)], at)
 

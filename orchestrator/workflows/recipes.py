@@ -7,23 +7,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.edit_region import ResolvedEdit, edit_region
-from orchestrator.workflows.fill_region import ResolvedFill, fill_region
+from orchestrator.workflows.edit_region import MODEL as edit_model
+from orchestrator.workflows.edit_region import ResolvedEdit, edit_memory, edit_region
+from orchestrator.workflows.fill_region import MODEL as fill_model
+from orchestrator.workflows.fill_region import ResolvedFill, fill_memory, fill_region
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_region
+from orchestrator.workflows.track_region import MODEL as track_model
+from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_memory, track_region
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, and the types of its request and its result, both of which can be stored as JSON."""
+    """A recipe, and the types of its request and its result, both of which can be stored as JSON.
+
+    `memory` returns the bytes that a job needs at most, `model` names the model that does most of its work,
+    and `long` says that it takes as long as hundreds of others, which should not have to wait for it.
+    """
 
     carry_out: Callable[[Any, Stages], Awaitable[Any]]
     request: type
     result: type
+    memory: Callable[[Any, Stages], Awaitable[int]]
+    model: str
+    long: bool = False
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult),
-    "FillRegion": Recipe(fill_region, ResolvedFill, EditResult),
-    "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked),
+    "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult, edit_memory, edit_model),
+    "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_memory, fill_model),
+    "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_memory, track_model, long=True),
 }

@@ -17,9 +17,12 @@ from orchestrator.models.facts import Facts
 from orchestrator.models.tracking import ClipForgotten, Detection, PreparedFrame
 from orchestrator.models.weights import WeightsRef
 from orchestrator.stages.factory import Stages
+from orchestrator.workflows.job_memory import clip_memory
 from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
 
 log = logging.getLogger(__name__)
+
+MODEL = "sam"
 
 # The share of each stage in the progress.
 _SHARES: Mapping[str, float] = {"segment": 0.03, "track": 0.95, "inlay": 0.02}
@@ -71,6 +74,13 @@ def models(request: TrackRegion) -> tuple[str, ...]:
 def resolve(request: TrackRegion, facts: Facts) -> ResolvedTrack:
     """Pins the weights."""
     return ResolvedTrack(request, WeightsRef.published("sam", facts["sam"]))
+
+
+async def track_memory(resolved: ResolvedTrack, at: Stages) -> int:
+    """The bytes that tracking a region needs at most."""
+    request = resolved.request
+    targets = [sighting.target for sighting in request.sightings]
+    return await clip_memory(request.clip, targets, overlay=request.overlay, at=at)
 
 
 async def track_region(resolved: ResolvedTrack, at: Stages) -> Tracked:

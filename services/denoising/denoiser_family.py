@@ -40,6 +40,9 @@ class DenoiserFamily(Family, Protocol):
     def probe(self) -> Request:
         """The smallest request there is."""
 
+    def typical(self) -> Request:
+        """A request of the size that the weights were made for, with the bundle's defaults."""
+
     def cost(self, tensors: Mapping[str, Tensor], costs: Costs) -> dict[str, Any]:
         """The answer to `ask` = "cost"; raises Refusal."""
 

@@ -17,6 +17,7 @@ import torch
 from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
 from services.denoising.batch import next_batch
+from services.denoising.capacity import capacity_facts
 from services.denoising.costs import Costs, Kind
 from services.denoising.family import Family, Request
 from services.denoising.memory_budget import state_bytes
@@ -83,6 +84,10 @@ class Engine:
         """Seconds that the current pass has been running, and that it should take."""
         started, expected = self._pass_began
         return {"running_for": round(self._clock() - started, 3) if started else 0.0, "expected": expected}
+
+    def capacity(self, typical: Request, works: Sequence[int]) -> dict[str, int]:
+        """How many requests like this one the loop takes; `works` are those of rows that share passes."""
+        return capacity_facts(typical, works, self.costs, self._limits)
 
     def facts(self) -> dict[str, Any]:
         """The current pass, costs by work and rows, how full the adapter cache is, and how passes run."""

@@ -30,6 +30,7 @@ class StreamServer:
         self._denoiser, self._engine = denoiser, engine
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters, denoiser.passes.clear)
         self._names = (*denoiser.inputs, required_weights.INPUT, *introspection.INPUTS)
+        self._typical = denoiser.typical()
         watchdog.start()
         engine.start()
 
@@ -66,11 +67,15 @@ class StreamServer:
         if kind == "cost":
             caller.answer(introspection.answer(self._denoiser.cost(tensors, self._engine.costs), tensors))
             return
-        reply = introspection.answer({**self._denoiser.facts(), **self._engine.facts()}, tensors)
+        reply = introspection.answer(self._facts(), tensors)
         if kind == "facts":
             caller.answer(reply)
         else:
             self._engine.admit(self._denoiser.probe(), _Probe(caller, reply), urgent=True)
+
+    def _facts(self) -> dict[str, Any]:
+        capacity = self._engine.capacity(self._typical, self._denoiser.works())
+        return {**self._denoiser.facts(), **self._engine.facts(), "capacity": capacity}
 
 
 class _Caller:

@@ -29,6 +29,9 @@ from services.sam.tracking import Tracker
 CACHE_BYTES = 2 * 1024**3  # full-size SAM 2 takes 21 MB for a picture, SAM 3 another 113 MB
 CLIPS_BYTES = 512 * 1024**2  # full-size SAM 2 takes 4 MB for a clip with one sighting, 20 MB with 32
 
+# Clips worth tracking at a time: while a frame of one is processed, others are decoded, sent and written.
+CLIPS_AT_ONCE = 4
+
 
 class Sam:
     """Answers clicks, boxes and words with masks, and tracks a thing through a clip. The features of a
@@ -59,9 +62,9 @@ class Sam:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What is loaded, and the state of the caches of pictures and clips. `words`: whether phrases can be
-        found; `words_size`: the side in pixels of the square in which they are, whatever the picture's
-        size."""
+        """What is loaded, the state of the caches of pictures and clips, and the clips worth tracking at a
+        time. `words`: whether phrases can be found; `words_size`: the side in pixels of the square in which
+        they are, whatever the picture's size."""
         return {
             "weights": self._digest,
             "size": self._network.size,
@@ -70,6 +73,7 @@ class Sam:
             "kept": self._cache.facts(),
             "clips": self._clips.facts(),
             "ahead": self._ahead.facts(),
+            "capacity": {"clips": CLIPS_AT_ONCE},
         }
 
     def digest(self, request: Mapping[str, Tensor]) -> str:

@@ -149,6 +149,14 @@ class UNetFamily(ABC):
         schedule = ScheduleSpec(self._defaults.scheduler, 1)
         return Request(branches, guide, (self._channels, 8, 8), 0, schedule, size="a probe")
 
+    def typical(self) -> Request:
+        """A request of the size that the weights were made for, with the bundle's defaults."""
+        text = torch.zeros(77, self._limits.text_width)
+        channels = {"source": self._channels, **self.own_inputs}
+        sheet = {name: torch.ones(own, self._side, self._side) for name, own in channels.items()}
+        seed = torch.zeros(1, dtype=torch.uint64)
+        return self.request({**sheet, "text": text, "no_text": text + 1, "seed": seed})
+
     def cost(self, tensors: Mapping[str, Tensor], costs: Costs) -> dict[str, Any]:
         """The answer to `ask` = "cost", from the branches and costs that the step loop uses."""
         question = read_cost_question(tensors, self._limits, self._defaults)

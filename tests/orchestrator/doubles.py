@@ -43,7 +43,7 @@ class Sam:
         self.refuses = ""  # a phrase
         self.known: dict[bytes, np.ndarray] = {}
         self.pictures_received = 0
-        self.size = 64
+        self.size, self.clips = 64, 4
         self.lookahead = 2
         self.ahead: dict[
             tuple[bytes, int], np.ndarray
@@ -60,9 +60,9 @@ class Sam:
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
             self._asked(inputs)
-            ahead = {"lookahead": self.lookahead}
+            ahead, capacity = {"lookahead": self.lookahead}, {"clips": self.clips}
             facts = {"weights": self.weights, "words": self.knows_words, "size": self.size, "ahead": ahead}
-            yield {"facts": text(facts)}
+            yield {"facts": text({**facts, "capacity": capacity})}
             return
         _check_weights(inputs, self.weights)
         if "clip" in inputs:
@@ -212,6 +212,7 @@ class Denoiser:
         self.requests_before_uploads = 0  # an upload is answered after so many requests
         self.requested = asyncio.Condition()
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
+        self.capacity = {"full_pass": 4, "fit": 100, "running": 64, "waiting": 256}
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "adapter" in inputs:
@@ -228,6 +229,7 @@ class Denoiser:
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
             facts["path"] = "eager"
+            facts["capacity"] = self.capacity
             facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
             defaults = {"steps": 20, "scheduler": "euler", **self.guidance, **self.preparation}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}

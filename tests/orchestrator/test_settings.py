@@ -46,6 +46,9 @@ def test_values_are_read() -> None:
         ("INTARSIA_TRITON_SAM", ""),
         ("INTARSIA_TRITON_SAMM", "localhost:1"),
         ("INTARSIA_JOBS_RUNNING", "0"),
+        ("INTARSIA_JOBS_RUNNING", ""),
+        ("INTARSIA_JOBS_MEMORY_MEGABYTES", "0"),
+        ("INTARSIA_JOBS_MEMORY_MEGABYTES", "half"),
         ("INTARSIA_JOBS_RUNNING", "many"),
         ("INTARSIA_TIME_LIMIT_SECONDS", "-1"),
         ("INTARSIA_TIME_LIMIT_SECONDS", "nan"),
@@ -55,3 +58,14 @@ def test_values_are_read() -> None:
 def test_a_variable_that_cannot_be_used_is_named(variable: str, value: str) -> None:
     with pytest.raises(BadSetting, match=variable):
         Settings.read({variable: value}, MODELS)
+
+
+def test_how_many_jobs_run_is_left_to_the_models_unless_it_is_said() -> None:
+    left = Settings.read({"INTARSIA_JOBS_MEMORY_MEGABYTES": "Auto"}, MODELS)
+    assert left.jobs_running is None and left.jobs_memory is None
+    said = Settings.read({"INTARSIA_JOBS_RUNNING": "12", "INTARSIA_JOBS_MEMORY_MEGABYTES": "1.5e3"}, MODELS)
+    assert (said.jobs_running, said.jobs_memory) == (12, 1500.0)
+    with pytest.raises(BadSetting, match="must be a whole number, at least 1, or `auto`"):
+        Settings.read({"INTARSIA_JOBS_RUNNING": "-1"}, MODELS)
+    with pytest.raises(BadSetting, match="must be a number above 0, or `auto`"):
+        Settings.read({"INTARSIA_JOBS_MEMORY_MEGABYTES": "half"}, MODELS)

@@ -29,3 +29,7 @@ def test_the_facts_of_a_family_say_how_it_may_be_used(name, weights):
     assert all(facts["defaults"][number] == value for number, value in facts["preparation"].items())
     assert facts["schedulers"] == sorted(family.schedules) == sorted(facts["most_steps"])
     assert facts["defaults"]["scheduler"] in family.schedules
+    typical, side = family.typical(), facts["size"] // facts["factor"]
+    assert typical.latents[-2:] == (side, side)
+    assert typical.schedule.steps == facts["defaults"]["steps"]
+    assert len(typical.branches) == len(facts["guidance"]) + 1

@@ -62,15 +62,18 @@ def open_clip(path: Path, limits: PictureLimits = DEFAULT_LIMITS, *, field: str 
     """
     kind = _kind_of(path, field)
     check_complete(path, kind, field)
-    with _parsing("it cannot be opened", field):
-        container = av.open(
-            f"file:{path}",
-            format=_FORMATS[kind],
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    with container:
+    with _container(path, kind, field) as container:
         yield Clip(container, _FORMATS[kind], limits, field)
+
+
+def announced_pixels(path: Path, *, field: str = "clip") -> int:
+    """The number of pixels of a frame, as the file announces it; no frame is read.
+
+    Raises `InvalidRequest` if it is not a clip.
+    """
+    with _container(path, _kind_of(path, field), field) as container:
+        stream, _ = _choose_stream(container, field)
+        return int(stream.codec_context.width * stream.codec_context.height)
 
 
 class Clip:
@@ -150,6 +153,20 @@ class Clip:
 
     def _check_size(self, of: Any, limits: PictureLimits) -> None:
         check_size(of.width, of.height, limits, self._field, what="a frame of the clip")
+
+
+@contextmanager
+def _container(path: Path, kind: str, field: str) -> Iterator[Any]:
+    """The opened container of a file of this media type."""
+    with _parsing("it cannot be opened", field):
+        container = av.open(
+            f"file:{path}",
+            format=_FORMATS[kind],
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    with container:
+        yield container
 
 
 def _kind_of(path: Path, field: str) -> str:

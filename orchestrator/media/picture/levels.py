@@ -31,7 +31,7 @@ class Levels:
 
 def levels_of(image: Image.Image, data: bytes) -> Levels:
     """Converts a loaded picture; `data` is its file."""
-    bits = _bits(image, data)
+    bits = bits_of(image, data)
     mode = image.mode
     if mode.startswith("I;16"):
         found = replace(_grey_sixteen(image), bits=16)
@@ -44,7 +44,8 @@ def levels_of(image: Image.Image, data: bytes) -> Levels:
     return _apply_colour_key(found, image)
 
 
-def _bits(image: Image.Image, data: bytes) -> int:
+def bits_of(image: Image.Image, data: bytes) -> int:
+    """The bits of a level; of the file at least the first 25 bytes are given."""
     if image.format == "PNG":
         return data[24]  # IHDR comes first, its bit depth after the two sides
     if image.format == "TIFF":

@@ -22,6 +22,7 @@ from store.media_type import OPENING, UNKNOWN, recognise
 Image.MAX_IMAGE_PIXELS = None
 
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/tiff": "TIFF"}
+FORMATS = tuple(_FORMATS.values())
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = 
     A file that cannot be decoded raises `InvalidRequest` for `field`, with the reason.
     """
     check_kind(data, field)
-    with _parsing(field), Image.open(BytesIO(data), formats=tuple(_FORMATS.values())) as image:
+    with parsing(field), Image.open(BytesIO(data), formats=FORMATS) as image:
         check_size(image.width, image.height, limits, field)
         notes = ["only the first page of the file is used"] if getattr(image, "is_animated", False) else []
         image.load()
@@ -167,7 +168,7 @@ def _read_only(levels: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _parsing(field: str) -> Iterator[None]:
+def parsing(field: str) -> Iterator[None]:
     """Turns any exception of a parser into `InvalidRequest`: the bytes come from a user.
 
     Pillow documents no set of exceptions: damaged files raise OSError, SyntaxError, ValueError,

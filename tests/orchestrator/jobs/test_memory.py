@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -26,11 +27,26 @@ from orchestrator import logs
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import Job, JobIds, State
 from orchestrator.jobs.memory import JobLimits, MemoryJobs
+from orchestrator.jobs.queue import JobQueue
 from orchestrator.runs.run import Run
 from tests.orchestrator.conftest import LOCAL
 
 OTHER = Caller("other")
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+
+
+class Fixed:
+    """A capacity that can be set."""
+
+    def __init__(self, most: int) -> None:
+        self.jobs = most
+        self.changed: Callable[[], None] = lambda: None
+
+    def most(self, method: str) -> int:
+        return self.jobs
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
 
 
 class Work:
@@ -61,8 +77,11 @@ async def driver() -> AsyncIterator[Driver]:
     """Makes drivers, and sees that nothing of theirs outlives the test."""
     made = []
 
-    def make(recipe: Recipe, **limits: Any) -> MemoryJobs:
-        made.append(MemoryJobs({"EditRegion": recipe, "TrackRegion": recipe}, replace(JobLimits(), **limits)))
+    def make(recipe: Recipe, running: Fixed | int = 4, memory: float = inf, **limits: Any) -> MemoryJobs:
+        recipes = {"EditRegion": recipe, "TrackRegion": recipe}
+        capacity = Fixed(running) if isinstance(running, int) else running
+        queue = JobQueue(capacity, recipes, memory=memory)
+        made.append(MemoryJobs(recipes, replace(JobLimits(), **limits), queue))
         return made[-1]
 
     yield make
@@ -101,18 +120,69 @@ async def test_only_so_many_run_and_the_others_keep_their_order(driver: Driver) 
     assert [work.begun.get_nowait() for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-async def test_of_a_kind_that_takes_long_only_so_many_run_and_others_go_past_them(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=3, at_once={"TrackRegion": 1})
-    names = []
-    for n, method in enumerate(("TrackRegion", "TrackRegion", "EditRegion", "TrackRegion", "EditRegion")):
-        names.append((await jobs.submit(LOCAL, method, n)).name)
-    running = [(await jobs.get(LOCAL, name)).state is State.RUNNING for name in names]
-    assert running == [True, False, True, False, True]
-    work.let_go.set()
-    for name in names:
+async def states(jobs: MemoryJobs, names: list[str]) -> list[State]:
+    return [(await jobs.get(LOCAL, name)).state for name in names]
+
+
+async def test_more_run_when_the_capacity_grows_and_none_is_stopped_when_it_falls(driver: Driver) -> None:
+    work, capacity = Work(), Fixed(1)
+    jobs = driver(work, running=capacity)
+    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(4)]
+    capacity.jobs = 3
+    capacity.changed()
+    assert await states(jobs, names) == [State.RUNNING] * 3 + [State.QUEUED]
+    capacity.jobs = 1
+    capacity.changed()
+    assert await states(jobs, names) == [State.RUNNING] * 3 + [State.QUEUED]
+    for name in names[:2]:
+        await jobs.cancel(LOCAL, name)
         await last(jobs, name)
-    assert [work.begun.get_nowait() for _ in range(5)] == [0, 2, 4, 1, 3]
+    assert await states(jobs, names[2:]) == [State.RUNNING, State.QUEUED]
+    work.let_go.set()
+    assert (await last(jobs, names[3])).state is State.SUCCEEDED
+
+
+async def test_jobs_wait_for_memory_until_others_end_or_need_less(driver: Driver) -> None:
+    runs, let_go = asyncio.Queue[Run](), asyncio.Event()
+
+    async def holds(request: Any, run: Run) -> Any:
+        runs.put_nowait(run)
+        await let_go.wait()
+
+    jobs = driver(holds, memory=100)
+    names = [(await jobs.submit(LOCAL, "EditRegion", n, memory=60)).name for n in range(3)]
+    assert await states(jobs, names) == [State.RUNNING, State.QUEUED, State.QUEUED]
+    (await runs.get()).shrink(40)
+    assert await states(jobs, names) == [State.RUNNING, State.RUNNING, State.QUEUED]
+    await jobs.cancel(LOCAL, names[1])
+    await last(jobs, names[1])
+    assert await states(jobs, names) == [State.RUNNING, State.CANCELLED, State.RUNNING]
+    let_go.set()
+    assert (await last(jobs, names[2])).state is State.SUCCEEDED
+
+
+async def test_a_cancelled_job_lets_those_go_that_waited_behind_it(driver: Driver) -> None:
+    jobs = driver(Work(), memory=100)
+    sizes = (60, 90, 10)
+    names = [(await jobs.submit(LOCAL, "EditRegion", size, memory=size)).name for size in sizes]
+    assert await states(jobs, names) == [State.RUNNING, State.QUEUED, State.QUEUED]
+    await jobs.cancel(LOCAL, names[1])
+    assert await states(jobs, names) == [State.RUNNING, State.CANCELLED, State.RUNNING]
+
+
+@pytest.mark.parametrize("grace", [0, 5])
+async def test_jobs_that_wait_for_memory_are_drained_too(driver: Driver, grace: float) -> None:
+    work = Work()
+    if grace:
+        work.let_go.set()
+    jobs = driver(work, memory=100)
+    names = [
+        (await jobs.submit(LOCAL, "EditRegion", n, memory=memory)).name
+        for n, memory in enumerate((60, 500, 70))
+    ]
+    assert await jobs.drain(grace) is bool(grace)
+    end = State.SUCCEEDED if grace else State.FAILED
+    assert await states(jobs, names) == [end] * 3
 
 
 async def test_beyond_its_limit_the_server_is_busy(driver: Driver) -> None:

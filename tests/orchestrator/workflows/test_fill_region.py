@@ -116,7 +116,7 @@ async def test_candidates_have_consecutive_seeds_and_files_of_their_own(
 async def test_candidates_of_a_large_picture_wait_for_memory(
     client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.workflows.candidates._MEMORY_BYTES", 1)
+    monkeypatch.setattr("orchestrator.workflows.job_memory._CANDIDATES_BYTES", 1)
     request = hole(await client.upload(png(picture)), 40, 30, 100, 80, candidates=3)
     job = await client.ask(client.editing.FillRegion(request))
     under_way = [state.progress for state in await client.follow(job.name)]

@@ -1,0 +1,234 @@
+"""Which job starts next: order, numbers by method, memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from orchestrator.jobs.queue import JobQueue, QueuedJob
+
+METHODS = ("EditRegion", "FillRegion", "TrackRegion")
+
+
+class Numbers:
+    """A capacity that can be set, by method."""
+
+    def __init__(self, **most: int) -> None:
+        self.jobs = most
+        self.changed: Callable[[], None] = lambda: None
+
+    def most(self, method: str) -> int:
+        return self.jobs.get(method, 100)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+
+class Jobs:
+    """A queue, and the jobs that run in it, by the names they were given."""
+
+    def __init__(self, memory: float = inf, running: int | None = None, **most: int) -> None:
+        self.capacity = Numbers(**most)
+        self.queue = JobQueue(self.capacity, METHODS, memory=memory, running=running, long=["TrackRegion"])
+        self.jobs: dict[str, QueuedJob] = {}
+        self.running: list[str] = []
+        self.queue.watch(self.start)
+
+    def add(self, name: str, method: str = "EditRegion", memory: int = 0) -> None:
+        self.jobs[name] = QueuedJob(name, method, memory)
+        self.queue.add(self.jobs[name])
+        self.start()
+
+    def clip(self, name: str, memory: int = 0) -> None:
+        self.add(name, "TrackRegion", memory)
+
+    def end(self, name: str) -> None:
+        """Ends a job, whether it runs or waits."""
+        self.queue.remove(self.jobs[name])
+        if name in self.running:
+            self.running.remove(name)
+        self.start()
+
+    def shrink(self, name: str, memory: int) -> None:
+        self.queue.shrink(self.jobs[name], memory)
+        self.start()
+
+    def start(self) -> None:
+        while (job := self.queue.start()) is not None:
+            self.running.append(job.name)
+
+
+def test_jobs_start_in_the_order_they_came_as_many_as_the_capacity_allows() -> None:
+    jobs = Jobs(EditRegion=2)
+    for name in "abcde":
+        jobs.add(name)
+    assert jobs.running == ["a", "b"] and jobs.queue.waiting == 3
+    jobs.end("a")
+    assert jobs.running == ["b", "c"]
+
+
+def test_the_number_of_running_jobs_follows_the_capacity_when_it_changes() -> None:
+    jobs = Jobs(EditRegion=1)
+    for name in "abcdef":
+        jobs.add(name)
+    jobs.capacity.jobs["EditRegion"] = 4
+    jobs.capacity.changed()
+    assert jobs.running == ["a", "b", "c", "d"]
+    jobs.capacity.jobs["EditRegion"] = 2
+    jobs.capacity.changed()
+    jobs.end("a")
+    jobs.end("b")
+    assert jobs.running == ["c", "d"], "those that run go on, and none starts before they are few enough"
+    jobs.end("c")
+    assert jobs.running == ["d", "e"]
+
+
+def test_jobs_of_other_methods_go_past_those_whose_model_is_full() -> None:
+    jobs = Jobs(EditRegion=1, FillRegion=2, TrackRegion=1)
+    for name, method in enumerate(("EditRegion", "EditRegion", "FillRegion", "TrackRegion", "FillRegion")):
+        jobs.add(str(name), method)
+    assert jobs.running == ["0", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(("running", "clips"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_of_a_set_number_of_jobs_at_most_half_take_long(running: int, clips: int) -> None:
+    jobs = Jobs(running=running)
+    for n in range(10):
+        jobs.clip(f"clip {n}")
+    for n in range(10):
+        jobs.add(f"edit {n}")
+    assert len(jobs.running) == running
+    assert sum(name.startswith("clip") for name in jobs.running) == clips
+
+
+def test_running_jobs_stay_within_the_memory() -> None:
+    jobs = Jobs(memory=100)
+    for n, memory in enumerate((40, 40, 20, 1)):
+        jobs.add(str(n), memory=memory)
+    assert jobs.running == ["0", "1", "2"] and jobs.queue.reserved == 100
+    jobs.end("2")
+    assert jobs.running == ["0", "1", "3"] and jobs.queue.reserved == 81
+
+
+def test_a_job_that_needs_more_than_there_is_runs_alone() -> None:
+    jobs = Jobs(memory=100)
+    jobs.add("small", memory=10)
+    jobs.add("huge", memory=1000)
+    jobs.add("later", memory=10)
+    assert jobs.running == ["small"]
+    jobs.end("small")
+    assert jobs.running == ["huge"]
+    jobs.end("huge")
+    assert jobs.running == ["later"]
+
+
+def test_small_jobs_do_not_keep_a_large_one_waiting() -> None:
+    """One small job comes whenever one ends; the large one starts when those before it are done."""
+    jobs = Jobs(memory=100)
+    for n in range(5):
+        jobs.add(f"small {n}", memory=20)
+    jobs.add("large", memory=90)
+    for n in range(5, 9):
+        jobs.add(f"small {n}", "FillRegion" if n % 2 else "EditRegion", memory=20)
+        jobs.end(f"small {n - 5}")
+        assert f"small {n}" not in jobs.running
+    jobs.end("small 4")
+    assert jobs.running == ["large"]
+    jobs.end("large")
+    assert jobs.running == ["small 5", "small 6", "small 7", "small 8"]
+
+
+def test_clips_leave_half_of_the_memory_to_others() -> None:
+    jobs = Jobs(memory=100)
+    for n in range(4):
+        jobs.clip(f"clip {n}", memory=25)
+    jobs.add("edit", memory=50)
+    assert jobs.running == ["clip 0", "clip 1", "edit"]
+    jobs.end("edit")
+    assert jobs.running == ["clip 0", "clip 1"], "what they leave is not for clips"
+
+
+def test_a_clip_that_needs_more_than_half_still_leaves_half_to_others() -> None:
+    jobs = Jobs(memory=100)
+    jobs.clip("long and large", memory=500)
+    jobs.clip("second", memory=1)
+    jobs.add("edit", memory=50)
+    assert jobs.running == ["long and large", "edit"]
+
+
+def test_what_only_clips_could_give_back_is_not_waited_for_by_the_others() -> None:
+    jobs = Jobs(memory=100)
+    jobs.clip("clip", memory=30)
+    jobs.add("huge", memory=95)
+    jobs.clip("next clip", memory=10)
+    jobs.add("small", memory=10)
+    assert jobs.running == ["clip", "small"], "no clip starts, so that there is an end"
+    jobs.end("clip")
+    jobs.add("later", memory=10)
+    assert jobs.running == ["small"], "now it only waits for what ends soon"
+    jobs.end("small")
+    assert jobs.running == ["huge"]
+    jobs.end("huge")
+    assert jobs.running == ["next clip", "later"]
+
+
+def test_memory_that_a_job_no_longer_needs_is_for_the_next() -> None:
+    jobs = Jobs(memory=100)
+    jobs.add("first", memory=80)
+    jobs.add("second", memory=60)
+    jobs.shrink("first", 40)
+    assert jobs.running == ["first", "second"]
+    jobs.shrink("first", 70)
+    assert jobs.queue.reserved == 100, "it never needs more than before"
+
+
+def test_a_job_that_leaves_the_queue_lets_those_behind_it_go() -> None:
+    jobs = Jobs(memory=100)
+    jobs.add("first", memory=60)
+    jobs.add("large", memory=60)
+    jobs.add("small", memory=10)
+    assert jobs.running == ["first"]
+    jobs.end("large")
+    assert jobs.running == ["first", "small"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_everyone_starts_and_memory_is_kept(seed: int) -> None:
+    """Jobs of all sizes come and end at random: each is started, and only one that runs alone needs more
+    memory than there is."""
+    drawn = random.Random(seed)
+    jobs = Jobs(memory=100, EditRegion=3, FillRegion=2, TrackRegion=2)
+    started: list[str] = []
+    came = 0
+    while came < 60 or jobs.running:
+        if came < 60 and drawn.random() < 0.6:
+            jobs.add(str(came), drawn.choice(METHODS), drawn.choice((1, 5, 20, 60, 95, 300)))
+            came += 1
+        elif jobs.running:
+            jobs.end(drawn.choice(jobs.running))
+        started += [name for name in jobs.running if name not in started]
+        running = [jobs.jobs[name] for name in jobs.running]
+        assert jobs.queue.reserved <= 100 or len(running) == 1
+        assert all(
+            sum(job.method == method for job in running) <= jobs.capacity.most(method) for method in METHODS
+        )
+    assert sorted(map(int, started)) == list(range(60)), "none was left waiting"
+
+
+def test_metrics_tell_limits_and_memory() -> None:
+    jobs = Jobs(memory=100, running=8, EditRegion=30, FillRegion=3)
+    jobs.add("a", memory=60)
+    jobs.add("b", memory=60)
+
+    def value(name: str, **labels: Any) -> float | None:
+        return REGISTRY.get_sample_value(name, labels)
+
+    assert value("intarsia_jobs", state="running") == value("intarsia_jobs", state="queued") == 1
+    limits = [value("intarsia_jobs_limit", method=method) for method in METHODS]
+    assert limits == [8, 3, 4]
+    assert value("intarsia_jobs_reserved_bytes") == 60 and value("intarsia_jobs_memory_bytes") == 100
