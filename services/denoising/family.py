@@ -19,6 +19,7 @@ from services.denoising.checkpoint import Checkpoint
 from services.denoising.guide import Guide
 from services.denoising.hooks import AfterStep
 from services.denoising.schedule import ScheduleFactory, ScheduleSpec
+from services.refusal import Refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,15 @@ class Request:
     checkpoint_every: int = 0
     checkpoint: Checkpoint | None = None  # where to go on from
     identity: str = ""  # a digest of weights and inputs, which a checkpoint must have been made with
+
+    def __post_init__(self) -> None:
+        """Refuses checkpoints of a request that could not be told from another."""
+        if (self.checkpoint_every or self.checkpoint is not None) and not self.identity:
+            raise Refusal(
+                "NOT_READY",
+                "this model has no checkpoints, since its family sets no `Request.identity`; send the "
+                "request without checkpoint and checkpoint_every",
+            )
 
     @property
     def work(self) -> int:

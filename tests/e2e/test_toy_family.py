@@ -144,6 +144,10 @@ def test_the_toy_refuses_what_it_cannot_do(toy: TritonClient):
     with toy.stream("toy", tensors(steps=0)) as stream, pytest.raises(InferenceServerException) as refused:
         stream.reply()
     assert str(refused.value.message()).startswith("INVALID_FIELD: steps must be in [1, ")
+    no_sheet = {"ask": text("cost"), "cost": text({"sheets": [[0, 8]]})}
+    with toy.stream("toy", no_sheet) as stream, pytest.raises(InferenceServerException) as refused:
+        stream.reply()
+    assert str(refused.value.message()).startswith("INVALID_FIELD: cost must have one sheet or more")
 
 
 def test_the_orchestrator_knows_the_toy(platform: Stack, tmp_path: Path):

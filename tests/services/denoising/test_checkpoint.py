@@ -118,8 +118,22 @@ def test_the_state_of_a_family_goes_along(shape):
         assert torch.equal(again.latents, whole.latents)
 
 
-def test_a_checkpoint_counts_in_the_memory_budget():
+def test_a_family_that_does_not_tell_its_requests_apart_has_no_checkpoints():
+    """Else the checkpoint of one request would be taken up by another."""
     asked = request(1, steps=4)
+    assert not asked.identity
+    held = checkpoint.read(
+        finished(engine(), dataclasses.replace(asked, checkpoint_every=1, identity="one")).checkpoints[0]
+    )
+    for wanted in ({"checkpoint_every": 1}, {"checkpoint": held}):
+        with pytest.raises(
+            Refusal, match=r"NOT_READY: .*sets no `Request.identity`; send the request without"
+        ):
+            dataclasses.replace(asked, **wanted)
+
+
+def test_a_checkpoint_counts_in_the_memory_budget():
+    asked = dataclasses.replace(request(1, steps=4), identity="one")
     whole = finished(engine(), dataclasses.replace(asked, checkpoint_every=1))
     held = checkpoint.read(whole.checkpoints[0])
     assert state_bytes(dataclasses.replace(asked, checkpoint=held)) == state_bytes(asked) + held.nbytes
