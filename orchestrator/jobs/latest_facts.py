@@ -45,7 +45,8 @@ class LatestFacts:
         latest = self._latest.get(model)
         seconds = _FIRST_SECONDS if latest is None else _REFRESH_SECONDS
         try:
-            self._latest[model] = await asyncio.wait_for(self._stage_factory.facts(model), seconds)
+            facts = self._stage_factory.facts(model, waits=latest is None)
+            self._latest[model] = await asyncio.wait_for(facts, seconds)
         except (Busy, ModelDown):
             if latest is None:
                 raise

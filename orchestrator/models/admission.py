@@ -46,23 +46,25 @@ class ModelQueue:
 class Waiter:
     """One request that waits in the queue."""
 
-    def __init__(self, queue: ModelQueue, deadline: Deadline) -> None:
-        self._queue, self.deadline = queue, deadline
-        self._why: type[Busy | ModelDown] | None = None
-        self._since = 0.0
+    def __init__(self, queue: ModelQueue, limits: WaitLimits, deadline: Deadline) -> None:
+        self._queue, self._limits, self.deadline = queue, limits, deadline
+        self._why: type[Busy | ModelDown] | None = None  # of the latest refusal
+        self._at = 0.0  # when it came
+        self._waited: dict[type[Busy | ModelDown], float] = {Busy: 0.0, ModelDown: 0.0}
         self._pause = 0.25
 
     async def wait(self, refusal: Busy | ModelDown) -> None:
         """Returns when the request should be tried again; raises the refusal when that would take too long.
 
-        The time limit counts from when the model became full, or went away.
+        The time limits count the time in which the model was full, or away: all of it, however often it
+        changed between the two.
         """
-        why = Busy if isinstance(refusal, Busy) else ModelDown
-        if why is not self._why:
-            self._why, self._since = why, time.monotonic()
-        limits = self._queue.limits
-        longest = limits.full if why is Busy else limits.away
-        left = self._since + longest - time.monotonic()
+        now = time.monotonic()
+        if self._why is not None:
+            self._waited[self._why] += now - self._at
+        self._why, self._at = Busy if isinstance(refusal, Busy) else ModelDown, now
+        longest = self._limits.full if self._why is Busy else self._limits.away
+        left = longest - self._waited[self._why]
         pause = self._pause * random.uniform(0.7, 1.3)
         remaining = self.deadline.remaining()
         if left <= 0 or (remaining is not None and remaining <= pause):

@@ -11,7 +11,7 @@ import numpy as np
 
 from intarsia.errors import Busy, IntarsiaError, ModelDown, NotReady
 from orchestrator.deadline import Deadline
-from orchestrator.models.admission import ModelQueue, Waiter
+from orchestrator.models.admission import ModelQueue, Waiter, WaitLimits
 from orchestrator.models.weights import WeightsRef
 from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.endpoints import Affinity, Endpoints
@@ -46,10 +46,11 @@ class ModelClient:
         return self.endpoints.model
 
     async def facts(
-        self, affinity: Affinity | None = None, weights: WeightsRef | None = None
+        self, affinity: Affinity | None = None, weights: WeightsRef | None = None, *, waits: bool = True
     ) -> Mapping[str, Any]:
         """The facts that the model publishes about itself, from any of its endpoints, or from that of the
-        affinity; with `weights`, from one that has them."""
+        affinity; with `weights`, from one that has them. Unless it `waits`, raises at once if the model is
+        full or away."""
         deadline = Deadline.after(_FACTS_SECONDS + self._queue.limits.away)
         return await self.run(
             lambda lease: lease.facts(deadline=deadline),
@@ -57,6 +58,7 @@ class ModelClient:
             affinity=affinity,
             weights=weights,
             work=0.0,
+            waits=waits,
         )
 
     def is_known(self, key: bytes) -> bool:
@@ -91,6 +93,7 @@ class ModelClient:
         affinity: Affinity | None = None,
         weights: WeightsRef | None = None,
         work: float = 1.0,
+        waits: bool = True,
     ) -> T:
         """Runs an operation at one endpoint: all of its requests go there.
 
@@ -101,7 +104,8 @@ class ModelClient:
         or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after a
         stream has answered is not started again: its progress was reported already.
         """
-        waiter, tried, busy = Waiter(self._queue, deadline), set[Endpoint](), None
+        limits = self._queue.limits if waits else WaitLimits(full=0.0, away=0.0)
+        waiter, tried, busy = Waiter(self._queue, limits, deadline), set[Endpoint](), None
         while True:
             async with self._leased(waiter, affinity, tried, work) as lease:
                 refusal: Busy | ModelDown | Unsuitable | None = None
@@ -135,7 +139,9 @@ class ModelClient:
         self, *, deadline: Deadline, affinity: Affinity | None = None, work: float = 1.0
     ) -> AsyncIterator[Lease]:
         """Leases one endpoint for requests that come one after the other. Waits while none is available."""
-        async with self._leased(Waiter(self._queue, deadline), affinity, frozenset(), work) as lease:
+        async with self._leased(
+            Waiter(self._queue, self._queue.limits, deadline), affinity, frozenset(), work
+        ) as lease:
             yield lease
 
     @asynccontextmanager

@@ -78,6 +78,7 @@ class StageFactory:
             run=run,
         )
 
-    async def facts(self, model: str) -> Mapping[str, Any]:
-        """The facts that a model publishes about itself."""
-        return await self._clients[model].facts()
+    async def facts(self, model: str, *, waits: bool = True) -> Mapping[str, Any]:
+        """The facts that a model publishes about itself. Unless it `waits`, raises at once if the model is
+        full or away."""
+        return await self._clients[model].facts(waits=waits)

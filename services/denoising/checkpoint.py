@@ -26,6 +26,8 @@ from services.refusal import Refusal, invalid
 
 _FORMAT = "intarsia-checkpoint-1"
 LARGEST = 1 << 30  # bytes of a blob, where a family sets no limit of its own
+MOST_LATENTS = 6  # of latents' size: its own and those that a schedule remembers
+_LARGEST_REST = 1 << 16  # bytes beside them
 _LARGEST_HEADER = 1 << 20  # bytes
 _DRAWN_AT_ONCE = 624  # numbers that the Mersenne twister makes at a time
 _ANOTHER = "belongs to another request or other weights; send it with the request that it came from"
@@ -107,6 +109,11 @@ def read(content: Tensor, largest: int = LARGEST) -> Checkpoint:
         raise invalid(
             "checkpoint", f"is not a whole checkpoint of this version ({str(problem)[:100]})"
         ) from problem
+
+
+def largest_blob(latents_bytes: int) -> int:
+    """The most bytes of a blob for latents of this size, without the family's state."""
+    return latents_bytes * MOST_LATENTS + _LARGEST_REST
 
 
 def identity_of(weights: str, settings: object, tensors: Mapping[str, Tensor]) -> str:

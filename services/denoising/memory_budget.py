@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from services.denoising.checkpoint import largest_blob
 from services.denoising.family import Request
 
 if TYPE_CHECKING:
@@ -70,12 +71,21 @@ def pass_bytes(family: Family, work: int) -> int:
 
 def state_bytes(request: Request) -> int:
     """Bytes a trajectory holds from admission to its end: latents, inputs on the host and on the device, the
-    family's state, and what its hooks and its checkpoint hold."""
+    family's state, what its hooks and its checkpoint hold, and previews and checkpoints that a slow reader
+    leaves waiting in its stream."""
+    latents = math.prod(request.latents) * 4
     inputs = sum(tensor.nbytes for branch in request.branches for tensor in branch.inputs.values())
     held = request.carry_bytes + sum(hook.nbytes for hook in request.after)
     if request.checkpoint is not None:
         held += request.checkpoint.nbytes
-    return math.prod(request.latents) * 4 * _HISTORY + 2 * inputs + held
+    waiting = _times(request.preview_every, request) * latents
+    waiting += _times(request.checkpoint_every, request) * (largest_blob(latents) + request.carry_bytes)
+    return latents * _HISTORY + 2 * inputs + held + waiting
+
+
+def _times(every: int, request: Request) -> int:
+    """How often a request gets what it asked for with every so many steps."""
+    return request.schedule.steps // every if every else 0
 
 
 def _status(field: str) -> int:

@@ -28,6 +28,7 @@ from services.unet.request import (
     Defaults,
     NetworkLimits,
     checked_scheduler,
+    default_steps,
     required,
 )
 
@@ -60,7 +61,11 @@ def read_cost_question(
         raise invalid("cost.equal_prompts", "must be true or false")
     return CostQuestion(
         sheets=_sheets(values["sheets"]),
-        steps=_whole("cost.steps", values.get("steps", defaults.steps), limits.steps[scheduler]),
+        steps=_whole(
+            "cost.steps",
+            values.get("steps", default_steps(scheduler, limits, defaults)),
+            limits.steps[scheduler],
+        ),
         scheduler=scheduler,
         guidance=_guidance(values.get("guidance", {}), defaults),
         equal_prompts=equal,

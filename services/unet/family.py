@@ -199,12 +199,7 @@ class UNetFamily(ABC):
             "factor": self._space.factor,
             "size": self._side * self._space.factor,
             "multiple": self._space.factor,
-            "defaults": {
-                "steps": self._defaults.steps,
-                **self._defaults.guidance,
-                **self._preparation,
-                "scheduler": self._defaults.scheduler,
-            },
+            "defaults": {"steps": self._defaults.steps, "scheduler": self._defaults.scheduler},
             "schedulers": sorted(self.schedules),
             "most_steps": dict(self._limits.steps),
             "guidance": {

@@ -15,7 +15,7 @@ from torch import Tensor
 from services import json_text
 from services.adapters.cache import AdapterUse
 from services.adapters.request import read_uses
-from services.denoising.checkpoint import Checkpoint, read
+from services.denoising.checkpoint import MOST_LATENTS, Checkpoint, largest_blob, read
 from services.refusal import invalid
 
 INPUTS = (
@@ -39,8 +39,6 @@ LARGEST_SIDE = 256
 LARGEST_GUIDANCE = 100.0
 _PREVIEW_BYTES = 64 << 20  # a slow reader's replies wait in Triton's memory
 _CHECKPOINT_BYTES = 256 << 20
-_CHECKPOINT_LATENTS = 6  # at most, of latents' size: its own and those that a schedule remembers
-_CHECKPOINT_REST = 1 << 16  # bytes beside them
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def read_args(tensors: Mapping[str, Tensor], limits: NetworkLimits, defaults: De
         )
     source = _source(source, limits)
     scheduler = _scheduler(tensors, limits, defaults)
-    steps = defaults.steps
+    steps = default_steps(scheduler, limits, defaults)
     if "steps" in tensors:
         steps = whole("steps", tensors["steps"], 1, limits.steps[scheduler])
     preview_every = whole("preview_every", tensors.get("preview_every", torch.zeros(1)), 0, 10_000)
@@ -145,17 +143,22 @@ def checked_scheduler(name: str, value: object, limits: NetworkLimits) -> str:
     return value
 
 
+def default_steps(scheduler: str, limits: NetworkLimits, defaults: Defaults) -> int:
+    """The steps of a request that names none: the default, or the most that its schedule takes."""
+    return min(defaults.steps, limits.steps[scheduler])
+
+
 def _checkpoint(tensors: Mapping[str, Tensor], source: Tensor) -> Checkpoint | None:
     if "checkpoint" not in tensors:
         return None
-    return read(tensors["checkpoint"], source.nbytes * _CHECKPOINT_LATENTS + _CHECKPOINT_REST)
+    return read(tensors["checkpoint"], largest_blob(source.nbytes))
 
 
 def _checkpoint_every(tensors: Mapping[str, Tensor], steps: int, source: Tensor) -> int:
     if "checkpoint_every" not in tensors:
         return 0
     every = whole("checkpoint_every", tensors["checkpoint_every"], 0, 10_000)
-    if every and steps // every * source.nbytes * _CHECKPOINT_LATENTS > _CHECKPOINT_BYTES:
+    if every and steps // every * source.nbytes * MOST_LATENTS > _CHECKPOINT_BYTES:
         raise invalid(
             "checkpoint_every",
             f"asks for more than {_CHECKPOINT_BYTES >> 20} MiB of checkpoints; ask less often",

@@ -231,7 +231,7 @@ class Denoiser:
             facts["path"] = "eager"
             facts["capacity"] = self.capacity
             facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
-            defaults = {"steps": 20, "scheduler": "euler", **self.guidance, **self.preparation}
+            defaults = {"steps": 20, "scheduler": "euler"}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}
             return
         self.requests.append(inputs)

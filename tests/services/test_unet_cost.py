@@ -11,6 +11,8 @@ from services.denoising.costs import Costs, Measured
 from services.ip2p_unet.family import InstructPix2Pix
 from services.refusal import Refusal
 from services.sd2_inpaint.family import Inpaint
+from services.unet.cost import read_cost_question
+from services.unet.request import Defaults, NetworkLimits, read_args
 
 CPU = torch.device("cpu")
 COSTS = Costs((Measured(64, {1: 0.1, 2: 0.2, 3: 0.27}, 1), Measured(256, {1: 1.0, 3: 2.4}, 1)))
@@ -69,9 +71,22 @@ def test_a_schedule_that_takes_one_step_more_costs_one_more(fill):
 
 
 def test_what_is_left_out_is_the_bundles_own(fill):
-    defaults = fill.facts()["defaults"]
-    own = {"steps": defaults["steps"], "guidance": {"guidance": defaults["guidance"]}}
+    facts = fill.facts()
+    guidance = {name: number["default"] for name, number in facts["guidance"].items()}
+    own = {"steps": facts["defaults"]["steps"], "guidance": guidance}
     assert cost(fill, sheets=[[8, 8]]) == cost(fill, sheets=[[8, 8]], **own)
+
+
+def test_a_schedule_that_takes_fewer_steps_than_the_default_takes_its_most():
+    limits = NetworkLimits(channels=4, text_width=32, steps={"ddim": 1000, "pndm": 10})
+    defaults = Defaults(steps=20, guidance={}, scheduler="ddim")
+    drawn = {name: torch.zeros(2, 32) for name in ("text", "no_text")}
+    asked = {"source": torch.zeros(4, 8, 8), "seed": torch.tensor([1]), **drawn}
+    for name, steps in (("ddim", 20), ("pndm", 10)):
+        scheduler, cost = json_text.to_tensor(name), {"sheets": [[8, 8]], "scheduler": name}
+        question = {"cost": json_text.to_tensor(cost)}
+        assert read_args({**asked, "scheduler": scheduler}, limits, defaults).steps == steps
+        assert read_cost_question(question, limits, defaults).steps == steps
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ def test_a_text_is_padded_as_in_openclip(bundle):
 
 def test_the_bundle_fills_holes_as_it_was_published_to(bundle):
     family = Inpaint(bundle, CPU, torch.float32)
-    assert family.facts()["defaults"] == {"steps": 30, "guidance": 7.5, "margin": 4, "scheduler": "pndm"}
+    facts = family.facts()
+    assert facts["defaults"] == {"steps": 30, "scheduler": "pndm"}
+    assert facts["guidance"]["guidance"]["default"] == 7.5 and facts["preparation"] == {"margin": 4}
     assert bool(torch.isfinite(family.predict(family.sample(1, 64))).all())
 
 

@@ -139,6 +139,15 @@ def test_a_checkpoint_counts_in_the_memory_budget():
     assert state_bytes(dataclasses.replace(asked, checkpoint=held)) == state_bytes(asked) + held.nbytes
 
 
+def test_what_a_slow_reader_leaves_waiting_counts_in_the_memory_budget():
+    asked = dataclasses.replace(request(1, steps=9), identity="one")
+    wanted = dataclasses.replace(asked, checkpoint_every=2, preview_every=4)
+    listener = finished(engine(), wanted)
+    waiting = sum(tensor.nbytes for tensor in (*listener.checkpoints, *listener.previews))
+    assert len(listener.checkpoints) == 4 and len(listener.previews) == 2
+    assert state_bytes(wanted) >= state_bytes(asked) + waiting
+
+
 def refused(family, asked: dict) -> str:
     try:
         listener = finished(engine(family), family.request(asked))
