@@ -58,7 +58,7 @@ class Endpoint:
         self.breaker = Breaker(clock)
         self.known = KnownKeys()  # of pictures and adapters that were sent to it
         self.leases: set[Lease] = set()  # those that are open
-        self.turn = 0  # the number of the latest lease of the model that went here
+        self.received = 0.0  # the work that was leased here lately
         self.last_facts: Mapping[str, Any] = {}  # those it published last, even if it is down since
         self.on_change: Callable[[], None] = lambda: None  # called after new facts, a failure or a return
         self._connection, self._limits, self._decoupled, self._clock = connection, limits, decoupled, clock

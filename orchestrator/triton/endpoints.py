@@ -1,14 +1,13 @@
 """The endpoints of one model: which of them gets the next request.
 
-The one with the least unfinished work does; of several that have equally little, the one whose turn is
-longest ago. One that failed gets nothing until a probe has succeeded, and one that was removed from the
-list finishes what it has.
+The one with the least unfinished work does; of several that have nearly as little, the one that received the
+least lately, so that equal endpoints do equal work. One that failed gets nothing until a probe has succeeded,
+and one that was removed from the list finishes what it has.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,6 +25,9 @@ from orchestrator.triton.stall import StallLimits
 
 # A model answers a probe, which asks for its facts, within this many seconds or counts as down.
 _PROBE_SECONDS = 20.0
+# Unfinished work changes in bursts: requests that share passes end together. So many times the least counts
+# as nearly as little, and with every lease of the model this share of what was received is remembered.
+_NEARLY, _REMEMBERED = 1.5, 0.98
 
 
 @dataclass
@@ -54,7 +56,6 @@ class Endpoints:
         self._connections, self._limits, self._decoupled, self._clock = connections, limits, decoupled, clock
         self._endpoints: dict[str, Endpoint] = {}
         self._removed: dict[str, Endpoint] = {}  # those that still have something to finish
-        self._turns = itertools.count(1)
         self._probes: dict[asyncio.Task[None], Endpoint] = {}  # those under way
         self.fields: Mapping[str, str] = {}  # of requests, by the tensors that are made from them
         self.on_available: Callable[[], None] = lambda: None  # called when an endpoint becomes usable
@@ -115,11 +116,13 @@ class Endpoints:
             candidates = self._candidates(avoid)
             if not candidates:
                 raise self._unavailable()
-            endpoint = min(candidates, key=lambda one: (one.unfinished, one.turn))
+            endpoint = _choose(candidates)
         if affinity is not None:
             affinity.endpoint = endpoint
         if work:
-            endpoint.turn = next(self._turns)
+            for one in self._endpoints.values():
+                one.received *= _REMEMBERED
+            endpoint.received += work
         lease = Lease(endpoint, work, self.fields)
         endpoint.leases.add(lease)
         try:
@@ -160,9 +163,14 @@ class Endpoints:
         endpoint = Endpoint(
             self.model, connection, self._limits, decoupled=self._decoupled, clock=self._clock
         )
-        endpoint.turn = next(self._turns)  # after those that are there already
         endpoint.on_change = self._changed
+        self._join(endpoint)
         return endpoint
+
+    def _join(self, endpoint: Endpoint) -> None:
+        """Puts an endpoint that was not used so far on a level with the others, so that it does not receive
+        all the work until it has caught up."""
+        endpoint.received = max((one.received for one in self._endpoints.values()), default=0.0)
 
     def _discard_if_idle(self, endpoint: Endpoint) -> None:
         if not endpoint.leases and self._removed.get(endpoint.url) is endpoint:
@@ -198,4 +206,12 @@ class Endpoints:
             endpoint.succeed()  # it refused, so it is there
         finally:
             endpoint.breaker.abandon_probe(probe)
+        self._join(endpoint)
         self.on_available()
+
+
+def _choose(candidates: Sequence[Endpoint]) -> Endpoint:
+    """The endpoint that gets the next work."""
+    unfinished = {one: one.unfinished for one in candidates}
+    nearly = _NEARLY * min(unfinished.values())
+    return min((one for one in candidates if unfinished[one] <= nearly), key=lambda one: one.received)

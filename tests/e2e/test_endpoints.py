@@ -121,6 +121,17 @@ def steps_at(triton: Triton) -> float:
     return figure(triton.metrics_url, "intarsia_engine_trajectory_steps", model=MODEL)
 
 
+def passes_at(triton: Triton) -> tuple[float, float]:
+    """How many passes its step loop has taken, and the seconds of all of them."""
+    name = "intarsia_engine_step_seconds"
+    count, seconds = (figure(triton.metrics_url, f"{name}_{part}", model=MODEL) for part in ("count", "sum"))
+    return count, seconds
+
+
+def seconds_per_pass(now: tuple[float, float], before: tuple[float, float]) -> float:
+    return (now[1] - before[1]) / (now[0] - before[0])
+
+
 def running_at(triton: Triton) -> float:
     return figure(triton.metrics_url, "intarsia_engine_running", model=MODEL)
 
@@ -141,33 +152,36 @@ async def test_fills_with_an_adapter_succeed_at_both_endpoints(
 
 
 async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: Path, tmp_path: Path):
-    """200 equal fills in bursts of eight, at the two that no supervisor probes."""
+    """200 equal fills, eight at a time, at the two that no supervisor probes. On a busy machine one may have
+    slower passes for a while, and gets less."""
     from services.bundles.bundle import Bundle
 
     tritons = tritons[1:]
-
     models = Models({MODEL: [triton.url for triton in tritons]}, StallLimits(), decoupled=[MODEL])
     client = ModelClient(models[MODEL], ModelQueue(WaitLimits()), fields={})
     run = Run(Deadline.after(PATIENCE))
     denoiser = Denoiser(client, run, AdapterUploads(client, run, DiskStore(tmp_path)))
     text = np.zeros((6, Bundle.open(weights / MODEL).config("unet")["cross_attention_dim"]), np.float32)
     latents, hole = np.zeros((4, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
-    conditioning, weights_ref = (
-        FillConditioning(latents, latents, hole, text, text),
-        WeightsRef((await client.facts())["weights"]),
-    )
-    sampling = ResolvedSampling(1, 2, {"text": 7.5}, "ddim", False)
+    conditioning = FillConditioning(latents, latents, hole, text, text)
+    loaded = WeightsRef((await client.facts())["weights"])
+    sampling, turn = ResolvedSampling(1, 2, {"text": 7.5}, "ddim", False), asyncio.Semaphore(8)
 
     async def one() -> None:
-        with run.stage("denoise", of=200) as work:
-            await denoiser.denoise(conditioning, sampling, work, weights_ref)
+        async with turn:
+            with run.stage("denoise", of=200) as work:
+                await denoiser.denoise(conditioning, sampling, work, loaded)
 
-    before = [steps_at(triton) for triton in tritons]
-    for _ in range(25):
-        await asyncio.gather(*(one() for _ in range(8)))
-    taken = [steps_at(triton) - old for triton, old in zip(tritons, before, strict=True)]
-    assert sum(taken) == 200 * sampling.steps
-    assert max(taken) <= 1.1 * min(taken)
+    before = [(steps_at(triton), passes_at(triton)) for triton in tritons]
+    started = sum(steps for steps, _ in before)
+    await asyncio.gather(*(one() for _ in range(200)))
+    wanted = started + 200 * sampling.steps  # a step is counted after its reply has left
+    await asyncio.to_thread(until, lambda: sum(map(steps_at, tritons)) == wanted, PATIENCE)
+    (least, slower), (most, faster) = sorted(
+        (steps_at(triton) - steps, seconds_per_pass(passes_at(triton), passes))
+        for triton, (steps, passes) in zip(tritons, before, strict=True)
+    )
+    assert most <= 1.1 * max(1.0, slower / faster) * least
 
 
 async def test_one_that_dies_takes_with_it_only_what_had_begun_there(

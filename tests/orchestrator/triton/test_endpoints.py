@@ -273,3 +273,29 @@ async def test_an_older_request_that_fails_starts_no_second_probe(serve: Serve) 
     gated.go_on.set()
     await settled(endpoints)
     assert breaker_metric(one) == 0
+
+
+async def test_those_with_nearly_as_little_work_receive_equally_much(serve: Serve) -> None:
+    """Whichever is a little behind in a burst: what a faster one has done does not bring it more."""
+    endpoints, (one, two) = await serve(2)
+    with ExitStack() as stack:
+        leases = [stack.enter_context(endpoints.lease(work=100.0)) for _ in range(6)]
+        assert [lease.endpoint.url for lease in leases] == 3 * [one.url, two.url]
+        for lease in leases[::2]:
+            lease.progress(1, 4)
+        found = [stack.enter_context(endpoints.lease(work=100.0)).endpoint.url for _ in range(4)]
+        assert found == 2 * [one.url, two.url]
+        for lease in leases[::2]:
+            lease.progress(4, 4)
+        found = [stack.enter_context(endpoints.lease(work=100.0)).endpoint.url for _ in range(2)]
+        assert found == 2 * [one.url], "which has less than two thirds of the work of the other"
+
+
+async def test_one_that_joins_takes_its_turn_and_no_more(serve: Serve) -> None:
+    endpoints, (one, two) = await serve(2)
+    endpoints.set_addresses([one.url])
+    for _ in range(50):
+        chosen(endpoints)
+    endpoints.set_addresses([one.url, two.url])
+    found = [chosen(endpoints) for _ in range(8)]
+    assert found.count(two.url) == 4
