@@ -5,6 +5,7 @@ bundles     random bundles of full size
 card        the card's name, its arithmetic peak, and the operations of a forward pass
 turns       ways of doing the same, measured in turns within a budget of time
 loop        the step loop by itself, and diffusers' own pipeline on the same network
+tracking    the service sam by itself, and sam2's own predictor for clips with its weights
 platform    the whole platform through Triton
 questions   how each figure is measured
 """

@@ -131,7 +131,7 @@ def figures(scale: Scale) -> tuple[Figure, ...]:
             2.5,
             more_is_better=True,
         ),
-        Figure("follow", f"follow at {width} x {height}", "ms a frame", 20.0, 40.0, 28.0),
+        Figure("follow", f"follow at {width} x {height}", "ms a frame", 35.0, 40.0, 28.0),
     )
     compiled = [
         replace(

@@ -15,6 +15,7 @@ from benchmarks.gpu.card import operations, peak
 from benchmarks.gpu.figures import MANY, Figure, LoopFigure, Scale
 from benchmarks.gpu.loop import BarePipeline, StepLoop, seconds_a_step
 from benchmarks.gpu.platform import Platform, platform_on
+from benchmarks.gpu.tracking import LibraryLoop, ServiceLoop, TrackedClip
 from benchmarks.gpu.turns import Budget, in_turns, settle
 from benchmarks.report import Value, median
 from services.bundles.bundle import Bundle
@@ -201,7 +202,19 @@ class Questions:
         settle(lambda: platform.follow(frames)[0], self._budget.rounds(2, _WARM))
         found = [platform.follow(frames) for _ in self._budget.rounds(self._scale.rounds, _MEASURED)]
         jobs, tracks = ([pair[place] / frames * 1e3 for pair in found] for place in (0, 1))
-        return Answer(median(tracks), {"job_ms_a_frame": median(jobs), "rounds": len(found)})
+        alone = self._tracking_alone()
+        return Answer(median(tracks), {"job_ms_a_frame": median(jobs), "rounds": len(found), **alone})
+
+    def _tracking_alone(self) -> dict[str, Value]:
+        """Milliseconds a frame of the service without Triton, and of sam2's own predictor for clips."""
+        bundle = Bundle.open(self._options.weights / "sam")
+        clip = TrackedClip(*self._scale.clip, self._scale.frames)
+        ways = {
+            "service": ServiceLoop(bundle, self._device, clip).seconds_a_frame,
+            "bare": LibraryLoop(bundle, self._device, clip).seconds_a_frame,
+        }
+        taken = self._measure(ways)
+        return {f"{name}_ms": median(seconds) * 1e3 for name, seconds in taken.items()}
 
 
 def _words(parts: Mapping[str, float]) -> str:

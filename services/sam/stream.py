@@ -83,6 +83,8 @@ class CudaStream:
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+        # What the caller has begun may still read results that were dropped; their memory is used again here.
+        self._stream.wait_stream(cuda.current_stream(self._device))
         with cuda.stream(self._stream):
             made = work()
             done = cuda.Event()
@@ -90,10 +92,7 @@ class CudaStream:
         self._ends.append(done)
 
         def join() -> Tensors:
-            current = cuda.current_stream(self._device)
-            current.wait_event(done)
-            for tensor in made:
-                tensor.record_stream(current)
+            cuda.current_stream(self._device).wait_event(done)
             return made
 
         return join
@@ -110,6 +109,7 @@ class CudaStream:
             except RuntimeError as error:  # of CUDA: what cannot be captured, and a GPU without free memory
                 log.warning("sam: a pass of %d rows has no CUDA graph: %s", rows, error)
                 passes.pop(rows, None)
+                self._stream = cuda.Stream(self._device)  # the other may be left in the middle of a capture
                 break
             if rows_that_pay(seconds) < rows:
                 break

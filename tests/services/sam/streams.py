@@ -86,7 +86,10 @@ class FakeCuda:
 
 class FakeStream:
     def __init__(self) -> None:
-        self.waited: list[FakeEvent] = []
+        self.waited: list[Any] = []  # events and streams
+
+    def wait_stream(self, stream: FakeStream) -> None:
+        self.waited.append(stream)
 
     def wait_event(self, event: FakeEvent) -> None:
         self.waited.append(event)

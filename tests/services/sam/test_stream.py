@@ -6,7 +6,7 @@ from torch import Tensor
 
 from services.sam import stream as module
 from services.sam.stream import CudaStream, rows_that_pay
-from tests.services.sam.streams import FakeCuda
+from tests.services.sam.streams import FakeCuda, FakeStream
 
 ROW = torch.zeros(1, 3)
 
@@ -15,7 +15,6 @@ ROW = torch.zeros(1, 3)
 def cuda(monkeypatch) -> FakeCuda:
     fake = FakeCuda()
     monkeypatch.setattr(module, "cuda", fake)
-    monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
     return fake
 
 
@@ -38,10 +37,12 @@ def test_more_rows_pay_as_long_as_each_becomes_clearly_cheaper(seconds, rows):
 
 
 def test_work_is_joined_by_waiting_for_it_on_the_callers_stream_only(cuda, stream):
-    join = stream.run(lambda: (ROW + 1,))
-    assert not cuda.caller.waited
+    ran_on = []
+    join = stream.run(lambda: (ran_on.append(cuda.current), (ROW + 1,))[1])
+    assert ran_on[0] is not cuda.caller
+    assert ran_on[0].waited == [cuda.caller] and not cuda.caller.waited
     (made,) = join()
-    assert len(cuda.caller.waited) == 1 and torch.equal(made, ROW + 1)
+    assert cuda.caller.waited == cuda.events and torch.equal(made, ROW + 1)
 
 
 def test_a_stream_is_busy_while_one_piece_of_work_goes_on_and_another_waits(cuda, stream):
@@ -77,9 +78,11 @@ def test_what_cannot_be_captured_is_run_layer_by_layer_or_in_smaller_passes(
     cuda, stream, monkeypatch, fails_at, rows
 ):
     monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: 1.0)
+    captured_on: list[FakeStream] = []
 
     def run(values: Tensor) -> tuple[Tensor, ...]:
         if len(values) == fails_at and cuda.current is not cuda.caller:
+            captured_on.append(cuda.current)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return (values + 1,)
 
@@ -87,6 +90,9 @@ def test_what_cannot_be_captured_is_run_layer_by_layer_or_in_smaller_passes(
     assert sorted(passes) == rows
     assert torch.equal(passes[1](ROW)[0], ROW + 1)
     assert cuda.current is cuda.caller
+    ran_on = []
+    stream.run(lambda: (ran_on.append(cuda.current), (ROW,))[1])
+    assert ran_on[0] not in captured_on
 
 
 def test_rows_that_do_not_pay_are_not_shared(cuda, stream, monkeypatch):
