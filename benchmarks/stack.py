@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from deploy.local.gpus import gpu_source
 from deploy.local.stack import Stack, StackSettings
 
 
@@ -17,12 +18,16 @@ from deploy.local.stack import Stack, StackSettings
 def stack(
     options: argparse.Namespace, name: str, *, profile: str = "cpu", **environment: str
 ) -> Iterator[Stack]:
-    """Starts a stack with the weights and threads of the options; its log is in a folder of this name."""
+    """Starts a stack with the weights and threads of the options; its log is in a folder of this name.
+
+    `profile` is that of Triton's settings; if it is empty, the models run on the first GPU.
+    """
     settings = StackSettings(
         data=options.data / name,
         weights=options.weights,
         threads=options.threads,
         profile=profile,
+        gpus=None if profile else gpu_source((0,)),
         environment=environment,
     )
     with Stack(settings) as running:
