@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 _ROWS = (1, 2, 4)  # rows of a pass that are tried
 _WARM = 2  # passes before a shape is captured or measured: the first choose kernels and load them
-_MEASURED = 3  # passes; the fastest is taken, since others use the GPU too
+_MEASURED = 3  # passes, of which the fastest counts
+_MEMORY = 0.1  # of the free memory: passes that would take more are not tried, since others use the GPU too
 _LESS = 0.9  # a row must cost at most this share of one in a smaller pass, or sharing does not pay
 
 
@@ -101,7 +102,10 @@ class CudaStream:
         pool = cuda.graph_pool_handle()  # of all graphs: they run one after the other
         passes: dict[int, Pass] = {}
         seconds: dict[int, float] = {}
+        free = before = cuda.mem_get_info(self._device)[0]
         for rows in _ROWS:
+            if (before - free) * rows > _MEMORY * free:  # by what one row took
+                break
             inputs = row.repeat(rows, *[1] * (row.ndim - 1))
             try:
                 passes[rows] = self._captured(run, inputs, pool)
@@ -113,6 +117,8 @@ class CudaStream:
                 break
             if rows_that_pay(seconds) < rows:
                 break
+            if rows == 1:
+                free = cuda.mem_get_info(self._device)[0]
         most = rows_that_pay(seconds) if seconds else 1
         return {rows: passes[rows] for rows in passes if rows <= most} or {1: run}
 

@@ -51,6 +51,7 @@ class FakeCuda:
         self.current = FakeStream()  # the caller's
         self.caller = self.current
         self.events: list[FakeEvent] = []  # that were recorded
+        self.free_bytes = [10_000, 9_950]  # at the first and at later questions
         self.Event, self.Stream, self.CUDAGraph = (
             (lambda: FakeEvent(self)),
             (lambda _: FakeStream()),
@@ -59,6 +60,9 @@ class FakeCuda:
 
     def current_stream(self, device: Any) -> FakeStream:
         return self.current
+
+    def mem_get_info(self, device: Any) -> tuple[int, int]:
+        return (self.free_bytes.pop(0) if len(self.free_bytes) > 1 else self.free_bytes[0]), 10_000
 
     def graph_pool_handle(self) -> str:
         return "pool"

@@ -95,6 +95,13 @@ def test_what_cannot_be_captured_is_run_layer_by_layer_or_in_smaller_passes(
     assert ran_on[0] not in captured_on
 
 
+@pytest.mark.parametrize(("left", "rows"), [(9_900, [1, 2, 4]), (9_750, [1, 2]), (9_300, [1])])
+def test_passes_that_would_take_much_of_the_free_memory_are_not_tried(cuda, stream, monkeypatch, left, rows):
+    monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: 1.0)
+    cuda.free_bytes = [10_000, left]
+    assert sorted(stream.passes(lambda values: (values + 1,), ROW)) == rows
+
+
 def test_rows_that_do_not_pay_are_not_shared(cuda, stream, monkeypatch):
     monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: float(len(inputs)))
     assert sorted(stream.passes(lambda values: (values + 1,), ROW)) == [1]
