@@ -56,12 +56,20 @@ def remove_specks(mask: np.ndarray, *, share: float = 0.01) -> np.ndarray:
 
     Models scatter single pixels. The crop around a region must not grow to include them.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return mask
+    around = slice(top, top + height), slice(left, left + width)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[around], connectivity=8)
     if count <= 2:
         return mask
     areas = stats[1:, cv2.CC_STAT_AREA]
     large = np.concatenate([[False], areas >= share * areas.max()])
-    return mask if large[1:].all() else large[labels].view(np.uint8)
+    if large[1:].all():
+        return mask
+    result = np.zeros_like(mask)
+    result[around] = large[labels]
+    return result
 
 
 def fill_holes(mask: np.ndarray, *, at_most: int) -> np.ndarray:

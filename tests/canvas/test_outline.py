@@ -143,6 +143,7 @@ def test_specks_are_dropped_and_parts_are_kept():
     assert clean.dtype == np.uint8 and clean.sum() == 900 + 16
     assert np.array_equal(remove_specks(clean), clean)
     assert remove_specks(np.zeros((3, 3), np.uint8)).sum() == 0
+    assert np.array_equal(remove_specks(np.pad(mask, 5)), np.pad(clean, 5))  # wherever it is
     alone = np.zeros((9, 9), np.uint8)
     alone[4, 4] = 1
     assert np.array_equal(remove_specks(alone), alone)
