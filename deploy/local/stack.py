@@ -24,6 +24,8 @@ from deploy.local.triton import StartError, Triton, TritonSettings
 
 __all__ = ["Stack", "StackSettings"]
 
+_LOAD_SECONDS, _COMPILE_SECONDS = 300.0, 1800.0  # for all models of a server; with their networks to compile
+
 
 class Stack:
     """The running platform; a context manager that stops it at the end.
@@ -186,9 +188,11 @@ def _triton_settings(
         repository=settings.repository,
         profile=settings.profile,
         threads=settings.threads,
+        load_seconds=_COMPILE_SECONDS if os.environ.get("INTARSIA_COMPILE") == "on" else _LOAD_SECONDS,
         environment={
             **environment,
             "INTARSIA_MEMORY_SHARE": f"{memory_share(own):g}",
+            "INTARSIA_CACHE": os.environ.get("INTARSIA_CACHE") or str((settings.data / "cache").resolve()),
             **settings.environment,
         },
     )

@@ -45,6 +45,7 @@ class TritonSettings:
     threads: int = field(default_factory=usable_cores)
     # Short: the orchestrator drains first, and waiting for a model whose process died is useless.
     exit_seconds: int = 10
+    load_seconds: float = 300.0  # for all models
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,8 +85,9 @@ class Triton:
             if self._child is None:
                 self._child = self._launch()
 
-    def wait_ready(self, seconds: float = 300.0) -> None:
+    def wait_ready(self) -> None:
         """Returns once every model is loaded; raises StartError with the end of the server's log."""
+        seconds = self.settings.load_seconds
         deadline = time.monotonic() + seconds
         with triton_client(self.url) as client:
             while not self._all_ready(client):

@@ -1,12 +1,16 @@
-"""How a family runs its network: layer by layer, or on a GPU as recorded graphs."""
+"""How a family runs its network: layer by layer, or on a GPU as recorded graphs, compiled or not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from services.acceleration.compiled_forward import Call, NetworkCompiler
 from services.acceleration.cuda_recorder import CudaRecorder
 from services.acceleration.graphed_passes import GraphedPasses
 from services.acceleration.recorder import Forward
@@ -26,6 +30,10 @@ class Passes(Protocol):
     @property
     def nbytes(self) -> int:
         """The memory that is kept."""
+
+    def compile(self, usual: Callable[[], None], cache: Path | None) -> None:
+        """Compiles the network for the shapes of the passes that `usual` runs, before requests come. Compiled
+        code is kept in a folder. Where it cannot be done, log and facts say why."""
 
     def limit(self, limit_bytes: int) -> None:
         """Keeps no more memory than this from now on. Any thread may call it, and `clear`."""
@@ -48,6 +56,9 @@ class EagerPasses:
     def __call__(self, *inputs: Tensor, eager: bool = False) -> Tensor:
         return self._forward(*inputs)
 
+    def compile(self, usual: Callable[[], None], cache: Path | None) -> None:
+        """Nothing is compiled."""
+
     def limit(self, limit_bytes: int) -> None:
         """Nothing is kept."""
 
@@ -58,6 +69,12 @@ class EagerPasses:
         return {"path": "eager"}
 
 
-def passes_for(forward: Forward, device: torch.device) -> Passes:
-    """The fastest way to run these passes on a device: as graphs on a GPU."""
-    return GraphedPasses(forward, CudaRecorder(device)) if device.type == "cuda" else EagerPasses(forward)
+def passes_for(network: nn.Module, device: torch.device, call: Call = nn.Module.__call__) -> Passes:
+    """The way to run passes of a network on a device: as graphs on a GPU.
+
+    `call` takes the network and a pass's inputs, and returns the predictions, one row for each of theirs.
+    """
+    forward = partial(call, network)
+    if device.type != "cuda":
+        return EagerPasses(forward)
+    return GraphedPasses(forward, CudaRecorder(device), NetworkCompiler(network, call))

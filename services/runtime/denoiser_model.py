@@ -11,11 +11,19 @@ from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine, EngineLimits, Meter
 from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
 from services.registry import FAMILIES
-from services.runtime.environment import bundle_named, device_of, memory_share, running_at_once
+from services.runtime.environment import (
+    bundle_named,
+    cache_folder,
+    compile_wanted,
+    device_of,
+    memory_share,
+    running_at_once,
+)
 from services.runtime.metrics import EngineMeter
 from services.runtime.stream_server import StreamServer
 
 _FOR_ADAPTERS = 0.25  # of the memory for work, and beside it
+_COMPILED_REQUESTS = (1, 8)  # in a pass: compiling takes about a minute each, once
 
 
 class TritonPythonModel:
@@ -36,6 +44,8 @@ class TritonPythonModel:
 
 def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
     """A step loop for a family, with the costs of passes measured on this machine."""
+    if compile_wanted():
+        family.passes.compile(lambda: _run_usual_passes(family), cache_folder())
     share = memory_share()
     memory = memory_for_work(family.device, share)
     adapters = AdapterCache(family.network, memory_for_work(family.device, share * _FOR_ADAPTERS))
@@ -44,3 +54,9 @@ def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
     costs = measure(family, family.works(), budget_bytes=memory)
     limits = EngineLimits(memory=memory, graphs=graphs, running=running_at_once() or EngineLimits.running)
     return Engine(family, costs, limits, meter, adapters, passes=family.passes)
+
+
+def _run_usual_passes(family: DenoiserFamily) -> None:
+    typical = family.typical()
+    for requests in _COMPILED_REQUESTS:
+        family.predict(family.sample(len(typical.branches) * requests, typical.work))

@@ -16,6 +16,9 @@ from services.denoising import memory_budget
 WEIGHTS = "INTARSIA_WEIGHTS"
 RUNNING = "INTARSIA_ENGINE_RUNNING"
 SHARE = "INTARSIA_MEMORY_SHARE"
+CACHE = "INTARSIA_CACHE"
+COMPILE = "INTARSIA_COMPILE"
+_COMPILED = {"on": True, "off": False, "auto": False}  # auto: whatever measurements favour
 _ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")  # its older name and its newer one
 
 
@@ -83,3 +86,17 @@ def memory_share() -> float:
     if not 0 < share <= 1:
         raise RuntimeError(f"{SHARE}={words!r}: must be a number above 0, at most 1")
     return share
+
+
+def cache_folder() -> Path | None:
+    """The folder for what can be made again, such as compiled code; None if the environment names none."""
+    folder = os.environ.get(CACHE, "").strip()
+    return Path(folder) if folder else None
+
+
+def compile_wanted() -> bool:
+    """Whether a network on a GPU is compiled when it is loaded."""
+    words = os.environ.get(COMPILE, "").strip() or "auto"
+    if words not in _COMPILED:
+        raise RuntimeError(f"{COMPILE}={words!r}: must be one of {', '.join(_COMPILED)}")
+    return _COMPILED[words]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from services.acceleration.passes import REPRODUCIBLE_PATH, passes_for
 from services.adapters.file import Adapter, AdapterError, read
@@ -55,7 +55,7 @@ class UNetFamily(ABC):
         self.schedules = factories(DIFFUSION, config)
         self._dtype = dtype
         self.network = bundle.network("unet", device=device, dtype=dtype)
-        self.passes = passes_for(self._forward, device)
+        self.passes = passes_for(self.network, device, call_unet)
         self._digest = bundle.digest
         self._side: int = unet["sample_size"]
         self._limits = NetworkLimits(
@@ -177,9 +177,6 @@ class UNetFamily(ABC):
         seconds = a_step * len(schedule.timesteps) * question.candidates
         return {"evaluations": len(branches), "seconds": round(seconds, 3)}
 
-    def _forward(self, seen: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-        return self.network(seen, timesteps, text, return_dict=False)[0].float()
-
     def _identity(self, args: DenoiseArgs, tensors: Mapping[str, Tensor]) -> str:
         """The digest that a checkpoint of the request must have; empty where it has none."""
         if not args.checkpoint_every and args.checkpoint is None:
@@ -208,3 +205,8 @@ class UNetFamily(ABC):
             },
             "preparation": self._preparation,
         }
+
+
+def call_unet(network: nn.Module, seen: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    """The predictions of a UNet, float32."""
+    return network(seen, timesteps, text, return_dict=False)[0].float()

@@ -4,6 +4,7 @@ adapters."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
 from services.denoising.family import Request
 from services.ip2p_unet.family import InstructPix2Pix
+from services.unet.family import call_unet
 from tests.services.acceleration.doubles import TapeRecorder
 from tests.services.denoising.doubles import Listener, Notes, run_to_the_end
 
@@ -37,7 +39,7 @@ class Loop:
         self.family = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32)
         self.recorder = TapeRecorder()
         if graphs:
-            self.family.passes = GraphedPasses(self.family._forward, self.recorder)
+            self.family.passes = GraphedPasses(partial(call_unet, self.family.network), self.recorder)
         adapters = AdapterCache(self.family.network, 1000)
         adapters.add(Warmth())
         limits = EngineLimits(memory=memory, graphs=memory // 4)

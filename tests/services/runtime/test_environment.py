@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
-from services.runtime.environment import device_of
+from services.runtime.environment import cache_folder, compile_wanted, device_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 1)
 
@@ -61,3 +62,22 @@ def test_the_environment_decides_about_the_allocator_if_it_says_anything(monkeyp
     monkeypatch.setenv(name, "max_split_size_mb:512")
     device_of(arguments("GPU"))
     assert os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:512") == "max_split_size_mb:512"
+
+
+@pytest.mark.parametrize(("words", "wanted"), [("", False), ("auto", False), ("on", True), ("off", False)])
+def test_networks_are_compiled_if_the_setting_says_so(monkeypatch, words, wanted):
+    monkeypatch.setenv("INTARSIA_COMPILE", words)
+    assert compile_wanted() == wanted
+
+
+def test_another_word_for_compiling_is_an_error_that_names_the_setting(monkeypatch):
+    monkeypatch.setenv("INTARSIA_COMPILE", "yes")
+    with pytest.raises(RuntimeError, match="INTARSIA_COMPILE='yes': must be one of on, off, auto"):
+        compile_wanted()
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch):
+    monkeypatch.setenv("INTARSIA_CACHE", "/data/cache")
+    assert cache_folder() == Path("/data/cache")
+    monkeypatch.delenv("INTARSIA_CACHE")
+    assert cache_folder() is None
