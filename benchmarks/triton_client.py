@@ -66,6 +66,11 @@ class DenoiseStream:
         self._client.stop_stream(cancel_requests=True)
         self._client.close()
 
+    def close(self) -> None:
+        """Closes the stream after its last reply."""
+        self._client.stop_stream()
+        self._client.close()
+
 
 def text_width(url: str) -> int:
     """The width of the served bundle's text embeddings."""
