@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, closing, contextmanager
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -46,6 +46,7 @@ from training import tiny
 BAR = 1.5  # ms a step
 
 Tensors = Mapping[str, np.ndarray]
+StepTime = tuple[int, float]  # steps done, and when that was told
 Way = Callable[[Tensors], float]  # runs a request; returns the seconds of a step
 
 
@@ -53,17 +54,17 @@ class StepTimes:
     """A subscriber that notes when it was told of each step."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: list[StepTime] = []
 
     def gone(self) -> bool:
         """Waits for the end."""
         return False
 
     def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append((done, time.perf_counter()))
 
     def finish(self, latents: Tensor, steps: int) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append((steps, time.perf_counter()))
 
     def refuse(self, refusal: Refusal) -> None:
         raise RuntimeError(f"a benchmark's request was refused: {refusal}")
@@ -89,9 +90,10 @@ def smallest_bundle(folder: Path) -> Path:
     return folder
 
 
-def step_seconds(times: list[float]) -> float:
-    """Seconds of a step, from the first reply to the last."""
-    return (times[-1] - times[0]) / (len(times) - 1)
+def step_seconds(times: Sequence[StepTime]) -> float:
+    """Seconds of a step, from the first reply to the last; a step may have been left out between them."""
+    (first, began), (last, ended) = times[0], times[-1]
+    return (ended - began) / (last - first)
 
 
 def run_loops(pipe: Pipe, weights: Path) -> None:
@@ -156,7 +158,7 @@ def by_plain_client(url: str) -> Way:
 
     def run(tensors: Tensors) -> float:
         with closing(DenoiseStream(url, dict(tensors))) as stream:
-            return step_seconds([time.perf_counter() for _ in stream.progress()])
+            return step_seconds([(done, time.perf_counter()) for done, _ in stream.progress()])
 
     return run
 
@@ -165,9 +167,9 @@ def by_plain_client(url: str) -> Way:
 def by_orchestrator(url: str) -> Iterator[Way]:
     """Steps as the orchestrator sees them, in the event loop of this process."""
 
-    async def replies(endpoint: Endpoint, tensors: Tensors) -> list[float]:
+    async def replies(endpoint: Endpoint, tensors: Tensors) -> list[StepTime]:
         async with aclosing(endpoint.stream(tensors, deadline=Deadline.after(600))) as beats:
-            return [time.perf_counter() async for beat in beats if "progress" in beat]
+            return [(int(beat["progress"][0]), time.perf_counter()) async for beat in beats]
 
     async def opened() -> Connection:  # a channel belongs to the loop that is running when it is opened
         return Connection(url)

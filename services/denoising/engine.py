@@ -1,7 +1,7 @@
 """The step loop: batching, fairness, cancel, deadlines, progress, previews and checkpoints.
 
-One thread runs it, and only that thread uses the network. Before every step it asks each subscriber whether
-the reply is still wanted, and after it reports the step.
+One thread runs it, and only that thread uses the network. Before every step it drops the requests whose reply
+is no longer wanted, and after it reports the step. Neither subscribers nor the meter may make it wait.
 """
 
 from __future__ import annotations
@@ -10,40 +10,30 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
 from services.denoising.batch import next_batch
 from services.denoising.capacity import capacity_facts
 from services.denoising.costs import Costs, Kind
+from services.denoising.device import wait_for
 from services.denoising.family import Family, Request
 from services.denoising.memory_budget import state_bytes
 from services.denoising.memory_guard import MemoryGuard
+from services.denoising.meter import GuardedMeter, Meter
 from services.denoising.queue import AdmissionQueue, EngineLimits, Entry, Subscriber
 from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal, refusal_for
 
-__all__ = ["Engine", "EngineLimits", "Meter", "Subscriber"]
+__all__ = ["Engine", "EngineLimits", "Subscriber"]
 
 log = logging.getLogger(__name__)
 
 _QUEUE_CHECK_SECONDS = 0.05  # between two looks for abandoned requests among those that wait
-
-
-class Meter(Protocol):
-    """Metrics of the loop."""
-
-    def under_way(self, running: int, waiting: int) -> None:
-        """The number of trajectories that step, and of those that wait."""
-
-    def stepped(self, rows: int, trajectories: int, seconds: float) -> None:
-        """A forward pass and everything that belongs to it."""
-
-    def ended(self, how: str) -> None:
-        """`finished`, `cancelled`, `expired`, `failed` or `refused`."""
 
 
 class Engine:
@@ -61,7 +51,8 @@ class Engine:
     ) -> None:
         """`passes` are those of the family, where they keep memory that requests may need."""
         self.adapters, self.costs, self._passes = adapters, costs, passes
-        self._family, self._limits, self._meter, self._clock = family, limits, meter, clock
+        self._family, self._limits, self._clock = family, limits, clock
+        self._meter = GuardedMeter(meter)
         self._queue = AdmissionQueue(limits, adapters)
         self._guard = MemoryGuard(family, passes)
         self._running: list[Entry] = []  # this and the next are the loop's own
@@ -196,29 +187,29 @@ class Engine:
             for entry in entries:
                 self._fail(entry, fault)
             return
+        else:
+            pairs = zip(entries, predictions, strict=True)
+            advanced = [entry for entry, own in pairs if self._advance(entry, own)]
+            wait_for(self._family.device)  # once for all: a step is reported when it is done
         finally:
             self._pass_began = (0.0, 0.0)
-        stepped = []
-        for entry, own in zip(entries, predictions, strict=True):
-            try:
-                if isinstance(own, Refusal):
-                    raise own
-                with torch.no_grad():
-                    entry.trajectory.advance(own)
-                stepped.append(entry)
-            except Exception as fault:  # of this request alone
-                self._fail(entry, fault)
-        if self._family.device.type == "cuda":
-            torch.cuda.synchronize(self._family.device)  # a step is reported when it is done
         if not any(hook.work for trajectory in batch for hook in trajectory.request.after):
             rows = sum(len(trajectory.request.branches) for trajectory in batch)
             self.costs.observe(kind, rows, self._clock() - began, shape)
-        for entry in stepped:
-            try:
-                with torch.no_grad():
-                    self._notify(entry)
-            except Exception as fault:  # of this request alone
-                self._fail(entry, fault)
+        for entry in advanced:
+            self._report_step(entry)
+
+    def _advance(self, entry: Entry, predictions: Sequence[Tensor] | Refusal) -> bool:
+        """Takes a trajectory's own step; its failure ends that request alone, and returns False."""
+        try:
+            if isinstance(predictions, Refusal):
+                raise predictions
+            with torch.no_grad():
+                entry.trajectory.advance(predictions)
+        except Exception as fault:
+            self._fail(entry, fault)
+            return False
+        return True
 
     def _expected_seconds(self, batch: list[Trajectory]) -> float:
         rows = sum(len(trajectory.request.branches) for trajectory in batch)
@@ -255,8 +246,15 @@ class Engine:
             return True
         return False
 
+    def _report_step(self, entry: Entry) -> None:
+        """Reports a step, or the end; a failure ends this request alone."""
+        try:
+            with torch.no_grad():
+                self._notify(entry)
+        except Exception as fault:
+            self._fail(entry, fault)
+
     def _notify(self, entry: Entry) -> None:
-        """Reports a step, or the end."""
         trajectory, request = entry.trajectory, entry.request
         done, steps = trajectory.done, trajectory.steps
         if done < steps:

@@ -8,8 +8,9 @@ from typing import Any
 from services.adapters.cache import AdapterCache
 from services.denoising.costs import measure
 from services.denoising.denoiser_family import DenoiserFamily
-from services.denoising.engine import Engine, EngineLimits, Meter
+from services.denoising.engine import Engine, EngineLimits
 from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
+from services.denoising.meter import Meter
 from services.registry import FAMILIES
 from services.runtime.environment import (
     bundle_named,
@@ -33,13 +34,15 @@ class TritonPythonModel:
         registered, device = FAMILIES[args["model_name"]], device_of(args)
         bundle = bundle_named(registered.bundle)
         family = registered.family(bundle, device, bundle.number_type(device))
-        self._server = StreamServer(family, engine_for(family, EngineMeter(args["model_name"])))
+        self._meter = EngineMeter(args["model_name"])
+        self._server = StreamServer(family, engine_for(family, self._meter))
 
     def execute(self, requests: Sequence[Any]) -> None:
-        self._server.admit(requests)  # replies are sent step by step, from the loop's own thread
+        self._server.admit(requests)  # replies are sent step by step
 
     def finalize(self) -> None:
         self._server.close()  # lets running trajectories finish
+        self._meter.close()
 
 
 def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:

@@ -17,17 +17,19 @@ from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine
 from services.refusal import Refusal, invalid, refusal_for
 from services.runtime import introspection, required_weights, watchdog
+from services.runtime.reply_queue import ReplyQueue, ReplyStream
 from services.runtime.tensors import Tensors, received, refused, response
 
 
 class StreamServer:
     """Passes Triton's requests to the step loop, and the loop's replies back.
 
-    `execute` does not wait for steps: replies are sent from the loop's own thread.
+    `execute` does not wait for steps, and the step loop does not wait for replies to be sent.
     """
 
     def __init__(self, denoiser: DenoiserFamily, engine: Engine) -> None:
         self._denoiser, self._engine = denoiser, engine
+        self._replies = ReplyQueue()
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters, denoiser.passes.clear)
         self._names = (*denoiser.inputs, required_weights.INPUT, *introspection.INPUTS)
         self._typical = denoiser.typical()
@@ -37,7 +39,7 @@ class StreamServer:
     def admit(self, requests: Sequence[Any]) -> None:
         """Admits requests or refuses them, each on its own."""
         for request in requests:
-            caller = _Caller(request.get_response_sender())
+            caller = _Caller(self._replies.open(request.get_response_sender()))
             try:
                 self._admit(request, caller)
             except Refusal as refusal:
@@ -47,9 +49,10 @@ class StreamServer:
                 caller.refuse(refusal_for(fault))
 
     def close(self) -> None:
-        """Finishes what was admitted, and ends."""
+        """Finishes what was admitted, sends its replies, and ends."""
         self._loader.close()
         self._engine.close()
+        self._replies.close()
 
     def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
@@ -79,22 +82,21 @@ class StreamServer:
 
 
 class _Caller:
-    """One stream of replies. A reply that cannot be delivered means that the caller has gone."""
+    """The subscriber that reports to a stream of replies."""
 
-    def __init__(self, sender: Any) -> None:
-        self._sender = sender
-        self._lost = False
+    def __init__(self, stream: ReplyStream) -> None:
+        self._stream = stream
 
     def gone(self) -> bool:
-        return self._lost or self._sender.is_cancelled()
+        return self._stream.gone
 
     def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
         outputs = {"progress": _progress(done, of)}
         if preview is not None:
-            outputs["latents"] = preview.float()
+            outputs["latents"] = preview.to("cpu", torch.float32, copy=True)  # the loop goes on with its own
         if checkpoint is not None:
             outputs["checkpoint"] = checkpoint
-        self._send(response(outputs))
+        self._stream.put(response(outputs), progress=preview is None and checkpoint is None)
 
     def finish(self, latents: Tensor, steps: int) -> None:
         self.answer({"progress": _progress(steps, steps), "latents": latents})
@@ -104,17 +106,10 @@ class _Caller:
 
     def answer(self, outputs: Tensors) -> None:
         """The last reply."""
-        self._send(response(outputs), last=True)
+        self._stream.put(response(outputs), last=True)
 
     def refuse(self, refusal: Refusal) -> None:
-        self._send(refused(refusal), last=True)
-
-    def _send(self, reply: Any, *, last: bool = False) -> None:
-        try:
-            self._sender.send(reply, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0)
-        except pb.TritonModelException as fault:
-            self._lost = True
-            pb.Logger.log_warn(f"a reply could not be delivered: {fault}")
+        self._stream.put(refused(refusal), last=True)
 
 
 class _Probe:

@@ -167,8 +167,8 @@ def test_requests_that_run_together_share_passes(stack, models: TritonClient, wi
     for stream in streams:
         assert len(list(stream)) == 40
         stream.leave()
+    until(lambda: figures()[0] - steps >= 6 * 40)  # they are published a little later
     more_steps, more_passes = figures()
-    assert more_steps - steps >= 6 * 40
     assert more_steps - steps - (more_passes - passes) > 40, "at least 40 steps rode along in another's pass"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from typing import Any
 
@@ -15,6 +16,10 @@ class TritonError(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.message, self.code = message, code
+
+
+class TritonModelException(Exception):
+    """An answer of Triton's process that the stub raises."""
 
 
 class Tensor:
@@ -40,10 +45,61 @@ class Request:
 
     def __init__(self, *, cancelled: bool = False, **tensors: torch.Tensor) -> None:
         self.tensors = tensors
+        self.sender = ResponseSender()
         self._cancelled = cancelled
 
     def is_cancelled(self) -> bool:
         return self._cancelled
+
+    def get_response_sender(self) -> ResponseSender:
+        return self.sender
+
+    def timeout(self) -> int:
+        return 0
+
+
+class ResponseSender:
+    """Keeps what is sent. A reply is taken when `ready` is set, and refused while `broken`."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, int]] = []
+        self.ready = threading.Event()
+        self.ready.set()
+        self.over = threading.Event()
+        self.cancelled = self.broken = self.asked_too_late = False
+        self.asked = threading.Event()
+
+    def send(self, response: Any, flags: int = 0) -> None:
+        assert self.ready.wait(20)
+        if self.broken:
+            raise TritonModelException("nobody takes it")
+        self.sent.append((response, flags))
+        if flags:
+            self.over.set()
+
+    def is_cancelled(self) -> bool:
+        self.asked_too_late = self.asked_too_late or self.over.is_set()
+        self.asked.set()
+        return self.cancelled
+
+
+class MetricFamily:
+    """Keeps what its metrics are told in `told`, as (family, labels, value), for all families together."""
+
+    COUNTER, GAUGE, HISTOGRAM = range(3)
+    told: list[tuple[str, dict[str, str], float]]
+    broken: bool
+
+    def __init__(self, name: str, description: str, kind: int) -> None:
+        self.name = name
+
+    def Metric(self, labels: dict[str, str], buckets: list[float] | None = None) -> Any:
+        def tell(value: float) -> None:
+            if self.broken:
+                raise TritonModelException("no metrics today")
+            self.told.append((self.name, labels, value))
+
+        return types.SimpleNamespace(increment=tell, set=tell, observe=tell)
 
 
 def module() -> types.ModuleType:
@@ -51,7 +107,9 @@ def module() -> types.ModuleType:
     backend: Any = types.ModuleType("triton_python_backend_utils")
     backend.errors = []
     backend.TritonError, backend.Tensor, backend.InferenceResponse = TritonError, Tensor, InferenceResponse
-    backend.Logger = types.SimpleNamespace(log_error=backend.errors.append)
+    backend.Logger = types.SimpleNamespace(log_error=backend.errors.append, log_warn=backend.errors.append)
+    backend.TritonModelException, backend.TRITONSERVER_RESPONSE_COMPLETE_FINAL = TritonModelException, 1
+    backend.MetricFamily = type("MetricFamily", (MetricFamily,), {"told": [], "broken": False})
 
     def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
         return Tensor(name, request.tensors[name]) if name in request.tensors else None

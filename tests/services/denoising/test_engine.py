@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.denoising import engine as engine_module
 from services.denoising.guide import WeightedSum
 from services.denoising.memory_budget import state_bytes
 from services.denoising.schedules import DIFFUSION
@@ -221,7 +222,7 @@ def test_a_subscriber_that_fails_affects_neither_the_loop_nor_other_requests(met
     assert beside.latents is not None and later.latents is not None
 
 
-def test_a_failure_of_the_loop_itself_refuses_all_requests_and_the_loop_goes_on():
+def test_a_failure_of_the_loop_itself_refuses_all_requests_and_the_loop_goes_on(monkeypatch):
     told = threading.Event()
 
     class Waiter(Listener):
@@ -233,20 +234,60 @@ def test_a_failure_of_the_loop_itself_refuses_all_requests_and_the_loop_goes_on(
             super().refuse(refusal)
             told.set()
 
-    notes = Notes()
-    stepped = notes.stepped
-    notes.stepped = lambda *_: 1 / 0
-    loop, first, second = engine(meter=notes), Waiter(), Waiter()
-    loop.start()
-    loop.admit(request(1), first)
-    assert told.wait(20)
+    loop, first, second = engine(), Waiter(), Waiter()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "next_batch", lambda *_: 1 / 0)
+        loop.start()
+        loop.admit(request(1), first)
+        assert told.wait(20)
     assert first.refusal is not None and first.refusal.reason == "INTERNAL"
-    notes.stepped = stepped
     told.clear()
     loop.admit(request(2), second)
     assert told.wait(20)
     assert second.latents is not None
     loop.close()
+
+
+@pytest.mark.parametrize("method", ["under_way", "stepped", "ended"])
+def test_a_meter_that_fails_ends_no_request_and_keeps_no_memory(method):
+    def fail(*_):
+        raise OSError("no metrics today")
+
+    notes, large = Notes(), request(1)
+    setattr(notes, method, fail)
+    loop = engine(memory=(2 << 20) + state_bytes(large) * 3 // 2, meter=notes)  # one at a time
+    leaves, late, stays = Listener(), Listener(), Listener()
+    loop.admit(large, leaves)
+    loop.step()
+    leaves.left = True
+    loop.step()
+    loop.admit(large, late, deadline=0.0)
+    loop.step()
+    loop.admit(large, stays)
+    with pytest.raises(Refusal, match="BUSY"):
+        loop.admit(large, Listener())
+    run_to_the_end(loop)
+    assert [each.refusal.reason for each in (leaves, late) if each.refusal] == ["CANCELLED", "TIME_LIMIT"]
+    assert stays.latents is not None
+    loop.admit(large, Listener())
+
+
+def test_the_device_is_waited_for_once_a_pass_before_any_step_is_reported(monkeypatch):
+    log = []
+
+    class Noter(Listener):
+        def progress(self, done, of, preview, checkpoint):
+            log.append("reported")
+
+        def finish(self, latents, steps):
+            log.append("finished")
+
+    monkeypatch.setattr(engine_module, "wait_for", lambda device: log.append(f"waited for {device}"))
+    loop = engine()
+    for seed in range(3):
+        loop.admit(request(seed, steps=2), Noter())
+    run_to_the_end(loop)
+    assert log == ["waited for cpu", *["reported"] * 3, "waited for cpu", *["finished"] * 3]
 
 
 def test_a_request_whose_steps_take_too_long_is_refused():

@@ -1,0 +1,108 @@
+"""The queue of replies, against senders that wait, break and tell when they are asked."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.services.backend import ResponseSender
+
+FINAL = 1
+
+
+@pytest.fixture
+def replies(stub):
+    from services.runtime.reply_queue import ReplyQueue
+
+    opened = ReplyQueue()
+    yield opened
+    opened.close()
+
+
+def test_replies_are_sent_in_order_and_all_before_the_queue_is_closed(replies):
+    senders = [ResponseSender() for _ in range(3)]
+    streams = [replies.open(sender) for sender in senders]
+    for number in range(50):
+        for stream in streams:
+            stream.put(number, last=number == 49)
+    replies.close()
+    for sender in senders:
+        assert sender.sent == [*((number, 0) for number in range(49)), (49, FINAL)]
+
+
+def test_who_puts_a_reply_waits_neither_for_its_caller_nor_for_anothers(replies):
+    slow, quick = ResponseSender(), ResponseSender()
+    slow.ready.clear()
+    one, other = replies.open(slow), replies.open(quick)
+    one.put("first")
+    one.put("second", last=True)
+    other.put("third", last=True)
+    assert slow.sent == []
+    slow.ready.set()
+    assert quick.over.wait(20)
+    assert slow.sent == [("first", 0), ("second", FINAL)]
+
+
+def test_a_backlog_keeps_the_newest_progress_and_every_other_reply(replies):
+    sender = ResponseSender()
+    sender.ready.clear()
+    stream = replies.open(sender)
+    for number in range(1, 2001):
+        stream.put(number, progress=number % 500 != 0)
+    stream.put("the end", last=True)
+    sender.ready.set()
+    replies.close()
+    sent = [message for message, _ in sender.sent]
+    assert sent[-1] == "the end" and sender.sent[-1][1] == FINAL
+    numbers = sent[:-1]
+    assert numbers == sorted(numbers) and len(numbers) < 100
+    assert {500, 1000, 1500, 2000} <= set(numbers), "previews and checkpoints are not left out"
+    assert 1999 in numbers, "nor is the newest progress before one"
+
+
+def test_a_caller_that_goes_is_noticed_without_a_reply(replies):
+    sender, another = ResponseSender(), ResponseSender()
+    stream = replies.open(sender)
+    assert sender.asked.wait(20)
+    assert not stream.gone
+    sender.cancelled = True
+    sender.asked.clear()
+    assert sender.asked.wait(20)
+    replies.open(another).put("anything", last=True)
+    assert another.over.wait(20)  # by the thread that asked
+    assert stream.gone
+    stream.put("cancelled", last=True)
+    assert sender.over.wait(20)
+
+
+def test_nobody_is_asked_about_after_the_last_reply(stub):
+    from services.runtime.reply_queue import ReplyQueue
+
+    seconds = itertools.count()
+    replies = ReplyQueue(clock=lambda: float(next(seconds)))  # a round of questions is always due
+    senders = [ResponseSender() for _ in range(20)]
+    stays = ResponseSender()
+    replies.open(stays)
+    for sender in senders:
+        stream = replies.open(sender)
+        stream.put("a step", progress=True)
+        stream.put("the end", last=True)
+    for sender in senders:
+        assert sender.over.wait(20)
+    for _ in range(3):
+        stays.asked.clear()
+        assert stays.asked.wait(20)
+    replies.close()
+    assert not any(sender.asked_too_late for sender in senders)
+
+
+def test_a_reply_that_cannot_be_delivered_means_that_its_caller_has_gone(replies, stub):
+    broken, sound = ResponseSender(), ResponseSender()
+    broken.broken = True
+    gone, stays = replies.open(broken), replies.open(sound)
+    gone.put("a step")
+    stays.put("the end", last=True)
+    assert sound.over.wait(20)
+    assert gone.gone and not stays.gone
+    assert "could not be delivered" in stub.errors[0]
