@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from services import json_text
+from services.acceleration.passes import EagerPasses
 from tests.services.backend import Request
 from tests.services.denoising import doubles
 
@@ -16,12 +17,19 @@ class Denoiser:
 
     def __init__(self, family: doubles.Sketch) -> None:
         self.network = family.network
+        self.passes = EagerPasses(family.network)
 
     def request(self, tensors):
         return doubles.request(steps=int(tensors["steps"]), preview_every=3)
 
     def adapter(self, content):
         raise AssertionError("no adapter is sent here")
+
+    def typical(self):
+        return doubles.request()
+
+    def works(self):
+        return (16,)
 
     def facts(self):
         return {"weights": "of a sketch"}
