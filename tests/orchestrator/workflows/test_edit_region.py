@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import io
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -15,21 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intarsia.errors import InvalidRequest, ModelDown, NotFound
+from intarsia.errors import InvalidRequest, NotFound
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import results_pb2 as rs
-from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.media.picture.picture import PictureLimits
-from orchestrator.media.pictures import Pictures
-from orchestrator.models.facts import Facts
 from orchestrator.models.sam import Sam
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
 
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+
+
 SUCCEEDED, FAILED, CANCELLED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED, jb.Job.STATE_CANCELLED
 
 
@@ -284,207 +281,6 @@ async def test_a_scheduler_the_weights_do_not_have_is_refused_before_any_work(
     assert triton.sam.pictures_received == 0 and not triton.text_encoder.asked
 
 
-async def test_a_request_to_a_full_denoiser_is_repeated(
-    client: Client, triton: Triton, picture: np.ndarray
-) -> None:
-    triton.ip2p_unet.refusals += [Refused("BUSY: no room", grpc.StatusCode.UNAVAILABLE)] * 2
-    await edited(client, click(await client.upload(png(picture))))
-    assert len(triton.ip2p_unet.requests) == 3
-
-
-async def test_a_repeated_request_id_gives_the_same_job(client: Client, picture: np.ndarray) -> None:
-    request = click(await client.upload(png(picture)), request_id=ID)
-    first = await client.edit(request)
-    assert (await client.edit(request)).name == first.name
-    await client.finished(first.name)
-    assert (await client.edit(request)).name == first.name
-    request.instruction = "make it red"
-    with pytest.raises(InvalidRequest) as caught:
-        await client.edit(request)
-    assert caught.value.field == "request_id"
-
-
-async def test_a_repeat_needs_no_model(
-    client: Client, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It gives the job that it gave before, whatever has changed since."""
-    request = click(await client.upload(png(picture)), request_id=ID)
-    first = await client.edit(request)
-
-    async def gone(latest: LatestFacts, models: Iterable[str]) -> Facts:
-        raise ModelDown(f"all are gone: {', '.join(models)}")
-
-    monkeypatch.setattr(LatestFacts, "of", gone)
-    assert (await client.edit(request)).name == first.name
-    request.job.request_id = ID.replace("7", "8")
-    with pytest.raises(ModelDown, match="all are gone: ip2p_unet, text_encoder, vae, sam"):
-        await client.edit(request)
-
-
-async def test_a_cancel_reaches_the_step_loop(client: Client, triton: Triton, picture: np.ndarray) -> None:
-    triton.ip2p_unet.hold_at = 3
-    job = await client.edit(click(await client.upload(png(picture))))
-    await triton.ip2p_unet.held.wait()
-    await client.jobs.CancelJob(jb.CancelJobRequest(name=job.name))
-    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
-    ended = await client.finished(job.name)
-    assert ended.state == CANCELLED and ended.failure.reason == "CANCELLED"
-    assert not ended.HasField("result")
-
-
-@pytest.mark.parametrize("tied", [True, False])
-async def test_a_client_that_leaves_takes_only_tied_jobs_with_it(
-    client: Client, triton: Triton, picture: np.ndarray, tied: bool
-) -> None:
-    triton.ip2p_unet.hold_at = 3
-    job = await client.edit(click(await client.upload(png(picture))))
-    watching = client.jobs.WatchJob(jb.WatchJobRequest(name=job.name, cancel_on_disconnect=tied))
-    await watching.read()
-    await triton.ip2p_unet.held.wait()
-    watching.cancel()
-    if tied:
-        await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
-        assert (await client.finished(job.name)).state == CANCELLED
-    else:
-        triton.ip2p_unet.go_on.set()
-        assert (await client.finished(job.name)).state == SUCCEEDED
-        assert not triton.ip2p_unet.left.is_set()
-
-
-async def test_a_job_that_takes_too_long_is_given_up(
-    client: Client, triton: Triton, picture: np.ndarray
-) -> None:
-    triton.ip2p_unet.hold_at = 0
-    request = click(await client.upload(png(picture)))
-    request.job.time_limit.FromMilliseconds(2000)
-    job = await client.finished((await client.edit(request)).name)
-    assert job.state == FAILED
-    assert (job.failure.status, job.failure.reason) == ("DEADLINE_EXCEEDED", "TIME_LIMIT")
-    await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
-    assert max(triton.limits[-1:]) <= 2_000_000
-
-
-async def test_a_model_without_a_pulse_fails_the_job_and_not_the_next(
-    start: Start, triton: Triton, picture: np.ndarray
-) -> None:
-    _, client = await start(INTARSIA_STALL_FLOOR_SECONDS="0.5")
-    triton.ip2p_unet.hold_at = 2
-    name = await client.upload(png(picture))
-    job = await client.finished((await client.edit(click(name))).name)
-    assert (job.failure.status, job.failure.reason) == ("UNAVAILABLE", "MODEL_DOWN")
-    assert "no sign of life from ip2p_unet" in job.failure.message
-    triton.ip2p_unet.hold_at = None
-    await edited(client, click(name))
-
-
-NOT_HEALTHY = Refused("Stub process 'ip2p_unet_0_0' is not healthy.", grpc.StatusCode.INTERNAL)
-
-
-async def test_a_job_waits_for_a_model_that_restarts(
-    client: Client, triton: Triton, picture: np.ndarray
-) -> None:
-    name = await client.upload(png(picture))
-    triton.ip2p_unet.refusals += [NOT_HEALTHY] * 2
-    await edited(client, click(name))
-    assert len(triton.ip2p_unet.requests) == 3
-
-
-async def test_a_job_whose_model_comes_back_with_other_weights_fails_and_says_so(
-    client: Client, triton: Triton, picture: np.ndarray
-) -> None:
-    name = await client.upload(png(picture))
-    await edited(client, click(name))
-    triton.ip2p_unet.refusals.append(NOT_HEALTHY)
-    triton.ip2p_unet.size, triton.ip2p_unet.weights = 512, "d1" * 32
-    check_weights_changed(await client.finished((await client.edit(click(name))).name))
-    result = await edited(client, click(name))
-    assert result.manifest.weights["ip2p_unet"] == "d1" * 32 and result.manifest.working_width == 256
-
-
-@pytest.mark.parametrize("model", ["ip2p_unet", "vae", "text_encoder", "sam"])
-async def test_a_job_whose_weights_changed_before_it_runs_makes_no_step(
-    start: Start, triton: Triton, picture: np.ndarray, model: str
-) -> None:
-    """The facts that the orchestrator keeps for a minute know nothing of the change: the model refuses."""
-    _, client = await start(INTARSIA_JOBS_RUNNING="1")
-    name = await client.upload(png(picture))
-    triton.ip2p_unet.hold_at = 0
-    first = await client.edit(click(name))
-    await triton.ip2p_unet.held.wait()
-    second = await client.edit(click(name))
-    getattr(triton, model).weights = "d1" * 32
-    await client.jobs.CancelJob(jb.CancelJobRequest(name=first.name))
-    check_weights_changed(await client.finished(second.name))
-    assert triton.ip2p_unet.steps == 0
-    triton.ip2p_unet.hold_at = None
-    result = await edited(client, click(name))
-    assert result.manifest.weights[model] == "d1" * 32
-
-
-async def test_facts_are_not_read_for_every_edit(client: Client, triton: Triton, picture: np.ndarray) -> None:
-    name = await client.upload(png(picture))
-    await edited(client, click(name))
-    before = triton.queries
-    assert before >= 4
-    await edited(client, click(name))
-    assert triton.queries == before
-
-
-def check_weights_changed(job: jb.Job) -> None:
-    assert (job.failure.status, job.failure.reason) == ("UNAVAILABLE", "MODEL_DOWN")
-    assert "other weights" in job.failure.message and "send it again" in job.failure.message
-
-
-async def test_a_request_is_taken_in_while_its_model_is_down(
-    client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is resolved with the facts that the model published last."""
-    name = await client.upload(png(picture))
-    await edited(client, click(name))
-    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
-    monkeypatch.setattr("orchestrator.jobs.latest_facts._REFRESH_SECONDS", 0.05)
-    triton.broken["ip2p_unet"] = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
-    await client.edit(click(name))  # the facts read last may still be fresh
-    job = await client.edit(click(name))
-    del triton.broken["ip2p_unet"]
-    assert (await client.finished(job.name)).state == SUCCEEDED
-
-
-async def test_a_model_that_does_not_come_back_is_waited_for_no_longer_than_set(
-    start: Start, triton: Triton, picture: np.ndarray
-) -> None:
-    orchestrator, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
-    await orchestrator.wait_until_ready()
-    name = await client.upload(png(picture))
-    triton.broken["vae"] = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
-    job = await client.finished((await client.edit(click(name))).name)
-    assert (job.failure.status, job.failure.reason) == ("UNAVAILABLE", "MODEL_DOWN")
-    assert "vae is out of reach" in job.failure.message
-    triton.broken["vae"] = Refused("BUSY: no memory", grpc.StatusCode.UNAVAILABLE)
-    request = click(name)
-    request.job.time_limit.FromMilliseconds(2000)
-    job = await client.finished((await client.edit(request)).name)
-    assert (job.failure.status, job.failure.reason) == ("RESOURCE_EXHAUSTED", "BUSY")
-
-
-async def test_once_the_result_is_kept_no_model_is_needed(
-    start: Start, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep = Pictures.keep
-
-    async def keep_and_lose_the_models(*args: Any, **options: Any) -> Any:
-        kept = await keep(*args, **options)
-        gone = Refused("failed to connect", grpc.StatusCode.UNAVAILABLE)
-        triton.broken |= dict.fromkeys(("sam", "text_encoder", "vae", "ip2p_unet"), gone)
-        return kept
-
-    monkeypatch.setattr(Pictures, "keep", keep_and_lose_the_models)
-    monkeypatch.setattr("orchestrator.triton.endpoint._FACTS_KEPT_SECONDS", 0.0)
-    _, client = await start(INTARSIA_WAIT_AWAY_SECONDS="0.1")
-    result = await edited(client, click(await client.upload(png(picture))))
-    assert sorted(result.manifest.weights) == ["ip2p_unet", "sam", "text_encoder", "vae"]
-
-
 async def test_candidates_that_were_not_chosen_are_dropped_before_the_long_part(
     client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -502,52 +298,3 @@ async def test_candidates_that_were_not_chosen_are_dropped_before_the_long_part(
     await triton.ip2p_unet.held.wait()
     gc.collect()
     assert [candidate() is None for candidate in candidates] == [True, True]  # what was chosen is a copy
-
-
-async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: np.ndarray) -> None:
-    _, client = await start(INTARSIA_JOBS_RUNNING="1", INTARSIA_JOBS_WAITING="1")
-    triton.ip2p_unet.hold_at = 0
-    name = await client.upload(png(picture))
-    for _ in range(2):
-        await client.edit(click(name))
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.editing.EditRegion(click(name))
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-async def test_a_stopping_server_finishes_its_jobs_and_accepts_no_new_ones(
-    start: Start, triton: Triton, picture: np.ndarray
-) -> None:
-    orchestrator, client = await start()
-    triton.ip2p_unet.hold_at = 3
-    name = await client.upload(png(picture))
-    job = await client.edit(click(name))
-    await triton.ip2p_unet.held.wait()
-    following = asyncio.ensure_future(client.finished(job.name))
-    stopping = asyncio.ensure_future(orchestrator.stop(30))
-    await asyncio.sleep(0)
-    with pytest.raises(ModelDown, match="shutting down"):
-        await client.edit(click(name))
-    triton.ip2p_unet.go_on.set()
-    done = await following
-    assert done.state == SUCCEEDED
-    # The server goes on until its results are fetched.
-    assert (await client.pixels(done.result.picture.picture)).shape == picture.shape
-    assert (await client.pixels(done.result.picture.mask)).shape == picture.shape[:2]
-    await stopping
-
-
-async def test_a_job_that_outlives_the_grace_is_failed_and_not_lost(
-    start: Start, triton: Triton, picture: np.ndarray
-) -> None:
-    orchestrator, client = await start()
-    triton.ip2p_unet.hold_at = 3
-    job = await client.edit(click(await client.upload(png(picture))))
-    await triton.ip2p_unet.held.wait()
-    following = asyncio.ensure_future(client.finished(job.name))
-    await client.jobs.GetJob(jb.GetJobRequest(name=job.name))
-    await orchestrator.stop(0.05)
-    ended = await following
-    assert (ended.state, ended.failure.status) == (FAILED, "UNAVAILABLE")
-    assert "shut down" in ended.failure.message
-    assert triton.ip2p_unet.left.is_set()

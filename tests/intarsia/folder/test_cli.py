@@ -17,7 +17,7 @@ from intarsia import errors
 from intarsia.cli import main
 from intarsia.v1.jobs_pb2 import Job
 from tests.intarsia.double import Fault
-from tests.intarsia.test_folder import Painter, counted, pictures, written
+from tests.intarsia.folder.conftest import Painter, counted, pictures, written
 
 EDIT = ("edit-region", "--words", "yellow dress", "-i", "blue", "--seed", "7")
 Cli = Callable[..., tuple[int, str, str]]

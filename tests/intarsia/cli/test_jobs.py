@@ -1,0 +1,87 @@
+"""Commands about jobs and artifacts, and the end of a command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intarsia.v1.jobs_pb2 import Job
+from tests.intarsia.cli.conftest import EDIT, Ran, lines
+from tests.intarsia.double import Double
+
+
+def test_jobs_are_listed_shown_and_cancelled(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
+    double.by_hand = True
+    names = [cli("edit-region", photo, *EDIT, "--detach").stdout.strip() for _ in range(2)]
+    assert [line.split()[:3] for line in cli("jobs", "list").stdout.splitlines()] == [
+        [names[1], "EditRegion", "queued"],
+        [names[0], "EditRegion", "queued"],
+    ]
+    assert len(cli("jobs", "list", "--limit", 1).stdout.splitlines()) == 1
+    assert "queued" in cli("jobs", "show", names[0]).stdout
+    assert "cancelled" in cli("jobs", "cancel", names[0].removeprefix("jobs/")).stdout
+    (listed,) = lines(cli("jobs", "list", "--state", "cancelled", "--json"))
+    assert (listed["job"]["name"], listed["job"]["state"]) == (names[0], "cancelled")
+    assert cli("jobs", "watch", names[0]).returncode == 130
+
+
+def test_artifacts_are_put_shown_and_got(cli: Callable[..., Ran], photo: Path, tmp_path: Path) -> None:
+    name = cli("artifacts", "put", photo).stdout.strip()
+    assert cli("artifacts", "put", "-", input=photo.read_text()).stdout.strip() == name
+    assert cli("artifacts", "show", name).stdout.split() == [name, "image/png", "22", "bytes"]
+    assert cli("artifacts", "get", name, "-o", "back.png").stdout.strip() == "back.png"
+    assert (tmp_path / "back.png").read_bytes() == photo.read_bytes()
+    assert cli("artifacts", "get", name, "-o", "-").stdout == photo.read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_the_command_is_the_end_of_its_job(
+    how: signal.Signals, server: str, double: Double, photo: Path, tmp_path: Path
+) -> None:
+    double.by_hand = True
+    command = [sys.executable, "-m", "intarsia.cli", "edit-region", str(photo), *EDIT, "-o", "out.png"]
+    process = subprocess.Popen(
+        [*command, "--server", server, "--json"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        double.until(lambda: double.watchers == 1)
+        process.send_signal(how)
+        said, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    (history,) = double.jobs.values()
+    double.until(lambda: history[-1].state == Job.STATE_CANCELLED)
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    if how == signal.SIGINT:
+        assert json.loads(said)["error"]["reason"] == "CANCELLED"
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_job_whose_name_has_not_arrived_is_cancelled_too(
+    server: str, double: Double, photo: Path, tmp_path: Path
+) -> None:
+    double.by_hand = True
+    double.pause = threading.Event()
+    command = [sys.executable, "-m", "intarsia.cli", "edit-region", str(photo), *EDIT, "-o", "out.png"]
+    process = subprocess.Popen(
+        [*command, "--server", server], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        double.until(lambda: len(double.jobs) == 1)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        double.pause.set()
+        _, said = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    (history,) = double.jobs.values()
+    assert (process.returncode, said) == (130, "intarsia: cancelled\n")
+    assert history[-1].state == Job.STATE_CANCELLED
