@@ -141,7 +141,8 @@ class Denoiser:
             "equal_prompts": equal_prompts,
             "candidates": candidates,
         }
-        inputs, deadline = {"ask": text("cost"), "cost": text(question)}, self.run.deadline
+        inputs = {"ask": text("cost"), "cost": text(question), **weights.inputs()}
+        deadline = self.run.deadline
 
         reply = await self.client.run(
             lambda lease: lease.first_reply(inputs, deadline=deadline),

@@ -57,9 +57,9 @@ class StreamServer:
     def _admit(self, request: Any, caller: _Caller) -> None:
         tensors = received(request, self._names)
         kind = introspection.query_kind(tensors, "adapter", "cost")
+        if required_weights.INPUT in tensors:
+            required_weights.check(tensors, self._denoiser.facts()["weights"])
         if kind is None:
-            if required_weights.INPUT in tensors:
-                required_weights.check(tensors, self._denoiser.facts()["weights"])
             self._engine.admit(self._denoiser.request(tensors), caller, _deadline(request))
             return
         if kind == "adapter":

@@ -73,6 +73,9 @@ class UnaryServer:
         try:
             tensors = received(request, self._names)
             kind = introspection.query_kind(tensors, *self._asks)
+            if required_weights.INPUT in tensors:
+                required_weights.check(tensors, self._service.digest(tensors))
+                del tensors[required_weights.INPUT]  # the answer does not depend on it
             if kind is None:
                 return response(self._answered(tensors))
             if kind == "probe":
@@ -87,9 +90,6 @@ class UnaryServer:
             return refused(refusal_for(fault))
 
     def _answered(self, tensors: Tensors) -> Tensors:
-        if required_weights.INPUT in tensors:
-            required_weights.check(tensors, self._service.digest(tensors))
-            del tensors[required_weights.INPUT]  # the answer does not depend on it
         if self._cache is None or (self._cache_only is not None and self._cache_only not in tensors):
             return self._service.answer(tensors)
         key = _key(tensors)

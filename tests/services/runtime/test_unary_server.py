@@ -106,6 +106,9 @@ def test_a_further_query_is_answered_by_the_facts_after_it(stub):
         service.probed += int(tensors["number"])
 
     server = UnaryServer(service, asks={"double": double})
+    other = json_text.to_tensor("d1" * 32)
+    (not_done,) = server.answer([number(3, ask=json_text.to_tensor("double"), weights=other)])
+    assert not_done.error.message.startswith("OTHER_WEIGHTS: ")
     told, refused, unknown = server.answer(
         [
             number(3, ask=json_text.to_tensor("double")),
