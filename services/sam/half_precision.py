@@ -1,4 +1,4 @@
-"""Weights in half precision, where SAM 2 computes in it anyway."""
+"""Half precision: where SAM 2 computes in bfloat16."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import torch
 from torch import nn
 
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # autocast computes these in bfloat16
+
+
+def is_used_on(device: torch.device) -> bool:
+    """True if clips are tracked and pictures embedded in bfloat16 there: on GPUs, as sam2 recommends."""
+    return device.type == "cuda"
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """A context in which SAM 2 computes in bfloat16 if that is used on the device."""
+    # Without autocast's cache of weights, which must not outlive the capture of a graph.
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_used_on(device), cache_enabled=False)
 
 
 def halve_weights(network: Any) -> None:

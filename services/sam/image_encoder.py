@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from services.sam import half_precision
 from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.stream import Stream, Tensors
 
@@ -30,8 +31,7 @@ class PictureFeatures:
 
 
 class ImageEncoder:
-    """Embeds pictures on a stream of its own, several in one pass if that pays. On a GPU it computes in
-    bfloat16, as sam2 recommends."""
+    """Embeds pictures on a stream of its own, several in one pass if that pays."""
 
     def __init__(self, network: Any, stream: Stream) -> None:
         self._network, self._stream = network, stream
@@ -70,9 +70,7 @@ class ImageEncoder:
         return tuple(level[row : row + 1].clone() for row in range(len(squares)) for level in levels)
 
     def _levels(self, squares: Tensor) -> Tensors:
-        device = squares.device
-        # Without autocast's cache, which must not outlive the capture of a graph.
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False):
+        with half_precision.autocast(squares.device):
             features = self._network.forward_image(squares)
         return tuple(features["backbone_fpn"][-self._network.num_feature_levels :])
 

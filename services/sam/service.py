@@ -12,12 +12,11 @@ from torch import Tensor
 from services.bundles.bundle import Bundle, BundleError
 from services.cache import ByteBudgetCache
 from services.refusal import Refusal, invalid
-from services.sam import fields
+from services.sam import fields, half_precision
 from services.sam.clips import ClipMemories
 from services.sam.clipseg import ClipSegTextHead
 from services.sam.correction import with_positive_click
 from services.sam.frames_ahead import FrameRef, FramesAhead
-from services.sam.half_precision import halve_weights
 from services.sam.memory import Memory
 from services.sam.picture_ref import PictureRef
 from services.sam.preprocessing import Preprocessing
@@ -50,8 +49,8 @@ class Sam:
     ) -> None:
         self._digest = bundle.digest  # of what is loaded here; the files may change later
         network = bundle.network("sam", device=device)
-        if device.type == "cuda":
-            halve_weights(network)
+        if half_precision.is_used_on(device):
+            half_precision.halve_weights(network)
         self._network, self._tracker = Sam2(network), Tracker(network)
         self._ahead = FramesAhead(self._network.encoder, clock=clock)
         self._clips = ClipMemories(self._network, self._tracker, budget_bytes=clips_bytes, clock=clock)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from services.sam import half_precision
 from services.sam.image_encoder import PictureFeatures
 from services.sam.memory import AttentionWindow, FrameMemory, Memory
 
@@ -34,7 +35,6 @@ class Tracker:
 
     def __init__(self, network: Any) -> None:
         self._network = network
-        self._half = network.device.type == "cuda"
         self.window = AttentionWindow.of(network)
 
     @torch.inference_mode()
@@ -47,7 +47,7 @@ class Tracker:
         levels = [*picture.details, picture.coarse]
         rows = [level.flatten(2).permute(2, 0, 1) for level in levels]
         sizes = [(level.shape[2], level.shape[3]) for level in levels]
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._half):
+        with half_precision.autocast(device):
             found = network.track_step(
                 frame_idx=frame,
                 is_init_cond_frame=mask is not None,
@@ -82,6 +82,7 @@ class Tracker:
     def _output_dict(self, memory: Memory) -> dict[str, dict[int, dict[str, Any]]]:
         """A memory in the form of sam2's `output_dict`."""
         outputs: list[dict[int, dict[str, Any]]] = []
+        half = half_precision.is_used_on(self._network.device)
         positions: list[Tensor] = []  # of the first map: they are the same for every one
         for frames in (memory.sightings, memory.others):
             outputs.append({})
@@ -90,7 +91,7 @@ class Tracker:
                 if each.map is None:
                     continue
                 positions = positions or [self._network.memory_encoder.position_encoding(each.map)]
-                features = each.map if self._half else each.map.float()
+                features = each.map if half else each.map.float()
                 outputs[-1][number] |= {"maskmem_features": features, "maskmem_pos_enc": positions}
         return dict(zip(("cond_frame_outputs", "non_cond_frame_outputs"), outputs, strict=True))
 

@@ -7,7 +7,6 @@ import torch
 
 from services.refusal import Refusal
 from services.sam.frames_ahead import IDLE, FramesAhead
-from services.sam.half_precision import halve_weights
 from services.sam.image_encoder import ImageEncoder
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
@@ -169,22 +168,3 @@ def test_a_frame_of_a_clip_that_ended_takes_no_part_in_a_pass(shared, stream):
     shared.discard(b"a")
     shared.take(b"b", 1)
     assert stream.rows == [1]
-
-
-def test_halved_weights_give_the_bits_of_autocast(sam_bundle):
-    def embedded(halved: bool) -> tuple[torch.Tensor, ...]:
-        network = sam_bundle.network("sam")
-        if halved:
-            halve_weights(network)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            maps = network.forward_image(torch.linspace(-1, 1, 3 * 128 * 128).view(1, 3, 128, 128))
-            coarse = maps["backbone_fpn"][-1]
-            encoded = network.memory_encoder(coarse, torch.ones(1, 1, 128, 128), skip_mask_sigmoid=True)
-            memory = encoded["vision_features"].flatten(2).permute(2, 0, 1)
-            rows = coarse.flatten(2).permute(2, 0, 1)
-            attended = network.memory_attention(
-                rows, memory, torch.zeros_like(rows), torch.zeros_like(memory)
-            )
-        return *maps["backbone_fpn"], encoded["vision_features"], attended
-
-    assert all(torch.equal(*pair) for pair in zip(embedded(False), embedded(True), strict=True))
