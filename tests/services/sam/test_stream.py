@@ -4,10 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from services.sam import sam2
 from services.sam import stream as module
+from services.sam.frames_ahead import MOST
+from services.sam.service import Sam
 from services.sam.stream import CudaStream, rows_that_pay
+from tests.services.sam.clips import clip, disc, follow, look, name, same
 from tests.services.sam.streams import FakeCuda, FakeStream
 
+CPU = torch.device("cpu")
 ROW = torch.zeros(1, 3)
 
 
@@ -20,7 +25,7 @@ def cuda(monkeypatch) -> FakeCuda:
 
 @pytest.fixture
 def stream(cuda) -> CudaStream:
-    return CudaStream(torch.device("cpu"))
+    return CudaStream(CPU)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +122,23 @@ def test_the_time_of_a_pass_is_that_of_a_warm_one(cuda, stream, monkeypatch):
         return (values,)
 
     assert stream._seconds(one, ROW) == 1.0
+
+
+def test_clips_are_tracked_by_replayed_passes_as_without_them(sam_bundle, cuda, stream, monkeypatch):
+    monkeypatch.setattr(CudaStream, "_seconds", lambda self, one, inputs: 1.0)
+    monkeypatch.setattr(CudaStream, "upload", lambda self, tensor: tensor)
+    clips = [clip(4, seed) for seed in range(3)]
+    expected = [follow(Sam(sam_bundle, CPU), frames, {0: disc()}) for frames in clips]
+    monkeypatch.setattr(sam2, "stream_on", lambda device: stream)
+    service = Sam(sam_bundle, CPU)
+    assert service.facts()["ahead"] == {"lookahead": 2, "count": 0, "most": MOST, "rows": 4}
+    for of, frames in enumerate(clips):
+        assert same(look(service, 0, frames[0], disc(), of=of), expected[of][0])
+    for place in range(1, 4):
+        for of, frames in enumerate(clips):  # the first two begin, and the third joins what waits
+            service.embed({"clip": name(of), "frame": torch.tensor([place]).int(), "picture": frames[place]})
+        for event in cuda.events:
+            event.reached = True
+        for of in range(3):
+            found = service.answer({"clip": name(of), "frame": torch.tensor([place]).int()})
+            torch.testing.assert_close(found["logits"], expected[of][place]["logits"], rtol=0, atol=1e-3)
