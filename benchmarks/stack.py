@@ -6,7 +6,7 @@ import argparse
 import http.client
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -67,7 +67,7 @@ class MetricsPage:
 class SharedSteps:
     """Counts how many requests a model's step loop steps together, from its metrics."""
 
-    def __init__(self, page: MetricsPage, model: str) -> None:
+    def __init__(self, page: Callable[..., float], model: str) -> None:
         self._page, self._model = page, model
         self._before = self._counts()
 

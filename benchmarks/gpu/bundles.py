@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ TOKENS = 77
 _PRESENT = 3.0  # the bias of SAM's opinion whether the object is there: random ones would lose it at once
 
 
-def write(folder: Path, device: torch.device, seed: int = 0) -> Path:
-    """Writes `ip2p` and `sam` into a folder, unless it is there; numbers are drawn on the device."""
+def write(parent: Path, device: torch.device, seed: int = 0) -> Path:
+    """Writes `ip2p` and `sam` into a folder below this one, unless this code did so before; returns it.
+
+    The numbers are drawn on the device.
+    """
+    recipe = zlib.crc32(Path(__file__).read_bytes())
+    folder = parent / f"full-size-{recipe:08x}-{seed}"
     if folder.is_dir():
         return folder
     unfinished = folder.with_name(folder.name + ".new")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -50,11 +51,23 @@ def seconds_a_step(times: list[float]) -> float:
 
 
 class StepLoop:
-    """An engine on a device, as the served model has it."""
+    """An engine on a device, as the served model has it.
 
-    def __init__(self, bundle: Bundle, device: torch.device, price_seconds: float) -> None:
+    `compiled`: rows and work of the pass that the network is compiled for, and the folder for compiled code.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: torch.device,
+        price_seconds: float,
+        compiled: tuple[int, int, Path] | None = None,
+    ) -> None:
         self.device = device
-        self.family = InstructPix2Pix(bundle, device, bundle.number_type(device))
+        self.family = family = InstructPix2Pix(bundle, device, bundle.number_type(device))
+        if compiled is not None:
+            rows, work, cache = compiled
+            family.passes.compile(lambda: _predict(family, rows, work), cache)
         self.meter = RowsMeter()
         memory = memory_for_work(device)
         graphs = int(memory * GRAPHS_SHARE)
@@ -71,7 +84,7 @@ class StepLoop:
     def path(self) -> str:
         """How passes are run; with the reason if a faster way was not possible."""
         facts = self.family.passes.facts()
-        return ", ".join(str(facts[name]) for name in ("path", "failure") if name in facts)
+        return ", ".join(str(facts[name]) for name in ("path", "failure", "not_compiled") if name in facts)
 
     def requests(self, side: int, count: int, steps: int, tokens: int) -> list[Request]:
         """Edits of square latents with three branches each."""
@@ -97,14 +110,14 @@ class StepLoop:
 class BarePipeline:
     """diffusers' InstructPix2Pix pipeline for latents and embeddings, without encoders and decoder.
 
-    With the name of a `compiler`, a backend of torch.compile, it uses the network through that, compiled once
-    for all sizes.
+    With the name of a `compiler`, a backend of torch.compile, it uses the network through that, compiled for
+    each size.
     """
 
     def __init__(self, bundle: Bundle, network: Any, compiler: str = "") -> None:
         self._weight = next(network.parameters())
         if compiler:
-            network = torch.compile(network, backend=compiler, dynamic=True)
+            network = torch.compile(network, backend=compiler, dynamic=False)
         config = bundle.scheduler_config()
         kind: Any = SCHEDULES[name_of(config)].scheduler
         # Of the autoencoder only the config is used, so it needs no weights that mean anything.
@@ -142,3 +155,7 @@ class BarePipeline:
         )
         synchronise(device)
         return time.perf_counter() - started
+
+
+def _predict(family: InstructPix2Pix, rows: int, work: int) -> None:
+    family.predict(family.sample(rows, work))

@@ -21,7 +21,7 @@ from benchmarks.report import Value, median
 from services.bundles.bundle import Bundle
 
 _WARM, _MEASURED = 10.0, 15.0  # seconds of each figure, at most
-_COMPILATION = 90.0  # seconds that compiling a network of full size takes
+_BRANCHES = 3  # rows of a request in a pass
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Questions:
             "edits": self._many_edits,
             "mixed": self._mixed,
             "follow": self._follow,
+            "tracking": self._tracking,
         }
 
     def __enter__(self) -> Questions:
@@ -57,11 +58,6 @@ class Questions:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
-
-    def needs(self, figure: Figure) -> float:
-        """Seconds that it takes, about; more where something has to be made for it first."""
-        first = isinstance(figure, LoopFigure) and figure.compiled and "_compiled_pipeline" not in vars(self)
-        return figure.needs + (_COMPILATION if first else 0.0)
 
     def answer(self, figure: Figure) -> Answer:
         """Measures a figure; raises whatever goes wrong."""
@@ -88,9 +84,11 @@ class Questions:
     def _pipeline(self) -> BarePipeline:
         return BarePipeline(self._bundle, self._loop.family.network)
 
-    @cached_property
-    def _compiled_pipeline(self) -> BarePipeline:
-        return BarePipeline(self._bundle, self._loop.family.network, self._scale.compiler)
+    def _compiled_loop(self, figure: LoopFigure) -> tuple[StepLoop, BarePipeline]:
+        """A loop and a pipeline with a network of their own, compiled for the passes of a figure."""
+        passes = (_BRANCHES * figure.requests, figure.side**2, self._options.data / "cache")
+        loop = StepLoop(self._bundle, self._device, self._scale.price_seconds, passes)
+        return loop, BarePipeline(self._bundle, loop.family.network, self._scale.compiler)
 
     @property
     def _platform(self) -> Platform:
@@ -120,9 +118,9 @@ class Questions:
         return in_turns(ways, self._budget.rounds(self._scale.rounds, _MEASURED))
 
     def _loop_beside_pipeline(self, figure: LoopFigure) -> Answer:
-        loop, scale, side, count = self._loop, self._scale, figure.side, figure.requests
+        scale, side, count = self._scale, figure.side, figure.requests
+        loop, pipeline = self._compiled_loop(figure) if figure.compiled else (self._loop, self._pipeline)
         requests = loop.requests(side, count, scale.steps, scale.tokens)
-        pipeline = self._compiled_pipeline if figure.compiled else self._pipeline
         spent = self._measure(
             {
                 "loop": lambda: loop.seconds(requests),
@@ -131,17 +129,15 @@ class Questions:
         )
         loop.meter.rows.clear()
         loop.denoise(requests)
-        ours, bare = (median(spent[name]) / scale.steps for name in ("loop", "bare"))
+        ours = median(spent["loop"]) / scale.steps
         branches = sum(len(request.branches) for request in requests)
         work = operations(loop.family.network, 1, side, scale.tokens) * branches
         return Answer(
             ours * 1e3,
             {
-                "bare_ms": bare * 1e3,
-                "over_bare": median([a / b for a, b in zip(spent["loop"], spent["bare"], strict=True)]),
+                **_beside({name: [each / scale.steps for each in times] for name, times in spent.items()}),
                 "peak_share": work / ours / self.peak,
                 "rows_a_pass": sum(loop.meter.rows) / len(loop.meter.rows),
-                "rounds": len(spent["loop"]),
                 "path": loop.path(),
             },
         )
@@ -202,19 +198,25 @@ class Questions:
         settle(lambda: platform.follow(frames)[0], self._budget.rounds(2, _WARM))
         found = [platform.follow(frames) for _ in self._budget.rounds(self._scale.rounds, _MEASURED)]
         jobs, tracks = ([pair[place] / frames * 1e3 for pair in found] for place in (0, 1))
-        alone = self._tracking_alone()
-        return Answer(median(tracks), {"job_ms_a_frame": median(jobs), "rounds": len(found), **alone})
+        return Answer(median(tracks), {"job_ms_a_frame": median(jobs), "rounds": len(found)})
 
-    def _tracking_alone(self) -> dict[str, Value]:
-        """Milliseconds a frame of the service without Triton, and of sam2's own predictor for clips."""
+    def _tracking(self) -> Answer:
+        """The service without Triton, beside sam2's own predictor for clips."""
+        self._stop_platform()
         bundle = Bundle.open(self._options.weights / "sam")
         clip = TrackedClip(*self._scale.clip, self._scale.frames)
         ways = {
-            "service": ServiceLoop(bundle, self._device, clip).seconds_a_frame,
+            "loop": ServiceLoop(bundle, self._device, clip).seconds_a_frame,
             "bare": LibraryLoop(bundle, self._device, clip).seconds_a_frame,
         }
-        taken = self._measure(ways)
-        return {f"{name}_ms": median(seconds) * 1e3 for name, seconds in taken.items()}
+        spent = self._measure(ways)
+        return Answer(median(spent["loop"]) * 1e3, _beside(spent))
+
+
+def _beside(spent: Mapping[str, list[float]]) -> dict[str, Value]:
+    """The bare library's time, and the median ratio of ours to it."""
+    ratios = [a / b for a, b in zip(spent["loop"], spent["bare"], strict=True)]
+    return {"bare_ms": median(spent["bare"]) * 1e3, "over_bare": median(ratios), "rounds": len(ratios)}
 
 
 def _words(parts: Mapping[str, float]) -> str:

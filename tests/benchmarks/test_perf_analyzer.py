@@ -66,6 +66,29 @@ def test_a_run_that_ends_in_an_error_has_no_figures(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("streaming", "wanted"),
+    [(True, "--measurement-mode count_windows --measurement-request-count 48"), (False, "-interval 2000")],
+)
+def test_windows_of_streams_end_by_requests_and_others_by_time(tmp_path, streaming, wanted):
+    """Eight requests that share passes finish together: a window in time would hold all or none of them."""
+    script = tmp_path / "analyzer"
+    table = f"cat > {tmp_path}/model.csv <<'END'\n{TABLE}END\n"
+    script.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n{table}')
+    script.chmod(0o755)
+    measure(
+        [str(script)],
+        "127.0.0.1:1",
+        "ip2p_unet",
+        tmp_path / "in.json",
+        concurrency=8,
+        streaming=streaming,
+        window=2.0,
+        log=tmp_path / "model.log",
+    )
+    assert wanted in (tmp_path / "arguments").read_text()
+
+
 def test_requests_differ_so_that_none_is_answered_from_memory():
     for requests in (sam_requests(1, 8), vae_requests(1, 8), unet_requests(1, 8, width=4, steps=2)):
         bodies = [b"".join(np.ascontiguousarray(v).tobytes() for v in r.values()) for r in requests]

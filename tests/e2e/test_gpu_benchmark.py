@@ -16,7 +16,7 @@ from benchmarks.gpu.platform import Platform
 from benchmarks.stack import MetricsPage
 from deploy.local.stack import Stack
 
-MEASURED = ("loop-1", "loop-8-small", "triton", "edit", "edits", "mixed", "follow")
+MEASURED = ("loop-1", "loop-8-small", "triton", "edit", "edits", "mixed", "follow", "tracking")
 
 
 def test_every_figure_is_measured_without_a_gpu_and_none_is_judged(
@@ -37,7 +37,7 @@ def test_every_figure_is_measured_without_a_gpu_and_none_is_judged(
         if figure.name in MEASURED:
             line = lines[figure.words]
             assert isinstance(line["value"], float), line
-            assert (line["at_least"], line["goal"], line["met"]) == (figure.at_least, figure.goal, None)
+            assert (line["at_least"], line["goal"], line["met"]) == (None, None, None)
     loop = lines["loop, 8 requests, 4 x 4 latents"]
     assert loop["bare_ms"] > 0 and loop["peak_share"] > 0 and loop["rows_a_pass"] >= 3
     follow = lines[figures(TINY)[7].words]
