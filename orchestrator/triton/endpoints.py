@@ -27,7 +27,7 @@ from orchestrator.triton.stall import StallLimits
 _PROBE_SECONDS = 20.0
 # Unfinished work changes in bursts: requests that share passes end together. So many times the least counts
 # as nearly as little, and with every lease of the model this share of what was received is remembered.
-_NEARLY, _REMEMBERED = 1.5, 0.98
+_NEARLY, _REMEMBERED = 1.5, 0.95
 
 
 @dataclass
@@ -168,9 +168,10 @@ class Endpoints:
         return endpoint
 
     def _join(self, endpoint: Endpoint) -> None:
-        """Puts an endpoint that was not used so far on a level with the others, so that it does not receive
-        all the work until it has caught up."""
-        endpoint.received = max((one.received for one in self._endpoints.values()), default=0.0)
+        """Puts an endpoint that was not used so far on a level with the one that received the least, so that
+        it does not receive all the work until it has caught up."""
+        others = (one.received for one in self._endpoints.values() if one is not endpoint)
+        endpoint.received = min(others, default=0.0)
 
     def _discard_if_idle(self, endpoint: Endpoint) -> None:
         if not endpoint.leases and self._removed.get(endpoint.url) is endpoint:

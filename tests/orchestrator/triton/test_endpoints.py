@@ -295,7 +295,7 @@ async def test_one_that_joins_takes_its_turn_and_no_more(serve: Serve) -> None:
     endpoints, (one, two) = await serve(2)
     endpoints.set_addresses([one.url])
     for _ in range(50):
-        chosen(endpoints)
+        chosen(endpoints, work=1000.0)
     endpoints.set_addresses([one.url, two.url])
     found = [chosen(endpoints) for _ in range(8)]
     assert found.count(two.url) == 4
