@@ -29,6 +29,7 @@ from orchestrator.media.pictures import Pictures
 from orchestrator.models.admission import WaitLimits
 from orchestrator.models.capacity import ModelCapacity
 from orchestrator.models.registry import MODELS
+from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.factory import StageFactory
@@ -82,7 +83,7 @@ class Orchestrator:
         )
         stores = Stores(store)
         self._facts = LatestFacts(self._stage_factory)
-        intake = Intake(self.jobs, stores, self._facts, self._memory_of)
+        intake = Intake(self.jobs, stores, self._facts, self._needs_of)
         self._server = Server(
             Artifacts(stores),
             Segmentation(intake, immediate),
@@ -101,9 +102,8 @@ class Orchestrator:
             long=[name for name, recipe in RECIPES.items() if recipe.long],
         )
 
-    async def _memory_of(self, method: str, request: Any) -> int:
-        """The bytes that a job needs at most."""
-        return await RECIPES[method].memory(request, self._stage_factory.at(Run(Deadline())))
+    async def _needs_of(self, method: str, request: Any) -> Needs:
+        return await RECIPES[method].needs(request, self._stage_factory.at(Run(Deadline())))
 
     async def start(self) -> int:
         """Listens and returns the port. What needs no model is served from now on."""

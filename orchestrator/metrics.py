@@ -27,7 +27,11 @@ MODEL_SECONDS = Histogram("intarsia_model_seconds", "Time a model took.", ["mode
 STAGE_SECONDS = Histogram("intarsia_stage_seconds", "Time a stage took.", ["stage"], buckets=_LONG)
 
 JOBS = Gauge("intarsia_jobs", "Jobs that are not finished, by state.", ["state"])
-JOBS_LIMIT = Gauge("intarsia_jobs_limit", "Jobs of a method that may run at a time.", ["method"])
+JOBS_LIMIT = Gauge(
+    "intarsia_jobs_limit",
+    "Requests that jobs of a method may have before no further one starts.",
+    ["method"],
+)
 JOBS_RESERVED_BYTES = Gauge("intarsia_jobs_reserved_bytes", "Memory that the running jobs need at most.")
 JOBS_MEMORY_BYTES = Gauge("intarsia_jobs_memory_bytes", "Memory that running jobs may need together.")
 JOBS_ENDED = Counter("intarsia_jobs_ended", "Jobs that finished, by method and state.", ["method", "state"])

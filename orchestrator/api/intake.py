@@ -14,6 +14,7 @@ from orchestrator.caller import Caller
 from orchestrator.jobs.job import JobDriver
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.models.facts import Facts
+from orchestrator.runs.needs import Needs
 from orchestrator.workflows.selection import FieldRegion
 
 Request = TypeVar("Request")
@@ -28,10 +29,10 @@ class Intake:
         jobs: JobDriver,
         stores: Stores,
         facts: LatestFacts,
-        memory_of: Callable[[str, Any], Awaitable[int]],
+        needs_of: Callable[[str, Any], Awaitable[Needs]],
     ) -> None:
-        """`memory_of` returns the bytes that a job of a method with this request needs at most."""
-        self._jobs, self._stores, self._facts, self._memory_of = jobs, stores, facts, memory_of
+        """`needs_of` returns what a job of a method with this request needs."""
+        self._jobs, self._stores, self._facts, self._needs_of = jobs, stores, facts, needs_of
 
     async def submit(
         self,
@@ -59,7 +60,7 @@ class Intake:
                 method,
                 resolved,
                 original=request,
-                memory=await self._memory_of(method, resolved),
+                needs=await self._needs_of(method, resolved),
                 request_id=request_id,
                 time_limit=time_limit,
             )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from intarsia.errors import IntarsiaError
 from orchestrator.caller import Caller
+from orchestrator.runs.needs import LITTLE, Needs
 from orchestrator.runs.run import Progress
 
 PREFIX = "jobs/"
@@ -80,14 +81,14 @@ class JobDriver(Protocol):
         request: Any,
         *,
         original: Any = None,
-        memory: int = 0,
+        needs: Needs = LITTLE,
         request_id: str = "",
         time_limit: float | None = None,
     ) -> Job:
         """Queues a request as a job and returns it at once.
 
-        The job carries out `request`, for which it needs at most `memory` bytes; `original` is what the
-        client sent, if that is not the same. The same request id and original give the same job; with another
+        The job carries out `request`, for which it `needs` so much; `original` is what the client sent, if
+        that is not the same. The same request id and original give the same job; with another
         original it is an InvalidRequest. Raises Busy when too many wait, ModelDown while the server shuts
         down. `time_limit`, in seconds, counts from now.
         """

@@ -24,6 +24,7 @@ from orchestrator.deadline import Deadline
 from orchestrator.jobs.job import Job, JobIds, Page, State
 from orchestrator.jobs.pages import page
 from orchestrator.jobs.queue import JobQueue, QueuedJob
+from orchestrator.runs.needs import LITTLE, Needs
 from orchestrator.runs.run import Progress, Run
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class MemoryJobs:
         request: Any,
         *,
         original: Any = None,
-        memory: int = 0,
+        needs: Needs = LITTLE,
         request_id: str = "",
         time_limit: float | None = None,
     ) -> Job:
@@ -98,7 +99,7 @@ class MemoryJobs:
             raise Busy(f"{waiting} jobs are waiting already; try again later", waiting=waiting)
         self._forget()
         seconds = min(self._limits.time_limit, time_limit or self._limits.time_limit)
-        queued = QueuedJob(self._ids.new(), method, memory)
+        queued = QueuedJob(self._ids.new(), method, needs.memory, needs.requests)
         record = _Record(queued, submission, seconds, partial(self._shrink, queued))
         self._records[record.name] = record
         if request_id:

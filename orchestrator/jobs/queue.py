@@ -1,26 +1,26 @@
 """The queue of jobs: which of those that wait starts next, and what those that run hold.
 
-Jobs of one method start first come, first served, while two limits allow it: how many of the method may run,
-and how many bytes all that run may need together. Whatever drives jobs asks here and carries them out.
+Jobs of one method start first come, first served, while two limits allow it: how many requests their model
+takes, and how many bytes all that run may need together. Whatever drives jobs asks here and carries them out.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from orchestrator import metrics
-
-_WAITING, _RUNNING = "queued", "running"
+from orchestrator.jobs.job import State
 
 
 class Capacity(Protocol):
-    """How many jobs may run. It changes with the models that they use."""
+    """How many requests of jobs may run. It changes with the models that they use."""
 
     def most(self, method: str) -> int:
-        """How many jobs of a method may run at a time, at least 1."""
+        """How many requests of a method's jobs may run at a time, at least 1."""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Calls `changed`, which returns at once, whenever the numbers may have changed."""
@@ -28,11 +28,12 @@ class Capacity(Protocol):
 
 @dataclass(eq=False)
 class QueuedJob:
-    """A job that waits or runs: its name, its method, and the bytes that it needs at most from now on."""
+    """A job that waits or runs: its name, its method, and what it needs from now on."""
 
     name: str
     method: str
-    memory: int = 0
+    memory: int = 0  # bytes, at most
+    requests: int = 1  # to the model that does most of its work, at a time
 
 
 class JobQueue:
@@ -104,12 +105,9 @@ class JobQueue:
         """The oldest job that may start."""
         if self._most is not None and len(self._running) >= self._most:
             return None
-        running = Counter(job.method for job in self._running)
-        held, long_held = (
-            self.reserved,
-            sum(self._counted(job) for job in self._running if self._is_long(job)),
-        )
-        closed = {method for method in running if running[method] >= self._limit(method)}
+        held = self.reserved
+        long_held = sum(self._counted(job) for job in self._running if self._is_long(job))
+        closed = {method for method in self._methods if self._is_full(method)}
         for job in self._waiting:
             needed = self._counted(job)
             if job.method in closed:
@@ -124,11 +122,15 @@ class JobQueue:
                 return None  # the others end soon and make room for it
         return None
 
-    def _limit(self, method: str) -> int:
-        most = self._capacity.most(method)
-        if self._most is not None:
-            most = min(most, max(1, self._most // 2) if method in self._long else self._most)
-        return most
+    def _is_full(self, method: str) -> bool:
+        jobs = [job for job in self._running if job.method == method]
+        requests = sum(job.requests for job in jobs)
+        return len(jobs) >= self._most_jobs(method) or requests >= self._capacity.most(method)
+
+    def _most_jobs(self, method: str) -> float:
+        if self._most is None:
+            return inf
+        return max(1, self._most // 2) if method in self._long else self._most
 
     def _counted(self, job: QueuedJob) -> int:
         """The bytes that count: a long job never keeps all others from running, however much it needs."""
@@ -138,8 +140,9 @@ class JobQueue:
         return job.method in self._long
 
     def _report(self) -> None:
-        metrics.JOBS.labels(_WAITING).set(len(self._waiting))
-        metrics.JOBS.labels(_RUNNING).set(len(self._running))
+        metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
+        metrics.JOBS.labels(State.RUNNING.value).set(len(self._running))
         metrics.JOBS_RESERVED_BYTES.set(self.reserved)
         for method in self._methods:
-            metrics.JOBS_LIMIT.labels(method).set(self._limit(method))
+            most = min(self._capacity.most(method), self._most_jobs(method))
+            metrics.JOBS_LIMIT.labels(method).set(most)

@@ -1,4 +1,4 @@
-"""The capacity of models: how many jobs keep them full, by the facts that they published last."""
+"""The capacity of models: how many requests of jobs keep them full, by the facts they published last."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.endpoints import Endpoints
 
-# While one of a job's requests is denoised, another job is prepared or stored.
+# While one request is denoised, the job of another is prepared or stored.
 _JOBS_PER_REQUEST = 2
-# An endpoint that has said nothing gets so many jobs. One whose passes are said to be full with fewer gets as
-# many too, if they fit: only in company can it learn whether that is still so.
+# An endpoint that has said nothing gets so many. One whose passes are said to be full with fewer gets as many
+# too, if they fit: only in company can it learn whether that is still so.
 _AT_LEAST = 8
 
 
 class ModelCapacity:
-    """How many jobs of each method may run: as many as the endpoints of the model take that does most of
-    their work.
+    """How many requests of each method's jobs may run: as many as the endpoints of the model take that does
+    most of their work.
 
     An endpoint that is down counts nothing. If all are down, their last numbers count: a job that starts
     then waits for the model like those that run already.
@@ -28,9 +28,9 @@ class ModelCapacity:
         self._endpoints = endpoints
 
     def most(self, method: str) -> int:
-        """How many jobs of a method may run at a time, at least 1."""
+        """How many requests of a method's jobs may run at a time, at least 1."""
         endpoints = self._endpoints[method]
-        return max(1, sum(map(_jobs_at, endpoints.usable or endpoints.current)))
+        return max(1, sum(map(_requests_at, endpoints.usable or endpoints.current)))
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Calls `changed` when facts were read, and when an endpoint came, went, failed or returned."""
@@ -38,8 +38,8 @@ class ModelCapacity:
             endpoints.on_change = changed
 
 
-def _jobs_at(endpoint: Endpoint) -> int:
-    """The jobs that keep an endpoint full.
+def _requests_at(endpoint: Endpoint) -> int:
+    """The requests of jobs that keep an endpoint full, those counted that are prepared or stored.
 
     Facts `capacity` of a denoiser: `full_pass`, requests that fill its best pass, `fit`, those its memory
     holds, and how many may be `running` and `waiting` in it; of `sam`: `clips`, those tracked together.

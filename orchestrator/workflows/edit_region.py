@@ -14,6 +14,7 @@ from orchestrator.models.denoiser import EditConditioning
 from orchestrator.models.facts import Facts, ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
+from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import (
     CandidateSlots,
@@ -29,7 +30,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
-from orchestrator.workflows.job_memory import memory_after_segment, picture_memory
+from orchestrator.workflows.job_memory import memory_after_segment, picture_needs
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import (
     PictureRequest,
@@ -87,9 +88,9 @@ def resolve(request: EditRegion, facts: Facts) -> ResolvedEdit:
     )
 
 
-async def edit_memory(resolved: ResolvedEdit, at: Stages) -> int:
-    """The bytes that an edit needs at most."""
-    return await picture_memory(resolved, [edit.target for edit in resolved.request.edits], at)
+async def edit_needs(resolved: ResolvedEdit, at: Stages) -> Needs:
+    """What an edit takes while it runs."""
+    return await picture_needs(resolved, [edit.target for edit in resolved.request.edits], at)
 
 
 async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:

@@ -13,6 +13,7 @@ from orchestrator.models.denoiser import FillConditioning
 from orchestrator.models.facts import Facts, ModelFacts
 from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
+from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.candidates import (
     CandidateSlots,
@@ -28,7 +29,7 @@ from orchestrator.workflows.compose import (
     lay_region,
     lay_sheet,
 )
-from orchestrator.workflows.job_memory import memory_after_segment, picture_memory
+from orchestrator.workflows.job_memory import memory_after_segment, picture_needs
 from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
 from orchestrator.workflows.picture_request import (
     PictureRequest,
@@ -84,9 +85,9 @@ def resolve(request: FillRegion, facts: Facts) -> ResolvedFill:
     )
 
 
-async def fill_memory(resolved: ResolvedFill, at: Stages) -> int:
-    """The bytes that a fill needs at most."""
-    return await picture_memory(resolved, [resolved.request.target], at)
+async def fill_needs(resolved: ResolvedFill, at: Stages) -> Needs:
+    """What a fill takes while it runs."""
+    return await picture_needs(resolved, [resolved.request.target], at)
 
 
 async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:

@@ -15,6 +15,7 @@ from canvas.crop import LEAST_SIDE
 from canvas.layout import LARGEST_SIDE, Cut, Layout
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.header import PictureHeader
+from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Composition
 from orchestrator.workflows.picture_request import PictureRequest, ResolvedRequest
@@ -43,11 +44,15 @@ _DECODER_FRAMES, _WORK_FRAMES, _ENCODER_FRAMES = 32 * 3, 64, 8
 _OVERLAY_FRAMES = 60 * 2 + 70
 
 
-async def picture_memory(resolved: ResolvedRequest, targets: Sequence[FieldRegion], at: Stages) -> int:
-    """The bytes that an edit or a fill of these regions needs at most.
+async def picture_needs(resolved: ResolvedRequest, targets: Sequence[FieldRegion], at: Stages) -> Needs:
+    """What an edit or a fill of these regions takes; its candidates are requests of their own.
 
-    Files that cannot be read need none: the job will say why.
+    Files that cannot be read take no memory: the job will say why.
     """
+    return Needs(await _picture_memory(resolved, targets, at), resolved.request.candidates)
+
+
+async def _picture_memory(resolved: ResolvedRequest, targets: Sequence[FieldRegion], at: Stages) -> int:
     request = resolved.request
     try:
         header = await at.pictures.header(request.picture)

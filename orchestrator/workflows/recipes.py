@@ -6,34 +6,35 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import MODEL as edit_model
-from orchestrator.workflows.edit_region import ResolvedEdit, edit_memory, edit_region
+from orchestrator.workflows.edit_region import ResolvedEdit, edit_needs, edit_region
 from orchestrator.workflows.fill_region import MODEL as fill_model
-from orchestrator.workflows.fill_region import ResolvedFill, fill_memory, fill_region
+from orchestrator.workflows.fill_region import ResolvedFill, fill_needs, fill_region
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.track_region import MODEL as track_model
-from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_memory, track_region
+from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_needs, track_region
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A recipe, and the types of its request and its result, both of which can be stored as JSON.
 
-    `memory` returns the bytes that a job needs at most, `model` names the model that does most of its work,
-    and `long` says that it takes as long as hundreds of others, which should not have to wait for it.
+    `needs` returns what a job takes while it runs, `model` names the model that does most of its work, and
+    `long` says that it takes as long as hundreds of others, which should not have to wait for it.
     """
 
     carry_out: Callable[[Any, Stages], Awaitable[Any]]
     request: type
     result: type
-    memory: Callable[[Any, Stages], Awaitable[int]]
+    needs: Callable[[Any, Stages], Awaitable[Needs]]
     model: str
     long: bool = False
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult, edit_memory, edit_model),
-    "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_memory, fill_model),
-    "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_memory, track_model, long=True),
+    "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult, edit_needs, edit_model),
+    "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_needs, fill_model),
+    "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_needs, track_model, long=True),
 }

@@ -16,6 +16,7 @@ from orchestrator.media.clips import ClipSource
 from orchestrator.models.facts import Facts
 from orchestrator.models.tracking import ClipForgotten, Detection, PreparedFrame
 from orchestrator.models.weights import WeightsRef
+from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.job_memory import clip_memory
 from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
@@ -76,11 +77,11 @@ def resolve(request: TrackRegion, facts: Facts) -> ResolvedTrack:
     return ResolvedTrack(request, WeightsRef.published("sam", facts["sam"]))
 
 
-async def track_memory(resolved: ResolvedTrack, at: Stages) -> int:
-    """The bytes that tracking a region needs at most."""
+async def track_needs(resolved: ResolvedTrack, at: Stages) -> Needs:
+    """What tracking a region takes while it runs; its frames, one by one, are a single request."""
     request = resolved.request
     targets = [sighting.target for sighting in request.sightings]
-    return await clip_memory(request.clip, targets, overlay=request.overlay, at=at)
+    return Needs(await clip_memory(request.clip, targets, overlay=request.overlay, at=at))
 
 
 async def track_region(resolved: ResolvedTrack, at: Stages) -> Tracked:

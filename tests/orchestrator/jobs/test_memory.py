@@ -28,6 +28,7 @@ from orchestrator.caller import Caller
 from orchestrator.jobs.job import Job, JobIds, State
 from orchestrator.jobs.memory import JobLimits, MemoryJobs
 from orchestrator.jobs.queue import JobQueue
+from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
 from tests.orchestrator.conftest import LOCAL
 
@@ -150,7 +151,7 @@ async def test_jobs_wait_for_memory_until_others_end_or_need_less(driver: Driver
         await let_go.wait()
 
     jobs = driver(holds, memory=100)
-    names = [(await jobs.submit(LOCAL, "EditRegion", n, memory=60)).name for n in range(3)]
+    names = [(await jobs.submit(LOCAL, "EditRegion", n, needs=Needs(60))).name for n in range(3)]
     assert await states(jobs, names) == [State.RUNNING, State.QUEUED, State.QUEUED]
     (await runs.get()).shrink(40)
     assert await states(jobs, names) == [State.RUNNING, State.RUNNING, State.QUEUED]
@@ -164,7 +165,7 @@ async def test_jobs_wait_for_memory_until_others_end_or_need_less(driver: Driver
 async def test_a_cancelled_job_lets_those_go_that_waited_behind_it(driver: Driver) -> None:
     jobs = driver(Work(), memory=100)
     sizes = (60, 90, 10)
-    names = [(await jobs.submit(LOCAL, "EditRegion", size, memory=size)).name for size in sizes]
+    names = [(await jobs.submit(LOCAL, "EditRegion", size, needs=Needs(size))).name for size in sizes]
     assert await states(jobs, names) == [State.RUNNING, State.QUEUED, State.QUEUED]
     await jobs.cancel(LOCAL, names[1])
     assert await states(jobs, names) == [State.RUNNING, State.CANCELLED, State.RUNNING]
@@ -177,7 +178,7 @@ async def test_jobs_that_wait_for_memory_are_drained_too(driver: Driver, grace: 
         work.let_go.set()
     jobs = driver(work, memory=100)
     names = [
-        (await jobs.submit(LOCAL, "EditRegion", n, memory=memory)).name
+        (await jobs.submit(LOCAL, "EditRegion", n, needs=Needs(memory))).name
         for n, memory in enumerate((60, 500, 70))
     ]
     assert await jobs.drain(grace) is bool(grace)

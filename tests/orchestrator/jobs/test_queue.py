@@ -39,8 +39,8 @@ class Jobs:
         self.running: list[str] = []
         self.queue.watch(self.start)
 
-    def add(self, name: str, method: str = "EditRegion", memory: int = 0) -> None:
-        self.jobs[name] = QueuedJob(name, method, memory)
+    def add(self, name: str, method: str = "EditRegion", memory: int = 0, requests: int = 1) -> None:
+        self.jobs[name] = QueuedJob(name, method, memory, requests)
         self.queue.add(self.jobs[name])
         self.start()
 
@@ -93,6 +93,25 @@ def test_jobs_of_other_methods_go_past_those_whose_model_is_full() -> None:
     for name, method in enumerate(("EditRegion", "EditRegion", "FillRegion", "TrackRegion", "FillRegion")):
         jobs.add(str(name), method)
     assert jobs.running == ["0", "2", "3", "4"]
+
+
+def test_a_job_counts_with_all_requests_that_it_has_at_a_time() -> None:
+    jobs = Jobs(EditRegion=8)
+    for name, requests in (("a", 4), ("b", 3), ("c", 16), ("d", 1)):
+        jobs.add(name, requests=requests)
+    assert jobs.running == ["a", "b", "c"], "one may go beyond, or a large one would wait for an empty model"
+    jobs.end("a")
+    jobs.end("b")
+    assert jobs.running == ["c"]
+    jobs.end("c")
+    assert jobs.running == ["d"]
+
+
+def test_a_set_number_counts_jobs_whatever_requests_they_have() -> None:
+    jobs = Jobs(running=3)
+    for name in "abcd":
+        jobs.add(name, requests=16)
+    assert jobs.running == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("running", "clips"), [(1, 1), (2, 1), (3, 1), (8, 4)])

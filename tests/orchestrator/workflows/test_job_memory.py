@@ -222,7 +222,9 @@ async def carried_out(
     named = with_names(request, stored.name, mask.name)
     module = _MODULES[type(request)]
     named = module.resolve(named, await LatestFacts(factory).of(module.models(named)))
-    held.bound = await recipe.memory(named, at)
+    needs = await recipe.needs(named, at)
+    assert needs.requests == getattr(request, "candidates", 1)
+    held.bound = needs.memory
     tracemalloc.start()
     try:
         held.before = tracemalloc.get_traced_memory()[0]
