@@ -12,7 +12,7 @@ from torch import Tensor
 from services.refusal import Refusal
 from services.sam.image_encoder import ImageEncoder, PictureFeatures
 
-MOST = 48  # frames of all clips; full-size SAM 2 takes 17 MB for one
+MOST = 48  # frames of all clips; full-size SAM 2 takes 10 MB for one on a GPU
 IDLE = 60.0  # seconds after which a frame that was not asked for is dropped
 
 
