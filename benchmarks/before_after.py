@@ -37,7 +37,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "cancel": {"do": "cancel", "side": 128, "times": 8},
     "track": {"do": "track", "frames": 48},
 }
-_TIMES_PAIRS = {"one edit": 4, "sharing": 1, "cancel": 6}
+_TIMES_PAIRS = {"one edit": 4, "sharing": 1, "cancel": 6, "track": 1}
 _WORKER = Path(__file__).with_name("checkout_worker.py")
 
 
