@@ -39,8 +39,8 @@ class Settings:
     # for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait; more are refused.
     jobs_running: int | None
     jobs_waiting: int
-    # INTARSIA_JOBS_MEMORY_MEGABYTES: the memory that running jobs may need together; None (auto) for half of
-    # what is free at start. A job that needs more runs alone.
+    # INTARSIA_JOBS_MEMORY_MEGABYTES: the memory that running jobs may need together; None (auto) for a
+    # quarter of what is free at start. A job that needs more runs alone.
     jobs_memory: float | None
     # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are kept, and for how long.
     jobs_kept: int
