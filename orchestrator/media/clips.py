@@ -27,9 +27,11 @@ class Clips:
     limits: PictureLimits
 
     async def announced_pixels(self, name: str) -> int:
-        """The number of pixels of a frame, as the file announces it; raises `InvalidRequest`."""
+        """The number of pixels of a frame, as the file announces it, or the most there may be; raises
+        `InvalidRequest`."""
         async with self.store.local(name, checked=False) as path:
-            return await asyncio.to_thread(announced_pixels, path)
+            announced = await asyncio.to_thread(announced_pixels, path)
+        return announced or int(self.limits.megapixels * 1e6)
 
     @asynccontextmanager
     async def open(self, name: str) -> AsyncIterator[ClipSource]:

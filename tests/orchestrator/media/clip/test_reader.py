@@ -1,5 +1,6 @@
 import gc
 import struct
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from intarsia.errors import InvalidRequest
-from orchestrator.media.clip.reader import Frame, open_clip
+from orchestrator.media.clip.reader import Frame, announced_pixels, open_clip
 from orchestrator.media.picture.picture import PictureLimits
 from tests.orchestrator.media.clip.clips import cut, drawn, simple, turned, written
 from tests.orchestrator.media.picture.files import noise, saved
@@ -280,6 +281,18 @@ def test_what_is_no_readable_clip_is_refused_in_words(tmp_path, make, says):
         with open_clip(make(tmp_path / "clip.mp4"), field="some.clip"):
             raise AssertionError("never opened")
     assert refusal.value.field == "some.clip"
+
+
+@pytest.mark.parametrize("make", [make for make, _ in UNREADABLE.values()], ids=UNREADABLE)
+def test_of_what_cannot_be_read_the_announced_size_does_no_harm(tmp_path, make):
+    with suppress(InvalidRequest):
+        assert announced_pixels(make(tmp_path / "clip.mp4")) >= 0
+
+
+def test_a_file_announces_the_size_of_its_frames(tmp_path):
+    path = simple(tmp_path / "clip.mp4")
+    with open_clip(path) as clip:
+        assert announced_pixels(path) == clip.width * clip.height
 
 
 def test_a_clip_without_its_table_of_contents_is_refused(tmp_path):

@@ -1,6 +1,8 @@
 import struct
+import tempfile
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from intarsia.errors import IntarsiaError, InvalidRequest
 from orchestrator.media.picture.encode import encode
+from orchestrator.media.picture.header import read_header
 from orchestrator.media.picture.metadata import upright
 from orchestrator.media.picture.picture import Picture, PictureLimits, decode
 from orchestrator.media.picture.tiff import write_tiff
@@ -320,8 +323,14 @@ def test_mutated_files_raise_nothing_but_our_own_errors(kind, mutations, reach):
     data = bytearray(WHOLE[kind])
     for place, value in mutations:
         data[int(place * (min(reach, len(data)) - 1))] = value
-    try:
-        picture = decode(bytes(data), PictureLimits(megapixels=1))
-    except IntarsiaError:
-        return
+    limits = PictureLimits(megapixels=1)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            header = read_header(Path(file.name), limits)
+            picture = decode(bytes(data), limits)
+        except IntarsiaError:
+            return
     assert picture.pixels.dtype in (np.uint8, np.uint16) and picture.pixels.ndim == 3
+    assert picture.pixels.nbytes <= header.nbytes
