@@ -21,7 +21,7 @@ from pathlib import Path
 
 from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest, NotFound
 from store.artifact import CHUNK, PREFIX, Artifact, check_header, digest_of, result_too_large, too_large
-from store.draft import Draft, disk_full_is_busy
+from store.draft import Draft, disk_full_is_busy, sync_all
 from store.media_type import OPENING, recognise
 from store.scratch import Scratch, sweep
 
@@ -73,8 +73,7 @@ class DiskStore:
         if (size := sum(map(len, pieces))) > self._largest:
             raise result_too_large(size, self._largest)
         async with self._draft() as draft:
-            await asyncio.to_thread(draft.write, *pieces)
-            return await asyncio.to_thread(self._publish, draft, media_type or recognise(pieces[0][:OPENING]))
+            return await asyncio.to_thread(self._publish_pieces, draft, pieces, media_type)
 
     async def put_file(self, path: Path, media_type: str) -> Artifact:
         if (size := (await asyncio.to_thread(path.stat)).st_size) > self._largest:
@@ -133,6 +132,10 @@ class DiskStore:
         finally:
             await asyncio.shield(asyncio.to_thread(draft.discard))
 
+    def _publish_pieces(self, draft: Draft, pieces: Sequence[bytes], media_type: str) -> Artifact:
+        draft.write(*pieces)
+        return self._publish(draft, media_type or recognise(pieces[0][:OPENING]))
+
     def _publish(self, draft: Draft, media_type: str) -> Artifact:
         digest = draft.sha256
         # The description comes first: bytes without one cannot be seen.
@@ -141,7 +144,8 @@ class DiskStore:
             description = Draft(self._drafts)
             try:
                 description.write(json.dumps({"media_type": media_type, "created": now}).encode())
-                description.publish(self._description(digest))
+                sync_all(description, draft)
+                description.publish(self._description(digest), sync_folder=False)
             finally:
                 description.discard()
         # Bytes that are there already are replaced by the same bytes: this repairs damaged ones.

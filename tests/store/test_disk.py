@@ -308,3 +308,32 @@ def test_discarding_waits_for_a_write_and_later_writes_do_nothing(tmp_path, monk
     draft.write(b"y")
     draft.publish(tmp_path / "target")
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [9, 5 << 20])
+async def test_files_reach_the_disk_before_their_names_and_names_before_the_answer(
+    tmp_path, monkeypatch, size
+):
+    store, events = DiskStore(tmp_path), []
+
+    def recorded(sync):
+        def record(file):
+            sync(file)
+            events.append(("sync", os.readlink(f"/proc/self/fd/{file}")))
+
+        return record
+
+    def replace(source, target, replace=os.replace):
+        replace(source, target)
+        events.append(("rename", str(source), str(target)))
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, recorded(getattr(os, name)))
+    monkeypatch.setattr(os, "replace", replace)
+    artifact = await store.put_bytes(bytes(size), "image/png")
+
+    renames = [event for event in events if event[0] == "rename"]
+    digest = digest_of(artifact.name)
+    assert [Path(target).name for _, _, target in renames] == [f"{digest}.json", digest]
+    assert all(("sync", source) in events[: events.index(renames[0])] for _, source, _ in renames)
+    assert events[-1] == ("sync", str(tmp_path / "objects" / digest[:2]))
