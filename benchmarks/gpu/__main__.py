@@ -2,6 +2,7 @@
 
     python -m benchmarks.gpu
     python -m benchmarks.gpu --questions loop-1 loop-8 --seconds 90
+    python -m benchmarks.gpu --questions compiled-8 compiled-8-small --seconds 600
     python -m benchmarks.gpu --device cpu --tiny
 
 Needs no weights: bundles of full size with random numbers are made on the card. The step loop by itself is
@@ -60,11 +61,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.tiny:
         name, asks = f"{name}-tiny", f"{asks} Small networks, which say nothing about it"
     report = BenchmarkReport(name, asks, origin)
-    curves = _Curves()
+    curves, usual = _Curves(), [figure.name for figure in figures(scale) if figure.usual]
     with Questions(options, scale, device, budget) as questions:
         report.add(figure="a product of large matrices", value=questions.peak / 1e12, unit="TFLOP/s")
         for figure in figures(scale):
-            if not options.questions or figure.name in options.questions:
+            if figure.name in (options.questions or usual):
                 line = _measure(questions, figure, budget, judged)
                 report.add(**line)
                 curves.add(figure, line)
