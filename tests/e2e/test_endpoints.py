@@ -91,7 +91,7 @@ async def start(stack: Stack, tmp_path: Path) -> AsyncIterator[Start]:
                         "INTARSIA_TRITON": stack.triton.url,
                         "INTARSIA_TRITON_SD2_INPAINT": ",".join(triton.url for triton in tritons),
                         "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
-                        "INTARSIA_JOBS_RUNNING": "16",
+                        "INTARSIA_JOBS_MEMORY_MEGABYTES": "4000",  # whatever else runs here
                     },
                     MODELS,
                 )
@@ -156,6 +156,17 @@ async def test_fills_with_an_adapter_succeed_at_both_endpoints(
     for triton, old in zip(tritons[:2], before, strict=False):
         await asyncio.to_thread(until, partial(has_taken, triton, old + 2 * 4), PATIENCE)
     assert steps_at(tritons[2]) - before[2] <= 1
+
+
+async def test_more_small_fills_run_at_once_than_a_constant_would_let(tritons: list[Triton], start: Start):
+    """Two endpoints take at least eight each, whatever their passes cost here."""
+    client = await start(tritons[:2])
+    jobs = await asyncio.gather(*(fill(client, seed, 900) for seed in range(16)))
+    await asyncio.gather(*(stepping(job) for job in jobs))
+    await asyncio.to_thread(until, lambda: sum(map(running_at, tritons[:2])) >= 16, PATIENCE)
+    for job in jobs:
+        await job.cancel()
+    await asyncio.gather(*(job.wait(timeout=PATIENCE) for job in jobs))
 
 
 async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: Path, tmp_path: Path):
