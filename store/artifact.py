@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -80,6 +81,11 @@ class ArtifactStore(Protocol):
         It is removed afterwards with everything in it; nothing may write there any more by then. A full
         disk raises `Busy` inside, as everywhere in the store.
         """
+
+
+def name_of(data: bytes) -> str:
+    """Returns the name that bytes have once they are stored."""
+    return PREFIX + hashlib.sha256(data).hexdigest()
 
 
 def digest_of(name: str, *, field: str = "name") -> str:

@@ -97,8 +97,13 @@ class Pictures:
 
     async def keep_mask(self, mask: np.ndarray, parameters: Mapping[str, Any] | None = None) -> Artifact:
         """Stores a mask as a PNG, white inside, and the parameters it was made with."""
-        data = await asyncio.to_thread(encode_mask, mask, *_text_chunks(parameters))
-        return await self.store.put_bytes(data, "image/png")
+        return await self.keep_mask_file(
+            await asyncio.to_thread(encode_mask, mask, *_text_chunks(parameters))
+        )
+
+    async def keep_mask_file(self, file: bytes) -> Artifact:
+        """Stores a mask that was encoded before."""
+        return await self.store.put_bytes(file, "image/png")
 
     async def keep_preview(self, pixels: np.ndarray, of: Picture) -> Artifact:
         """Stores pixels (height, width, 3) of a picture as a small JPEG."""

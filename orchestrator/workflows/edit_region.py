@@ -38,7 +38,7 @@ from orchestrator.workflows.picture_request import (
     ResolvedRequest,
     required_models,
 )
-from orchestrator.workflows.region_plan import RegionPlan, find_region
+from orchestrator.workflows.region_plan import RegionPlan, find_region, store_masks
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import AT_ONCE, FieldRegion
@@ -113,11 +113,12 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
 
     at.run.shrink(memory_after_segment(request, composition))
     slots = CandidateSlots(request, composition)
-    stored = await gather_or_cancel(
+    _, *stored = await gather_or_cancel(
+        store_masks(plans, at),
         *(
             _make_candidate(resolved, composition, texts, sampling, slots, at)
             for sampling in candidate_samplings(resolved.sampling, request.candidates)
-        )
+        ),
     )
     return await collect_result(resolved, composition, stored, _notes(plans, texts), at)
 

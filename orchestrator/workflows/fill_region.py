@@ -37,7 +37,7 @@ from orchestrator.workflows.picture_request import (
     ResolvedRequest,
     required_models,
 )
-from orchestrator.workflows.region_plan import RegionPlan, find_region
+from orchestrator.workflows.region_plan import RegionPlan, find_region, store_masks
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import FieldRegion
@@ -108,11 +108,12 @@ async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
 
     at.run.shrink(memory_after_segment(request, composition))
     slots = CandidateSlots(request, composition)
-    stored = await gather_or_cancel(
+    _, *stored = await gather_or_cancel(
+        store_masks([plan], at),
         *(
             _make_candidate(resolved, composition, text, no_text, sampling, slots, at)
             for sampling in candidate_samplings(resolved.sampling, request.candidates)
-        )
+        ),
     )
     notes = [*plan.notes, *text.notes("prompt"), *no_text.notes("negative prompt")]
     return await collect_result(resolved, composition, stored, notes, at)

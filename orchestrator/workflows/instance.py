@@ -1,4 +1,4 @@
-"""Instances: masks that were found and stored."""
+"""Instances: masks that were found, measured and stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from canvas.box import PixelBox
 from canvas.mask import area, bounding_box
 from orchestrator.aio import gather_or_cancel
+from orchestrator.media.picture.mask_picture import encode_mask
 from orchestrator.stages.factory import Stages
+from store.artifact import name_of
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,25 @@ class Instance:
     area: int
 
 
-async def store_instance(mask: np.ndarray, score: float, at: Stages) -> Instance:
-    """Stores a mask, float32 (height, width), and measures it."""
-    stored, box, pixels = await gather_or_cancel(
-        at.pictures.keep_mask(mask),
+async def measure_instance(mask: np.ndarray, score: float) -> tuple[Instance, bytes]:
+    """Measures and encodes a mask, float32 (height, width). Returns the instance and the file of its mask,
+    which is still to be stored."""
+    (file, name), box, pixels = await gather_or_cancel(
+        asyncio.to_thread(_encode, mask),
         asyncio.to_thread(bounding_box, mask),
         asyncio.to_thread(area, mask),
     )
-    return Instance(stored.name, score, box, pixels)
+    return Instance(name, score, box, pixels), file
+
+
+async def store_instance(mask: np.ndarray, score: float, at: Stages) -> Instance:
+    """Stores a mask, float32 (height, width), and measures it."""
+    instance, file = await measure_instance(mask, score)
+    await at.pictures.keep_mask_file(file)
+    return instance
+
+
+def _encode(mask: np.ndarray) -> tuple[bytes, str]:
+    """The file of a mask, and the name it has once it is stored."""
+    file = encode_mask(mask)
+    return file, name_of(file)

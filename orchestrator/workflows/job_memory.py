@@ -34,6 +34,9 @@ _CORE = 2 << 20
 # Softening a mask is done in tiles, with halos, of at most so many pixels.
 _FEATHERED, _TILE = 40, 2200**2
 
+# The file of a region's mask, if it does not get smaller by compression.
+_MASK_FILE = 1
+
 # A sheet: as the model sees it, as it draws it, and both on their way; a preview beside it.
 _SHEET, _PREVIEW = 84, 60
 # Cutting a piece out and laying it back, done for one candidate at a time; matching its colours first.
@@ -62,10 +65,11 @@ async def _picture_memory(resolved: ResolvedRequest, targets: Sequence[FieldRegi
     side = _largest_side(request.cut, resolved.weights.size, max(header.width, header.height))
     sheet = (side + resolved.weights.multiple) ** 2
     finding = sorted(selection_bytes(target.region, header, masks) for target in targets)[-AT_ONCE:]
-    found = len(targets) * MASK * header.pixels
+    found = len(targets) * (MASK + _MASK_FILE) * header.pixels
     segment = found + sum(finding) + SENT * header.pixels
     soften = found + MASK * header.pixels + _FEATHERED * min(header.pixels, _TILE)
     draw = _drawing_bytes(request, header, len(targets), header.pixels, sheet)
+    draw += len(targets) * _MASK_FILE * header.pixels
     return _common(header) + max(header.decoding, segment, soften, draw)
 
 
@@ -74,9 +78,8 @@ def memory_after_segment(request: PictureRequest, composition: Composition) -> i
     picture = composition.picture
     header = PictureHeader(picture.width, picture.height, picture.pixels.itemsize, 0, picture.format)
     box, sheet = composition.window, composition.largest_sheet
-    return _common(header) + _drawing_bytes(
-        request, header, len(composition.plans), box.width * box.height, sheet
-    )
+    draw = _drawing_bytes(request, header, len(composition.plans), box.width * box.height, sheet)
+    return _common(header) + draw + sum(len(plan.mask_file) for plan in composition.plans)
 
 
 async def clip_memory(clip: str, targets: Sequence[FieldRegion], *, overlay: bool, at: Stages) -> int:

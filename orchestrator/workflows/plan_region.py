@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import ResolvedEdit, find_edits
 from orchestrator.workflows.fill_region import ResolvedFill, find_hole
-from orchestrator.workflows.region_plan import RegionPlan
+from orchestrator.workflows.region_plan import RegionPlan, store_masks
 from orchestrator.workflows.results import Plan
 
 
@@ -20,7 +21,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
     with at.stage("segment"):
         plans = await _find_regions(resolved, picture, at)
         await denoiser.check_adapters(request.adapters)
-    cost = await denoiser.cost(
+    cost = denoiser.cost(
         [
             (sheet.working.height // weights.factor, sheet.working.width // weights.factor)
             for plan in plans
@@ -31,6 +32,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
         equal_prompts=resolved.equal_prompts,
         candidates=request.candidates,
     )
+    cost, _ = await gather_or_cancel(cost, store_masks(plans, at))
     return Plan(
         parts=tuple(plan.part for plan in plans),
         steps=resolved.sampling.steps,

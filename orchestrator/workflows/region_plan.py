@@ -12,7 +12,7 @@ from canvas.box import PixelBox
 from canvas.layout import Cut, SheetLayout, lay_out
 from orchestrator.media.picture.picture import Picture
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.instance import store_instance
+from orchestrator.workflows.instance import measure_instance
 from orchestrator.workflows.picture_request import PinnedWeights
 from orchestrator.workflows.results import Part
 from orchestrator.workflows.selection import FieldRegion, select
@@ -23,10 +23,14 @@ _SUSPICIOUS = 0.5
 
 @dataclass(frozen=True, eq=False)
 class RegionPlan:
-    """A region with its mask, float32 of the picture's size, and the sheets it is drawn on."""
+    """A region with its mask, float32 of the picture's size, and the sheets it is drawn on.
+
+    `mask_file` is the mask as a file; `store_masks` stores it.
+    """
 
     part: Part
     mask: np.ndarray
+    mask_file: bytes
     feather: float
     layout: SheetLayout
 
@@ -49,15 +53,21 @@ async def find_region(
     *,
     tiled: bool = False,
 ) -> RegionPlan:
-    """Finds a region, stores its mask and lays it out. With `tiled`, regions larger than the model's native
-    size are laid out in tiles."""
+    """Finds a region and lays it out. With `tiled`, regions larger than the model's native size are laid out
+    in tiles."""
     selection = await select(picture, target, at, weights.sam)
-    region = await store_instance(selection.mask, selection.score, at)
+    region, mask_file = await measure_instance(selection.mask, selection.score)
     layout = await asyncio.to_thread(
         lay_out, selection.mask, cut, size=weights.size, multiple=weights.multiple, tiled=tiled
     )
     part = Part(region, words, layout.crop, layout.sheets)
-    return RegionPlan(part, selection.mask, selection.feather, layout)
+    return RegionPlan(part, selection.mask, mask_file, selection.feather, layout)
+
+
+async def store_masks(plans: Sequence[RegionPlan], at: Stages) -> None:
+    """Stores the masks of all regions: to be awaited beside the models' work, which needs no disk."""
+    for plan in plans:
+        await at.pictures.keep_mask_file(plan.mask_file)
 
 
 def enclosing_box(plans: Sequence[RegionPlan]) -> PixelBox:

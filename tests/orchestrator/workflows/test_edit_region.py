@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import weakref
@@ -19,7 +20,9 @@ from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import results_pb2 as rs
 from orchestrator.media.picture.picture import PictureLimits
+from orchestrator.media.pictures import Pictures
 from orchestrator.models.sam import Sam
+from store.artifact import Artifact
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, click, png
 from tests.orchestrator.doubles import Refused, Triton
@@ -112,6 +115,26 @@ async def test_previews_are_pictures_of_the_crop(client: Client, triton: Triton,
             assert (preview.format, preview.size) == ("JPEG", (80, 80))
             triton.ip2p_unet.go_on.set()
     assert state.state == SUCCEEDED and state.progress.preview
+
+
+async def test_masks_are_stored_beside_the_models_work_and_before_the_result(
+    client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoising, keep = asyncio.Event(), Pictures.keep_mask_file
+
+    async def keep_late(self: Pictures, file: bytes) -> Artifact:
+        await denoising.wait()
+        return await keep(self, file)
+
+    monkeypatch.setattr(Pictures, "keep_mask_file", keep_late)
+    triton.ip2p_unet.hold_at = 6
+    job = await client.edit(click(await client.upload(png(picture))))
+    async for state in client.jobs.WatchJob(jb.WatchJobRequest(name=job.name)):
+        if state.progress.step == 6:
+            denoising.set()
+            triton.ip2p_unet.go_on.set()
+    assert state.state == SUCCEEDED
+    assert (await client.pixels(state.result.picture.mask)).any()
 
 
 async def test_equal_texts_are_encoded_once(client: Client, triton: Triton, picture: np.ndarray) -> None:
