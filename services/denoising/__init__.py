@@ -15,6 +15,7 @@ batch            which trajectories share the next forward pass, and the pass
 costs            the costs of forward passes in time and memory, by kind
 prices           seconds by rows, learnt from passes that were served
 row_choice       how many rows the next pass has: the cheapest number, or one to try
+price_file       the prices that are kept between starts
 ladder           passes timed when a network is loaded
 stopwatch        time without what other programs took
 memory_budget    the memory that admitted requests may take

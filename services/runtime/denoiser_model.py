@@ -11,6 +11,7 @@ from services.denoising.denoiser_family import DenoiserFamily
 from services.denoising.engine import Engine, EngineLimits
 from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
 from services.denoising.meter import Meter
+from services.denoising.price_file import Known
 from services.registry import FAMILIES
 from services.runtime.environment import (
     bundle_named,
@@ -21,6 +22,7 @@ from services.runtime.environment import (
     running_at_once,
 )
 from services.runtime.metrics import EngineMeter
+from services.runtime.price_keeper import PriceKeeper, price_file
 from services.runtime.stream_server import StreamServer
 
 _FOR_ADAPTERS = 0.25  # of the memory for work, and beside it
@@ -35,7 +37,13 @@ class TritonPythonModel:
         bundle = bundle_named(registered.bundle)
         family = registered.family(bundle, device, bundle.number_type(device))
         self._meter = EngineMeter(args["model_name"])
-        self._server = StreamServer(family, engine_for(family, self._meter))
+        cache = cache_folder()
+        if compile_wanted():
+            family.passes.compile(lambda: _run_usual_passes(family), cache)
+        prices = None if cache is None else price_file(cache, family)
+        engine = engine_for(family, self._meter, {} if prices is None else prices.read())
+        self._keeper = None if prices is None else PriceKeeper(prices, engine.costs)
+        self._server = StreamServer(family, engine)
 
     def execute(self, requests: Sequence[Any]) -> None:
         self._server.admit(requests)  # replies are sent step by step
@@ -43,18 +51,18 @@ class TritonPythonModel:
     def finalize(self) -> None:
         self._server.close()  # lets running trajectories finish
         self._meter.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
 
-def engine_for(family: DenoiserFamily, meter: Meter) -> Engine:
-    """A step loop for a family, with the costs of passes measured on this machine."""
-    if compile_wanted():
-        family.passes.compile(lambda: _run_usual_passes(family), cache_folder())
+def engine_for(family: DenoiserFamily, meter: Meter, known: Known) -> Engine:
+    """A step loop for a family. What is not known of the costs of its passes is measured."""
     share = memory_share()
     memory = memory_for_work(family.device, share)
     adapters = AdapterCache(family.network, memory_for_work(family.device, share * _FOR_ADAPTERS))
     graphs = int(memory * GRAPHS_SHARE)
     family.passes.limit(graphs)
-    costs = measure(family, family.works(), budget_bytes=memory)
+    costs = measure(family, family.works(), budget_bytes=memory, known=known)
     limits = EngineLimits(memory=memory, graphs=graphs, running=running_at_once() or EngineLimits.running)
     return Engine(family, costs, limits, meter, adapters, passes=family.passes)
 

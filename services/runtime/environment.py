@@ -89,7 +89,7 @@ def memory_share() -> float:
 
 
 def cache_folder() -> Path | None:
-    """The folder for what can be made again, such as compiled code; None if the environment names none."""
+    """The folder for what can be made again, such as prices and compiled code; None if there is none."""
     folder = os.environ.get(CACHE, "").strip()
     return Path(folder) if folder else None
 
