@@ -8,6 +8,7 @@ triton_client    a denoising request by a plain Triton client
 damaged_files    a folder of pictures, some of them damaged
 
 step_sharing     does sharing steps pay?
+learnt_prices    does it pay to learn the prices of passes while serving?
 served_sharing   does it still pay with everything around it?
 service_cost     what does the service cost, compared with the plain pipeline?
 cancel_latency   how soon is the slot of a cancelled edit free?

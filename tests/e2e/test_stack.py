@@ -75,11 +75,11 @@ def test_the_stack_stops_without_losing_a_job_or_leaving_a_process(weights: Path
             # Few steps are left for half a minute: it is finished, not merely explained.
             assert job.result(timeout=60).picture
         assert stack.process.wait(60) == 0
+        kept = list((tmp_path / "data/cache/prices").iterdir())
+        assert len(kept) == 2, "both denoisers keep what their passes cost"
         assert not stack.started.still_alive(seconds=0)
     assert not stack.started.ports_answering()
     assert not stack.started.memory_left()
-    kept = list((tmp_path / "data/cache/prices").iterdir())
-    assert len(kept) == 2, "both denoisers keep what their passes cost"
 
 
 def test_a_stack_stopped_while_it_starts_leaves_nothing(weights: Path, tmp_path: Path):
