@@ -40,8 +40,8 @@ from store.disk import DiskStore
 
 log = logging.getLogger(__name__)
 
-# Fraction of the memory that is free at start, for all running jobs. Models beside it plan with 0.6 for requests
-# and a quarter as much for adapters.
+# Fraction of the memory that is free at start, for all running jobs. Models beside it plan with 0.6 for
+# requests and a quarter as much for adapters.
 _MEMORY_SHARE = 0.25
 # Time for watchers of the last jobs to get their last message, and for open downloads.
 _CLOSE_SECONDS = 5.0
