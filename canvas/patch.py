@@ -1,4 +1,7 @@
-"""Patches: crops as models see them, float32 (3, height, width) in [-1, 1], and back to pixels."""
+"""Patches: crops as models see them, and back to pixels.
+
+They are (3, height, width), float32 in [-1, 1], or of a picture in 8 bits uint8, which models convert.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,13 @@ def cut(picture: np.ndarray, crop: PixelBox, working: WorkingSize) -> np.ndarray
 
     Pixels are not resampled if the working size is the crop's own.
     """
-    sheet = _pad(_resize(picture[crop.window], working.scaled), working)
-    patch = np.divide(sheet.transpose(2, 0, 1), np.iinfo(picture.dtype).max, dtype=np.float32, order="C")
-    patch *= 2
-    patch -= 1
-    return patch
+    return _to_unit(_cut(picture, crop, working), picture.dtype)
+
+
+def cut_sheet(picture: np.ndarray, crop: PixelBox, working: WorkingSize) -> np.ndarray:
+    """Like `cut`, but uint8 if the picture is."""
+    sheet = _cut(picture, crop, working)
+    return np.ascontiguousarray(sheet) if picture.dtype == np.uint8 else _to_unit(sheet, picture.dtype)
 
 
 def cut_hole(hole: np.ndarray, working: WorkingSize, *, margin: int) -> np.ndarray:
@@ -53,15 +58,21 @@ def latent_hole(hole: np.ndarray, factor: int) -> np.ndarray:
 def restore(
     patch: np.ndarray, crop: PixelBox, working: WorkingSize, dtype: type[np.unsignedinteger] = np.uint8
 ) -> np.ndarray:
-    """Undoes `cut`: removes the padding and scales back to pixels (crop height, crop width, 3) of `dtype`.
+    """Undoes `cut`: removes the padding and scales back to pixels (crop height, crop width, 3) of `dtype`,
+    which is that of a patch of uint8.
 
-    Values beyond [-1, 1] are clipped. Raises `InternalError` for a patch of another shape, or with values
-    that are not finite.
+    Values beyond [-1, 1] are clipped. Raises `InternalError` for a patch of another shape or type, or with
+    values that are not finite.
     """
     if patch.shape != (3, working.height, working.width):
         expected = (3, working.height, working.width)
         raise InternalError(f"the model's patch is shaped {patch.shape}, expected {expected}")
     rows, columns = working.scaled.window
+    if patch.dtype == np.uint8:
+        if dtype is not np.uint8:
+            raise InternalError(f"the model's patch has 8 bits, expected {np.dtype(dtype).name}")
+        pixels = np.ascontiguousarray(patch[:, rows, columns].transpose(1, 2, 0))
+        return _resize(pixels, PixelBox(0, 0, crop.width, crop.height))
     unit = patch[:, rows, columns].transpose(1, 2, 0) * np.float32(0.5) + np.float32(0.5)
     if not np.isfinite(unit).all():
         raise InternalError("the model's patch holds values that are not finite numbers")
@@ -69,6 +80,17 @@ def restore(
     unit *= np.iinfo(dtype).max
     pixels = np.rint(unit, out=unit).astype(dtype, order="C")
     return _resize(pixels, PixelBox(0, 0, crop.width, crop.height))
+
+
+def _cut(picture: np.ndarray, crop: PixelBox, working: WorkingSize) -> np.ndarray:
+    return _pad(_resize(picture[crop.window], working.scaled), working).transpose(2, 0, 1)
+
+
+def _to_unit(sheet: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    patch = np.divide(sheet, np.iinfo(dtype).max, dtype=np.float32, order="C")
+    patch *= 2
+    patch -= 1
+    return patch
 
 
 def _pad(scaled: np.ndarray, working: WorkingSize) -> np.ndarray:

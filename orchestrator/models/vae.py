@@ -11,7 +11,8 @@ from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.triton.tensors import Tensors
 
-FIELDS = {"picture": "cut.working_size", "latents": "cut.working_size"}
+FIELDS = {name: "cut.working_size" for name in ("picture", "pixels", "latents")}
+_DEPTH = np.array([8], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,23 @@ class Vae:
     run: Run
 
     async def encode(self, picture: np.ndarray, weights: WeightsRef) -> np.ndarray:
-        """The most likely latents, (channels, h, w), of a float32 picture (3, height, width) in [-1, 1]."""
-        return (await self._infer({"picture": picture}, weights))["encoded"]
+        """The most likely latents, (channels, h, w), of a picture (3, height, width), uint8 or float32 in
+        [-1, 1]."""
+        name = "pixels" if picture.dtype == np.uint8 else "picture"
+        return (await self._infer({name: picture}, weights))["encoded"]
 
     async def posterior(self, picture: np.ndarray, weights: WeightsRef) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation of the latents, (channels, h, w) each, of a picture as above."""
+        """Mean and deviation of the latents, (channels, h, w) each, of a float32 picture in [-1, 1]."""
         reply = await self._infer({"picture": picture}, weights)
         return reply["encoded"], reply["spread"]
 
     async def decode(self, latents: np.ndarray, weights: WeightsRef) -> np.ndarray:
         """The picture, float32 (3, height, width) in [-1, 1], of latents (channels, h, w)."""
         return (await self._infer({"latents": latents}, weights))["decoded"]
+
+    async def decode_pixels(self, latents: np.ndarray, weights: WeightsRef) -> np.ndarray:
+        """The picture, uint8 (3, height, width), of latents (channels, h, w)."""
+        return (await self._infer({"latents": latents, "depth": _DEPTH}, weights))["pixels"]
 
     async def _infer(self, inputs: Tensors, weights: WeightsRef) -> dict[str, np.ndarray]:
         return await self.client.infer(inputs, deadline=self.run.deadline, weights=weights)

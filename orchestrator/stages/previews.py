@@ -59,7 +59,7 @@ class Previews:
             latents, self._newest = self._newest, None
             assert latents is not None
             try:
-                patch = await self._vae.decode(latents, self._weights)
+                patch = await self._vae.decode_pixels(latents, self._weights)
                 pixels = await asyncio.to_thread(restore, patch, box, working)
                 self._run.show((await self._pictures.keep_preview(pixels, picture)).name)
             except IntarsiaError as error:

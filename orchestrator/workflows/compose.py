@@ -109,8 +109,8 @@ def cut_piece(draft: RegionDraft, sheet: Sheet) -> Piece:
 
 
 def lay_sheet(draft: RegionDraft, piece: Piece, patch: np.ndarray, *, colours: bool) -> None:
-    """Lays the patch of a piece, float32 (3, height, width) in [-1, 1], into the draft. With `colours` it is
-    matched to its surroundings first."""
+    """Lays the patch of a piece, as `make_patch` returns it, into the draft. With `colours` it is matched to
+    its surroundings first."""
     pixels = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
     if colours:
         pixels = match_colours(pixels, piece.pixels, piece.hole)

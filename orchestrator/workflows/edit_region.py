@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canvas.box import full_box
-from canvas.patch import cut
+from canvas.patch import cut_sheet
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import EditConditioning
@@ -141,7 +141,9 @@ async def _make_candidate(
             for tile, sheet in enumerate(plan.layout.sheets):
                 piece = await slots.lay(cut_piece, draft, sheet)
                 with at.stage("encode", of=sheets):
-                    seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
+                    seen = await asyncio.to_thread(
+                        cut_sheet, piece.pixels, full_box(piece.pixels), sheet.working
+                    )
                     source = await at.vae.encode(seen, resolved.weights.vae)
                 patch = await make_patch(
                     resolved,

@@ -43,7 +43,8 @@ async def make_patch(
     *,
     previewed: bool,
 ) -> np.ndarray:
-    """Denoises and decodes: the patch of a sheet, float32 (3, height, width) in [-1, 1]."""
+    """Denoises and decodes: the patch of a sheet (3, height, width), uint8 if the picture is, else float32 in
+    [-1, 1]."""
     request, weights, of = resolved.request, resolved.weights, total_sheets(resolved, composition)
     with at.stage("denoise", of=of) as work:
         async with at.previews(composition.picture, sheet.working, weights.vae) as previews:
@@ -57,4 +58,6 @@ async def make_patch(
                 preview=previews.offer if previewed else None,
             )
     with at.stage("decode", of=of):
-        return await at.vae.decode(latents, weights.vae)
+        eight_bits = composition.picture.pixels.dtype == np.uint8
+        decode = at.vae.decode_pixels if eight_bits else at.vae.decode
+        return await decode(latents, weights.vae)

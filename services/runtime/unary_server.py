@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -42,13 +42,13 @@ class UnaryServer:
         service: Service,
         *,
         cache_bytes: int = 0,
-        cache_only: str | None = None,
+        cache_only: Collection[str] = (),
         asks: Mapping[str, Callable[[Tensors], None]] | None = None,
     ) -> None:
         """`asks`: further values of `ask`, and what each does before the facts are returned.
 
         `cache_bytes`: the budget of a cache of answers, for requests that are equal; 0 for none. With
-        `cache_only`, the name of an input, only answers to requests with that input are cached.
+        `cache_only`, names of inputs, only answers to requests with one of these inputs are cached.
 
         Triton's own response cache does not fit: it stores a refusal as an answer without tensors, does not
         clear a model's old answers when the model is reloaded, and answers probes of a dead one.
@@ -57,7 +57,7 @@ class UnaryServer:
         self._cache: ByteBudgetCache[Tensors] | None = (
             ByteBudgetCache(cache_bytes, _size) if cache_bytes else None
         )
-        self._cache_only = cache_only
+        self._cache_only = frozenset(cache_only)
         self._asks = dict(asks or {})
         self._names = (*service.inputs, required_weights.INPUT, *introspection.INPUTS)
         watchdog.start()
@@ -90,7 +90,7 @@ class UnaryServer:
             return refused(refusal_for(fault))
 
     def _answered(self, tensors: Tensors) -> Tensors:
-        if self._cache is None or (self._cache_only is not None and self._cache_only not in tensors):
+        if self._cache is None or (self._cache_only and self._cache_only.isdisjoint(tensors)):
             return self._service.answer(tensors)
         key = _key(tensors)
         found = self._cache.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,18 @@ from services.bundles.shared_networks import load_shared
 from services.refusal import Refusal, invalid
 from services.vae.decoder import Decoder, load_network
 from services.vae.encoder import Encoder
+from services.vae.levels import to_levels, to_numbers
 from services.vae.tiles import Tiling
 
 LARGEST = 2048 * 2048  # pixels; other requests wait meanwhile, and denoisers make no larger ones
+_DEPTH = 8  # bits
 WHITE = 1.001  # the highest value of a picture in [-1, 1], with room for rounding
 
 
 class Vae:
     """Encodes pictures and decodes latents, for every bundle that has a VAE."""
 
-    inputs = ("family", "picture", "latents")
+    inputs = ("family", "picture", "pixels", "latents", "depth")
 
     def __init__(
         self,
@@ -70,16 +72,27 @@ class Vae:
             codec.decode(encoded)
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`encoded` and `spread` for a picture, `decoded` for latents."""
+        """`encoded` and `spread` for a picture or pixels; for latents `decoded`, or `pixels` with a depth."""
         codec = self._codecs[self._family(request)]
-        if ("picture" in request) == ("latents" in request):
+        if sum(name in request for name in ("picture", "pixels", "latents")) != 1:
             raise invalid(
-                "picture", "or latents must be given: a picture to encode, latents to decode, not both"
+                "picture",
+                "or pixels or latents must be given, and only one: a picture to encode or latents to decode",
             )
+        if "latents" in request:
+            latents = _latents(request["latents"], codec.space)
+            if "depth" not in request:
+                return {"decoded": codec.decode(latents)}
+            _check_depth(request["depth"])
+            return {"pixels": codec.decode(latents, to_levels)}
+        if "depth" in request:
+            raise invalid("depth", "must come with latents: it is that of the pixels they are decoded to")
         if "picture" in request:
-            encoded, spread = codec.encode(_picture(request["picture"], codec.space.factor))
-            return {"encoded": encoded, "spread": spread}
-        return {"decoded": codec.decode(_latents(request["latents"], codec.space))}
+            picture = _picture(request["picture"], codec.space.factor)
+        else:
+            picture = _pixels(request["pixels"], codec.space.factor)
+        encoded, spread = codec.encode(picture)
+        return {"encoded": encoded, "spread": spread}
 
     def _family(self, request: Mapping[str, Tensor]) -> str:
         if "family" not in request:
@@ -108,35 +121,53 @@ class Codec:
 
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """The most likely latents of a picture, and their standard deviation."""
+        """The most likely latents of a picture, in [-1, 1] or UINT8, and their standard deviation."""
+        if picture.dtype == torch.uint8:
+            picture = to_numbers(picture.to(self.encoder.network.device))
         latents, deviation = self.encoder.encode(picture)
-        return _finite(latents), _finite(deviation)
+        return _finite(latents).cpu(), _finite(deviation).cpu()
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Tensor:
-        """The picture of latents."""
-        return _finite(self.decoder.decode(latents))
+    def decode(
+        self, latents: Tensor, convert: Callable[[Tensor], Tensor] = lambda picture: picture
+    ) -> Tensor:
+        """The picture of latents, converted before it leaves the device."""
+        return convert(_finite(self.decoder.decode(latents))).cpu()
 
 
 def _finite(values: Tensor) -> Tensor:
-    """The values on the host; raises Refusal if the network overflowed."""
+    """The same values; raises Refusal if the network overflowed."""
     if not bool(torch.isfinite(values).all()):
         raise Refusal("INTERNAL", "the network answered numbers that are not finite")
-    return values.cpu()
+    return values
 
 
 def _picture(tensor: Tensor, factor: int) -> Tensor:
     if tensor.dtype != torch.float32 or tensor.ndim != 3 or tensor.shape[0] != 3:
         raise invalid("picture", f"must be FP32 (3, height, width), not {tuple(tensor.shape)}")
-    height, width = tensor.shape[1:]
-    if not height or not width or height % factor or width % factor:
-        raise invalid(
-            "picture", f"must have sides that are multiples of {factor}, not {width} x {height}; pad it"
-        )
-    _not_too_large("picture", height * width)
+    _check_sides("picture", tensor, factor)
     if not bool((tensor.abs() <= WHITE).all()):  # false for NaN, too
         raise invalid("picture", "must hold values in [-1, 1]; divide bytes by 127.5 and subtract 1")
     return tensor
+
+
+def _pixels(tensor: Tensor, factor: int) -> Tensor:
+    if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise invalid("pixels", f"must be UINT8 (3, height, width), not {tuple(tensor.shape)}")
+    _check_sides("pixels", tensor, factor)
+    return tensor
+
+
+def _check_sides(name: str, tensor: Tensor, factor: int) -> None:
+    height, width = tensor.shape[1:]
+    if not height or not width or height % factor or width % factor:
+        raise invalid(name, f"must have sides that are multiples of {factor}, not {width} x {height}; pad it")
+    _not_too_large(name, height * width)
+
+
+def _check_depth(tensor: Tensor) -> None:
+    if tensor.tolist() != [_DEPTH]:
+        raise invalid("depth", f"must be {_DEPTH}; leave it out for a picture in [-1, 1]")
 
 
 def _latents(tensor: Tensor, space: LatentSpace) -> Tensor:

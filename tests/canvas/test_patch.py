@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas.crop import PixelBox, WorkingSize, working_size
-from canvas.patch import cut, restore
+from canvas.patch import cut, cut_sheet, restore
 from intarsia.errors import InternalError
 from tests.canvas.drawing import random_picture
 
@@ -21,6 +21,20 @@ def test_a_crop_worked_at_its_own_size_comes_back_exactly(dtype, width, height):
     assert patch.shape == (3, working.height, working.width) and patch.dtype == np.float32
     assert patch.flags["C_CONTIGUOUS"]
     assert np.array_equal(restore(patch, crop, working, dtype), picture[crop.window])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@given(width=sides, height=sides, size=st.integers(16, 300))
+def test_a_sheet_in_bytes_is_the_patch_before_it_became_numbers(dtype, width, height, size):
+    picture, crop = random_picture(height, width, dtype), PixelBox(0, 0, width, height)
+    working = working_size(crop, smallest=1, largest=1, exact=size)
+    sheet, patch = cut_sheet(picture, crop, working), cut(picture, crop, working)
+    if dtype is np.uint16:
+        assert sheet.dtype == np.float32 and np.array_equal(sheet, patch)
+        return
+    assert sheet.dtype == np.uint8 and sheet.flags["C_CONTIGUOUS"]
+    assert np.array_equal(np.divide(sheet, 255, dtype=np.float32) * 2 - 1, patch)
+    assert np.array_equal(restore(sheet, crop, working), restore(patch, crop, working))
 
 
 @given(width=sides, height=sides, size=st.integers(16, 300))
@@ -68,3 +82,5 @@ def test_a_patch_that_cannot_be_of_this_crop_is_refused():
     patch[1, 2, 3] = np.nan
     with pytest.raises(InternalError, match="finite"):
         restore(patch, crop, working)
+    with pytest.raises(InternalError, match="8 bits, expected uint16"):
+        restore(np.zeros((3, 64, 64), np.uint8), crop, working, np.uint16)

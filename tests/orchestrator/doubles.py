@@ -179,15 +179,20 @@ class Vae:
             yield {"facts": text({"families": _families(self.weights)})}
             return
         _check_weights(inputs, self.weights)
-        if "picture" in inputs:
-            _, height, width = inputs["picture"].shape
-            cells = inputs["picture"].reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
+        if "latents" not in inputs:
+            sheet = inputs["pixels"] / 127.5 - 1 if "pixels" in inputs else inputs["picture"]
+            _, height, width = sheet.shape
+            cells = sheet.reshape(3, height // FACTOR, FACTOR, width // FACTOR, FACTOR)
             means = cells.mean(axis=(2, 4), dtype=np.float32)
             encoded = np.concatenate([means, np.zeros_like(means[:1])])
             yield {"encoded": encoded, "spread": np.full_like(encoded, 0.01)}
         else:
             self.decoded += 1
-            yield {"decoded": inputs["latents"][:3].repeat(FACTOR, axis=1).repeat(FACTOR, axis=2)}
+            decoded = inputs["latents"][:3].repeat(FACTOR, axis=1).repeat(FACTOR, axis=2)
+            if "depth" in inputs:
+                yield {"pixels": np.rint(np.clip(decoded / 2 + 0.5, 0, 1) * 255).astype(np.uint8)}
+            else:
+                yield {"decoded": decoded}
 
 
 class Denoiser:

@@ -4,6 +4,7 @@ import json
 import shutil
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -11,13 +12,17 @@ from diffusers.image_processor import VaeImageProcessor
 from hypothesis import given
 from hypothesis import strategies as some
 
+from canvas.crop import PixelBox, WorkingSize
+from canvas.patch import cut, cut_sheet, restore
 from services.bundles.bundle import Bundle
 from services.refusal import Refusal
+from services.vae.levels import to_numbers
 from services.vae.service import Vae
 from services.vae.tiles import Tiling, by_tiles, windows
 from tests.services.calls import refusal, tensors
 
 CPU = torch.device("cpu")
+EIGHT = torch.tensor([8], dtype=torch.uint8)
 SMALL_TILES = Tiling(above=64 * 64, side=128, overlap=32)
 
 
@@ -64,6 +69,26 @@ def test_a_decoded_picture_is_the_one_that_diffusers_shows(service, reference, h
     torch.testing.assert_close(decoded, wanted[0], rtol=0, atol=1e-6)
     shown = VaeImageProcessor().postprocess(wanted, output_type="pt")[0]
     torch.testing.assert_close((decoded / 2 + 0.5).clamp(0, 1), shown, rtol=0, atol=1e-6)
+
+
+def test_pixels_are_the_bytes_that_a_caller_makes_of_the_decoded_picture(service):
+    drawn = latents(9, 16)
+    decoded = service.answer(tensors(family="ip2p", latents=drawn))["decoded"].numpy()
+    pixels = service.answer(tensors(family="ip2p", latents=drawn, depth=EIGHT))["pixels"]
+    box, working = PixelBox(0, 0, 128, 72), WorkingSize(128, 72, 0, 0, 128, 72)
+    assert pixels.dtype == torch.uint8 and pixels.numpy().std() > 1
+    assert np.array_equal(pixels.numpy().transpose(1, 2, 0), restore(decoded, box, working))
+
+
+def test_pixels_are_encoded_to_the_bytes_of_the_picture_a_caller_makes_of_them(service):
+    levels = np.arange(3 * 32 * 32).reshape(32, 32, 3).astype(np.uint8)  # all there are
+    sheet = PixelBox(0, 0, 32, 32), WorkingSize(32, 32, 0, 0, 32, 32)
+    pixels, unit = torch.from_numpy(cut_sheet(levels, *sheet)), torch.from_numpy(cut(levels, *sheet))
+    assert torch.equal(to_numbers(pixels), unit)
+    ours, theirs = (
+        service.answer(tensors(family="ip2p", **one)) for one in ({"pixels": pixels}, {"picture": unit})
+    )
+    assert torch.equal(ours["encoded"], theirs["encoded"]) and torch.equal(ours["spread"], theirs["spread"])
 
 
 def test_other_requests_change_no_bit_of_a_picture(service):
@@ -161,9 +186,13 @@ def test_weights_that_overflow_in_half_precision_are_kept_in_single(ip2p, tmp_pa
     [
         ({"picture": picture(8, 8)}, "INVALID_FIELD", "family is missing"),
         ({"family": "b", "picture": picture(8, 8)}, "NOT_FOUND", "loaded: ip2p"),
-        ({"family": "ip2p"}, "INVALID_FIELD", "picture or latents must be given"),
-        ({"family": "ip2p", "picture": picture(8, 8), "latents": latents(1, 1)}, "INVALID_FIELD", "not both"),
+        ({"family": "ip2p"}, "INVALID_FIELD", "picture or pixels or latents must be given"),
+        ({"family": "ip2p", "picture": picture(8, 8), "latents": latents(1, 1)}, "INVALID_FIELD", "only one"),
         ({"family": "ip2p", "picture": picture(8, 12)}, "INVALID_FIELD", "multiples of 8, not 12 x 8"),
+        ({"family": "ip2p", "pixels": picture(8, 12).byte()}, "INVALID_FIELD", "multiples of 8, not 12 x 8"),
+        ({"family": "ip2p", "pixels": picture(8, 8)}, "INVALID_FIELD", "pixels must be UINT8"),
+        ({"family": "ip2p", "picture": picture(8, 8), "depth": EIGHT}, "INVALID_FIELD", "come with latents"),
+        ({"family": "ip2p", "latents": latents(1, 1), "depth": 2 * EIGHT}, "INVALID_FIELD", "must be 8"),
         (
             {"family": "ip2p", "picture": picture(8, 8)[:2]},
             "INVALID_FIELD",

@@ -9,7 +9,7 @@ class TritonPythonModel:
     def initialize(self, args):
         vae = Vae(bundles(), device_of(args))
         # The same picture is edited repeatedly with other instructions; latents to decode are new each time.
-        self.server = UnaryServer(vae, cache_bytes=256 << 20, cache_only="picture")
+        self.server = UnaryServer(vae, cache_bytes=256 << 20, cache_only=("picture", "pixels"))
 
     def execute(self, requests):
         return self.server.answer(requests)

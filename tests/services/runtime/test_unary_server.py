@@ -173,7 +173,7 @@ def test_only_answers_to_requests_with_the_chosen_input_are_cached(stub):
         inputs = ("number", "other")
 
     service = Either()
-    server = UnaryServer(service, cache_bytes=8, cache_only="other")
+    server = UnaryServer(service, cache_bytes=8, cache_only=("other",))
     server.answer([number(4), number(4)])
     assert service.answered == 2
     server.answer([number(4, other=torch.ones(1)), number(4, other=torch.ones(1))])
