@@ -92,7 +92,7 @@ class EngineMeter:
         while (news := self._take()) is not None:
             try:
                 self._publish(news)
-            except pb.TritonModelException as fault:
+            except Exception as fault:  # must not end the thread: figures would pile up
                 pb.Logger.log_warn(f"metrics could not be published: {fault}")
 
     def _take(self) -> _Figures | None:

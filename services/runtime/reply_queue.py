@@ -57,13 +57,17 @@ class ReplyStream:
             message, self.over, _ = self._waiting.popleft()
         try:
             self._sender.send(message, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL if self.over else 0)
-        except pb.TritonModelException as fault:
+        except Exception as fault:  # must not end the thread that serves all streams
             self.gone = True
             pb.Logger.log_warn(f"a reply could not be delivered: {fault}")
 
     def ask(self) -> None:
-        """Asks Triton whether the caller has gone."""
-        self.gone = self.gone or self._sender.is_cancelled()
+        """Asks Triton whether the caller has gone; one that cannot be asked about cannot be answered."""
+        try:
+            self.gone = self.gone or self._sender.is_cancelled()
+        except Exception as fault:  # as above
+            self.gone = True
+            pb.Logger.log_warn(f"Triton could not say whether a caller has gone: {fault}")
 
 
 class ReplyQueue:

@@ -184,7 +184,7 @@ def test_words_without_a_match_get_a_reply_without_a_mask(models: TritonClient):
     [
         ("text_encoder", {}, "INVALID_ARGUMENT INVALID_FIELD: family is missing"),
         ("text_encoder", {"family": text("x"), "text": text("")}, "NOT_FOUND NOT_FOUND: family 'x'"),
-        ("vae", {"family": FAMILY}, "INVALID_ARGUMENT INVALID_FIELD: picture or latents"),
+        ("vae", {"family": FAMILY}, "INVALID_ARGUMENT INVALID_FIELD: picture or pixels or latents"),
         (
             "vae",
             {"family": FAMILY, "picture": noise(3, 8, 9)},

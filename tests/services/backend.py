@@ -59,20 +59,21 @@ class Request:
 
 
 class ResponseSender:
-    """Keeps what is sent. A reply is taken when `ready` is set, and refused while `broken`."""
+    """Keeps what is sent. A reply is taken when `ready` is set; all raises what is `broken`."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Any, int]] = []
         self.ready = threading.Event()
         self.ready.set()
         self.over = threading.Event()
-        self.cancelled = self.broken = self.asked_too_late = False
+        self.cancelled = self.asked_too_late = False
+        self.broken: Exception | None = None
         self.asked = threading.Event()
 
     def send(self, response: Any, flags: int = 0) -> None:
         assert self.ready.wait(20)
-        if self.broken:
-            raise TritonModelException("nobody takes it")
+        if self.broken is not None:
+            raise self.broken
         self.sent.append((response, flags))
         if flags:
             self.over.set()
@@ -80,6 +81,8 @@ class ResponseSender:
     def is_cancelled(self) -> bool:
         self.asked_too_late = self.asked_too_late or self.over.is_set()
         self.asked.set()
+        if self.broken is not None:
+            raise self.broken
         return self.cancelled
 
 

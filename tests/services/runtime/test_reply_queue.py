@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.services.backend import ResponseSender
+from tests.services.backend import ResponseSender, TritonModelException
 
 FINAL = 1
 
@@ -97,12 +97,23 @@ def test_nobody_is_asked_about_after_the_last_reply(stub):
     assert not any(sender.asked_too_late for sender in senders)
 
 
-def test_a_reply_that_cannot_be_delivered_means_that_its_caller_has_gone(replies, stub):
+@pytest.mark.parametrize("fault", [TritonModelException("nobody takes it"), RuntimeError("no shared memory")])
+def test_a_reply_that_cannot_be_delivered_means_that_its_caller_has_gone(replies, stub, fault):
     broken, sound = ResponseSender(), ResponseSender()
-    broken.broken = True
+    broken.broken = fault
     gone, stays = replies.open(broken), replies.open(sound)
     gone.put("a step")
     stays.put("the end", last=True)
     assert sound.over.wait(20)
     assert gone.gone and not stays.gone
-    assert "could not be delivered" in stub.errors[0]
+    assert str(fault) in stub.errors[0]
+
+
+def test_a_caller_that_cannot_be_asked_about_has_gone_and_others_are_answered(replies):
+    broken, sound = ResponseSender(), ResponseSender()
+    broken.broken = RuntimeError("no shared memory")
+    gone, stays = replies.open(broken), replies.open(sound)
+    assert broken.asked.wait(20)
+    stays.put("the end", last=True)
+    assert sound.over.wait(20)
+    assert gone.gone and not stays.gone
