@@ -52,6 +52,7 @@ def test_beside_seven_other_requests_a_picture_equals_the_one_made_alone(
     for other in rng.sample(others, 3):
         other.cancel()
     assert pixels(client, pinned).tobytes() == alone_pinned.tobytes()
+    assert [job.result(timeout=120).manifest.path for job in (pinned, shared)] == ["eager", ""]
     assert np.abs(pixels(client, shared).astype(int) - alone.astype(int)).max() <= 1
     for other in others:
         other.cancel()
