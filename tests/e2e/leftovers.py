@@ -27,8 +27,11 @@ class Started:
         return cls(processes, frozenset(listening), frozenset(shared_memory(processes)))
 
     def still_alive(self, seconds: float) -> list[psutil.Process]:
-        """Those that have not ended after so many seconds."""
-        return psutil.wait_procs(self.processes, timeout=seconds)[1]
+        """Those that have not ended after so many seconds.
+
+        One that has ended may be in the table of processes until the system's first process removes it.
+        """
+        return [each for each in psutil.wait_procs(self.processes, timeout=seconds)[1] if not _ended(each)]
 
     def ports_answering(self) -> list[int]:
         """Those that still take connections."""
@@ -37,6 +40,13 @@ class Started:
     def memory_left(self) -> list[Path]:
         """Regions that were not removed."""
         return [region for region in self.memory if region.exists()]
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
