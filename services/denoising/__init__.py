@@ -19,6 +19,11 @@ price_file       the prices that are kept between starts
 ladder           passes timed when a network is loaded
 stopwatch        time without what other programs took
 memory_budget    the memory that admitted requests may take
+memory_guard     passes that run out of memory
 queue            admission, and the requests that wait
+capacity         how many requests the loop takes
+pass_planner     the next pass, by what passes cost and what memory allows
+meter            metrics of the loop
+device           waiting for the device
 engine           the loop itself
 """

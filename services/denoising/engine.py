@@ -17,14 +17,14 @@ from torch import Tensor
 
 from services.acceleration.passes import Passes
 from services.adapters.cache import AdapterCache
-from services.denoising.batch import next_batch
 from services.denoising.capacity import capacity_facts
-from services.denoising.costs import Costs, Kind
+from services.denoising.costs import Costs
 from services.denoising.device import wait_for
 from services.denoising.family import Family, Request
 from services.denoising.memory_budget import state_bytes
 from services.denoising.memory_guard import MemoryGuard
 from services.denoising.meter import GuardedMeter, Meter
+from services.denoising.pass_planner import PassPlanner, PlannedPass
 from services.denoising.queue import AdmissionQueue, EngineLimits, Entry, Subscriber
 from services.denoising.trajectory import Trajectory
 from services.refusal import Refusal, refusal_for
@@ -55,6 +55,7 @@ class Engine:
         self._meter = GuardedMeter(meter)
         self._queue = AdmissionQueue(limits, adapters)
         self._guard = MemoryGuard(family, passes)
+        self._planner = PassPlanner(costs, self._queue, limits, self._guard, passes)
         self._running: list[Entry] = []  # this and the next are the loop's own
         self._queue_checked = float("-inf")
         self._pass_began = (0.0, 0.0)  # when, and how long it should take; written by the loop alone
@@ -99,7 +100,7 @@ class Engine:
         queue is, and leads the next pass.
         """
         sizes = state_bytes(request), self.costs.step_bytes(request)
-        self._check_size(request, sum(sizes))
+        self._limits.check(request, sum(sizes), self.costs.step_seconds(request))
         try:
             self._queue.admit(Entry(request, subscriber, deadline, *sizes, urgent))
         except Refusal as refusal:
@@ -114,13 +115,9 @@ class Engine:
         self._report()
         if not self._running:
             return False
-        self._limit_passes()
-        started = self._clock()
-        entries = {id(entry.running): entry for entry in self._running}
-        batch = next_batch([entry.trajectory for entry in self._running], self._choose_rows)
-        self._pass(batch, [entries[id(trajectory)] for trajectory in batch])
-        rows = sum(len(trajectory.request.branches) for trajectory in batch)
-        self._meter.stepped(rows, len(batch), self._clock() - started)
+        started, planned = self._clock(), self._planner.next_pass(self._running)
+        self._pass(planned)
+        self._meter.stepped(planned.rows, len(planned.entries), self._clock() - started)
         return True
 
     def _run(self) -> None:
@@ -130,22 +127,6 @@ class Engine:
             except Exception as fault:  # an unexpected fault ends all requests, not the loop
                 log.exception("the step loop failed; all its requests are refused")
                 self._fail_all(fault)
-
-    def _check_size(self, request: Request, memory: int) -> None:
-        if memory > self._limits.memory:
-            raise Refusal(
-                "INVALID_FIELD",
-                f"{request.size} needs about {_mib(memory)} MiB, more than the "
-                f"{_mib(self._limits.memory)} MiB this model may use; choose a smaller working size",
-            )
-        seconds = self.costs.step_seconds(request)
-        if seconds > self._limits.step_seconds:
-            raise Refusal(
-                "INVALID_FIELD",
-                f"{request.size} would take about {seconds:.0f} s a step, more than the "
-                f"{self._limits.step_seconds:.0f} s that others can be kept waiting; choose a smaller "
-                "working size",
-            )
 
     def _drop_abandoned(self) -> None:
         """Ends requests whose subscriber has gone or whose time is up, and so frees their memory.
@@ -171,18 +152,17 @@ class Engine:
                 entry.running.turn = -1
             self._running.append(entry)
 
-    def _pass(self, batch: list[Trajectory], entries: list[Entry]) -> None:
+    def _pass(self, planned: PlannedPass) -> None:
         """One forward pass for all, then each one's own step, whose failure ends that request alone.
 
         Gradients are off by `no_grad`: tensors born in inference mode could never be used where a hook
         follows a gradient.
         """
-        began, leader = self._clock(), batch[0]
-        kind, shape = _kind(leader), leader.key[0]
-        self._pass_began = (began, self._expected_seconds(batch))
+        began, entries = self._clock(), planned.entries
+        self._pass_began = (began, planned.seconds)
         try:
-            with torch.no_grad(), self.adapters.applied(leader.request.adapters):
-                predictions = self._guard.predict(batch)
+            with torch.no_grad(), self.adapters.applied(entries[0].request.adapters):
+                predictions = self._guard.predict(planned.batch)
         except Exception as fault:  # of the network: ends these requests, not the loop
             for entry in entries:
                 self._fail(entry, fault)
@@ -193,9 +173,7 @@ class Engine:
             wait_for(self._family.device)  # once for all: a step is reported when it is done
         finally:
             self._pass_began = (0.0, 0.0)
-        if not any(hook.work for trajectory in batch for hook in trajectory.request.after):
-            rows = sum(len(trajectory.request.branches) for trajectory in batch)
-            self.costs.observe(kind, rows, self._clock() - began, shape)
+        self._planner.observe(planned, self._clock() - began)
         for entry in advanced:
             self._report_step(entry)
 
@@ -210,26 +188,6 @@ class Engine:
             self._fail(entry, fault)
             return False
         return True
-
-    def _expected_seconds(self, batch: list[Trajectory]) -> float:
-        rows = sum(len(trajectory.request.branches) for trajectory in batch)
-        hooks = sum(self.costs.hook_seconds(trajectory.request) for trajectory in batch)
-        return self.costs.seconds_for(rows, batch[0].work) + hooks
-
-    def _choose_rows(self, leader: Trajectory, counts: Sequence[int]) -> int:
-        """The number of rows of the next pass, as far as memory goes."""
-        work = leader.work
-        free = self._queue.free_bytes() - (0 if self._passes is None else self._passes.nbytes)
-        most, within_memory = free // self.costs.bytes_for(1, work), self._guard.most_rows(work)
-        most = most if within_memory is None else min(most, within_memory)
-        fitting = [rows for rows in counts if rows <= most] or counts[:1]
-        return self.costs.choose(_kind(leader), fitting, leader.key[0])
-
-    def _limit_passes(self) -> None:
-        """Lets graphs of passes keep what no request needs."""
-        if self._passes is not None:
-            free = self._queue.free_bytes() - max(entry.step_bytes for entry in self._running)
-            self._passes.limit(max(min(free, self._limits.graphs), 0))
 
     def _abandoned(self, entry: Entry) -> bool:
         try:
@@ -299,14 +257,5 @@ class Engine:
         self._meter.under_way(len(self._running), len(self._queue))
 
 
-def _kind(trajectory: Trajectory) -> Kind:
-    request = trajectory.request
-    return Kind(trajectory.work, eager=request.reproducible or bool(request.adapters))
-
-
 def _due(every: int, done: int) -> bool:
     return every > 0 and done % every == 0
-
-
-def _mib(size: int) -> int:
-    return max(round(size / 2**20), 1)

@@ -44,6 +44,21 @@ class EngineLimits:
     waiting: int = 256  # trajectories admitted but not yet stepping
     step_seconds: float = 120.0  # the longest step, for which all others wait
 
+    def check(self, request: Request, memory: int, step_seconds: float) -> None:
+        """Raises Refusal if a request with these needs could not run even alone."""
+        if memory > self.memory:
+            raise Refusal(
+                "INVALID_FIELD",
+                f"{request.size} needs about {_mib(memory)} MiB, more than the {_mib(self.memory)} MiB this "
+                "model may use; choose a smaller working size",
+            )
+        if step_seconds > self.step_seconds:
+            raise Refusal(
+                "INVALID_FIELD",
+                f"{request.size} would take about {step_seconds:.0f} s a step, more than the "
+                f"{self.step_seconds:.0f} s that others can be kept waiting; choose a smaller working size",
+            )
+
 
 @dataclass(eq=False)
 class Entry:
@@ -157,3 +172,7 @@ class AdmissionQueue:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+
+
+def _mib(size: int) -> int:
+    return max(round(size / 2**20), 1)

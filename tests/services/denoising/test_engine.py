@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.denoising import engine as engine_module
+from services.denoising import pass_planner
 from services.denoising.guide import WeightedSum
 from services.denoising.memory_budget import state_bytes
 from services.denoising.schedules import DIFFUSION
@@ -236,7 +237,7 @@ def test_a_failure_of_the_loop_itself_refuses_all_requests_and_the_loop_goes_on(
 
     loop, first, second = engine(), Waiter(), Waiter()
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module, "next_batch", lambda *_: 1 / 0)
+        patch.setattr(pass_planner, "next_batch", lambda *_: 1 / 0)
         loop.start()
         loop.admit(request(1), first)
         assert told.wait(20)
