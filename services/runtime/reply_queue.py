@@ -18,7 +18,9 @@ from typing import Any
 
 import triton_python_backend_utils as pb
 
-_ASK_SECONDS = 0.025  # between two rounds of questions: a cancel must reach the step loop within 50 ms
+# Between two rounds of questions, for each stream and at most: a question takes about a tenth of a
+# millisecond, and a cancel must reach the step loop within 50 ms.
+_ASK_SECONDS, _MOST_SECONDS = 0.004, 0.025
 _BACKLOG = 64  # waiting replies of one stream, from which on the newest progress replaces the one before
 
 
@@ -123,9 +125,10 @@ class _Questions:
         if stream.over:
             self._streams.pop(stream, None)
             return
-        if not self._streams:
-            self._next_round = self._clock() + _ASK_SECONDS
+        first = not self._streams
         self._streams[stream] = None
+        if first:
+            self._plan_round()
 
     def pause(self) -> float | None:
         """Seconds until the next question; None if there is nobody to ask about."""
@@ -142,4 +145,7 @@ class _Questions:
             if not stream.over:
                 stream.ask()
             if not self._round:
-                self._next_round = self._clock() + _ASK_SECONDS
+                self._plan_round()
+
+    def _plan_round(self) -> None:
+        self._next_round = self._clock() + min(_ASK_SECONDS * len(self._streams), _MOST_SECONDS)
