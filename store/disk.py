@@ -145,7 +145,8 @@ class DiskStore:
             try:
                 description.write(json.dumps({"media_type": media_type, "created": now}).encode())
                 sync_all(description, draft)
-                description.publish(self._description(digest), sync_folder=False)
+                if not draft.ended:  # else the caller was cancelled, and nothing is kept
+                    description.publish(self._description(digest), sync_folder=False)
             finally:
                 description.discard()
         # Bytes that are there already are replaced by the same bytes: this repairs damaged ones.

@@ -41,6 +41,11 @@ class Draft:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
+    @property
+    def ended(self) -> bool:
+        """True once it was published or discarded."""
+        return self._ended
+
     def write(self, *pieces: bytes) -> None:
         """Adds pieces, one after the other."""
         size = sum(map(len, pieces))

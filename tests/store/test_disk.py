@@ -337,3 +337,27 @@ async def test_files_reach_the_disk_before_their_names_and_names_before_the_answ
     assert [Path(target).name for _, _, target in renames] == [f"{digest}.json", digest]
     assert all(("sync", source) in events[: events.index(renames[0])] for _, source, _ in renames)
     assert events[-1] == ("sync", str(tmp_path / "objects" / digest[:2]))
+
+
+async def test_what_is_cancelled_while_it_is_synced_leaves_nothing_behind(store, tmp_path, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(file, sync=os.fsync):
+        begun.set()
+        go_on.wait()
+        sync(file)
+
+    def discard(draft, discard=Draft.discard):
+        draft._ended = True  # as it does before it waits for the write
+        go_on.set()
+        discard(draft)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(Draft, "discard", discard)
+    storing = asyncio.create_task(store.put_bytes(b"unwanted", "image/png"))
+    await asyncio.to_thread(begun.wait)
+    storing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await storing
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert files(tmp_path) == []
