@@ -64,23 +64,19 @@ async def test_the_number_grows_with_the_facts_while_jobs_run(
     await all_succeed(client, triton, names)
 
 
-async def test_jobs_that_do_not_fit_beside_each_other_run_one_after_the_other(
-    start: Start, triton: Triton, picture: np.ndarray
+@pytest.mark.parametrize(
+    ("setting", "value", "most"),
+    [
+        ("INTARSIA_JOBS_MEMORY_MEGABYTES", "1", 1),  # those that do not fit beside each other
+        ("INTARSIA_JOBS_RUNNING", "3", 3),
+    ],
+)
+async def test_a_limit_that_was_set_is_not_exceeded(
+    start: Start, triton: Triton, picture: np.ndarray, setting: str, value: str, most: int
 ) -> None:
     triton.ip2p_unet.hold_at = 0
-    orchestrator, client = await start(INTARSIA_JOBS_MEMORY_MEGABYTES="1")
-    await orchestrator.wait_until_ready()
-    names = await submitted(client, picture, 3)
-    assert await running(orchestrator, names) == 1
-    await all_succeed(client, triton, names)
-
-
-async def test_a_number_that_was_set_is_not_exceeded(
-    start: Start, triton: Triton, picture: np.ndarray
-) -> None:
-    triton.ip2p_unet.hold_at = 0
-    orchestrator, client = await start(INTARSIA_JOBS_RUNNING="3")
+    orchestrator, client = await start(**{setting: value})
     await orchestrator.wait_until_ready()
     names = await submitted(client, picture, 5)
-    assert await running(orchestrator, names) == 3
+    assert await running(orchestrator, names) == most
     await all_succeed(client, triton, names)
