@@ -1,98 +1,21 @@
-"""Jobs in memory: order, limits, repeats, cancel, time limits, watching, draining."""
+"""Jobs in memory: order, limits, cancel, time limits, failures, watching."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
-from math import inf
 from typing import Any
 
 import pytest
 
-from intarsia.errors import (
-    Busy,
-    Cancelled,
-    EmptyRegion,
-    InternalError,
-    InvalidRequest,
-    ModelDown,
-    NotFound,
-    TimeLimit,
-)
+from intarsia.errors import Busy, Cancelled, EmptyRegion, InternalError, ModelDown, NotFound, TimeLimit
 from orchestrator import logs
 from orchestrator.caller import Caller
-from orchestrator.jobs.job import Job, JobIds, State
-from orchestrator.jobs.memory import JobLimits, MemoryJobs
-from orchestrator.jobs.queue import JobQueue
+from orchestrator.jobs.job import State
 from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
 from tests.orchestrator.conftest import LOCAL
-
-OTHER = Caller("other")
-ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
-
-
-class Fixed:
-    """A capacity that can be set."""
-
-    def __init__(self, most: int) -> None:
-        self.jobs = most
-        self.changed: Callable[[], None] = lambda: None
-
-    def most(self, method: str) -> int:
-        return self.jobs
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        self.changed = changed
-
-
-class Work:
-    """A recipe that begins, waits to be let go, and answers its request."""
-
-    def __init__(self) -> None:
-        self.begun: asyncio.Queue[Any] = asyncio.Queue()
-        self.let_go = asyncio.Event()
-        self.stopped: list[Any] = []
-
-    async def __call__(self, request: Any, run: Run) -> Any:
-        self.begun.put_nowait(request)
-        try:
-            with run.stage("denoise"):
-                await self.let_go.wait()
-        except asyncio.CancelledError:
-            self.stopped.append(request)
-            raise
-        return request
-
-
-Recipe = Callable[[Any, Run], Awaitable[Any]]
-Driver = Callable[..., MemoryJobs]
-
-
-@pytest.fixture
-async def driver() -> AsyncIterator[Driver]:
-    """Makes drivers, and sees that nothing of theirs outlives the test."""
-    made = []
-
-    def make(recipe: Recipe, running: Fixed | int = 4, memory: float = inf, **limits: Any) -> MemoryJobs:
-        recipes = {"EditRegion": recipe, "TrackRegion": recipe}
-        capacity = Fixed(running) if isinstance(running, int) else running
-        queue = JobQueue(capacity, recipes, memory=memory)
-        made.append(MemoryJobs(recipes, replace(JobLimits(), **limits), queue))
-        return made[-1]
-
-    yield make
-    for jobs in made:
-        await jobs.drain(0)
-
-
-async def last(jobs: MemoryJobs, name: str) -> Job:
-    *_, final = [job async for job in jobs.watch(LOCAL, name)]
-    return final
+from tests.orchestrator.jobs.conftest import OTHER, Driver, Numbers, Work, last, states
 
 
 async def test_a_job_goes_from_its_queue_to_its_result(driver: Driver) -> None:
@@ -121,18 +44,14 @@ async def test_only_so_many_run_and_the_others_keep_their_order(driver: Driver) 
     assert [work.begun.get_nowait() for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-async def states(jobs: MemoryJobs, names: list[str]) -> list[State]:
-    return [(await jobs.get(LOCAL, name)).state for name in names]
-
-
 async def test_more_run_when_the_capacity_grows_and_none_is_stopped_when_it_falls(driver: Driver) -> None:
-    work, capacity = Work(), Fixed(1)
+    work, capacity = Work(), Numbers(EditRegion=1)
     jobs = driver(work, running=capacity)
     names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(4)]
-    capacity.jobs = 3
+    capacity.jobs["EditRegion"] = 3
     capacity.changed()
     assert await states(jobs, names) == [State.RUNNING] * 3 + [State.QUEUED]
-    capacity.jobs = 1
+    capacity.jobs["EditRegion"] = 1
     capacity.changed()
     assert await states(jobs, names) == [State.RUNNING] * 3 + [State.QUEUED]
     for name in names[:2]:
@@ -171,21 +90,6 @@ async def test_a_cancelled_job_lets_those_go_that_waited_behind_it(driver: Drive
     assert await states(jobs, names) == [State.RUNNING, State.CANCELLED, State.RUNNING]
 
 
-@pytest.mark.parametrize("grace", [0, 5])
-async def test_jobs_that_wait_for_memory_are_drained_too(driver: Driver, grace: float) -> None:
-    work = Work()
-    if grace:
-        work.let_go.set()
-    jobs = driver(work, memory=100)
-    names = [
-        (await jobs.submit(LOCAL, "EditRegion", n, needs=Needs(memory))).name
-        for n, memory in enumerate((60, 500, 70))
-    ]
-    assert await jobs.drain(grace) is bool(grace)
-    end = State.SUCCEEDED if grace else State.FAILED
-    assert await states(jobs, names) == [end] * 3
-
-
 async def test_beyond_its_limit_the_server_is_busy(driver: Driver) -> None:
     work = Work()
     jobs = driver(work, running=1, waiting=2)
@@ -193,44 +97,6 @@ async def test_beyond_its_limit_the_server_is_busy(driver: Driver) -> None:
         await jobs.submit(LOCAL, "EditRegion", n)
     with pytest.raises(Busy, match="2 jobs are waiting already"):
         await jobs.submit(LOCAL, "EditRegion", 3)
-
-
-async def test_a_repeated_request_id_gives_the_same_job(driver: Driver) -> None:
-    jobs = driver(Work())
-    first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    again = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    assert again.name == first.name
-    with pytest.raises(InvalidRequest) as caught:
-        await jobs.submit(LOCAL, "EditRegion", "another", request_id=ID)
-    assert caught.value.field == "request_id"
-
-
-async def test_a_repeat_is_known_by_what_was_sent_and_not_by_what_it_was_resolved_to(driver: Driver) -> None:
-    jobs = driver(Work())
-    assert await jobs.repeated(LOCAL, "EditRegion", "sent", request_id=ID) is None
-    first = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 5", original="sent", request_id=ID)
-    again = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 7", original="sent", request_id=ID)
-    found = await jobs.repeated(LOCAL, "EditRegion", "sent", request_id=ID)
-    assert found is not None and found.name == again.name == first.name
-    for method, original, time_limit in (
-        ("EditRegion", "another", None),
-        ("TrackRegion", "sent", None),
-        ("EditRegion", "sent", 5.0),
-    ):
-        with pytest.raises(InvalidRequest) as caught:
-            await jobs.repeated(LOCAL, method, original, request_id=ID, time_limit=time_limit)
-        assert caught.value.field == "request_id"
-
-
-async def test_request_ids_of_two_callers_do_not_meet(driver: Driver) -> None:
-    jobs = driver(Work())
-    mine = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    theirs = await jobs.submit(OTHER, "EditRegion", "another", request_id=ID)
-    assert theirs.name != mine.name
-    for caller, request, job in ((LOCAL, "request", mine), (OTHER, "another", theirs)):
-        again = await jobs.submit(caller, "EditRegion", request, request_id=ID)
-        found = await jobs.repeated(caller, "EditRegion", request, request_id=ID)
-        assert found is not None and again.name == found.name == job.name
 
 
 async def test_a_job_is_found_by_its_own_caller_only(driver: Driver) -> None:
@@ -247,27 +113,6 @@ async def test_a_job_is_found_by_its_own_caller_only(driver: Driver) -> None:
     assert [one.name for one in (await jobs.list(LOCAL, size=10)).jobs] == [job.name]
     assert [one.name for one in (await jobs.list(OTHER, size=10)).jobs] == [theirs.name]
     assert (await jobs.list(Caller("third"), size=10)).jobs == ()
-
-
-async def test_a_forgotten_job_frees_the_request_id_of_its_own_caller(driver: Driver) -> None:
-    work = Work()
-    work.let_go.set()
-    jobs = driver(work, kept_seconds=0)
-    job = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    await last(jobs, job.name)
-    work.let_go.clear()
-    theirs = await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)
-    assert (await jobs.list(LOCAL, size=10)).jobs == ()
-    assert (await jobs.submit(LOCAL, "EditRegion", "new", request_id=ID)).name not in (job.name, theirs.name)
-    assert (await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)).name == theirs.name
-
-
-async def test_a_repeat_is_answered_even_when_nothing_new_is_taken(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=1, waiting=1)
-    first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    await jobs.submit(LOCAL, "EditRegion", "other")
-    assert (await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)).name == first.name
 
 
 async def test_cancel_reaches_the_work_and_frees_the_place(driver: Driver) -> None:
@@ -371,37 +216,6 @@ async def test_a_fault_goes_to_the_log_and_its_number_to_the_client(
     assert any(failure.facts["fault"] in line and "secret detail" in line for line in caplog.messages)
 
 
-@pytest.mark.parametrize("how", ["fails", "is cancelled", "runs out of time"])
-async def test_an_ended_job_holds_nothing_its_work_held(driver: Driver, how: str) -> None:
-    class Pixels:
-        pass
-
-    held: list[weakref.ref[Pixels]] = []
-    begun = asyncio.Event()
-
-    async def work(request: Any, run: Run) -> Any:
-        pixels = Pixels()
-        held.append(weakref.ref(pixels))
-        begun.set()
-        try:
-            if how == "fails":
-                raise KeyError(pixels)
-            await asyncio.Event().wait()
-        except KeyError as error:
-            raise EmptyRegion("nothing was found") from error
-
-    jobs = driver(work)
-    job = await jobs.submit(
-        LOCAL, "EditRegion", "request", time_limit=0.05 if how == "runs out of time" else None
-    )
-    await begun.wait()
-    if how == "is cancelled":
-        await jobs.cancel(LOCAL, job.name)
-    assert (await last(jobs, job.name)).failure is not None
-    gc.collect()
-    assert held[0]() is None
-
-
 async def test_every_line_of_the_log_knows_its_job(driver: Driver) -> None:
     seen = []
 
@@ -448,100 +262,3 @@ async def test_many_changes_are_reported_together(driver: Driver) -> None:
     fractions = [progress.fraction for progress in heard]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert len(heard) <= 10 * (time.monotonic() - began) + 2
-
-
-async def test_lists_are_newest_first_and_come_in_pages(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=1)
-    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(7)]
-    newest_first = names[::-1]
-    first = await jobs.list(LOCAL, size=3)
-    assert [job.name for job in first.jobs] == newest_first[:3]
-    later = (await jobs.submit(LOCAL, "EditRegion", 7)).name
-    second = await jobs.list(LOCAL, size=3, token=first.next_token)
-    third = await jobs.list(LOCAL, size=3, token=second.next_token)
-    assert [job.name for job in second.jobs + third.jobs] == newest_first[3:]
-    assert third.next_token == ""
-    queued = await jobs.list(LOCAL, size=100, states=(State.QUEUED,))
-    assert [job.name for job in queued.jobs] == [later, *newest_first[:-1]]
-
-
-async def test_tokens_of_other_lists_are_refused(driver: Driver) -> None:
-    jobs = driver(Work(), running=1)
-    for n in range(3):
-        await jobs.submit(LOCAL, "EditRegion", n)
-    token = (await jobs.list(LOCAL, size=1)).next_token
-    for bad, states in ((token, (State.QUEUED,)), ("nonsense", ()), ("bm9uc2Vuc2U=", ()), ("é", ())):
-        with pytest.raises(InvalidRequest) as caught:
-            await jobs.list(LOCAL, size=1, token=bad, states=states)
-        assert caught.value.field == "page_token"
-
-
-async def test_finished_jobs_are_kept_up_to_a_number_and_an_age(driver: Driver) -> None:
-    work = Work()
-    work.let_go.set()
-    jobs = driver(work, kept=2, fetched_within=0)
-    names = []
-    for n in range(4):
-        names.append((await jobs.submit(LOCAL, "EditRegion", n, request_id=f"id {n}")).name)
-        await last(jobs, names[-1])
-    assert [job.name for job in (await jobs.list(LOCAL, size=10)).jobs] == [names[3], names[2]]
-    with pytest.raises(NotFound, match="finished jobs are forgotten"):
-        await jobs.get(LOCAL, names[0])
-    assert (await jobs.submit(LOCAL, "EditRegion", 0, request_id="id 0")).name not in names
-
-    brief = driver(work, kept_seconds=0)
-    job = await brief.submit(LOCAL, "EditRegion", "request")
-    await last(brief, job.name)
-    assert (await brief.list(LOCAL, size=10)).jobs == ()
-
-
-async def test_a_job_is_remembered_by_when_it_ended_and_for_a_while_in_any_case(driver: Driver) -> None:
-    let_go = {"long": asyncio.Event(), "short": asyncio.Event(), "another": asyncio.Event()}
-
-    async def work(request: Any, run: Run) -> Any:
-        await let_go[request].wait()
-
-    for fetched_within, forgotten in ((0, {"short"}), (300, set())):
-        for event in let_go.values():
-            event.clear()
-        jobs = driver(work, kept=2, fetched_within=fetched_within)
-        names = {request: (await jobs.submit(LOCAL, "EditRegion", request)).name for request in let_go}
-        for request in ("short", "another", "long"):
-            let_go[request].set()
-            await last(jobs, names[request])
-        known = {job.name for job in (await jobs.list(LOCAL, size=10)).jobs}
-        assert {request for request, name in names.items() if name not in known} == forgotten
-
-
-async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=1)
-    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
-    await work.begun.get()
-    draining = asyncio.ensure_future(jobs.drain(30))
-    await asyncio.sleep(0)
-    with pytest.raises(ModelDown, match="shutting down"):
-        await jobs.submit(LOCAL, "EditRegion", "late")
-    work.let_go.set()
-    assert await draining
-    assert [(await jobs.get(LOCAL, name)).state for name in names] == [State.SUCCEEDED] * 2
-
-
-async def test_a_job_that_cannot_finish_in_time_fails_with_the_reason(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=1)
-    running, waiting = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
-    await work.begun.get()
-    assert not await jobs.drain(0.05)
-    for name in (running, waiting):
-        job = await jobs.get(LOCAL, name)
-        assert job.state is State.FAILED and isinstance(job.failure, ModelDown)
-        assert "shut down" in job.failure.message
-
-
-def test_names_sort_by_the_time_they_were_made() -> None:
-    ids = JobIds()
-    made = [ids.new() for _ in range(5000)]
-    assert made == sorted(set(made))
-    assert all(len(name) == len("jobs/") + 32 for name in made)

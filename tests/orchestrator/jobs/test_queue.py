@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -11,22 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from orchestrator.jobs.queue import JobQueue, QueuedJob
+from tests.orchestrator.jobs.conftest import Numbers
 
 METHODS = ("EditRegion", "FillRegion", "TrackRegion")
-
-
-class Numbers:
-    """A capacity that can be set, by method."""
-
-    def __init__(self, **most: int) -> None:
-        self.jobs = most
-        self.changed: Callable[[], None] = lambda: None
-
-    def most(self, method: str) -> int:
-        return self.jobs.get(method, 100)
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        self.changed = changed
 
 
 class Jobs:
