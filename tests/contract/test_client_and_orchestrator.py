@@ -24,7 +24,7 @@ from orchestrator.app import Orchestrator
 from orchestrator.models.registry import MODELS
 from orchestrator.settings import Settings
 from tests.orchestrator.conftest import picture, triton  # noqa: F401 - fixtures
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 WHERE = intarsia.rectangle(40, 30, 100, 90)
 

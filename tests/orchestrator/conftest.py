@@ -29,7 +29,7 @@ from orchestrator.app import Orchestrator
 from orchestrator.caller import Caller
 from orchestrator.models.registry import MODELS
 from orchestrator.settings import Settings
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 LOCAL = Caller("local")
 

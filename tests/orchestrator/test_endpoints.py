@@ -12,7 +12,7 @@ import pytest
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 from tests.orchestrator.workflows.test_fill_region import hole
 
 SUCCEEDED = jb.Job.STATE_SUCCEEDED

@@ -12,7 +12,7 @@ from intarsia.v1 import jobs_pb2 as jb
 from orchestrator.app import Orchestrator
 from orchestrator.jobs.job import State
 from tests.orchestrator.conftest import LOCAL, Client, Start, click, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 
 async def submitted(client: Client, picture: np.ndarray, count: int) -> list[str]:

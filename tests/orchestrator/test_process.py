@@ -19,7 +19,7 @@ import pytest
 
 from intarsia.v1 import jobs_pb2 as jb
 from tests.orchestrator.conftest import Client, click, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 
 @asynccontextmanager

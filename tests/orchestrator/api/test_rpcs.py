@@ -31,7 +31,8 @@ from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator import logs
 from orchestrator.triton.tensors import Tensors
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -14,7 +14,8 @@ from orchestrator.models.capacity import ModelCapacity
 from orchestrator.triton.connection import Connections
 from orchestrator.triton.endpoints import Endpoints
 from orchestrator.triton.stall import StallLimits
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 from tests.orchestrator.triton.test_breaker import Clock
 
 NO_LIMIT = Deadline()

@@ -19,7 +19,8 @@ from orchestrator.triton.endpoints import Affinity
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 
 FACTS = {"ask": tensors.text("facts")}
 BUSY = Refused("BUSY: no memory", Code.UNAVAILABLE)

@@ -22,7 +22,7 @@ from orchestrator.runs.run import Run
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
 from store.disk import DiskStore
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 MODEL = "ip2p_unet"
 

@@ -16,17 +16,18 @@ from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run
 from orchestrator.stages.factory import StageFactory
-from tests.orchestrator import doubles
+from orchestrator.triton.tensors import Tensors
 from tests.orchestrator.conftest import Start
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.denoiser import Denoiser as Double
+from tests.orchestrator.doubles.triton import Triton
 
 
-class Shift(doubles.Denoiser):
+class Shift(Double):
     """Moves latents; nothing guides it."""
 
     guidance: ClassVar[dict[str, float]] = {}
 
-    def _latents(self, inputs: doubles.Tensors, done: int, steps: int) -> np.ndarray:
+    def _latents(self, inputs: Tensors, done: int, steps: int) -> np.ndarray:
         return (inputs["source"] + inputs["shift"] * done / steps).astype(np.float32)
 
 
@@ -37,7 +38,7 @@ class ShiftConditioning:
     source: np.ndarray
     shift: float
 
-    def inputs(self) -> doubles.Tensors:
+    def inputs(self) -> Tensors:
         return {"source": self.source, "shift": np.array([self.shift], np.float32)}
 
 

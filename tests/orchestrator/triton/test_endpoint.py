@@ -31,7 +31,8 @@ from orchestrator.triton.connection import Connection
 from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.errors import model_reason, to_exception
 from orchestrator.triton.stall import StallLimits, StallTimer
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 
 NO_LIMIT = Deadline()
 PATIENT = StallLimits()

@@ -17,7 +17,9 @@ from orchestrator.triton.breaker import BreakerState
 from orchestrator.triton.connection import Connections
 from orchestrator.triton.endpoints import Affinity, Endpoints
 from orchestrator.triton.stall import StallLimits
-from tests.orchestrator.doubles import Refused, Triton, Vae
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
+from tests.orchestrator.doubles.vae import Vae
 from tests.orchestrator.triton.test_breaker import Clock
 
 FACTS = {"ask": tensors.text("facts")}

@@ -14,7 +14,7 @@ from intarsia.v1 import jobs_pb2 as jb
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.models.facts import Facts
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 from tests.orchestrator.workflows.test_edit_region import CANCELLED, FAILED, ID, SUCCEEDED
 
 

@@ -25,7 +25,8 @@ from orchestrator.models.sam import Sam
 from store.artifact import Artifact
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 

@@ -19,7 +19,8 @@ from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import results_pb2 as rs
 from orchestrator.media.picture.parameters import parameters_of
 from tests.orchestrator.conftest import Client, Start, click, picture_request, png
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 
 SUCCEEDED, FAILED = jb.Job.STATE_SUCCEEDED, jb.Job.STATE_FAILED
 

@@ -11,7 +11,8 @@ import pytest
 from intarsia.v1 import jobs_pb2 as jb
 from orchestrator.media.pictures import Pictures
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Refused, Triton
+from tests.orchestrator.doubles.refused import Refused
+from tests.orchestrator.doubles.triton import Triton
 from tests.orchestrator.workflows.test_edit_region import SUCCEEDED, edited
 
 

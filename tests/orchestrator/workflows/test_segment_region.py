@@ -14,7 +14,7 @@ from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.triton.tensors import Tensors
 from tests.orchestrator.conftest import Client, Start, click, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 PLUS, MINUS, WITHIN = rg.Term.OPERATION_PLUS, rg.Term.OPERATION_MINUS, rg.Term.OPERATION_WITHIN
 DRESS, HAT, BELT = (10, 10, 50, 60), (70, 10, 100, 40), (10, 30, 50, 36)

@@ -25,7 +25,7 @@ from orchestrator.media.clips import Clips
 from orchestrator.media.picture.picture import PictureLimits
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, png
-from tests.orchestrator.doubles import Triton
+from tests.orchestrator.doubles.triton import Triton
 
 RED, BLUE, GROUND = (220, 30, 30), (30, 30, 220), (90, 100, 90)
 WIDTH, HEIGHT, SIDE, FRAMES = 96, 64, 16, 10
