@@ -20,7 +20,6 @@ from benchmarks.report import BenchmarkReport, Origin, Value, percentile, verdic
 from benchmarks.step_sharing import (
     COSTS_NOTHING,
     PAYS,
-    SMALL,
     RowsMeter,
     compare,
     pictures_per_second,
@@ -35,7 +34,7 @@ from services.denoising.memory_budget import memory_for_work
 from services.ip2p_unet.family import InstructPix2Pix
 
 BUSY = {1: 0.025, 2: 0.149, 3: 0.070}  # seconds by rows at 16 x 16, as a busy machine measured them
-BARS = {"quiet": COSTS_NOTHING, "busy": PAYS}  # beyond small sides only the first, where sharing gains little
+BARS = {"quiet": COSTS_NOTHING, "busy": PAYS}
 
 
 def tables(costs: Costs, work: int, *, learning: bool) -> dict[str, Costs]:
@@ -90,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
                 for table, meter in zip((learnt, kept), meters, strict=True)
             ]
             rates = rates_of(engines, work, options.clients, options.rounds, options.left_out)
-            figures = compare(*rates, bar if side <= SMALL else COSTS_NOTHING)
+            figures = compare(*rates, bar)
             names: dict[str, Value] = {
                 {"shared_per_s": "learnt_per_s", "alone_per_s": "kept_per_s"}.get(name, name): value
                 for name, value in figures.items()
