@@ -11,25 +11,17 @@ that learns over those of the other. The first rounds, in which it learns most, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
 from benchmarks.options import make_parser, parse
 from benchmarks.report import BenchmarkReport, Origin, Value, percentile, verdicts
-from benchmarks.step_sharing import (
-    COSTS_NOTHING,
-    PAYS,
-    RowsMeter,
-    compare,
-    pictures_per_second,
-    requests_of,
-)
+from benchmarks.step_sharing import COSTS_NOTHING, PAYS, RowsMeter, compare, rates_of, requests_of
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
 from services.denoising.costs import Costs, Kind, Measured, measure
 from services.denoising.engine import Engine, EngineLimits
-from services.denoising.family import Request
 from services.denoising.memory_budget import memory_for_work
 from services.ip2p_unet.family import InstructPix2Pix
 
@@ -45,19 +37,6 @@ def tables(costs: Costs, work: int, *, learning: bool) -> dict[str, Costs]:
 
     measured = {rows: costs.seconds_for(rows, work) for rows in costs.known()[Kind(work)]}
     return {"quiet": told(measured), "busy": told({rows: s * work / 256 for rows, s in BUSY.items()})}
-
-
-def rates_of(
-    engines: Sequence[Engine], work: list[Request], clients: int, rounds: int, left_out: int
-) -> tuple[list[float], list[float]]:
-    """Pictures per second of both engines, by round; they alternate in going first."""
-    rates: tuple[list[float], list[float]] = ([], [])
-    for number in range(-left_out, rounds):
-        for which in (0, 1) if number % 2 else (1, 0):
-            rate = pictures_per_second(engines[which], work, clients)
-            if number >= 0:
-                rates[which].append(rate)
-    return rates
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
                 Engine(family, table[start], limits, meter, adapters)
                 for table, meter in zip((learnt, kept), meters, strict=True)
             ]
-            rates = rates_of(engines, work, options.clients, options.rounds, options.left_out)
+            rates = rates_of(engines, work, options.clients, rounds=options.rounds, left_out=options.left_out)
             figures = compare(*rates, bar)
             names: dict[str, Value] = {
                 {"shared_per_s": "learnt_per_s", "alone_per_s": "kept_per_s"}.get(name, name): value

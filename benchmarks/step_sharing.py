@@ -12,7 +12,7 @@ only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -131,15 +131,18 @@ class EnginePair:
         return {"rows_p50": percentile(self._meter.rows, 0.5)}
 
 
-def rounds_of(
-    pair: EnginePair, work: list[Request], clients: int, rounds: int
+def rates_of(
+    engines: Sequence[Engine], work: list[Request], clients: int, *, rounds: int, left_out: int = 1
 ) -> tuple[list[float], list[float]]:
-    """Pictures per second of both engines, by round; they alternate in going first."""
+    """Pictures per second of two engines, by round; they alternate in going first.
+
+    `left_out`: rounds before those that count.
+    """
     rates: tuple[list[float], list[float]] = ([], [])
-    for number in range(-1, rounds):
+    for number in range(-left_out, rounds):
         for which in (0, 1) if number % 2 else (1, 0):
-            rate = pictures_per_second(pair.engines[which], work, clients)
-            if number >= 0:  # the first round only warms up
+            rate = pictures_per_second(engines[which], work, clients)
+            if number >= 0:
                 rates[which].append(rate)
     return rates
 
@@ -182,14 +185,14 @@ def main(argv: list[str] | None = None) -> int:
         for clients in options.clients if not large else [max(options.clients)]:
             work = requests_of(family, side, clients, 1 if large else options.steps, options.seed)
             rounds = min(options.rounds, 3) if large else options.rounds
-            engines = EnginePair(family, costs, memory)
-            rates = rounds_of(engines, work, clients, rounds)
+            pair = EnginePair(family, costs, memory)
+            rates = rates_of(pair.engines, work, clients, rounds=rounds)
             bar = PAYS if clients >= MANY and not large else COSTS_NOTHING
             report.add(
                 side=side,
                 clients=clients,
                 rows_worth=costs.rows_for(side * side),
-                **engines.rows(),
+                **pair.rows(),
                 **compare(*rates, bar),
             )
     print(report.write(options.out))

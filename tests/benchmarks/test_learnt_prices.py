@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.learnt_prices import BUSY, rates_of, tables
-from benchmarks.step_sharing import RowsMeter
+from benchmarks.learnt_prices import BUSY, tables
+from benchmarks.step_sharing import RowsMeter, rates_of
 from services.adapters.cache import AdapterCache
 from services.denoising.costs import Costs, Kind, Measured
 from services.denoising.engine import Engine, EngineLimits
