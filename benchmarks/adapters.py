@@ -83,7 +83,7 @@ class Editor:
         edit, adapters = task.edit, self.styles[task.style - 1 : task.style] if task.style else ()
         job = self.client.edit_region(
             self.picture,
-            intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side),
+            intarsia.rectangle(*edit.box),
             edit.instruction,
             seed=edit.seed,
             steps=self.steps,

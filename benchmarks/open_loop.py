@@ -194,8 +194,7 @@ def requests_of(
     for _, edit in zip(range(count), workload.edits(WIDTH, HEIGHT, sides, seed)):  # noqa: B905 - endless
         request = edit_region_request(edit.instruction, seed=edit.seed, steps=steps)
         request.job.picture = picture
-        place = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
-        request.region.CopyFrom(place.proto)
+        request.region.CopyFrom(intarsia.rectangle(*edit.box).proto)
         requests.append(request)
     return requests
 

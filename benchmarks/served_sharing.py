@@ -41,10 +41,9 @@ def pictures_per_second(
 
     def one(tasks: list[workload.RegionEdit]) -> None:
         for edit in tasks:
-            where = intarsia.rectangle(edit.left, edit.top, edit.left + edit.side, edit.top + edit.side)
             client.edit_region(
                 picture,
-                where,
+                intarsia.rectangle(*edit.box),
                 edit.instruction,
                 seed=edit.seed,
                 steps=steps,

@@ -50,7 +50,7 @@ def pipeline_of(bundle: Bundle) -> Any:
 def time_pipeline(pipeline: Any, picture: Image.Image, edit: workload.RegionEdit, steps: int) -> float:
     """Seconds of one edit of the crop, without the service."""
     started = time.perf_counter()
-    crop = picture.crop((edit.left, edit.top, edit.left + edit.side, edit.top + edit.side))
+    crop = picture.crop(edit.box)
     pipeline(
         edit.instruction,
         image=crop,
@@ -67,10 +67,9 @@ def time_service(
 ) -> tuple[float, ResultManifest]:
     """Seconds of one edit through the whole platform, and its manifest."""
     started = time.perf_counter()
-    right, bottom = edit.left + edit.side, edit.top + edit.side
     job = client.edit_region(
         picture,
-        intarsia.rectangle(edit.left, edit.top, right, bottom).feathered(0),
+        intarsia.rectangle(*edit.box).feathered(0),
         edit.instruction,
         seed=edit.seed,
         steps=steps,

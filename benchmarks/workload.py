@@ -24,6 +24,11 @@ class RegionEdit:
     instruction: str
     seed: int
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The region's left, top, right and bottom."""
+        return self.left, self.top, self.left + self.side, self.top + self.side
+
 
 def picture(width: int, height: int, seed: int) -> np.ndarray:
     """A picture of soft spots, uint8 (height, width, 3): compresses like a photograph without noise."""

@@ -85,7 +85,7 @@ class Platform:
         region, started = wanted.region, time.perf_counter()
         job = self._client.edit_region(
             self._picture,
-            intarsia.rectangle(region.left, region.top, region.left + region.side, region.top + region.side),
+            intarsia.rectangle(*region.box),
             region.instruction,
             seed=region.seed,
             steps=wanted.steps,
