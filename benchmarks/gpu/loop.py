@@ -8,9 +8,9 @@ from typing import Any
 
 import diffusers
 import torch
-from torch import Tensor
 
 from benchmarks.gpu.card import synchronise
+from benchmarks.step_overhead import StepTimes
 from benchmarks.step_sharing import RowsMeter, requests_of
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
@@ -20,34 +20,8 @@ from services.denoising.family import Request
 from services.denoising.memory_budget import GRAPHS_SHARE, memory_for_work
 from services.denoising.schedules import SCHEDULES, name_of
 from services.ip2p_unet.family import InstructPix2Pix
-from services.refusal import Refusal
 
 GUIDANCE, PICTURE_GUIDANCE = 7.5, 1.5
-
-
-class StepClock:
-    """A subscriber that keeps the time of every step."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def gone(self) -> bool:
-        """Waits for the end."""
-        return False
-
-    def progress(self, done: int, of: int, preview: Tensor | None, checkpoint: Tensor | None) -> None:
-        self.times.append(time.perf_counter())
-
-    def finish(self, latents: Tensor, steps: int) -> None:
-        self.times.append(time.perf_counter())
-
-    def refuse(self, refusal: Refusal) -> None:
-        raise RuntimeError(f"a benchmark's request was refused: {refusal}")
-
-
-def seconds_a_step(times: list[float]) -> float:
-    """Mean seconds between the steps that ended at these times; the first may have waited for others."""
-    return (times[-1] - times[0]) / (len(times) - 1)
 
 
 class StepLoop:
@@ -90,15 +64,15 @@ class StepLoop:
         """Edits of square latents with three branches each."""
         return requests_of(self.family, side, count, steps, seed=7, tokens=tokens)
 
-    def denoise(self, requests: list[Request]) -> list[StepClock]:
-        """Takes all steps of all requests; returns the times at which each step was done."""
-        clocks = [StepClock() for _ in requests]
-        for request, clock in zip(requests, clocks, strict=True):
-            self._engine.admit(request, clock)
+    def denoise(self, requests: list[Request]) -> list[StepTimes]:
+        """Takes all steps of all requests; returns the times of each one's steps."""
+        told = [StepTimes() for _ in requests]
+        for request, times in zip(requests, told, strict=True):
+            self._engine.admit(request, times)
         while self._engine.step():
             pass
         synchronise(self.device)
-        return clocks
+        return told
 
     def seconds(self, requests: list[Request]) -> float:
         """Seconds from admission to the last latents."""

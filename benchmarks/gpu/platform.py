@@ -18,7 +18,8 @@ from benchmarks import workload
 from benchmarks.gpu.figures import Scale
 from benchmarks.long_clip import write_clip
 from benchmarks.stack import MetricsPage, SharedSteps, stack
-from benchmarks.triton_client import MODEL, DenoiseStream, edit_tensors, text_width
+from benchmarks.step_overhead import by_plain_client
+from benchmarks.triton_client import MODEL, edit_tensors, text_width
 from intarsia.results import ResultManifest
 
 PATIENCE = 120.0  # seconds for one job
@@ -40,23 +41,20 @@ class Platform:
     def __init__(
         self, url: str, client: intarsia.Client, metrics: MetricsPage, scale: Scale, seed: int
     ) -> None:
-        self._url, self._client, self._metrics, self._scale, self._seed = url, client, metrics, scale, seed
+        self._client, self._metrics, self._scale, self._seed = client, metrics, scale, seed
+        self._denoise = by_plain_client(url)
         self._number = 0  # of edits, so that no two are equal and no cache helps
         self._width = text_width(url)
         file = workload.png(workload.picture(*scale.picture, seed))
         self._picture = client.upload(file).name
         self._clip = ""
 
-    def step_times(self) -> list[float]:
-        """When the replies for each step of a large request came, asked for by a plain Triton client."""
+    def step_seconds(self, steps: int) -> float:
+        """Seconds of a step of a large request, as a plain Triton client sees it."""
         self._number += 1
-        steps = max(self._scale.edit_steps, 3)
-        tensors = edit_tensors(self._width, side=self._scale.large, steps=steps, seed=self._number)
-        stream = DenoiseStream(self._url, tensors)
-        try:
-            return [time.perf_counter() for _ in stream.progress(PATIENCE)]
-        finally:
-            stream.cancel()
+        return self._denoise(
+            edit_tensors(self._width, side=self._scale.large, steps=steps, seed=self._number)
+        )
 
     def edits(self, count: int) -> list[SizedEdit]:
         """The edits that figures are about."""

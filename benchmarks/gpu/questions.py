@@ -13,11 +13,12 @@ import torch
 
 from benchmarks.gpu.card import operations, peak
 from benchmarks.gpu.figures import MANY, Figure, LoopFigure, Scale
-from benchmarks.gpu.loop import BarePipeline, StepLoop, seconds_a_step
+from benchmarks.gpu.loop import BarePipeline, StepLoop
 from benchmarks.gpu.platform import Platform, platform_on
 from benchmarks.gpu.tracking import LibraryLoop, ServiceLoop, TrackedClip
 from benchmarks.gpu.turns import Budget, in_turns, settle
 from benchmarks.report import Value, median
+from benchmarks.step_overhead import step_seconds
 from services.bundles.bundle import Bundle
 
 _WARM, _MEASURED = 6.0, 10.0  # seconds of each figure, at most
@@ -149,8 +150,8 @@ class Questions:
         requests = loop.requests(scale.large, 1, steps, 16)
         spent = self._measure(
             {
-                "triton": lambda: seconds_a_step(platform.step_times()),
-                "loop": lambda: seconds_a_step(loop.denoise(requests)[0].times),
+                "triton": lambda: platform.step_seconds(steps),
+                "loop": lambda: step_seconds(loop.denoise(requests)[0].times),
             }
         )
         beyond = [a - b for a, b in zip(spent["triton"], spent["loop"], strict=True)]
