@@ -26,12 +26,18 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Parses the options, and fills in the folder of weights."""
+def parse(
+    parser: argparse.ArgumentParser, argv: list[str] | None, *, starter: bool = True
+) -> argparse.Namespace:
+    """Parses the options, and fills in the folder of weights.
+
+    `starter`: the starter weights are used if no others are given; else `weights` is None then.
+    """
     options = parser.parse_args(argv)
     if options.threads < 1:
         parser.error(f"--threads {options.threads}: must be at least 1")
-    options.weights = options.weights or default_weights(options.data)
-    if not options.weights.is_dir():
+    if options.weights is None and starter:
+        options.weights = default_weights(options.data)
+    if options.weights is not None and not options.weights.is_dir():
         parser.error(f"--weights {options.weights}: there is no such folder")
     return options

@@ -25,7 +25,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from benchmarks.options import DATA, make_parser
+from benchmarks.options import make_parser, parse
 from benchmarks.report import BenchmarkReport, Origin, median, percentile, verdicts
 from benchmarks.step_sharing import RowsMeter
 from benchmarks.triton_client import MODEL, DenoiseStream, edit_tensors
@@ -132,12 +132,12 @@ def bare_loop(weights: Path, threads: int) -> Iterator[Way]:
 
 
 @contextmanager
-def triton_alone(weights: Path, threads: int) -> Iterator[str]:
+def triton_alone(work: Path, weights: Path, threads: int) -> Iterator[str]:
     """The address of a Triton that serves the one denoiser."""
     grpc_port, metrics_port = choose_ports([0, 0])
     server = Triton(
         TritonSettings(
-            work=DATA / "step_overhead",
+            work=work,
             grpc_port=grpc_port,
             metrics_port=metrics_port,
             models=[MODEL],
@@ -204,8 +204,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=8, help="of the latents")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args(argv)
-    weights = options.weights or smallest_bundle(DATA / "smallest")
+    options = parse(parser, argv, starter=False)
+    weights = options.weights or smallest_bundle(options.data / "smallest")
     bundle = Bundle.open(weights / "ip2p")
     origin = Origin.here(
         argv, module="benchmarks.step_overhead", threads=options.threads, weights=bundle.digest
@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     report = BenchmarkReport("step_overhead", asks, origin)
     with ExitStack() as opened:
         loop = opened.enter_context(bare_loop(weights, options.threads))
-        url = opened.enter_context(triton_alone(weights, options.threads))
+        url = opened.enter_context(triton_alone(options.data / "step_overhead", weights, options.threads))
         ways = {
             "bare loop": loop,
             "plain client": by_plain_client(url),

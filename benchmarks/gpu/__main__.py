@@ -29,7 +29,7 @@ from benchmarks.gpu.card import card_name, file_name, software
 from benchmarks.gpu.figures import FULL, TINY, Figure, LoopFigure, figures
 from benchmarks.gpu.questions import Questions
 from benchmarks.gpu.turns import Budget
-from benchmarks.options import make_parser
+from benchmarks.options import make_parser, parse
 from benchmarks.plot import Points, lines
 from benchmarks.report import BenchmarkReport, Origin, Value, verdicts
 from services.bundles.bundle import Bundle
@@ -111,13 +111,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=360.0, help="time for everything")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="small networks, one round, nothing is judged")
-    options = parser.parse_args(argv)
+    options = parse(parser, argv, starter=False)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch sees no GPU here; to try the command, use --device cpu --tiny")
-    if options.weights is not None and not options.weights.is_dir():
-        parser.error(f"--weights {options.weights}: there is no such folder")
-    if options.threads < 1:
-        parser.error(f"--threads {options.threads}: must be at least 1")
     return options
 
 
