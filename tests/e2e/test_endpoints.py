@@ -126,17 +126,6 @@ def has_taken(triton: Triton, steps: float) -> bool:
     return steps_at(triton) >= steps
 
 
-def passes_at(triton: Triton) -> tuple[float, float]:
-    """How many passes its step loop has taken, and the seconds of all of them."""
-    name = "intarsia_engine_step_seconds"
-    count, seconds = (figure(triton.metrics_url, f"{name}_{part}", model=MODEL) for part in ("count", "sum"))
-    return count, seconds
-
-
-def seconds_per_pass(now: tuple[float, float], before: tuple[float, float]) -> float:
-    return (now[1] - before[1]) / (now[0] - before[0])
-
-
 def running_at(triton: Triton) -> float:
     return figure(triton.metrics_url, "intarsia_engine_running", model=MODEL)
 
@@ -171,8 +160,8 @@ async def test_more_small_fills_run_at_once_than_a_constant_would_let(tritons: l
 
 async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: Path, tmp_path: Path):
     """200 equal fills, eight at a time, at the two that no supervisor probes: the busiest takes at most 1.1
-    times the steps of the least busy. On a busy machine one may have slower passes for a while, and gets
-    less; a choice that is uneven by itself would be so in every round."""
+    times the steps of the least busy. Where another process takes the processor from one of them, that one
+    gets less, and the round counts for nothing; a choice that is uneven by itself is so in every round."""
     from services.bundles.bundle import Bundle
 
     tritons = tritons[1:]
@@ -191,23 +180,19 @@ async def test_equal_work_is_shared_out_evenly(tritons: list[Triton], weights: P
             with run.stage("denoise", of=200) as work:
                 await denoiser.denoise(conditioning, sampling, work, loaded)
 
-    async def steps_per_allowance() -> float:
-        """Of 200 fills: the steps of the busiest as a part of those that it may have taken."""
-        before = [(steps_at(triton), passes_at(triton)) for triton in tritons]
-        started = sum(steps for steps, _ in before)
+    async def most_over_least() -> float:
+        """The steps of the busiest over those of the least busy, of 200 fills."""
+        before = [steps_at(triton) for triton in tritons]
+        wanted = sum(before) + 200 * sampling.steps  # a step is counted after its reply has left
         await asyncio.gather(*(one() for _ in range(200)))
-        wanted = started + 200 * sampling.steps  # a step is counted after its reply has left
         await asyncio.to_thread(until, lambda: sum(map(steps_at, tritons)) >= wanted, PATIENCE)
-        (least, slower), (most, faster) = sorted(
-            (steps_at(triton) - steps, seconds_per_pass(passes_at(triton), passes))
-            for triton, (steps, passes) in zip(tritons, before, strict=True)
-        )
-        return most / (1.1 * max(1.0, slower / faster) * least)
+        taken = [steps_at(triton) - steps for triton, steps in zip(tritons, before, strict=True)]
+        return max(taken) / min(taken)
 
-    rounds = [await steps_per_allowance()]
-    while rounds[-1] > 1 and len(rounds) < 5:
-        rounds.append(await steps_per_allowance())
-    assert rounds[-1] <= 1, rounds
+    rounds = [await most_over_least()]
+    while rounds[-1] > 1.1 and len(rounds) < 5:
+        rounds.append(await most_over_least())
+    assert rounds[-1] <= 1.1, rounds
 
 
 async def test_one_that_dies_takes_with_it_only_what_had_begun_there(
