@@ -16,7 +16,7 @@ from benchmarks.gpu.platform import Platform
 from benchmarks.stack import MetricsPage
 from deploy.local.stack import Stack
 
-MEASURED = ("loop-1", "loop-8-small", "triton", "edit", "edits", "mixed", "follow", "tracking")
+MEASURED = ("loop-1", "loop-8-small", "compiled-1", "triton", "edit", "edits", "mixed", "follow", "tracking")
 
 
 def test_every_figure_is_measured_without_a_gpu_and_none_is_judged(

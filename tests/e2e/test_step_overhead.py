@@ -15,7 +15,12 @@ from services.bundles.bundle import Bundle
 
 def test_the_loop_and_both_clients_of_triton_are_timed_in_turns(stack: Stack, weights: Path):
     ours, theirs = multiprocessing.Pipe()
-    loop = threading.Thread(target=run_loops, args=(theirs, weights))
+
+    def answer() -> None:
+        with theirs:  # so that a fault here ends the test too
+            run_loops(theirs, weights)
+
+    loop = threading.Thread(target=answer)
     loop.start()
 
     def bare_loop(tensors: dict[str, np.ndarray]) -> float:
