@@ -19,7 +19,7 @@ adapters         what do adapters cost?
 before_after     does this checkout cost more than an earlier one?
 folder           does a folder complete despite damaged files and a killed client?
 long_clip        does memory stay flat however long a clip is?
-gpu              how fast is everything on a card?
+gpu              how fast is everything on a GPU?
 served_figures   does the service reach the figures on the cards of the starter weights?
 
 Machines are noisy: alternatives are measured in turns within one run, and compared by medians of ratios.

@@ -1,15 +1,15 @@
-"""How fast is everything on a card? Measures the figures that have a bar, within a budget of time.
+"""How fast is everything on a GPU? Measures the figures that have a bar, within a budget of time.
 
     python -m benchmarks.gpu
     python -m benchmarks.gpu --questions loop-1 loop-8 --seconds 90
     python -m benchmarks.gpu --questions compiled-8 compiled-8-small --seconds 600
     python -m benchmarks.gpu --device cpu --tiny
 
-Needs no weights: bundles of full size with random numbers are made on the card. The step loop by itself is
+Needs no weights: bundles of full size with random numbers are made there. The step loop by itself is
 measured in turns with diffusers' own pipeline on the same network object, then the platform through Triton as
 its clients use it. Each shape is warm before it is measured, and medians count. A figure that fails, or that
 is not reached within the time, says so in its line. `--tiny` is for tests: small networks, one round, and no
-figure is judged. Writes a table, the same as JSON, and a plot, named by the card.
+figure is judged. Writes a table, the same as JSON, and a plot, named by the GPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from transformers.utils import logging
 
 from benchmarks.gpu import bundles
-from benchmarks.gpu.card import card_name, file_name, software
+from benchmarks.gpu.device import device_name, file_name, software
 from benchmarks.gpu.figures import FULL, TINY, Figure, LoopFigure, figures
 from benchmarks.gpu.questions import Questions
 from benchmarks.gpu.turns import Budget
@@ -49,15 +49,15 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     options.weights = options.weights or _weights(options, device)
     print(f"weights are at {options.weights} after {time.perf_counter() - started:.1f} s", flush=True)
-    card = card_name(device)
+    measured = device_name(device)
     origin = Origin.here(
         argv,
         module="benchmarks.gpu",
         threads=options.threads,
         weights=Bundle.open(options.weights / "ip2p").digest,
     )
-    origin = dataclasses.replace(origin, device=f"{card}, {software(device)}")
-    name, asks = f"gpu-{file_name(card)}", f"How fast is everything on one {card}?"
+    origin = dataclasses.replace(origin, device=f"{measured}, {software(device)}")
+    name, asks = f"gpu-{file_name(measured)}", f"How fast is everything on one {measured}?"
     if options.tiny:
         name, asks = f"{name}-tiny", f"{asks} Small networks, which say nothing about it"
     report = BenchmarkReport(name, asks, origin)
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     print(report.write(options.out))
     if curves.series:
         below = f"commit {origin.commit}, {origin.device}"
-        (options.out / f"{report.question}.svg").write_text(curves.plot(card, below), encoding="utf-8")
+        (options.out / f"{report.question}.svg").write_text(curves.plot(measured, below), encoding="utf-8")
     failed = any(str(line.get("note", "")).startswith(_FAILED) for line in report.lines)
     return 1 if failed or (options.strict and not verdicts(report.lines)) else 0
 
@@ -139,9 +139,9 @@ class _Curves:
                 words = f"{name}, {figure.side} x {figure.side}"
                 self.series.setdefault(words, []).append((figure.requests, point))
 
-    def plot(self, card: str, below: str) -> str:
+    def plot(self, name: str, below: str) -> str:
         series: dict[str, Points] = dict(sorted(self.series.items()))
-        title = f"One step of all requests, on one {card}"
+        title = f"One step of all requests, on one {name}"
         return lines(title, series, across="requests", up="milliseconds", doubling=True, below=below)
 
 

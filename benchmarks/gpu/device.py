@@ -1,4 +1,4 @@
-"""The card that is measured: its name, its arithmetic peak, and the operations of a forward pass."""
+"""The device that is measured: its name, its arithmetic peak, and the operations of a forward pass."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.report import processor
 _PRODUCTS = 20  # after a few that warm up
 
 
-def card_name(device: torch.device) -> str:
-    """What the card calls itself; the processor's name on a processor."""
+def device_name(device: torch.device) -> str:
+    """The name that the GPU gives itself; the processor's on a processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
-def file_name(card: str) -> str:
-    """A card's name in the name of a file: `nvidia-h200`."""
-    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
+def file_name(name: str) -> str:
+    """A device's name in the name of a file: `nvidia-h200`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def software(device: torch.device) -> str:
@@ -31,7 +31,7 @@ def software(device: torch.device) -> str:
 
 
 def synchronise(device: torch.device) -> None:
-    """Returns when the card has done all that it was told."""
+    """Returns when the device has done all that it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 
-from benchmarks.gpu.card import synchronise
+from benchmarks.gpu.device import synchronise
 from benchmarks.step_overhead import StepTimes
 from benchmarks.step_sharing import RowsMeter, requests_of
 from services.adapters.cache import AdapterCache

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import torch
 
-from benchmarks.gpu.card import operations, peak
+from benchmarks.gpu.device import operations, peak
 from benchmarks.gpu.figures import MANY, Figure, LoopFigure, Scale
 from benchmarks.gpu.loop import BarePipeline, StepLoop
 from benchmarks.gpu.platform import Platform, platform_on

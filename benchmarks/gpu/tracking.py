@@ -15,7 +15,7 @@ import torch
 from sam2 import sam2_video_predictor
 from torch import Tensor
 
-from benchmarks.gpu.card import synchronise
+from benchmarks.gpu.device import synchronise
 from services.bundles.bundle import Bundle
 from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.service import Sam

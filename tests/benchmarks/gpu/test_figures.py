@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.gpu.card import file_name
+from benchmarks.gpu.device import file_name
 from benchmarks.gpu.figures import FULL, TINY, LoopFigure, figures
 
 
@@ -28,5 +28,5 @@ def test_the_loop_is_measured_at_two_sizes_for_a_curve_each():
         assert sorted(each.requests for each in loops if each.side == side) == [1, 2, 4, 8]
 
 
-def test_files_are_named_by_the_card():
+def test_files_are_named_by_the_device():
     assert file_name("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3"
