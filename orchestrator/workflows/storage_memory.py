@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from canvas.view import GAP
+from orchestrator.media.picture.encode import lossless_format
 from orchestrator.media.picture.header import PictureHeader
 from orchestrator.workflows.picture_request import Collage, Output
 from orchestrator.workflows.views import CANDIDATE_VIEWS, SHARED_VIEWS
@@ -23,8 +24,7 @@ _COLLAGE, _COLLAGE_LINES, _DECODED = 40, 1024, 40
 
 def storage_bytes(output: Output, header: PictureHeader) -> int:
     """The bytes it takes to write a candidate's file, and its views."""
-    own = "PNG" if header.format in ("JPEG", "MPO") else header.format
-    a_level, fixed = _ENCODED[output.format or own]
+    a_level, fixed = _ENCODED[output.format or lossless_format(header.format)]
     view = _view(output, header, CANDIDATE_VIEWS)
     whole = 3 * header.levels * header.pixels if view else 0
     return (a_level * header.levels + fixed) * header.pixels + whole + view

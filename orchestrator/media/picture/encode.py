@@ -40,12 +40,17 @@ class Encoded:
         return b"".join(self.pieces)
 
 
+def lossless_format(own: str) -> str:
+    """The format in which a picture of this one is written, unless another is asked for."""
+    return "PNG" if own == "JPEG" else own
+
+
 def target_format(picture: Picture, format: str | None) -> str:
     """Chooses the format to write a picture in: `format`, else its own if that is lossless, else PNG.
 
     Raises `InvalidRequest` if that format cannot hold the picture; call it before the work is done.
     """
-    target = format or ("PNG" if picture.format == "JPEG" else picture.format)
+    target = format or lossless_format(picture.format)
     if target not in FORMATS:
         raise InvalidRequest(
             f"the format {target!r} cannot be written; choose one of {', '.join(FORMATS)}", field=_FIELD

@@ -92,11 +92,16 @@ def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = 
             alpha=None if found.alpha is None else _read_only(upright(found.alpha, orientation)),
             icc=icc,
             exif=exif,
-            # Phones wrap several JPEGs in one file (MPO).
-            format="JPEG" if image.format == "MPO" else str(image.format),
+            format=format_of(image),
             bits=found.bits,
             notes=(*notes, *found.notes, *exif_notes, *icc_notes),
         )
+
+
+def format_of(image: Image.Image) -> str:
+    """The format of an opened file: PNG, JPEG, WEBP or TIFF."""
+    # Phones wrap several JPEGs in one file (MPO).
+    return "JPEG" if image.format == "MPO" else str(image.format)
 
 
 def check_kind(data: bytes, field: str) -> None:

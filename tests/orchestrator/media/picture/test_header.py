@@ -31,6 +31,9 @@ FILES = {
     "grey": saved(COLOURS[..., 0]),
     "with a clear colour": saved(COLOURS[..., 0] // 2, transparency=5),
     "JPEG": saved(COLOURS[..., :3], "JPEG"),
+    "several JPEGs": saved(
+        COLOURS[..., :3], "MPO", save_all=True, append_images=[Image.new("RGB", (40, 30))]
+    ),
     "WebP": saved(COLOURS, "WEBP"),
     "TIFF": saved(COLOURS[..., :3], "TIFF"),
     "sixteen bits": write_png(SIXTEEN[..., :3]),
