@@ -32,9 +32,8 @@ class ReplyStream:
         self.over = False  # whether the last reply was sent
         self._sender, self._ready = sender, ready
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Any, bool, bool]] = (
-            deque()
-        )  # message, is last, is progress and nothing else
+        # Each a message, whether it is the last, and whether it is progress and nothing else.
+        self._waiting: deque[tuple[Any, bool, bool]] = deque()
 
     def put(self, message: Any, *, last: bool = False, progress: bool = False) -> None:
         """Queues a reply, and returns at once. After the last one none may come.
@@ -132,8 +131,10 @@ class _Questions:
 
     def pause(self) -> float | None:
         """Seconds until the next question; None if there is nobody to ask about."""
-        if self._round or not self._streams:
-            return 0.0 if self._round else None
+        if self._round:
+            return 0.0
+        if not self._streams:
+            return None
         return max(self._next_round - self._clock(), 0.0)
 
     def ask_next(self) -> None:

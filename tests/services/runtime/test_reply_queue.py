@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import queue
 
 import pytest
 
 from tests.services.backend import ResponseSender, TritonModelException
+from tests.services.clock import Clock
 
 FINAL = 1
+
+
+class Asked:
+    """A sender that writes down when it is asked."""
+
+    def __init__(self, asked: list[Asked]) -> None:
+        self._asked = asked
+
+    def is_cancelled(self) -> bool:
+        self._asked.append(self)
+        return False
 
 
 @pytest.fixture
@@ -95,6 +108,39 @@ def test_nobody_is_asked_about_after_the_last_reply(stub):
         assert stays.asked.wait(20)
     replies.close()
     assert not any(sender.asked_too_late for sender in senders)
+
+
+@pytest.mark.parametrize(
+    ("callers", "pause"), [(1, 0.004), (2, 0.008), (6, 0.024), (7, 0.025), (64, 0.025), (1000, 0.025)]
+)
+def test_the_pause_between_two_rounds_of_questions_grows_with_the_callers_and_is_bounded(
+    stub, callers, pause
+):
+    from services.runtime.reply_queue import ReplyStream, _Questions
+
+    clock, asked = Clock(), []
+    questions = _Questions(clock)
+    assert questions.pause() is None, "there is nobody to ask about"
+    streams = [ReplyStream(Asked(asked), queue.SimpleQueue()) for _ in range(callers)]
+    for stream in streams:
+        questions.follow(stream)
+    assert questions.pause() == pytest.approx(0.004), "the first caller is asked about soon, whoever follows"
+    for _ in range(3):
+        clock.now += questions.pause() - 1e-6
+        questions.ask_next()
+        assert asked == [], "nobody is asked about too early"
+        clock.now += 2e-6
+        for _ in range(callers):
+            questions.ask_next()
+        assert asked == [stream._sender for stream in streams], "a round asks about everybody once"
+        asked.clear()
+        assert questions.pause() == pytest.approx(pause)
+    for stream in streams[1:]:
+        stream.over = True
+        questions.follow(stream)
+    clock.now += questions.pause()
+    questions.ask_next()
+    assert questions.pause() == pytest.approx(0.004), "one is left"
 
 
 @pytest.mark.parametrize("fault", [TritonModelException("nobody takes it"), RuntimeError("no shared memory")])

@@ -12,16 +12,6 @@ from tests.services.sam.pictures import picture
 Answer = dict[str, torch.Tensor]
 
 
-class Clock:
-    """Says what time it is when it is told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def clip(frames: int, seed: int = 0) -> list[torch.Tensor]:
     """Frames uint8 (96, 128, 3): blobs of colour that glide to the left."""
     whole = picture(96, 128 + 2 * frames, seed)

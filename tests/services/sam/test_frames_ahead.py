@@ -11,7 +11,8 @@ from services.sam.image_encoder import ImageEncoder
 from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from tests.services.calls import tensors
-from tests.services.sam.clips import Clock, clip, disc, follow, look, name, same
+from tests.services.clock import Clock
+from tests.services.sam.clips import clip, disc, follow, look, name, same
 from tests.services.sam.pictures import picture
 from tests.services.sam.streams import BusyStream
 

@@ -12,7 +12,8 @@ from services.sam.sam2 import Sam2
 from services.sam.service import Sam
 from services.sam.tracking import Tracker
 from tests.services.calls import refusal, tensors
-from tests.services.sam.clips import Clock, clip, disc, follow, look, name, same
+from tests.services.clock import Clock
+from tests.services.sam.clips import clip, disc, follow, look, name, same
 from tests.services.sam.pictures import key, picture
 
 CPU = torch.device("cpu")
