@@ -58,16 +58,18 @@ class ImageEncoder:
     def begin(self, pictures: Sequence[Tensor]) -> list[Callable[[], PictureFeatures]]:
         """Begins to embed pictures, uint8 (height, width, 3), as many as `rows` allows. Returns for each the
         function that gives its features."""
-        join = self._stream.run(lambda: self._embed(pictures))
-        sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
-        return [partial(_features, join, row, sizes) for row in range(len(pictures))]
+        joins = self._stream.run(lambda: self._embed(pictures))
+        return [
+            partial(_features, join, picture.shape[0], picture.shape[1])
+            for join, picture in zip(joins, pictures, strict=True)
+        ]
 
-    def _embed(self, pictures: Sequence[Tensor]) -> Tensors:
-        """The levels of the first picture, of the second, and so on."""
+    def _embed(self, pictures: Sequence[Tensor]) -> list[Tensors]:
+        """The levels of each picture."""
         squares = [preprocess(self._stream.upload(picture), self._preprocessing) for picture in pictures]
         levels = self._passes[len(squares)](squares[0] if len(squares) == 1 else torch.cat(squares))
         # Copies, since the next pass may overwrite these, and a row must not hold the memory of all.
-        return tuple(level[row : row + 1].clone() for row in range(len(squares)) for level in levels)
+        return [tuple(level[row : row + 1].clone() for level in levels) for row in range(len(squares))]
 
     def _levels(self, squares: Tensor) -> Tensors:
         with half_precision.autocast(squares.device):
@@ -75,8 +77,6 @@ class ImageEncoder:
         return tuple(features["backbone_fpn"][-self._network.num_feature_levels :])
 
 
-def _features(join: Callable[[], Tensors], row: int, sizes: Sequence[tuple[int, int]]) -> PictureFeatures:
-    made = join()
-    levels = len(made) // len(sizes)
-    parts = made[levels * row : levels * (row + 1)]
-    return PictureFeatures(*sizes[row], parts[-1], parts[:-1])
+def _features(join: Callable[[], Tensors], height: int, width: int) -> PictureFeatures:
+    *details, coarse = join()
+    return PictureFeatures(height, width, coarse, tuple(details))

@@ -1,7 +1,7 @@
 """Where pictures are embedded: beside the caller's work on a GPU, at once on a processor.
 
-A stream runs work in order. On a GPU the work has only begun when `run` returns; its results may be used
-after they were joined.
+A stream runs work in order. On a GPU the work has only begun when `run` returns; each of its results may be
+used after it was joined.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, cuda
 
 Tensors = tuple[Tensor, ...]
 Pass = Callable[[Tensor], Tensors]  # from rows of inputs to their outputs
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,9 @@ class Stream(Protocol):
     def upload(self, tensor: Tensor) -> Tensor:
         """A tensor of the host on the device; the host does not wait for the copy."""
 
-    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
-        """Begins work; returns the function that joins it: it gives the results, for use by the caller."""
+    def run(self, work: Callable[[], Sequence[Result]]) -> list[Callable[[], Result]]:
+        """Begins work; returns for each of its results the function that joins it: it gives this result, for
+        use by the caller, and holds no other."""
 
     def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
         """A pass for each number of rows that pays, made of a function and of zeros in the form of one row
@@ -57,9 +60,8 @@ class HostStream:
     def upload(self, tensor: Tensor) -> Tensor:
         return tensor
 
-    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
-        made = work()
-        return lambda: made
+    def run(self, work: Callable[[], Sequence[Result]]) -> list[Callable[[], Result]]:
+        return [partial(_itself, result) for result in work()]
 
     def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
         return {1: run}
@@ -83,7 +85,7 @@ class CudaStream:
     def upload(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
-    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
+    def run(self, work: Callable[[], Sequence[Result]]) -> list[Callable[[], Result]]:
         # What the caller has begun may still read results that were dropped; their memory is used again here.
         self._stream.wait_stream(cuda.current_stream(self._device))
         with cuda.stream(self._stream):
@@ -92,11 +94,11 @@ class CudaStream:
             done.record(self._stream)
         self._ends.append(done)
 
-        def join() -> Tensors:
+        def join(result: Result) -> Result:
             cuda.current_stream(self._device).wait_event(done)
-            return made
+            return result
 
-        return join
+        return [partial(join, result) for result in made]
 
     def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
         pool = cuda.graph_pool_handle()  # of all graphs: they run one after the other
@@ -150,6 +152,10 @@ class CudaStream:
             self._stream.synchronize()
             taken.append(time.perf_counter() - begun)
         return min(taken[_WARM:])
+
+
+def _itself(result: Result) -> Result:
+    return result
 
 
 def rows_that_pay(seconds: Mapping[int, float]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from services.sam.stream import Tensors
+from services.sam.stream import HostStream, Result, Tensors
 
 
 class BusyStream:
@@ -26,9 +26,8 @@ class BusyStream:
     def upload(self, tensor: Tensor) -> Tensor:
         return tensor
 
-    def run(self, work: Callable[[], Tensors]) -> Callable[[], Tensors]:
-        made = work()
-        return lambda: made
+    def run(self, work: Callable[[], Sequence[Result]]) -> list[Callable[[], Result]]:
+        return HostStream().run(work)
 
     def passes(self, run: Callable[[Tensor], Tensors], row: Tensor) -> dict[int, Callable[[Tensor], Tensors]]:
         outputs: dict[int, Tensors] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -160,6 +162,15 @@ def test_frames_that_arrive_while_one_is_embedded_share_the_next_pass(sam_bundle
             (features.coarse, *features.details), (expected.coarse, *expected.details), strict=True
         ):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_a_frame_that_waits_does_not_hold_those_that_shared_its_pass(shared, stream):
+    stream.busy = True
+    for of, clip_name in enumerate((b"a", b"b")):
+        shared.add(clip_name, 1, FRAMES[of])
+    taken = weakref.ref(shared.take(b"a", 1).coarse)
+    assert stream.rows == [2] and shared.facts()["count"] == 1
+    assert taken() is None
 
 
 def test_a_frame_of_a_clip_that_ended_takes_no_part_in_a_pass(shared, stream):

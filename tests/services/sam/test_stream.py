@@ -43,11 +43,13 @@ def test_more_rows_pay_as_long_as_each_becomes_clearly_cheaper(seconds, rows):
 
 def test_work_is_joined_by_waiting_for_it_on_the_callers_stream_only(cuda, stream):
     ran_on = []
-    join = stream.run(lambda: (ran_on.append(cuda.current), (ROW + 1,))[1])
+    first, second = stream.run(lambda: (ran_on.append(cuda.current), (ROW + 1, ROW + 2))[1])
     assert ran_on[0] is not cuda.caller
     assert ran_on[0].waited == [cuda.caller] and not cuda.caller.waited
-    (made,) = join()
-    assert cuda.caller.waited == cuda.events and torch.equal(made, ROW + 1)
+    assert torch.equal(first(), ROW + 1)
+    assert cuda.caller.waited == cuda.events
+    assert torch.equal(second(), ROW + 2)
+    assert cuda.caller.waited == 2 * cuda.events
 
 
 def test_a_stream_is_busy_while_one_piece_of_work_goes_on_and_another_waits(cuda, stream):
