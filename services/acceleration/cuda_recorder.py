@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import torch
 from torch import Tensor
 
-from services.acceleration.recorder import Forward
+from services.acceleration.recorder import Output
 
 
 @dataclass(frozen=True, eq=False)
-class CudaRecording:
-    """A CUDA graph, and the tensor it writes."""
+class CudaRecording(Generic[Output]):
+    """A CUDA graph, and what it writes."""
 
     graph: torch.cuda.CUDAGraph
-    output: Tensor
+    output: Output
+    device: torch.device
 
     def replay(self) -> None:
         self.graph.replay()
 
     def release(self) -> None:
-        torch.cuda.synchronize(self.output.device)  # a graph must not end while it runs
+        torch.cuda.synchronize(self.device)  # a graph must not end while it runs
         self.graph.reset()
 
 
@@ -30,20 +32,21 @@ class CudaRecorder:
     """CUDA graphs of one GPU in one pool.
 
     PyTorch allows graphs to share a pool if none reads what another has written: here each output is copied
-    before the next replay. Memory of expandable segments may be in the pool or not, as the version of PyTorch
-    decides; both work.
+    before the next replay, and all are replayed on one stream, whichever that is. Memory of expandable
+    segments may be in the pool or not, as the version of PyTorch decides; both work.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, warm_passes: int = 1) -> None:
+        """`warm_passes` are run before one is recorded; the first of a shape choose kernels and load them."""
+        self._device, self._warm_passes = device, warm_passes
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
         self._failed = False
 
-    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> CudaRecording:
-        """Records a pass on a stream of its own, after one that is run there for real.
+    def record(self, forward: Callable[..., Output], inputs: Sequence[Tensor]) -> CudaRecording[Output]:
+        """Records a pass on a stream of its own, after warm ones that are run there for real.
 
-        That one gives the libraries their workspaces of this stream, which must lie outside of the pool. The
+        Those give the libraries their workspaces of this stream, which must lie outside of the pool. The
         mode `thread_local` lets other threads use the GPU meanwhile, as when an adapter is loaded.
         """
         graph = torch.cuda.CUDAGraph()
@@ -51,7 +54,8 @@ class CudaRecorder:
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             try:
                 torch.cuda.synchronize(self._device)  # the inputs were written on another stream
-                forward(*inputs)
+                for _ in range(self._warm_passes):
+                    forward(*inputs)
                 with torch.cuda.graph(
                     graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
                 ):
@@ -61,7 +65,7 @@ class CudaRecorder:
                 raise
             finally:
                 torch.cuda.synchronize(self._device)
-        return CudaRecording(graph, output)
+        return CudaRecording(graph, output, self._device)
 
     def pool_bytes(self) -> int:
         """The segments of the pool, whether they are in use or kept for the next graph."""

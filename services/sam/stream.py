@@ -11,10 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, cuda
+
+from services.acceleration.cuda_recorder import CudaRecorder
+from services.acceleration.recorder import Recorder
 
 Tensors = tuple[Tensor, ...]
 Pass = Callable[[Tensor], Tensors]  # from rows of inputs to their outputs
@@ -23,7 +26,7 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 _ROWS = (1, 2, 4)  # rows of a pass that are tried
-_WARM = 2  # passes before a shape is captured or measured: the first choose kernels and load them
+_WARM = 2  # passes before a shape is recorded or measured: the first choose kernels and load them
 _MEASURED = 3  # passes, of which the fastest counts
 _MEMORY = 0.1  # of the free memory: passes that would take more are not tried, since others use the GPU too
 _LESS = 0.9  # a row must cost at most this share of one in a smaller pass, or sharing does not pay
@@ -72,8 +75,8 @@ class CudaStream:
 
     lookahead = 2  # one is attended to while the next is embedded and the one after arrives
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, recorder: Recorder) -> None:
+        self._device, self._recorder = device, recorder
         self._stream = cuda.Stream(device)
         self._ends: deque[cuda.Event] = deque(maxlen=2)  # of the latest work
 
@@ -101,7 +104,6 @@ class CudaStream:
         return [partial(join, result) for result in made]
 
     def passes(self, run: Pass, row: Tensor) -> Mapping[int, Pass]:
-        pool = cuda.graph_pool_handle()  # of all graphs: they run one after the other
         passes: dict[int, Pass] = {}
         seconds: dict[int, float] = {}
         free = before = cuda.mem_get_info(self._device)[0]
@@ -110,12 +112,11 @@ class CudaStream:
                 break
             inputs = row.repeat(rows, *[1] * (row.ndim - 1))
             try:
-                passes[rows] = self._captured(run, inputs, pool)
+                passes[rows] = self._recorded(run, inputs)
                 seconds[rows] = self._seconds(passes[rows], inputs)
-            except RuntimeError as error:  # of CUDA: what cannot be captured, and a GPU without free memory
+            except RuntimeError as error:  # of CUDA: what cannot be recorded, and a GPU without free memory
                 log.warning("sam: a pass of %d rows has no CUDA graph: %s", rows, error)
                 passes.pop(rows, None)
-                self._stream = cuda.Stream(self._device)  # the other may be left in the middle of a capture
                 break
             if rows_that_pay(seconds) < rows:
                 break
@@ -124,20 +125,13 @@ class CudaStream:
         most = rows_that_pay(seconds) if seconds else 1
         return {rows: passes[rows] for rows in passes if rows <= most} or {1: run}
 
-    def _captured(self, run: Pass, inputs: Tensor, pool: Any) -> Pass:
-        cuda.synchronize(self._device)  # the inputs were made on another stream
-        graph = cuda.CUDAGraph()
-        # `cuda.graph` enters the stream too, but does not leave it if the end of a capture fails.
-        with cuda.stream(self._stream):
-            for _ in range(_WARM):
-                run(inputs)
-            with cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
-                outputs = run(inputs)
+    def _recorded(self, run: Pass, inputs: Tensor) -> Pass:
+        recording = self._recorder.record(run, [inputs])
 
         def replay(values: Tensor) -> Tensors:
             inputs.copy_(values)
-            graph.replay()
-            return outputs
+            recording.replay()
+            return recording.output
 
         return replay
 
@@ -170,4 +164,6 @@ def rows_that_pay(seconds: Mapping[int, float]) -> int:
 
 def stream_on(device: torch.device) -> Stream:
     """The stream for work on a device beside that of the caller."""
-    return CudaStream(device) if device.type == "cuda" else HostStream()
+    if device.type != "cuda":
+        return HostStream()
+    return CudaStream(device, CudaRecorder(device, warm_passes=_WARM))

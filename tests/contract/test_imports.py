@@ -103,7 +103,7 @@ MAY: dict[str, set[str]] = {
     "services.denoising.prediction": set(),
     "services.unet": {"services.denoising", "services.acceleration", "services.adapters", *NETWORKS},
     **{f"services.{name}": FAMILY for name in DENOISERS},
-    "services.sam": NETWORKS,
+    "services.sam": {"services.acceleration", *NETWORKS},
     "services.text_encoder": NETWORKS,
     "services.vae": {"services.vae.decoder", "services.vae.tiles", *NETWORKS},
     "services.vae.decoder": {

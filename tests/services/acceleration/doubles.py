@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from services.acceleration.recorder import Forward
+from services.acceleration.recorder import Output
 
 
 class Tape(TorchDispatchMode):
@@ -36,13 +36,14 @@ class Tape(TorchDispatchMode):
         return result
 
 
-class TapeRecording:
+class TapeRecording(Generic[Output]):
     """Operations that are run again on the same tensors, without the Python code between them."""
 
-    def __init__(self, recorder: TapeRecorder, tape: Tape, output: Tensor) -> None:
+    def __init__(self, recorder: TapeRecorder, tape: Tape, output: Output) -> None:
         self._recorder, self._tape, self.output = recorder, tape, output
         self.nbytes = sum(tensor.nbytes for *_, made in tape.operations for tensor in made.values())
-        output.fill_(torch.nan)  # a capture computes nothing
+        for tensor in _tensors(output):
+            tensor.fill_(torch.nan)  # a capture computes nothing
 
     def replay(self) -> None:
         assert self in self._recorder.recordings, "a graph that was released is replayed"
@@ -68,7 +69,7 @@ class TapeRecorder:
         self.renewals = 0
         self._pool = 0
 
-    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> TapeRecording:
+    def record(self, forward: Callable[..., Output], inputs: Sequence[Tensor]) -> TapeRecording[Output]:
         self.captures += 1
         if self.failing:
             self.failing -= 1

@@ -75,24 +75,26 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
 
 
 def recorded(recorder: CudaRecorder, cuda: Cuda):
-    def forward(tensor: Tensor) -> Tensor:
+    def forward(tensor: Tensor) -> tuple[Tensor, ...]:
         cuda.calls.append("forward")
-        return tensor + 1
+        return tensor + 1, tensor + 2
 
     return recorder.record(forward, [torch.ones(2)])
 
 
-def test_a_pass_is_run_on_the_stream_before_it_is_captured_there(cuda):
-    recording = recorded(CudaRecorder(GPU), cuda)
+@pytest.mark.parametrize("warm", [1, 2])
+def test_passes_are_run_on_the_stream_before_one_is_captured_there(cuda, warm):
+    recording = recorded(CudaRecorder(GPU, warm_passes=warm), cuda)
     assert cuda.calls == [
         "enter stream",
         "synchronize",
-        "forward",
+        *["forward"] * warm,
         "capture in (1, 0) on stream of cuda:1, thread_local",
         "forward",
         "synchronize",
         "leave stream",
     ]
+    assert [tensor.tolist() for tensor in recording.output] == [[2, 2], [3, 3]]
     recording.replay()
     recording.release()
     assert cuda.calls[-3:] == ["replay", "synchronize", "reset"]

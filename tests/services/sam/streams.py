@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
 from services.sam.stream import HostStream, Result, Tensors
 
@@ -44,30 +42,20 @@ class BusyStream:
 
 class FakeCuda:
     """The part of `torch.cuda` that streams use. Work is done at once, but its event is reached when
-    it is told; a graph records the operations of its capture, and repeats them in the same memory."""
+    it is told."""
 
     def __init__(self) -> None:
         self.current = FakeStream()  # the caller's
         self.caller = self.current
         self.events: list[FakeEvent] = []  # that were recorded
         self.free_bytes = [10_000, 9_950]  # at the first and at later questions
-        self.Event, self.Stream, self.CUDAGraph = (
-            (lambda: FakeEvent(self)),
-            (lambda _: FakeStream()),
-            FakeGraph,
-        )
+        self.Event, self.Stream = (lambda: FakeEvent(self)), (lambda _: FakeStream())
 
     def current_stream(self, device: Any) -> FakeStream:
         return self.current
 
     def mem_get_info(self, device: Any) -> tuple[int, int]:
         return (self.free_bytes.pop(0) if len(self.free_bytes) > 1 else self.free_bytes[0]), 10_000
-
-    def graph_pool_handle(self) -> str:
-        return "pool"
-
-    def synchronize(self, device: Any) -> None:
-        pass
 
     @contextmanager
     def stream(self, stream: FakeStream) -> Iterator[None]:
@@ -76,15 +64,6 @@ class FakeCuda:
             yield
         finally:
             self.current = before
-
-    @contextmanager
-    def graph(
-        self, graph: FakeGraph, *, pool: str, stream: FakeStream, capture_error_mode: str
-    ) -> Iterator[None]:
-        assert (pool, capture_error_mode) == ("pool", "thread_local")
-        assert self.current is stream
-        with graph:
-            yield
 
 
 class FakeStream:
@@ -112,24 +91,3 @@ class FakeEvent:
 
     def query(self) -> bool:
         return self.reached
-
-
-class FakeGraph(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self._recorded: list[tuple[Any, Any, Any, Any]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        self._recorded.append((func, args, kwargs or {}, made))
-        return made
-
-    def replay(self) -> None:
-        for func, args, kwargs, made in self._recorded:
-            again = func(*args, **kwargs)
-            tree_map(_overwrite, made, again)
-
-
-def _overwrite(old: Any, new: Any) -> None:
-    if isinstance(old, Tensor) and old is not new:
-        old.copy_(new)
