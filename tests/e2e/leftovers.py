@@ -43,8 +43,9 @@ class Started:
 
 
 def _ended(process: psutil.Process) -> bool:
+    """Whether nothing of it runs: a process is a zombie as soon as its first thread has ended."""
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
     except psutil.NoSuchProcess:
         return True
 
