@@ -12,6 +12,9 @@ from deploy.local.triton import Triton, TritonSettings
 
 log = logging.getLogger(__name__)
 
+# A check in progress may take so long until Triton is stopped all the same: models that leave would fail it.
+_CHECK_SECONDS = 2.0
+
 
 class ModelServer:
     """A Triton that is started, waited for, watched, and stopped; other servers do not notice its restarts.
@@ -55,11 +58,15 @@ class ModelServer:
         return None
 
     def stop(self) -> None:
-        """Ends Triton for good."""
+        """Ends Triton for good, and the supervisor, which gets a moment to finish what it checks."""
         self._stop.set()
+        self._wait_for_check(_CHECK_SECONDS)
         self.triton.stop()
+        self._wait_for_check(self._limits.timeout)
+
+    def _wait_for_check(self, seconds: float) -> None:
         if self._watching.is_alive():
-            self._watching.join(self._limits.timeout)
+            self._watching.join(seconds)
 
     def _restart(self) -> None:
         if not self._stop.is_set():
