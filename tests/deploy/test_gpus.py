@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import StartError
 from orchestrator.models.registry import MODELS
 from orchestrator.settings import Settings
-from services.bundles.bundle import Bundle, BundleError
+from services.bundles.bundle import Bundle, BundleError, open_bundles
 from services.runtime import gpu_memory
 from tests.pretend_gpus import GIB, pretend_gpus
 
@@ -168,10 +169,18 @@ def test_a_bundle_in_single_precision_takes_twice_as_much(bundles: Path, tmp_pat
     assert gpu_memory.network_bytes(tmp_path, "ip2p/unet") == 2 * half
 
 
-def test_every_network_that_a_model_loads_is_in_its_config(bundles: Path):
-    for model in repository_models():
-        assert model.networks and model.working_memory > 0
-        assert sum(gpu_memory.network_bytes(bundles, name) for name in model.networks) > 0
+def test_every_network_of_the_bundles_is_counted_for_one_model(bundles: Path):
+    stored = [f"{name}/{part}" for name, one in open_bundles(bundles).items() for part in one.components]
+    counted = [
+        network
+        for model in repository_models()
+        for wanted in model.networks
+        for network in stored
+        if fnmatch(network, wanted)
+    ]
+    assert sorted(counted) == sorted(stored)
+    assert all(gpu_memory.network_bytes(bundles, name) > 0 for name in stored)
+    assert all(model.networks and model.working_memory > 0 for model in repository_models())
 
 
 def stack(tmp_path: Path, weights: Path, *gib: float, **more: Any) -> Stack:
