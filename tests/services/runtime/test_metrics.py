@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -30,6 +31,26 @@ def test_everything_is_published_before_the_meter_is_closed(stub, meter):
     assert told["ended"] == [1]
     assert (told["running"][-1], told["waiting"][-1]) == (1, 0)
     assert stub.MetricFamily.told[-1][0] == "intarsia_engine_waiting", "levels come last"
+
+
+def test_passes_are_published_together_at_the_latest_with_what_is_urgent(stub, meter, monkeypatch):
+    from services.runtime import metrics
+
+    monkeypatch.setattr(metrics, "_GATHER_SECONDS", 20.0)
+    for _ in range(5):
+        meter.stepped(6, 2, 0.01)
+    meter.ended("finished")
+    meter.close()
+    assert [value for name, _, value in stub.MetricFamily.told if name == "intarsia_engine_steps"] == [5]
+
+
+def test_a_pass_is_published_though_nothing_follows(stub, meter):
+    meter.stepped(6, 2, 0.01)
+    deadline = time.monotonic() + 20
+    while not any(name == "intarsia_engine_step_seconds" for name, _, _ in stub.MetricFamily.told):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    meter.close()
 
 
 def test_levels_that_did_not_change_are_not_published_again(stub, meter):
