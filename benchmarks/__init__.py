@@ -9,6 +9,7 @@ damaged_files    a folder of pictures, some of them damaged
 
 step_sharing     does sharing steps pay?
 learnt_prices    does it pay to learn the prices of passes while serving?
+step_overhead    what does a step cost through Triton, beyond the step loop?
 served_sharing   does it still pay with everything around it?
 service_cost     what does the service cost, compared with the plain pipeline?
 cancel_latency   how soon is the slot of a cancelled edit free?
