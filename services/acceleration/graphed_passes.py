@@ -13,9 +13,9 @@ from torch import Tensor
 
 from services.acceleration.compiled_forward import CompiledForward, NetworkCompiler
 from services.acceleration.graph_cache import GraphCache
-from services.acceleration.ladder import padded, padded_rows
 from services.acceleration.pass_graph import PassGraph
 from services.acceleration.recorder import Forward, Recorder
+from services.acceleration.row_counts import padded, padded_rows
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _LONGEST_PAUSE = 1 << 16
 class GraphedPasses:
     """Records a pass of a shape after a few warm ones of it, and replays it from then on.
 
-    Rows are padded to the next rung of a ladder, so that few shapes are recorded. What cannot be recorded
+    Rows are padded to the next of a few numbers, so that few shapes are recorded. What cannot be recorded
     runs layer by layer. One thread runs passes; any may limit and clear.
     """
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from services.acceleration.ladder import padded
 from services.acceleration.recorder import Forward, Recorder
+from services.acceleration.row_counts import padded
 
 _DRIVER_BYTES = 8 << 20  # about what the driver keeps for a graph of some thousand launches
 

@@ -106,7 +106,7 @@ def test_rows_are_padded_to_the_next_rung(recorded):
     assert recorder.captures == recorded
 
 
-def test_a_pass_of_more_rows_than_the_ladder_is_never_recorded():
+def test_a_pass_of_more_rows_than_the_largest_count_is_never_recorded():
     passes, network, recorder = graphed()
     warm(passes, 49)
     assert (recorder.captures, set(network.rows)) == (0, {49})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from services.acceleration.ladder import ROWS, padded, padded_rows
+from services.acceleration.row_counts import ROWS, padded, padded_rows
 
 
 def test_a_pass_is_padded_by_a_fifth_at_most():
@@ -12,7 +12,7 @@ def test_a_pass_is_padded_by_a_fifth_at_most():
         assert rows <= padded_rows(rows) <= rows * 1.2
 
 
-def test_beyond_the_ladder_a_pass_is_not_padded():
+def test_a_pass_of_more_rows_than_the_largest_count_is_not_padded():
     assert padded_rows(ROWS[-1] + 1) is None
 
 

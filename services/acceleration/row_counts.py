@@ -12,7 +12,7 @@ ROWS = (1, 2, 3, 4, 6, 8, 9, 12, 15, 18, 21, 24, 30, 36, 42, 48)
 
 
 def padded_rows(rows: int) -> int | None:
-    """The number of rows that a pass of so many is padded to; None beyond the ladder.
+    """The number of rows that a pass of so many is padded to; None beyond the largest.
 
     There the layers take so long that launching them costs nothing.
     """
