@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
+from services.denoising.device import wait_for
 from services.denoising.family import Family
 from services.denoising.row_choice import LADDER
 from services.denoising.stopwatch import timed
@@ -50,5 +49,4 @@ class Ladder:
 
     def _run(self, rows: int) -> None:
         self._family.predict(self._family.sample(rows, self._work))
-        if self._family.device.type == "cuda":
-            torch.cuda.synchronize(self._family.device)
+        wait_for(self._family.device)

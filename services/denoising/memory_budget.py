@@ -8,15 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from services.denoising.checkpoint import largest_blob
-from services.denoising.family import Request
-
-if TYPE_CHECKING:
-    from services.denoising.family import Family
+from services.denoising.family import Family, Request
 
 SHARE = 0.6  # fraction of free memory that one step loop may plan with
 GRAPHS_SHARE = 0.25  # of that, for graphs of passes while no request needs it
