@@ -64,9 +64,7 @@ class BatchRow:
     latents: Tensor  # as the network expects them at this level of noise
     timestep: Tensor  # the schedule's, shaped ()
     state: Restorable | None = None  # that the family began the trajectory with
-    eager: bool = (
-        False  # the network must run as it was loaded: adapters are applied, or bytes must not change
-    )
+    eager: bool = False  # the network must run as it was loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +101,11 @@ class Request:
     def work(self) -> int:
         """The work of its largest row."""
         return max(branch.work for branch in self.branches)
+
+    @property
+    def eager(self) -> bool:
+        """True if the network must run as it was loaded: adapters are applied, or bytes must not change."""
+        return self.reproducible or bool(self.adapters)
 
 
 class Family(Protocol):

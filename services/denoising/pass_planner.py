@@ -81,5 +81,4 @@ class PassPlanner:
 
 
 def _kind(trajectory: Trajectory) -> Kind:
-    request = trajectory.request
-    return Kind(trajectory.work, eager=request.reproducible or bool(request.adapters))
+    return Kind(trajectory.work, trajectory.request.eager)

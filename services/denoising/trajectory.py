@@ -58,7 +58,7 @@ class Trajectory:
         latents = self._schedule.network_input(self.latents, self.done)[0]
         branches = (branch.at(self.done) for branch in self._branches)
         timestep = self._timesteps[self.done]
-        eager = self.request.reproducible or bool(self.request.adapters)
+        eager = self.request.eager
         return [
             BatchRow(branch.inputs, branch.key, latents, timestep, self._state, eager) for branch in branches
         ]
