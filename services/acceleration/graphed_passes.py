@@ -19,9 +19,7 @@ from services.acceleration.row_counts import padded, padded_rows
 
 log = logging.getLogger(__name__)
 
-WARM_PASSES = (
-    3  # of a shape, layer by layer, before it is recorded: libraries choose their algorithms in them
-)
+WARM_PASSES = 3  # of a shape before it is recorded: libraries choose their algorithms in them
 _SHAPES = 512  # whose passes are counted
 _FIRST_PAUSE = 64  # passes without a new graph after one could not be recorded, doubled each time
 _LONGEST_PAUSE = 1 << 16

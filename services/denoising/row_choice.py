@@ -20,10 +20,8 @@ _CHANGE = 1.5  # of the cheapest price, after which trials are repeated soon
 _LEAP = 2  # a trial has at most so many times the rows of the largest pass that was served
 _LONGEST = 1.0  # seconds for which others wait for a trial
 _FOR_TRIALS = 0.02  # of the time may be lost by trials, and as much by first passes that they need
-_SAVED, _OWED = (
-    4.0,
-    4.0,
-)  # cheapest passes that trials may cost at once, and that are paid back before the next
+_SAVED = 4.0  # cheapest passes that may be saved for trials
+_OWED = 4.0  # cheapest passes that a trial may owe; they are earned before the next
 _SHAPES = 1024  # that are known to be warm
 
 
