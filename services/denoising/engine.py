@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -142,22 +143,14 @@ class Engine:
         for entry in self._queue.take(len(self._running)):
             if self._abandoned(entry):
                 continue
-            try:
-                with torch.no_grad():
-                    entry.running = Trajectory(entry.request, self._family)
-            except Exception as fault:  # of this request alone
-                self._fail(entry, fault)
-                continue
-            if entry.urgent:
-                entry.running.turn = -1
-            self._running.append(entry)
+            with self._failing_alone(entry):
+                entry.running = Trajectory(entry.request, self._family)
+                if entry.urgent:
+                    entry.running.turn = -1
+                self._running.append(entry)
 
     def _pass(self, planned: PlannedPass) -> None:
-        """One forward pass for all, then each one's own step, whose failure ends that request alone.
-
-        Gradients are off by `no_grad`: tensors born in inference mode could never be used where a hook
-        follows a gradient.
-        """
+        """One forward pass for all, then each one's own step, whose failure ends that request alone."""
         began, entries = self._clock(), planned.entries
         self._pass_began = (began, planned.seconds)
         try:
@@ -168,26 +161,31 @@ class Engine:
                 self._fail(entry, fault)
             return
         else:
-            pairs = zip(entries, predictions, strict=True)
-            advanced = [entry for entry, own in pairs if self._advance(entry, own)]
+            advanced = []
+            for entry, own in zip(entries, predictions, strict=True):
+                with self._failing_alone(entry):
+                    entry.trajectory.advance(_unless_refused(own))
+                    advanced.append(entry)
             wait_for(self._family.device)  # once for all: a step is reported when it is done
         finally:
             self._pass_began = (0.0, 0.0)
         self._planner.observe(planned, self._clock() - began)
         for entry in advanced:
-            self._report_step(entry)
+            with self._failing_alone(entry):
+                self._notify(entry)
 
-    def _advance(self, entry: Entry, predictions: Sequence[Tensor] | Refusal) -> bool:
-        """Takes a trajectory's own step; its failure ends that request alone, and returns False."""
+    @contextmanager
+    def _failing_alone(self, entry: Entry) -> Iterator[None]:
+        """Where a failure ends this request and no other: its own code, hooks and subscriber run here.
+
+        Gradients are off by `no_grad`: tensors born in inference mode could never be used where a hook
+        follows a gradient.
+        """
         try:
-            if isinstance(predictions, Refusal):
-                raise predictions
             with torch.no_grad():
-                entry.trajectory.advance(predictions)
-        except Exception as fault:
+                yield
+        except Exception as fault:  # whatever it is
             self._fail(entry, fault)
-            return False
-        return True
 
     def _abandoned(self, entry: Entry) -> bool:
         try:
@@ -204,15 +202,8 @@ class Engine:
             return True
         return False
 
-    def _report_step(self, entry: Entry) -> None:
-        """Reports a step, or the end; a failure ends this request alone."""
-        try:
-            with torch.no_grad():
-                self._notify(entry)
-        except Exception as fault:
-            self._fail(entry, fault)
-
     def _notify(self, entry: Entry) -> None:
+        """Reports a step, or the end."""
         trajectory, request = entry.trajectory, entry.request
         done, steps = trajectory.done, trajectory.steps
         if done < steps:
@@ -255,6 +246,12 @@ class Engine:
 
     def _report(self) -> None:
         self._meter.under_way(len(self._running), len(self._queue))
+
+
+def _unless_refused(predictions: Sequence[Tensor] | Refusal) -> Sequence[Tensor]:
+    if isinstance(predictions, Refusal):
+        raise predictions
+    return predictions
 
 
 def _due(every: int, done: int) -> bool:
