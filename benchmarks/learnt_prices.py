@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         for start, bar in BARS.items():
             meters = RowsMeter(), RowsMeter()
             engines = [
-                Engine(family, table[start], limits, meter, adapters)
+                Engine(family, table[start], limits, meter, adapters, family.passes)
                 for table, meter in zip((learnt, kept), meters, strict=True)
             ]
             rates = rates_of(engines, work, options.clients, rounds=options.rounds, left_out=options.left_out)

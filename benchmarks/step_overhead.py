@@ -102,7 +102,8 @@ def run_loops(pipe: Pipe, weights: Path) -> None:
     costs = measure(family, family.works()[:1], budget_bytes=1 << 30, seconds=0.2)
     limits, adapters = EngineLimits(memory=1 << 30), AdapterCache(family.network, budget_bytes=0)
     while (tensors := pipe.recv()) is not None:
-        engine, subscriber = Engine(family, costs, limits, RowsMeter(), adapters), StepTimes()
+        engine = Engine(family, costs, limits, RowsMeter(), adapters, family.passes)
+        subscriber = StepTimes()
         engine.admit(
             family.request({name: torch.tensor(value) for name, value in tensors.items()}), subscriber
         )

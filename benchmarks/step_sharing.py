@@ -122,8 +122,8 @@ class EnginePair:
         self._meter = RowsMeter()
         cache = AdapterCache(family.network, budget_bytes=0)
         self.engines = (
-            Engine(family, costs, EngineLimits(memory=memory), self._meter, cache),
-            Engine(family, costs, EngineLimits(memory=memory, running=1), RowsMeter(), cache),
+            Engine(family, costs, EngineLimits(memory=memory), self._meter, cache, family.passes),
+            Engine(family, costs, EngineLimits(memory=memory, running=1), RowsMeter(), cache, family.passes),
         )
 
     def rows(self) -> dict[str, Value]:

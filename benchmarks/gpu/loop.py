@@ -52,7 +52,7 @@ class StepLoop:
             EngineLimits(memory=memory, graphs=graphs),
             self.meter,
             AdapterCache(self.family.network, budget_bytes=0),
-            passes=self.family.passes,
+            self.family.passes,
         )
 
     def path(self) -> str:

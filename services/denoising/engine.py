@@ -47,10 +47,10 @@ class Engine:
         limits: EngineLimits,
         meter: Meter,
         adapters: AdapterCache,
+        passes: Passes,
         clock: Callable[[], float] = time.monotonic,
-        passes: Passes | None = None,
     ) -> None:
-        """`passes` are those of the family, where they keep memory that requests may need."""
+        """`passes` are those of the family: they may keep memory while no request needs it."""
         self.adapters, self.costs, self._passes = adapters, costs, passes
         self._family, self._limits, self._clock = family, limits, clock
         self._meter = GuardedMeter(meter)
@@ -84,8 +84,12 @@ class Engine:
 
     def facts(self) -> dict[str, Any]:
         """The current pass, costs by work and rows, how full the adapter cache is, and how passes run."""
-        facts = {"step": self.now(), "passes": self.costs.as_facts(), "adapters": self.adapters.facts()}
-        return facts if self._passes is None else {**facts, "acceleration": self._passes.facts()}
+        return {
+            "step": self.now(),
+            "passes": self.costs.as_facts(),
+            "adapters": self.adapters.facts(),
+            "acceleration": self._passes.facts(),
+        }
 
     def admit(
         self,

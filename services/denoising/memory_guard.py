@@ -25,7 +25,7 @@ _WANTED = re.compile(r"Tried to allocate ([\d.]+ \w+)")  # in PyTorch's message
 class MemoryGuard:
     """Predicts for batches as far as the device's memory goes."""
 
-    def __init__(self, family: Family, passes: Passes | None) -> None:
+    def __init__(self, family: Family, passes: Passes) -> None:
         self._family, self._passes = family, passes
         self._most_work = 0  # of all rows of a pass, after a shortage; not limited once no pass is cautious
         self._cautious = 0
@@ -65,8 +65,7 @@ class MemoryGuard:
         return refusal
 
     def _release(self) -> None:
-        if self._passes is not None:
-            self._passes.clear()
+        self._passes.clear()
         if self._family.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -38,7 +38,7 @@ class PassPlanner:
         queue: AdmissionQueue,
         limits: EngineLimits,
         guard: MemoryGuard,
-        passes: Passes | None,
+        passes: Passes,
     ) -> None:
         self._costs, self._queue, self._limits = costs, queue, limits
         self._guard, self._passes = guard, passes
@@ -66,14 +66,13 @@ class PassPlanner:
 
     def _limit_graphs(self, running: Sequence[Entry]) -> None:
         """Lets graphs of passes keep what no request needs."""
-        if self._passes is not None:
-            free = self._queue.free_bytes() - max(entry.step_bytes for entry in running)
-            self._passes.limit(max(min(free, self._limits.graphs), 0))
+        free = self._queue.free_bytes() - max(entry.step_bytes for entry in running)
+        self._passes.limit(max(min(free, self._limits.graphs), 0))
 
     def _choose_rows(self, leader: Trajectory, counts: Sequence[int]) -> int:
         """The number of rows of the next pass, as far as memory goes."""
         work = leader.work
-        free = self._queue.free_bytes() - (0 if self._passes is None else self._passes.nbytes)
+        free = self._queue.free_bytes() - self._passes.nbytes
         most, within_memory = free // self._costs.bytes_for(1, work), self._guard.most_rows(work)
         most = most if within_memory is None else min(most, within_memory)
         fitting = [rows for rows in counts if rows <= most] or counts[:1]

@@ -64,7 +64,7 @@ def engine_for(family: DenoiserFamily, meter: Meter, known: Known) -> Engine:
     family.passes.limit(graphs)
     costs = measure(family, family.works(), budget_bytes=memory, known=known)
     limits = EngineLimits(memory=memory, graphs=graphs, running=running_at_once() or EngineLimits.running)
-    return Engine(family, costs, limits, meter, adapters, passes=family.passes)
+    return Engine(family, costs, limits, meter, adapters, family.passes)
 
 
 def _run_usual_passes(family: DenoiserFamily) -> None:

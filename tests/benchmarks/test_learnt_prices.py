@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.learnt_prices import BUSY, tables
 from benchmarks.step_sharing import RowsMeter, rates_of
+from services.acceleration.passes import EagerPasses
 from services.adapters.cache import AdapterCache
 from services.denoising.costs import Costs, Kind, Measured
 from services.denoising.engine import Engine, EngineLimits
@@ -31,6 +32,7 @@ def test_the_engine_that_keeps_busy_prices_shares_nothing():
             EngineLimits(memory=1 << 30),
             meter,
             AdapterCache(family.network, 0),
+            EagerPasses(family.network),
         )
         for learning, meter in zip((True, False), meters, strict=True)
     ]

@@ -43,7 +43,7 @@ class Loop:
         adapters = AdapterCache(self.family.network, 1000)
         adapters.add(Warmth())
         limits = EngineLimits(memory=memory, graphs=memory // 4)
-        self.engine = Engine(self.family, costs, limits, Notes(), adapters, passes=self.family.passes)
+        self.engine = Engine(self.family, costs, limits, Notes(), adapters, self.family.passes)
 
     def admit(self, request: Request) -> Listener:
         listener = Listener()

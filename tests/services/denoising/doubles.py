@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.acceleration.passes import Passes
+from services.acceleration.passes import EagerPasses, Passes
 from services.adapters.cache import AdapterCache, AdapterUse
 from services.denoising.costs import Costs, Measured
 from services.denoising.engine import Engine, EngineLimits
@@ -182,7 +182,8 @@ def engine(
     )
     family = family or Sketch()
     adapters = adapters or AdapterCache(family.network, 1 << 20)
-    return Engine(family, costs, limits, meter or Notes(), adapters, passes=passes, **clock_given)
+    passes = passes or EagerPasses(family.network)
+    return Engine(family, costs, limits, meter or Notes(), adapters, passes, **clock_given)
 
 
 def run_to_the_end(loop: Engine) -> None:

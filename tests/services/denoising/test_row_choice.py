@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from services.acceleration.passes import EagerPasses
 from services.adapters.cache import AdapterCache
 from services.denoising.costs import Costs, Kind, Measured, measure
 from services.denoising.engine import Engine, EngineLimits
@@ -231,7 +232,8 @@ class Loop:
     def __init__(self, family: TimedSketch, costs: Costs, requests: list[Request]) -> None:
         self.family, self.number = family, 0
         adapters = AdapterCache(family.network, 0)
-        self.engine = Engine(family, costs, EngineLimits(memory=1 << 40), Notes(), adapters, family.clock)
+        limits, passes = EngineLimits(memory=1 << 40), EagerPasses(family.network)
+        self.engine = Engine(family, costs, limits, Notes(), adapters, passes, family.clock)
         self.clients = [Client(self, wanted) for wanted in requests]
 
     def serve(self, passes: int) -> float:
