@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 _LATE = 8  # passes that make a price
 _STALE = 64  # passes after which a price is replaced by the next pass
-_WORTHWHILE = 0.97  # a larger pass must beat a smaller one by this factor per row
+_WORTHWHILE = 0.98  # a larger pass must beat a smaller one by this factor per row
 
 
 class Price:

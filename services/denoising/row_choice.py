@@ -20,8 +20,8 @@ _CHANGE = 1.5  # of the cheapest price, after which trials are repeated soon
 _LEAP = 2  # a trial has at most so many times the rows of the largest pass that was served
 _LONGEST = 1.0  # seconds for which others wait for a trial
 _FOR_TRIALS = 0.02  # of the time may be lost by trials, and as much by first passes that they need
-_SAVED = 4.0  # cheapest passes that may be saved for trials
-_OWED = 4.0  # cheapest passes that a trial may owe; they are earned before the next
+_SAVED = 4.0  # times the seconds of a pass may be saved for trials
+_OWED = 4.0  # times the seconds of the cheapest pass may be owed; they are earned before the next trial
 _SHAPES = 1024  # that are known to be warm
 
 
@@ -56,9 +56,8 @@ class Trial:
     served: bool = False  # whether the pass that was asked for last was observed
 
     def lost(self, seconds: float) -> float:
-        """What a pass of the trial cost beyond its rows, in cheapest passes."""
-        rows, per_row = self.best
-        return 0.0 if self.free else max(seconds - self.rows * per_row, 0.0) / (rows * per_row)
+        """Seconds that a pass of the trial took beyond what its rows cost at the cheapest number."""
+        return 0.0 if self.free else max(seconds - self.rows * self.best[1], 0.0)
 
 
 class RowChoice:
@@ -70,7 +69,7 @@ class RowChoice:
         self._rungs = {rows: Rung() for rows in LADDER}
         self._trial: Trial | None = None
         self._warm: set[tuple[Hashable, int]] = set()  # shapes with their rows
-        self._purse = self._cold_purse = 0.0  # cheapest passes that trials, and their first passes, may cost
+        self._purse = self._cold_purse = 0.0  # seconds that trials, and their first passes, may lose
 
     def choose(self, counts: Sequence[int], shape: Hashable) -> int:
         """One of these numbers of rows, which are in rising order."""
@@ -109,11 +108,11 @@ class RowChoice:
             self._cold_purse -= trial.lost(seconds) if trial is not None else 0.0
             return
         self.prices.add(rows, seconds, self._passes)
-        self._purse = min(self._purse + _FOR_TRIALS, _SAVED)
-        self._cold_purse = min(self._cold_purse + _FOR_TRIALS, _SAVED)
+        self._purse = min(self._purse + _FOR_TRIALS * seconds, _SAVED * seconds)
+        self._cold_purse = min(self._cold_purse + _FOR_TRIALS * seconds, _SAVED * seconds)
         if trial is not None:
-            self._purse = max(self._purse - trial.lost(seconds), -_OWED)
-            per_row = trial.best[1]
+            best, per_row = trial.best
+            self._purse = max(self._purse - trial.lost(seconds), -_OWED * best * per_row)
             self._rung(rows).close(self._passes, per_row, paid=seconds / rows < per_row)
             self._trial = None
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -150,6 +150,9 @@ def test_passes_that_get_faster_once_they_were_served_a_few_times_are_noticed():
     bend=st.floats(0.0, 0.05),
     factors=st.dictionaries(st.sampled_from((1, *COUNTS)), st.floats(0.02, 50.0)),
 )
+@example(fixed=0.0084, per_row=0.008, bend=0.0455, factors={24: 25.0})  # little is gained by another number
+@example(fixed=0.0496, per_row=0.0079, bend=0.044, factors={3: 0.1, 6: 8.7, 12: 5.0, 24: 0.057})
+@example(fixed=0.0414, per_row=0.005, bend=0.0405, factors={1: 34, 3: 0.0415, 6: 5.5, 21: 44, 24: 0.054})
 def test_from_any_prices_the_best_rows_are_found(
     fixed: float, per_row: float, bend: float, factors: dict[int, float]
 ):
