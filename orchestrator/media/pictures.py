@@ -19,7 +19,7 @@ from orchestrator.media.collage.writer import CollageWriter
 from orchestrator.media.picture.change import Change
 from orchestrator.media.picture.encode import Encoded, encode, profile_chunk, target_format
 from orchestrator.media.picture.header import PictureHeader, read_header
-from orchestrator.media.picture.mask_picture import decode_mask, encode_mask
+from orchestrator.media.picture.mask_picture import decode_mask
 from orchestrator.media.picture.parameters import text_chunk
 from orchestrator.media.picture.picture import (
     Picture,
@@ -95,13 +95,7 @@ class Pictures:
         encoded = await asyncio.to_thread(encode, picture, format, quality, parameters, change)
         return await self._put(encoded), (*picture.notes, *encoded.notes)
 
-    async def keep_mask(self, mask: np.ndarray, parameters: Mapping[str, Any] | None = None) -> Artifact:
-        """Stores a mask as a PNG, white inside, and the parameters it was made with."""
-        return await self.keep_mask_file(
-            await asyncio.to_thread(encode_mask, mask, *_text_chunks(parameters))
-        )
-
-    async def keep_mask_file(self, file: bytes) -> Artifact:
+    async def keep_mask(self, file: bytes) -> Artifact:
         """Stores a mask that was encoded before."""
         return await self.store.put_bytes(file, "image/png")
 

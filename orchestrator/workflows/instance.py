@@ -39,7 +39,7 @@ async def measure_instance(mask: np.ndarray, score: float) -> tuple[Instance, by
 async def store_instance(mask: np.ndarray, score: float, at: Stages) -> Instance:
     """Stores a mask, float32 (height, width), and measures it."""
     instance, file = await measure_instance(mask, score)
-    await at.pictures.keep_mask_file(file)
+    await at.pictures.keep_mask(file)
     return instance
 
 

@@ -67,7 +67,7 @@ async def find_region(
 async def store_masks(plans: Sequence[RegionPlan], at: Stages) -> None:
     """Stores the masks of all regions: to be awaited beside the models' work, which needs no disk."""
     for plan in plans:
-        await at.pictures.keep_mask_file(plan.mask_file)
+        await at.pictures.keep_mask(plan.mask_file)
 
 
 def enclosing_box(plans: Sequence[RegionPlan]) -> PixelBox:

@@ -16,11 +16,8 @@ from orchestrator.media.picture.picture import DEFAULT_LIMITS, Picture, PictureL
 from orchestrator.media.picture.png import PngWriter, Strip, strips_of
 
 
-def encode_mask(mask: np.ndarray, *extra: bytes) -> bytes:
-    """Encodes a mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as 8-bit grey PNG, white inside.
-
-    `extra` chunks follow the file's header.
-    """
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Encodes a mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as 8-bit grey PNG, white inside."""
     height, width = mask.shape
     box = extent(mask) or PixelBox(0, 0, 1, 1)  # of an empty mask, any window will do
     change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
@@ -30,7 +27,7 @@ def encode_mask(mask: np.ndarray, *extra: bytes) -> bytes:
         writer.add,
         change.compressed_strips(strips_of(height, width), lambda rows: change.apply_to(black, rows)),
     )
-    return b"".join((writer.begin(*extra), *pieces, writer.end()))
+    return b"".join((writer.begin(), *pieces, writer.end()))
 
 
 @lru_cache(maxsize=16)

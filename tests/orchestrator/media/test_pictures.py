@@ -58,7 +58,7 @@ async def test_a_result_holds_its_parameters(pictures: Pictures) -> None:
     assert parameters_of(await pictures.store.load(kept.name)) == {"seed": 7}
 
 
-async def test_masks_views_and_collages_hold_their_parameters_too(pictures: Pictures) -> None:
+async def test_views_and_collages_hold_their_parameters_too(pictures: Pictures) -> None:
     before = await pictures.load(await put(pictures, saved(noise(20, 30, 3), "PNG")))
     mask, told = np.ones((20, 30), np.float32), {"seed": 7, "words": "修复"}
 
@@ -66,11 +66,10 @@ async def test_masks_views_and_collages_hold_their_parameters_too(pictures: Pict
         yield CollageRow(before.pixels, mask, before.pixels)
 
     kept = [
-        await pictures.keep_mask(mask, told),
         await pictures.keep_view("overlay", before, mask=mask, parameters=told),
         await pictures.keep_collage(rows(), 1, Spacing(), parameters=told),
     ]
-    assert [parameters_of(await pictures.store.load(one.name)) for one in kept] == [told] * 3
+    assert [parameters_of(await pictures.store.load(one.name)) for one in kept] == [told] * 2
 
 
 async def test_a_window_saves_work_and_alters_nothing(pictures: Pictures) -> None:

@@ -121,13 +121,13 @@ async def test_previews_are_pictures_of_the_crop(client: Client, triton: Triton,
 async def test_masks_are_stored_beside_the_models_work_and_before_the_result(
     client: Client, triton: Triton, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    denoising, keep = asyncio.Event(), Pictures.keep_mask_file
+    denoising, keep = asyncio.Event(), Pictures.keep_mask
 
     async def keep_late(self: Pictures, file: bytes) -> Artifact:
         await denoising.wait()
         return await keep(self, file)
 
-    monkeypatch.setattr(Pictures, "keep_mask_file", keep_late)
+    monkeypatch.setattr(Pictures, "keep_mask", keep_late)
     triton.ip2p_unet.hold_at = 6
     job = await client.edit(click(await client.upload(png(picture))))
     async for state in client.jobs.WatchJob(jb.WatchJobRequest(name=job.name)):
