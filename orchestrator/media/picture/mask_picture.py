@@ -17,7 +17,7 @@ from orchestrator.media.picture.png import PngWriter, Strip, strips_of
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """Encodes a mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as 8-bit grey PNG, white inside."""
+    """Encodes a mask (height, width), float32 in [0, 1] or uint8 of 0 and 1, as a grey PNG, white inside."""
     height, width = mask.shape
     box = extent(mask) or PixelBox(0, 0, 1, 1)  # of an empty mask, any window will do
     change = Change(box, cv2.convertScaleAbs(mask[box.window], alpha=255), _black_strips(height, width))
