@@ -64,6 +64,7 @@ class Endpoint:
         self._connection, self._limits, self._decoupled, self._clock = connection, limits, decoupled, clock
         self._facts: dict[str, Any] | None = None
         self._facts_until = 0.0
+        self._finishing: set[asyncio.Future[None]] = set()  # the ends of streams; the loop keeps them weakly
         self.report()
 
     @property
@@ -163,19 +164,24 @@ class Endpoint:
     ) -> AsyncGenerator[dict[str, np.ndarray], None]:
         """The replies of the server.
 
-        The request side stays open until the last reply is here, and is then closed instead of cancelled:
-        Triton 2.51 dies of a cancel that meets a stream which is just completing.
+        The request side stays open until the last reply is here, and is then closed instead of cancelled,
+        also if the caller is cancelled meanwhile: Triton 2.51 dies of a cancel that meets a stream which is
+        just completing.
         """
         timer = StallTimer(self._limits)
         seconds = deadline.remaining()
         message = await self._serialized(inputs, seconds)
         call = self._connection.stream(timeout=seconds)
+        finishing: asyncio.Future[None] | None = None
         try:
             await self._in_time(call, call.write(message), timer)
             while (reply := await self._next(call, timer)) is not None:
                 timer.beat()
                 if reply.error_message or is_last(reply.infer_response):
-                    await self._finish(call, timer)
+                    finishing = asyncio.ensure_future(self._finish(call, timer))
+                    self._finishing.add(finishing)
+                    finishing.add_done_callback(self._finishing.discard)
+                    await asyncio.shield(finishing)
                 if reply.error_message:
                     raise to_exception(self.model, reply.error_message, None)
                 if reply.infer_response.outputs:
@@ -188,7 +194,8 @@ class Endpoint:
         except asyncio.InvalidStateError:  # writing to a stream that has already ended
             raise to_exception(self.model, await call.details() or "", await call.code()) from None
         finally:
-            call.cancel()
+            if finishing is None:
+                call.cancel()
 
     async def _serialized(self, inputs: Tensors, seconds: float | None) -> bytes:
         size = sum(tensor.nbytes for tensor in inputs.values())
@@ -201,6 +208,8 @@ class Endpoint:
             await self._next(call, timer)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, IntarsiaError) as error:
             log.warning("after its last reply the stream of %s broke: %s", self.model, error)
+        finally:
+            call.cancel()  # of a stream that did not end in time
 
     async def _next(self, call: Any, timer: StallTimer) -> kserve.ModelStreamInferResponse | None:
         """The next reply, None after the last one; ModelDown if it does not come in time."""

@@ -5,6 +5,7 @@ Models are held at any step and released by events, so tests wait for what happe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
@@ -30,6 +31,10 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
         self.queries = 0  # questions about facts
         self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
         self.ends_badly = False  # streams break after their last reply
+        self.may_end = asyncio.Event()  # streams whose request side was closed end only then
+        self.may_end.set()
+        self.half_closed = asyncio.Event()
+        self.cancelled_at_the_end = asyncio.Event()  # a cancel met a stream that was half closed
         self._server = grpc.aio.server(
             options=(("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
         )
@@ -69,6 +74,12 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
                 if refused.code is grpc.StatusCode.UNAVAILABLE:  # the server itself, not a model of its
                     await context.abort(refused.code, refused.words)
                 yield kserve.ModelStreamInferResponse(error_message=refused.words)
+        self.half_closed.set()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled_at_the_end.set()
+            raise
         if self.ends_badly:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
 

@@ -176,6 +176,35 @@ async def test_leaving_a_stream_early_cancels_the_request(triton: Triton, unet: 
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
 
+async def test_a_stream_that_is_completing_is_not_cancelled_with_its_listener(
+    triton: Triton, unet: Endpoint, vae: Endpoint
+) -> None:
+    """This Triton would die of it."""
+    triton.may_end.clear()
+
+    async def listen() -> None:
+        async for _ in unet.stream(walk(steps=1), deadline=Deadline()):
+            pass
+
+    listener = asyncio.ensure_future(listen())
+    await asyncio.wait_for(triton.half_closed.wait(), 10)
+    listener.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listener
+    await vae.infer({"picture": np.zeros((3, 8, 8), np.float32)}, deadline=NO_LIMIT)  # later than any cancel
+    triton.may_end.set()
+    assert not triton.cancelled_at_the_end.is_set()
+
+
+async def test_a_stream_that_does_not_end_is_given_up_and_cancelled(
+    triton: Triton, endpoint_of: Open
+) -> None:
+    triton.may_end.clear()
+    unet = endpoint_of("ip2p_unet", triton.url, BRIEF)
+    assert [reply async for reply in unet.stream(walk(steps=1), deadline=Deadline())]
+    await asyncio.wait_for(triton.cancelled_at_the_end.wait(), 10)
+
+
 async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton, endpoint_of: Open) -> None:
     triton.ip2p_unet.hold_at = 1
     model = endpoint_of("ip2p_unet", triton.url, BRIEF)
