@@ -7,6 +7,7 @@ finds through a folder of links; the models use the interpreter that runs this m
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import sysconfig
@@ -25,6 +26,8 @@ from deploy.local.models import REPOSITORY
 from deploy.local.process import ChildProcess
 
 ROOT = Path(__file__).parents[2]
+
+log = logging.getLogger(__name__)
 
 
 class StartError(RuntimeError):
@@ -108,6 +111,10 @@ class Triton:
     def restart(self) -> None:
         """Starts a new server with the same settings, unless it was stopped for good."""
         with self._changing:
+            if self._child is not None and (code := self._child.exit_code) is not None:
+                log.warning(
+                    "Triton at %s ended by itself, with %d:\n%s", self.url, code, self._child.log_tail()
+                )
             self._end(grace=self.settings.exit_seconds + 5)
             if self._stopped:
                 raise StartError("Triton was stopped")

@@ -100,7 +100,9 @@ def test_a_model_killed_while_it_tracks_gives_the_same_masks(
     assert stub(stack, "sam").pid != killed.pid
 
 
-def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
+def test_a_server_killed_in_mid_step(
+    stack: Stack, client: intarsia.Client, picture: bytes, caplog: pytest.LogCaptureFixture
+):
     job = edit(client, picture, seed=6, **LONG)
     stepping(job)
     server = psutil.Process(stack.triton.pid)
@@ -113,6 +115,7 @@ def test_a_server_killed_in_mid_step(stack: Stack, client: intarsia.Client, pict
     assert isinstance(job.get().error, ModelDown)
     assert edit(client, picture, seed=7, steps=4).result(timeout=PATIENCE).picture
     assert stack.triton.pid != server.pid
+    assert "ended by itself, with -9" in caplog.text
     assert not any(process.is_running() for process in stubs)
     assert not any(region.exists() for region in regions)
 
