@@ -6,12 +6,14 @@
 Each checkout runs its own platform and its own client, with the same weights, threads and seeds. A pair is
 one measurement of either, in turn first and second; its ratio is this checkout's time over the other's.
 The bar is held against the upper end of the 95 % interval of the median ratio. One edit is short, and so
-noisy, and gets four times `--pairs`. The table is written anew after every question.
+noisy, and gets four times `--pairs`; a start is long, and gets a third. The table is written anew after every
+question.
 
 one edit    one warm edit of a region, from the call to the last byte of the picture
 sharing     eight edits at once, until the last one is there
 cancel      from the cancel of an endless edit until its slot in the step loop is free, eight times
 track       a region tracked through 48 frames of 1280 x 720, from the call to the result
+start       from the start of a further platform, with an empty data folder, to its first picture
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "sharing": {"do": "share", "side": 64, "steps": 20, "clients": 8},
     "cancel": {"do": "cancel", "side": 128, "times": 8},
     "track": {"do": "track", "frames": 48},
+    "start": {"do": "start", "side": 128, "steps": 2},
 }
-_FACTORS = {"one edit": 4}  # times as many pairs, since it is short and so noisy
+_FACTORS = {"one edit": 4.0, "start": 1 / 3}  # times as many pairs
 _WORKER = Path(__file__).with_name("checkout_worker.py")
 
 
@@ -102,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
             question = QUESTIONS[name]
             for checkout in (before, after):
                 checkout.measure(**question, seed=options.seed)  # warm-up
-            ratios, seconds, pairs = [], [], options.pairs * _FACTORS.get(name, 1)
+            ratios, seconds, pairs = [], [], max(1, round(options.pairs * _FACTORS.get(name, 1)))
             for number in range(pairs):
                 seed = options.seed + 1 + number
                 first, second = (before, after) if number % 2 else (after, before)

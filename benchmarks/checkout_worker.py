@@ -13,8 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,45 +33,49 @@ SIZE = (480, 320)
 
 def main(data: str, weights: str, threads: str) -> None:
     """Serves with these weights until stdin ends."""
-    ports = ["--port", "0", "--data", data, "--weights", weights, "--threads", threads]
+    with serving(data, weights, threads) as (address, metrics), intarsia.Client(address) as client:
+        picture = client.upload(_picture()).name
+        measurements: dict[str, Callable[..., float]] = {
+            "edit": partial(edit, client, picture),
+            "share": partial(share, client, picture),
+            "cancel": partial(cancel, client, picture, metrics),
+            "track": partial(track, client),
+            "start": partial(start, data, weights, threads),
+        }
+        for line in sys.stdin:
+            question = json.loads(line)
+            seconds = measurements[question.pop("do")](**question)
+            print(json.dumps({"seconds": seconds}), flush=True)
+
+
+@contextmanager
+def serving(data: str, weights: str, threads: str) -> Iterator[tuple[str, str]]:
+    """A platform of the checkout: its address, and that of its models' metrics."""
+    arguments = ["--port", "0", "--data", data, "--weights", weights, "--threads", threads]
     platform = subprocess.Popen(
-        [sys.executable, "-m", "deploy.local", *ports], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "deploy.local", *arguments], stdout=subprocess.PIPE, text=True
     )
     try:
         assert platform.stdout is not None
         address = _after("serving on ", platform.stdout)
-        metrics = _after("metrics: ", platform.stdout).split(" and ")[1]
-        with intarsia.Client(address) as client:
-            picture = client.upload(_picture()).name
-            measurements: dict[str, Callable[..., float]] = {
-                "edit": edit,
-                "share": share,
-                "cancel": cancel,
-                "track": track,
-            }
-            for line in sys.stdin:
-                question = json.loads(line)
-                seconds = measurements[question.pop("do")](client, picture, metrics, **question)
-                print(json.dumps({"seconds": seconds}), flush=True)
+        yield address, _after("metrics: ", platform.stdout).split(" and ")[1]
     finally:
         platform.send_signal(signal.SIGTERM)
         platform.wait()
 
 
-def edit(client: Any, picture: str, metrics: str, *, side: int, steps: int, seed: int) -> float:
+def edit(client: Any, picture: str, *, side: int, steps: int, seed: int) -> float:
     started = time.perf_counter()
-    client.read(_start(client, picture, side, steps, seed).result(timeout=300).picture)
+    client.read(_submit(client, picture, side, steps, seed).result(timeout=300).picture)
     return time.perf_counter() - started
 
 
-def share(
-    client: Any, picture: str, metrics: str, *, side: int, steps: int, clients: int, seed: int
-) -> float:
+def share(client: Any, picture: str, *, side: int, steps: int, clients: int, seed: int) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         list(
             pool.map(
-                lambda n: _start(client, picture, side, steps, 100 * seed + n).result(timeout=300),
+                lambda n: _submit(client, picture, side, steps, 100 * seed + n).result(timeout=300),
                 range(clients),
             )
         )
@@ -80,7 +87,7 @@ def cancel(client: Any, picture: str, metrics: str, *, side: int, times: int, se
     seconds = 0.0
     for number in range(times):
         _wait_running(metrics, 0)
-        job = _start(client, picture, side, ENDLESS, seed)
+        job = _submit(client, picture, side, ENDLESS, seed)
         _wait_running(metrics, 1)
         time.sleep(0.2 + 0.01 * number)
         started = time.perf_counter()
@@ -89,14 +96,23 @@ def cancel(client: Any, picture: str, metrics: str, *, side: int, times: int, se
     return seconds
 
 
-def track(client: Any, picture: str, metrics: str, *, frames: int, seed: int) -> float:
+def track(client: Any, *, frames: int, seed: int) -> float:
     clip = client.upload(_clip(frames, seed)).name
     started = time.perf_counter()
     client.track_region(clip, intarsia.rectangle(100, 260, 300, 460)).result(timeout=300)
     return time.perf_counter() - started
 
 
-def _start(client: Any, picture: str, side: int, steps: int, seed: int) -> Any:
+def start(data: str, weights: str, threads: str, *, side: int, steps: int, seed: int) -> float:
+    """A further platform, which finds nothing that an earlier one has learnt."""
+    started = time.perf_counter()
+    with TemporaryDirectory(dir=data) as empty:
+        with serving(empty, weights, threads) as (address, _), intarsia.Client(address) as client:
+            edit(client, client.upload(_picture()).name, side=side, steps=steps, seed=seed)
+            return time.perf_counter() - started
+
+
+def _submit(client: Any, picture: str, side: int, steps: int, seed: int) -> Any:
     chance = np.random.default_rng(seed)
     left, top = (int(chance.integers(0, length - side + 1)) for length in SIZE)
     return client.edit_region(
