@@ -64,7 +64,7 @@ class Endpoint:
         self._connection, self._limits, self._decoupled, self._clock = connection, limits, decoupled, clock
         self._facts: dict[str, Any] | None = None
         self._facts_until = 0.0
-        self._finishing: set[asyncio.Future[None]] = set()  # the ends of streams; the loop keeps them weakly
+        self._work: set[asyncio.Future[Any]] = set()  # to be done to its end; the loop itself keeps it weakly
         self.report()
 
     @property
@@ -93,7 +93,13 @@ class Endpoint:
             return await anext(replies, {})
 
     async def infer(self, inputs: Tensors, *, deadline: Deadline) -> dict[str, np.ndarray]:
-        """The reply to a unary request. Cancelling the caller cancels the request in Triton."""
+        """The reply to a unary request, which goes on in Triton if the caller is cancelled.
+
+        Triton 2.51 dies of a cancel that meets a request which is just completing.
+        """
+        return await self._to_the_end(self._infer(inputs, deadline))
+
+    async def _infer(self, inputs: Tensors, deadline: Deadline) -> dict[str, np.ndarray]:
         seconds, longest = deadline.remaining(), self._limits.answer
         hurried = seconds is not None and seconds <= longest
         message = await self._serialized(inputs, seconds)
@@ -172,16 +178,14 @@ class Endpoint:
         seconds = deadline.remaining()
         message = await self._serialized(inputs, seconds)
         call = self._connection.stream(timeout=seconds)
-        finishing: asyncio.Future[None] | None = None
+        ending = False
         try:
             await self._in_time(call, call.write(message), timer)
             while (reply := await self._next(call, timer)) is not None:
                 timer.beat()
                 if reply.error_message or is_last(reply.infer_response):
-                    finishing = asyncio.ensure_future(self._finish(call, timer))
-                    self._finishing.add(finishing)
-                    finishing.add_done_callback(self._finishing.discard)
-                    await asyncio.shield(finishing)
+                    ending = True
+                    await self._to_the_end(self._finish(call, timer))
                 if reply.error_message:
                     raise to_exception(self.model, reply.error_message, None)
                 if reply.infer_response.outputs:
@@ -194,8 +198,15 @@ class Endpoint:
         except asyncio.InvalidStateError:  # writing to a stream that has already ended
             raise to_exception(self.model, await call.details() or "", await call.code()) from None
         finally:
-            if finishing is None:
+            if not ending:
                 call.cancel()
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work that goes on if the caller is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return await asyncio.shield(task)
 
     async def _serialized(self, inputs: Tensors, seconds: float | None) -> bytes:
         size = sum(tensor.nbytes for tensor in inputs.values())

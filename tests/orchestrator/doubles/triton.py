@@ -31,10 +31,10 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
         self.queries = 0  # questions about facts
         self.broken: dict[str, Refused] = {}  # models that refuse whatever they are asked
         self.ends_badly = False  # streams break after their last reply
-        self.may_end = asyncio.Event()  # streams whose request side was closed end only then
+        self.may_end = asyncio.Event()  # calls that are just completing end only then
         self.may_end.set()
-        self.half_closed = asyncio.Event()
-        self.cancelled_at_the_end = asyncio.Event()  # a cancel met a stream that was half closed
+        self.completing = asyncio.Event()
+        self.cancelled_at_the_end = asyncio.Event()  # a cancel met a call that was just completing
         self._server = grpc.aio.server(
             options=(("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
         )
@@ -55,10 +55,12 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
         self, request: kserve.ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> kserve.ModelInferResponse:
         try:
-            return await anext(self._answers(request))
+            answer = await anext(self._answers(request))
         except Refused as refused:
             await context.abort(refused.code, refused.words)
             raise
+        await self._complete()
+        return answer
 
     async def ModelStreamInfer(
         self, request_iterator: AsyncIterator[kserve.ModelInferRequest], context: grpc.aio.ServicerContext
@@ -74,14 +76,17 @@ class Triton(kserve_grpc.GRPCInferenceServiceServicer):
                 if refused.code is grpc.StatusCode.UNAVAILABLE:  # the server itself, not a model of its
                     await context.abort(refused.code, refused.words)
                 yield kserve.ModelStreamInferResponse(error_message=refused.words)
-        self.half_closed.set()
+        await self._complete()
+        if self.ends_badly:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
+
+    async def _complete(self) -> None:
+        self.completing.set()
         try:
             await self.may_end.wait()
         except asyncio.CancelledError:
             self.cancelled_at_the_end.set()
             raise
-        if self.ends_badly:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
 
     async def _answers(self, request: kserve.ModelInferRequest) -> AsyncIterator[kserve.ModelInferResponse]:
         if request.parameters["timeout"].int64_param:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -176,23 +177,29 @@ async def test_leaving_a_stream_early_cancels_the_request(triton: Triton, unet: 
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
 
 
-async def test_a_stream_that_is_completing_is_not_cancelled_with_its_listener(
+async def test_a_call_that_is_completing_is_not_cancelled_with_its_caller(
     triton: Triton, unet: Endpoint, vae: Endpoint
 ) -> None:
     """This Triton would die of it."""
-    triton.may_end.clear()
+    picture = {"picture": np.zeros((3, 8, 8), np.float32)}
 
     async def listen() -> None:
-        async for _ in unet.stream(walk(steps=1), deadline=Deadline()):
+        async for _ in unet.stream(walk(steps=1), deadline=NO_LIMIT):
             pass
 
-    listener = asyncio.ensure_future(listen())
-    await asyncio.wait_for(triton.half_closed.wait(), 10)
-    listener.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await listener
-    await vae.infer({"picture": np.zeros((3, 8, 8), np.float32)}, deadline=NO_LIMIT)  # later than any cancel
-    triton.may_end.set()
+    for call in (listen, partial(vae.infer, picture, deadline=NO_LIMIT)):
+        triton.may_end.clear()
+        triton.completing.clear()
+        caller: asyncio.Future[object] = asyncio.ensure_future(call())
+        await asyncio.wait_for(triton.completing.wait(), 10)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        later = asyncio.ensure_future(vae.infer(picture, deadline=NO_LIMIT))
+        triton.completing.clear()
+        await asyncio.wait_for(triton.completing.wait(), 10)  # so that a cancel would have arrived
+        triton.may_end.set()
+        await later
     assert not triton.cancelled_at_the_end.is_set()
 
 
