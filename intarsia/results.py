@@ -175,6 +175,7 @@ class JobState(str, Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
 
     def __str__(self) -> str:
         return self.value
@@ -182,7 +183,7 @@ class JobState(str, Enum):
     @property
     def finished(self) -> bool:
         """True if the job has ended, in whatever way."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)

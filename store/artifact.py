@@ -22,12 +22,26 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes in the store. `created` is when they were first stored, in UTC."""
+    """Bytes in the store. `created` is when they were first stored, in UTC.
+
+    `expires` is when they may be removed, unless a job uses them until then; None if something keeps them:
+    they are `pinned`, or a job or a kept result refers to them. Only `Retention` knows both.
+    """
 
     name: str
     size: int
     media_type: str
     created: datetime
+    pinned: bool = False
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ArtifactPage:
+    """Some artifacts, newest first, and the token that asks for the next ones; empty after the last."""
+
+    artifacts: tuple[Artifact, ...]
+    next_token: str = ""
 
 
 class ArtifactStore(Protocol):
@@ -81,6 +95,28 @@ class ArtifactStore(Protocol):
         It is removed afterwards with everything in it; nothing may write there any more by then. A full
         disk raises `Busy` inside, as everywhere in the store.
         """
+
+
+class Retention(Protocol):
+    """Lists what is stored, and decides how long it stays.
+
+    A malformed name raises `InvalidRequest`, an unknown one `NotFound`.
+    """
+
+    async def list(self, *, size: int, token: str = "", pinned: bool = False) -> ArtifactPage:
+        """A page of all artifacts, or only of those that are pinned."""
+
+    async def describe(self, name: str) -> Artifact:
+        """An artifact, with whether it is pinned and when it expires."""
+
+    async def pin(self, name: str) -> Artifact:
+        """Keeps an artifact until it is unpinned, and returns it."""
+
+    async def unpin(self, name: str) -> Artifact:
+        """Lets an artifact expire again, and returns it."""
+
+    async def delete(self, name: str) -> None:
+        """Removes an artifact now. `NotReady` if it is pinned, or if an unfinished job refers to it."""
 
 
 def name_of(data: bytes) -> str:

@@ -97,7 +97,7 @@ class FillRegionRequest(_message.Message):
     def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., margin: _Optional[int] = ...) -> None: ...
 
 class PictureJob(_message.Message):
-    __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id")
+    __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id", "priority", "labels", "kind")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,9 @@ class PictureJob(_message.Message):
     PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     picture: str
     sampling: Sampling
     cut: Cut
@@ -118,7 +121,10 @@ class PictureJob(_message.Message):
     preview_every: int
     time_limit: _duration_pb2.Duration
     request_id: str
-    def __init__(self, picture: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    priority: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    kind: _jobs_pb2.Job.Kind
+    def __init__(self, picture: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_jobs_pb2.Job.Kind, str]] = ...) -> None: ...
 
 class AdapterUse(_message.Message):
     __slots__ = ("adapter", "strength")

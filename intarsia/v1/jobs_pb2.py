@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from intarsia.v1 import results_pb2 as intarsia_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16intarsia/v1/jobs.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19intarsia/v1/results.proto\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.Job.State\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.intarsia.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x02 \x01(\x08\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe3\x03\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.intarsia.v1.Job.State\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Progress\x12%\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.intarsia.v1.Failure\x12#\n\x06result\x18\x06 \x01(\x0b\x32\x13.intarsia.v1.Result\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\x87\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x02\x12,\n\tremaining\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07preview\x18\x06 \x01(\t\"\xa1\x01\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x08metadata\x18\x04 \x03(\x0b\x32\".intarsia.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x83\x02\n\x04Jobs\x12\x36\n\x06GetJob\x12\x1a.intarsia.v1.GetJobRequest\x1a\x10.intarsia.v1.Job\x12G\n\x08ListJobs\x12\x1c.intarsia.v1.ListJobsRequest\x1a\x1d.intarsia.v1.ListJobsResponse\x12<\n\x08WatchJob\x12\x1c.intarsia.v1.WatchJobRequest\x1a\x10.intarsia.v1.Job0\x01\x12<\n\tCancelJob\x12\x1d.intarsia.v1.CancelJobRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16intarsia/v1/jobs.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19intarsia/v1/results.proto\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x81\x01\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.Job.State\x12\x0f\n\x07methods\x18\x04 \x03(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.intarsia.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x02 \x01(\x08\"6\n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0ckeep_partial\x18\x02 \x01(\x08\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fRetryJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x92\x05\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.intarsia.v1.Job.State\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.intarsia.v1.Progress\x12%\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.intarsia.v1.Failure\x12#\n\x06result\x18\x06 \x01(\x0b\x32\x13.intarsia.v1.Result\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04kind\x18\x0b \x01(\x0e\x32\x15.intarsia.v1.Job.Kind\x12\x10\n\x08priority\x18\x0c \x01(\x05\x12\x0e\n\x06labels\x18\r \x03(\t\x12\x0f\n\x07\x61ttempt\x18\x0e \x01(\x05\"\x91\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x10\n\x0cSTATE_PAUSED\x10\x06\"B\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_INTERACTIVE\x10\x01\x12\x0e\n\nKIND_BATCH\x10\x02\"\x87\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x10\n\x08\x66raction\x18\x04 \x01(\x02\x12,\n\tremaining\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07preview\x18\x06 \x01(\t\"\xa1\x01\n\x07\x46\x61ilure\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x08metadata\x18\x04 \x03(\x0b\x32\".intarsia.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xb9\x03\n\x04Jobs\x12\x36\n\x06GetJob\x12\x1a.intarsia.v1.GetJobRequest\x1a\x10.intarsia.v1.Job\x12G\n\x08ListJobs\x12\x1c.intarsia.v1.ListJobsRequest\x1a\x1d.intarsia.v1.ListJobsResponse\x12<\n\x08WatchJob\x12\x1c.intarsia.v1.WatchJobRequest\x1a\x10.intarsia.v1.Job0\x01\x12<\n\tCancelJob\x12\x1d.intarsia.v1.CancelJobRequest\x1a\x10.intarsia.v1.Job\x12:\n\x08PauseJob\x12\x1c.intarsia.v1.PauseJobRequest\x1a\x10.intarsia.v1.Job\x12<\n\tResumeJob\x12\x1d.intarsia.v1.ResumeJobRequest\x1a\x10.intarsia.v1.Job\x12:\n\x08RetryJob\x12\x1c.intarsia.v1.RetryJobRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,24 +38,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_GETJOBREQUEST']._serialized_start=131
   _globals['_GETJOBREQUEST']._serialized_end=160
-  _globals['_LISTJOBSREQUEST']._serialized_start=162
-  _globals['_LISTJOBSREQUEST']._serialized_end=258
-  _globals['_LISTJOBSRESPONSE']._serialized_start=260
-  _globals['_LISTJOBSRESPONSE']._serialized_end=335
-  _globals['_WATCHJOBREQUEST']._serialized_start=337
-  _globals['_WATCHJOBREQUEST']._serialized_end=398
-  _globals['_CANCELJOBREQUEST']._serialized_start=400
-  _globals['_CANCELJOBREQUEST']._serialized_end=432
-  _globals['_JOB']._serialized_start=435
-  _globals['_JOB']._serialized_end=918
-  _globals['_JOB_STATE']._serialized_start=791
-  _globals['_JOB_STATE']._serialized_end=918
-  _globals['_PROGRESS']._serialized_start=921
-  _globals['_PROGRESS']._serialized_end=1056
-  _globals['_FAILURE']._serialized_start=1059
-  _globals['_FAILURE']._serialized_end=1220
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=1173
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=1220
-  _globals['_JOBS']._serialized_start=1223
-  _globals['_JOBS']._serialized_end=1482
+  _globals['_LISTJOBSREQUEST']._serialized_start=163
+  _globals['_LISTJOBSREQUEST']._serialized_end=292
+  _globals['_LISTJOBSRESPONSE']._serialized_start=294
+  _globals['_LISTJOBSRESPONSE']._serialized_end=369
+  _globals['_WATCHJOBREQUEST']._serialized_start=371
+  _globals['_WATCHJOBREQUEST']._serialized_end=432
+  _globals['_CANCELJOBREQUEST']._serialized_start=434
+  _globals['_CANCELJOBREQUEST']._serialized_end=488
+  _globals['_PAUSEJOBREQUEST']._serialized_start=490
+  _globals['_PAUSEJOBREQUEST']._serialized_end=521
+  _globals['_RESUMEJOBREQUEST']._serialized_start=523
+  _globals['_RESUMEJOBREQUEST']._serialized_end=555
+  _globals['_RETRYJOBREQUEST']._serialized_start=557
+  _globals['_RETRYJOBREQUEST']._serialized_end=588
+  _globals['_JOB']._serialized_start=591
+  _globals['_JOB']._serialized_end=1249
+  _globals['_JOB_STATE']._serialized_start=1036
+  _globals['_JOB_STATE']._serialized_end=1181
+  _globals['_JOB_KIND']._serialized_start=1183
+  _globals['_JOB_KIND']._serialized_end=1249
+  _globals['_PROGRESS']._serialized_start=1252
+  _globals['_PROGRESS']._serialized_end=1387
+  _globals['_FAILURE']._serialized_start=1390
+  _globals['_FAILURE']._serialized_end=1551
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=1504
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=1551
+  _globals['_JOBS']._serialized_start=1554
+  _globals['_JOBS']._serialized_end=1995
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class JobsStub(object):
-    """Follows and cancels jobs. The rpcs of other services start them.
+    """Follows, pauses, repeats and cancels jobs. The rpcs of other services start them, and a restart of the server
+    does not end them.
     """
 
     def __init__(self, channel):
@@ -55,10 +56,26 @@ class JobsStub(object):
                 request_serializer=intarsia_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
                 _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/intarsia.v1.Jobs/PauseJob',
+                request_serializer=intarsia_dot_v1_dot_jobs__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/intarsia.v1.Jobs/ResumeJob',
+                request_serializer=intarsia_dot_v1_dot_jobs__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/intarsia.v1.Jobs/RetryJob',
+                request_serializer=intarsia_dot_v1_dot_jobs__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
 
 
 class JobsServicer(object):
-    """Follows and cancels jobs. The rpcs of other services start them.
+    """Follows, pauses, repeats and cancels jobs. The rpcs of other services start them, and a restart of the server
+    does not end them.
     """
 
     def GetJob(self, request, context):
@@ -69,7 +86,8 @@ class JobsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists jobs, newest first.
+        """Lists jobs, newest first. Jobs that come and go meanwhile move no job to another page: one that is in the
+        list from the first page to the last is returned once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +104,31 @@ class JobsServicer(object):
     def CancelJob(self, request, context):
         """Cancels a job and returns its state, which is usually still running: it ends within one step. A finished
         job stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJob(self, request, context):
+        """Pauses a job and returns its state: a waiting job is paused at once, a running one at its next point that
+        is remembered. It holds no place and no memory until `ResumeJob`, and its time limit does not count. A
+        job that is paused or finished stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Lets a paused job wait for its turn again and returns its state. It goes on from the last point that is
+        remembered. A job that is not paused stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryJob(self, request, context):
+        """Lets a failed or cancelled job wait for its turn again and returns its state. It keeps its name, and what
+        it remembers is not made again. Any other job stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,6 +157,21 @@ def add_JobsServicer_to_server(servicer, server):
                     request_deserializer=intarsia_dot_v1_dot_jobs__pb2.CancelJobRequest.FromString,
                     response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
             ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=intarsia_dot_v1_dot_jobs__pb2.PauseJobRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=intarsia_dot_v1_dot_jobs__pb2.ResumeJobRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=intarsia_dot_v1_dot_jobs__pb2.RetryJobRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'intarsia.v1.Jobs', rpc_method_handlers)
@@ -123,7 +181,8 @@ def add_JobsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Jobs(object):
-    """Follows and cancels jobs. The rpcs of other services start them.
+    """Follows, pauses, repeats and cancels jobs. The rpcs of other services start them, and a restart of the server
+    does not end them.
     """
 
     @staticmethod
@@ -223,6 +282,87 @@ class Jobs(object):
             target,
             '/intarsia.v1.Jobs/CancelJob',
             intarsia_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Jobs/PauseJob',
+            intarsia_dot_v1_dot_jobs__pb2.PauseJobRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Jobs/ResumeJob',
+            intarsia_dot_v1_dot_jobs__pb2.ResumeJobRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Jobs/RetryJob',
+            intarsia_dot_v1_dot_jobs__pb2.RetryJobRequest.SerializeToString,
             intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
             options,
             channel_credentials,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 _ARTIFACT = re.compile(r"artifacts/[0-9a-f]{64}")
 _JOB = re.compile(r"jobs/[0-9a-f]{32}")
+_LABEL = re.compile(r"[\w.:/=-]{1,64}")
+MOST_LABELS = 16
+HIGHEST_PRIORITY = 100
 
 
 def is_set(message: Message, name: str) -> bool:
@@ -80,6 +83,28 @@ def enum_value(value: int, field: str, known: Mapping[int, T]) -> T:
     if value not in known:
         raise InvalidRequest(f"{field} has the value {value}, which this server does not know", field=field)
     return known[value]
+
+
+def labels(values: Sequence[str], field: str) -> tuple[str, ...]:
+    """Labels of a job, sorted, each of them once."""
+    for n, label in enumerate(values):
+        if not _LABEL.fullmatch(label):
+            raise InvalidRequest(
+                f"{field}[{n}] must have 1 to 64 letters, digits, `.`, `_`, `-`, `:`, `/` or `=`, "
+                f"not {label[:100]!r}",
+                field=field,
+            )
+    if len(different := set(values)) > MOST_LABELS:
+        raise InvalidRequest(
+            f"{field} may be {MOST_LABELS} different ones and are {len(different)}; leave some out",
+            field=field,
+        )
+    return tuple(sorted(different))
+
+
+def priority(value: int) -> int:
+    """A job's priority among those that wait."""
+    return in_range(value, "priority", -HIGHEST_PRIORITY, HIGHEST_PRIORITY)
 
 
 def request_id(text: str) -> str:

@@ -11,11 +11,12 @@ from canvas.layout import LARGEST_SIDE, Cut, Layout
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import editing_pb2, jobs_pb2, results_pb2, segmentation_pb2
 from orchestrator.api import fields, region
-from orchestrator.jobs.job import State
+from orchestrator.jobs.job import JobFilter, Kind, State
 from orchestrator.models.adapters import AdapterRef
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
 from orchestrator.workflows.picture_request import Collage, Output
+from orchestrator.workflows.recipes import RECIPES
 from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
 from orchestrator.workflows.segment_region import SegmentRegion
 from orchestrator.workflows.sighting import Sighting
@@ -56,6 +57,12 @@ STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_SUCCEEDED: State.SUCCEEDED,
     jobs_pb2.Job.STATE_FAILED: State.FAILED,
     jobs_pb2.Job.STATE_CANCELLED: State.CANCELLED,
+    jobs_pb2.Job.STATE_PAUSED: State.PAUSED,
+}
+KINDS: Mapping[int, Kind | None] = {
+    jobs_pb2.Job.KIND_UNSPECIFIED: None,
+    jobs_pb2.Job.KIND_INTERACTIVE: Kind.INTERACTIVE,
+    jobs_pb2.Job.KIND_BATCH: Kind.BATCH,
 }
 
 
@@ -256,6 +263,20 @@ def _collage(message: editing_pb2.Collage) -> Collage:
     )
 
 
-def states(numbers: list[int]) -> tuple[State, ...]:
-    """The job states of these enum values."""
-    return tuple(fields.enum_value(number, f"states[{n}]", STATES) for n, number in enumerate(numbers))
+def job_filter(message: jobs_pb2.ListJobsRequest) -> JobFilter:
+    """The jobs that a list is limited to."""
+    states = [fields.enum_value(number, f"states[{n}]", STATES) for n, number in enumerate(message.states)]
+    for n, method in enumerate(message.methods):
+        if method not in RECIPES:
+            raise InvalidRequest(
+                f"methods[{n}] must be one of {', '.join(RECIPES)}, not {method[:100]!r}", field="methods"
+            )
+    return JobFilter(
+        frozenset(states), frozenset(message.methods), frozenset(fields.labels(message.labels, "labels"))
+    )
+
+
+def job_kind(number: int, method: str) -> Kind:
+    """The kind that a request asks for, or that jobs of its method have."""
+    usual = Kind.BATCH if RECIPES[method].long else Kind.INTERACTIVE
+    return fields.enum_value(number, "kind", KINDS) or usual

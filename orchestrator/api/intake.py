@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from canvas.region import MaskPicture, every
 from intarsia.v1 import jobs_pb2
 from orchestrator import logs
-from orchestrator.api import fields, to_proto
+from orchestrator.api import fields, from_proto, to_proto
 from orchestrator.api.stores import Stores
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import JobDriver
@@ -46,11 +46,13 @@ class Intake:
         """The job for a request, which was read from `message` and needs these artifacts and models.
 
         `resolve` decides what the request leaves open. A repeated request gives the job that it gave before,
-        whatever has changed since.
+        whatever has changed since; kind, priority and labels of the repeat do not count.
         """
         method = type(request).__name__
         request_id = fields.request_id(message.request_id)
         time_limit = fields.seconds(message, "time_limit")
+        kind = from_proto.job_kind(message.kind, method)
+        priority, labels = fields.priority(message.priority), fields.labels(message.labels, "labels")
         job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
         if job is None:
             await self.check_artifacts(caller, artifacts)
@@ -63,6 +65,9 @@ class Intake:
                 needs=await self._needs_of(method, resolved),
                 request_id=request_id,
                 time_limit=time_limit,
+                kind=kind,
+                priority=priority,
+                labels=labels,
             )
         logs.job.set(job.name)
         return to_proto.job(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TypeAlias
 
 import grpc
 
@@ -18,9 +19,18 @@ from orchestrator.jobs import job as jobs
 
 _PAGE = 50
 
+_Request: TypeAlias = (
+    pb.GetJobRequest
+    | pb.WatchJobRequest
+    | pb.CancelJobRequest
+    | pb.PauseJobRequest
+    | pb.ResumeJobRequest
+    | pb.RetryJobRequest
+)
+
 
 class Jobs(rpc.JobsServicer):
-    """Follows and ends jobs."""
+    """Follows, pauses, repeats and ends jobs."""
 
     def __init__(self, driver: jobs.JobDriver) -> None:
         self._jobs = driver
@@ -38,7 +48,7 @@ class Jobs(rpc.JobsServicer):
             caller,
             size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
             token=request.page_token,
-            states=from_proto.states(list(request.states)),
+            filter=from_proto.job_filter(request),
         )
         return pb.ListJobsResponse(
             jobs=[to_proto.job(job) for job in page.jobs], next_page_token=page.next_token
@@ -59,7 +69,20 @@ class Jobs(rpc.JobsServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
         caller = caller_of(context)
-        return to_proto.job(await self._jobs.cancel(caller, _job_name(request)))
+        name = _job_name(request)
+        return to_proto.job(await self._jobs.cancel(caller, name, keep_partial=request.keep_partial))
+
+    async def PauseJob(self, request: pb.PauseJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
+        caller = caller_of(context)
+        return to_proto.job(await self._jobs.pause(caller, _job_name(request)))
+
+    async def ResumeJob(self, request: pb.ResumeJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
+        caller = caller_of(context)
+        return to_proto.job(await self._jobs.resume(caller, _job_name(request)))
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
+        caller = caller_of(context)
+        return to_proto.job(await self._jobs.retry(caller, _job_name(request)))
 
     def _cancel(self, caller: Caller, name: str) -> None:
         ending = asyncio.ensure_future(self._jobs.cancel(caller, name))
@@ -67,7 +90,7 @@ class Jobs(rpc.JobsServicer):
         ending.add_done_callback(self._ending.discard)
 
 
-def _job_name(request: pb.GetJobRequest | pb.WatchJobRequest | pb.CancelJobRequest) -> str:
+def _job_name(request: _Request) -> str:
     """The name of a request's job, which is logged with every message from now on."""
     name = fields.job(request.name, "name")
     logs.job.set(name)

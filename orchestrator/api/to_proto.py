@@ -61,6 +61,10 @@ def job(of: Job) -> jobs_pb2.Job:
         create_time=_timestamp(of.created),
         start_time=_timestamp(of.started),
         end_time=_timestamp(of.ended),
+        kind=f"KIND_{of.kind.name}",
+        priority=of.priority,
+        labels=of.labels,
+        attempt=of.attempt,
     )
     if of.failure is not None:
         message.failure.CopyFrom(

@@ -26,6 +26,7 @@ class State(enum.Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
 
     @property
     def is_final(self) -> bool:
@@ -33,9 +34,19 @@ class State(enum.Enum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
+class Kind(enum.Enum):
+    """The kind of a job; each kind has places of its own, so that neither waits for the other."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
 @dataclass(frozen=True)
 class Job:
-    """A job at one moment: its state, its progress, and its result or failure."""
+    """A job at one moment: its state, its progress, and its result or failure.
+
+    `attempt` counts how often it has begun to run. A cancelled job has a result if it was kept.
+    """
 
     name: str
     method: str
@@ -47,6 +58,30 @@ class Job:
     result: Any = None
     started: datetime | None = None
     ended: datetime | None = None
+    kind: Kind = Kind.INTERACTIVE
+    priority: int = 0
+    labels: tuple[str, ...] = ()
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Chooses jobs in one of these states, of one of these methods, with all of these labels; empty: any."""
+
+    states: frozenset[State] = frozenset()
+    methods: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+
+    def fits(self, job: Job) -> bool:
+        """True for a job that it chooses."""
+        return (
+            (not self.states or job.state in self.states)
+            and (not self.methods or job.method in self.methods)
+            and self.labels <= set(job.labels)
+        )
+
+
+ALL_JOBS = JobFilter()
 
 
 @dataclass(frozen=True)
@@ -84,26 +119,44 @@ class JobDriver(Protocol):
         needs: Needs = LITTLE,
         request_id: str = "",
         time_limit: float | None = None,
+        kind: Kind = Kind.INTERACTIVE,
+        priority: int = 0,
+        labels: Sequence[str] = (),
     ) -> Job:
         """Queues a request as a job and returns it at once.
 
         The job carries out `request`, for which it `needs` so much; `original` is what the client sent, if
         that is not the same. The same request id and original give the same job; with another
         original it is an InvalidRequest. Raises Busy when too many wait, ModelDown while the server shuts
-        down. `time_limit`, in seconds, counts from now.
+        down. `time_limit`, in seconds, counts while the job runs, over all attempts. Of the jobs of a `kind`
+        that wait, those of greater `priority` run first.
         """
 
     async def get(self, caller: Caller, name: str) -> Job:
         """The job as it is now; NotFound if the caller has none of that name."""
 
-    async def list(self, caller: Caller, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
-        """A page of the caller's jobs in some states, or in all."""
+    async def list(self, caller: Caller, *, size: int, token: str = "", filter: JobFilter = ALL_JOBS) -> Page:
+        """A page of the caller's jobs that a filter chooses."""
 
     def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
         """Yields the job now and after changes, at most ten times a second; the last one is final."""
 
-    async def cancel(self, caller: Caller, name: str) -> Job:
-        """Asks a job to stop and returns it; a finished one stays as it is."""
+    async def cancel(self, caller: Caller, name: str, *, keep_partial: bool = False) -> Job:
+        """Asks a job to stop and returns it; a finished one stays as it is.
+
+        With `keep_partial`, what is finished becomes its result.
+        """
+
+    async def pause(self, caller: Caller, name: str) -> Job:
+        """Asks a job to pause and returns it: one that waits pauses at once, one that runs at its next
+        remembered point. A paused or a finished one stays as it is."""
+
+    async def resume(self, caller: Caller, name: str) -> Job:
+        """Queues a paused job again and returns it; any other one stays as it is."""
+
+    async def retry(self, caller: Caller, name: str) -> Job:
+        """Queues a failed or cancelled job again, with all that it remembers, and returns it; any other one
+        stays as it is."""
 
     async def drain(self, grace: float) -> bool:
         """Takes no more jobs and returns when every job is final; after `grace` seconds those that are not

@@ -14,15 +14,25 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import islice
 from typing import Any
 
-from intarsia.errors import Busy, Cancelled, IntarsiaError, InvalidRequest, ModelDown, NotFound, TimeLimit
+from intarsia.errors import (
+    Busy,
+    Cancelled,
+    IntarsiaError,
+    InvalidRequest,
+    ModelDown,
+    NotFound,
+    NotReady,
+    TimeLimit,
+)
 from orchestrator import logs, metrics
 from orchestrator.aio import wait_event
 from orchestrator.caller import Caller
 from orchestrator.deadline import Deadline
-from orchestrator.jobs.job import Job, JobIds, Page, State
-from orchestrator.jobs.pages import page
+from orchestrator.jobs.job import ALL_JOBS, Job, JobFilter, JobIds, Kind, Page, State
+from orchestrator.jobs.pages import last_name, page
 from orchestrator.jobs.queue import JobQueue, QueuedJob
 from orchestrator.runs.needs import LITTLE, Needs
 from orchestrator.runs.run import Progress, Run
@@ -87,9 +97,12 @@ class MemoryJobs:
         needs: Needs = LITTLE,
         request_id: str = "",
         time_limit: float | None = None,
+        kind: Kind = Kind.INTERACTIVE,
+        priority: int = 0,
+        labels: Sequence[str] = (),
     ) -> Job:
         sent = (method, request if original is None else original, time_limit)
-        submission = _Submission(caller, method, request, sent, request_id)
+        submission = _Submission(caller, method, request, sent, request_id, kind, priority, tuple(labels))
         earlier = await self.repeated(caller, method, sent[1], request_id=request_id, time_limit=time_limit)
         if earlier is not None:
             return earlier
@@ -115,12 +128,14 @@ class MemoryJobs:
     async def get(self, caller: Caller, name: str) -> Job:
         return self._record(caller, name).job()
 
-    async def list(self, caller: Caller, *, size: int, token: str = "", states: Sequence[State] = ()) -> Page:
+    async def list(self, caller: Caller, *, size: int, token: str = "", filter: JobFilter = ALL_JOBS) -> Page:
         self._forget()
         newest_first: Iterator[Job] = (
             record.job() for record in reversed(self._records.values()) if record.submission.caller == caller
         )
-        return page(newest_first, size=size, token=token, states=states)
+        before = last_name(token, filter) if token else "~"
+        found = (job for job in newest_first if job.name < before and filter.fits(job))
+        return page(list(islice(found, size + 1)), size=size, filter=filter)
 
     async def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
         record = self._record(caller, name)
@@ -135,10 +150,19 @@ class MemoryJobs:
             # Changes in the meantime are sent together; only the end is sent at once.
             await wait_event(record.over, within=sent + _BETWEEN_MESSAGES - time.monotonic())
 
-    async def cancel(self, caller: Caller, name: str) -> Job:
+    async def cancel(self, caller: Caller, name: str, *, keep_partial: bool = False) -> Job:
         record = self._record(caller, name)
         self._stop(record, Cancelled("the job was cancelled on request"))
         return record.job()
+
+    async def pause(self, caller: Caller, name: str) -> Job:
+        raise _remembers_nothing(name)
+
+    async def resume(self, caller: Caller, name: str) -> Job:
+        raise _remembers_nothing(name)
+
+    async def retry(self, caller: Caller, name: str) -> Job:
+        raise _remembers_nothing(name)
 
     async def drain(self, grace: float) -> bool:
         self._draining = True
@@ -248,6 +272,13 @@ class _Submission:
     request: Any
     sent: tuple[str, Any, float | None]
     request_id: str
+    kind: Kind
+    priority: int
+    labels: tuple[str, ...]
+
+
+def _remembers_nothing(name: str) -> NotReady:
+    return NotReady(f"{name} is in memory only, where jobs remember nothing; start it again instead")
 
 
 class _Record:
@@ -298,6 +329,10 @@ class _Record:
             result=self._result,
             started=self._started,
             ended=self.ended,
+            kind=self.submission.kind,
+            priority=self.submission.priority,
+            labels=self.submission.labels,
+            attempt=int(self._started is not None),
         )
 
     def _progress(self) -> Progress:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from intarsia.errors import InvalidRequest
-from orchestrator.jobs.job import State
+from orchestrator.jobs.job import ALL_JOBS, JobFilter, State
 from tests.orchestrator.conftest import LOCAL
 from tests.orchestrator.jobs.conftest import Driver, Work
+
+QUEUED = JobFilter(states=frozenset({State.QUEUED}))
 
 
 async def test_lists_are_newest_first_and_come_in_pages(driver: Driver) -> None:
@@ -22,7 +24,7 @@ async def test_lists_are_newest_first_and_come_in_pages(driver: Driver) -> None:
     third = await jobs.list(LOCAL, size=3, token=second.next_token)
     assert [job.name for job in second.jobs + third.jobs] == newest_first[3:]
     assert third.next_token == ""
-    queued = await jobs.list(LOCAL, size=100, states=(State.QUEUED,))
+    queued = await jobs.list(LOCAL, size=100, filter=QUEUED)
     assert [job.name for job in queued.jobs] == [later, *newest_first[:-1]]
 
 
@@ -31,7 +33,7 @@ async def test_tokens_of_other_lists_are_refused(driver: Driver) -> None:
     for n in range(3):
         await jobs.submit(LOCAL, "EditRegion", n)
     token = (await jobs.list(LOCAL, size=1)).next_token
-    for bad, states in ((token, (State.QUEUED,)), ("nonsense", ()), ("bm9uc2Vuc2U=", ()), ("é", ())):
+    for bad, filter in ((token, QUEUED), *((bad, ALL_JOBS) for bad in ("nonsense", "bm9uc2Vuc2U=", "é"))):
         with pytest.raises(InvalidRequest) as caught:
-            await jobs.list(LOCAL, size=1, token=bad, states=states)
+            await jobs.list(LOCAL, size=1, token=bad, filter=filter)
         assert caught.value.field == "page_token"
