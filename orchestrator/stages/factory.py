@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from canvas.crop import WorkingSize
 from orchestrator.media.clips import Clips
@@ -21,8 +21,11 @@ from orchestrator.models.text_encoder import TextEncoder
 from orchestrator.models.vae import Vae
 from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run, Work
+from orchestrator.stages.memory import Memory, NoMemory, Recollection
 from orchestrator.stages.previews import Previews
 from orchestrator.triton.models import Models
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Stages:
     vae: Vae
     denoisers: Mapping[str, Denoiser]
     run: Run
+    memory: Recollection
+
+    async def once(self, key: str, make: Callable[[], Awaitable[T]], kind: type[T]) -> T:
+        """What the job remembers for this key, else what `make` returns, which it remembers then."""
+        return await self.memory.once(key, make, kind)
 
     def stage(self, name: str, *, of: int = 1) -> AbstractContextManager[Work]:
         """Times what happens inside, one of `of` pieces, and shows it as the stage being worked on."""
@@ -62,8 +70,8 @@ class StageFactory:
         }
         self._pictures = pictures
 
-    def at(self, run: Run) -> Stages:
-        """The stages bound to one run."""
+    def at(self, run: Run, memory: Memory | None = None) -> Stages:
+        """The stages bound to one run, and to the memory of its job; without one, nothing is remembered."""
         clients, store = self._clients, self._pictures.store
         return Stages(
             pictures=self._pictures,
@@ -76,6 +84,7 @@ class StageFactory:
                 for name in denoisers()
             },
             run=run,
+            memory=Recollection(memory or NoMemory()),
         )
 
     async def facts(self, model: str, *, waits: bool = True) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from intarsia.errors import NotReady
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import MODEL as edit_model
@@ -23,6 +24,10 @@ class Recipe:
 
     `needs` returns what a job takes while it runs, `model` names the model that does most of its work, and
     `long` says that it takes as long as hundreds of others, which should not have to wait for it.
+
+    A job is written with the `version` of its recipe, and run by no other. It is raised when a stored request
+    or what is remembered of a job would mean something else to the recipe. A field that is added with a
+    default does not raise it.
     """
 
     carry_out: Callable[[Any, Stages], Awaitable[Any]]
@@ -31,6 +36,7 @@ class Recipe:
     needs: Callable[[Any, Stages], Awaitable[Needs]]
     model: str
     long: bool = False
+    version: int = 1
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -38,3 +44,17 @@ RECIPES: Mapping[str, Recipe] = {
     "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_needs, fill_model),
     "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_needs, track_model, long=True),
 }
+
+
+def find_recipe(method: str, version: int) -> Recipe:
+    """The recipe by which a job was written. NotReady if this server does not have it any more."""
+    recipe = RECIPES.get(method)
+    if recipe is not None and recipe.version == version:
+        return recipe
+    has = f"has version {recipe.version}" if recipe is not None else "has no such recipe"
+    raise NotReady(
+        f"the job was written for version {version} of {method}, and this server {has}; send the request "
+        "again with a new request id",
+        method=method,
+        version=version,
+    )

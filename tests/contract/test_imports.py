@@ -36,7 +36,7 @@ BELOW_TRITON = {
     *ERRORS,
 }
 BELOW_MODELS = {"orchestrator.triton", "orchestrator.runs", *BELOW_TRITON, *BELOW_MEDIA}
-BELOW_STAGES = {"orchestrator.models", "orchestrator.media", *BELOW_MODELS}
+BELOW_STAGES = {"orchestrator.jobs.codec", "orchestrator.models", "orchestrator.media", *BELOW_MODELS}
 BELOW_JOBS = {"orchestrator.caller", "orchestrator.stages", *BELOW_STAGES}
 BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
 NETWORKS = {"services.bundles", *BASE}
@@ -77,6 +77,7 @@ MAY: dict[str, set[str]] = {
         "orchestrator.runs",
         *BELOW_MEDIA,
     },
+    "orchestrator.jobs.codec": set(),
     "orchestrator.jobs": BELOW_JOBS,  # recipes are handed to it, so it knows none of them
     "orchestrator.api": BELOW_API,
     # The two modules that connect everything.

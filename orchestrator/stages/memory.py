@@ -1,0 +1,126 @@
+"""The memory of a job: what its stages have made, by key, so that no run of it makes it again.
+
+What is remembered are references: the names of artifacts, seeds, small numbers; never pixels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from intarsia.errors import InternalError, InvalidRequest
+from orchestrator.jobs.codec import from_plain, to_plain
+from store.artifact import PREFIX, digest_of
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LARGEST = 64 << 10  # bytes of a value
+
+
+class Memory(Protocol):
+    """The memory of one job, bound to the right to run it. Values are JSON."""
+
+    async def recall(self, key: str) -> str | None:
+        """The value that was remembered for this key last, by any run of the job."""
+
+    async def remember(self, key: str, value: str, references: Sequence[str]) -> None:
+        """Stores a value in place of the one before. Once this returns it outlives the process.
+
+        `references` are the artifacts that it names, which must be kept as long as it is.
+        """
+
+    async def forget(self, key: str) -> None:
+        """Drops the value, if there is one, and its references."""
+
+
+class NoMemory:
+    """The memory of a run that belongs to no job."""
+
+    async def recall(self, key: str) -> str | None:
+        return None
+
+    async def remember(self, key: str, value: str, references: Sequence[str]) -> None:
+        return None
+
+    async def forget(self, key: str) -> None:
+        return None
+
+
+class Recollection:
+    """The values of a memory, as what recipes work with."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def once(self, key: str, make: Callable[[], Awaitable[T]], kind: type[T]) -> T:
+        """What is remembered for the key, else what `make` returns, which is remembered then.
+
+        Keys may be asked for in any order, and at the same time; one that is asked for twice is made once.
+        """
+        async with self._locks[key]:
+            value = await self.recall(key, kind)
+            if value is None:
+                value = await make()
+                await self.remember(key, value)
+            return value
+
+    async def recall(self, key: str, kind: type[T]) -> T | None:
+        """The value of a key. One that cannot be read any more counts as never made."""
+        text = await self._memory.recall(key)
+        if text is None:
+            return None
+        try:
+            return from_plain(kind, json.loads(text))
+        except ValueError as problem:
+            log.warning("what was remembered as %r cannot be read and is made again: %s", key, problem)
+            return None
+
+    async def remember(self, key: str, value: Any) -> None:
+        """Remembers a value, a frozen dataclass, and the artifacts that it names."""
+        plain = to_plain(value)
+        text = json.dumps(plain, separators=(",", ":"))
+        if len(text.encode()) > LARGEST:
+            raise InternalError(
+                f"{key!r} has {len(text.encode())} bytes, and at most {LARGEST} are remembered; "
+                "store it as an artifact and remember its name"
+            )
+        await self._memory.remember(key, text, artifacts_in(plain))
+
+    async def forget(self, key: str) -> None:
+        """Forgets the value of a key, if there is one."""
+        await self._memory.forget(key)
+
+
+def artifacts_in(plain: Any) -> tuple[str, ...]:
+    """The artifacts that a value of JSON names anywhere, each once, sorted."""
+    return tuple(sorted(set(_names(plain))))
+
+
+def _names(plain: Any) -> Iterator[str]:
+    if isinstance(plain, str):
+        if _is_name(plain):
+            yield plain
+    elif isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from _names(key)
+            yield from _names(value)
+    elif isinstance(plain, list):
+        for value in plain:
+            yield from _names(value)
+
+
+def _is_name(text: str) -> bool:
+    if not text.startswith(PREFIX):
+        return False
+    try:
+        digest_of(text)
+    except InvalidRequest:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""What a job remembers of its stages, and what it makes again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from intarsia.errors import InternalError, NotReady
+from orchestrator.stages.memory import LARGEST, NoMemory, Recollection, artifacts_in
+from orchestrator.workflows.recipes import RECIPES, find_recipe
+from tests.orchestrator.stages.memory import DictMemory
+
+NAME = "artifacts/" + "4f" * 32
+OTHER = "artifacts/" + "5a" * 32
+
+
+@dataclass(frozen=True)
+class Piece:
+    picture: str
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+class Maker:
+    """Makes pieces and counts them; may be held."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self) -> Piece:
+        await self.go_on.wait()
+        self.made += 1
+        return Piece(NAME, 7, (f"it is the {self.made}th",))
+
+
+async def test_what_is_remembered_is_not_made_again_by_a_later_run() -> None:
+    memory, make = DictMemory(), Maker()
+    first = await Recollection(memory).once("piece 0", make, Piece)
+    again = await Recollection(memory).once("piece 0", make, Piece)
+    assert again == first and make.made == 1
+    assert memory.references == {"piece 0": (NAME,)}
+
+
+async def test_keys_are_made_in_any_order_and_at_the_same_time() -> None:
+    memory, first, second = DictMemory(), Maker(), Maker()
+    first.go_on.clear()
+    run = Recollection(memory)
+    slow = asyncio.ensure_future(run.once("piece 0", first, Piece))
+    await run.once("piece 1", second, Piece)
+    assert list(memory.values) == ["piece 1"]
+    first.go_on.set()
+    await slow
+    assert sorted(memory.values) == ["piece 0", "piece 1"]
+
+
+async def test_a_key_that_is_asked_for_twice_at_a_time_is_made_once() -> None:
+    make, run = Maker(), Recollection(DictMemory())
+    one, other = await asyncio.gather(run.once("piece", make, Piece), run.once("piece", make, Piece))
+    assert one == other and make.made == 1
+
+
+async def test_a_stage_that_was_not_finished_is_made_again() -> None:
+    memory, make = DictMemory(), Maker()
+    make.go_on.clear()
+    killed = asyncio.ensure_future(Recollection(memory).once("piece", make, Piece))
+    await asyncio.sleep(0)
+    killed.cancel()
+    await asyncio.wait({killed})
+    assert not memory.values
+    make.go_on.set()
+    assert (await Recollection(memory).once("piece", make, Piece)).seed == 7
+
+
+async def test_a_run_without_a_job_remembers_nothing() -> None:
+    make, run = Maker(), Recollection(NoMemory())
+    await run.once("piece", make, Piece)
+    await run.once("piece", make, Piece)
+    assert make.made == 2
+
+
+async def test_a_value_that_is_too_large_is_refused_with_its_key() -> None:
+    memory = DictMemory()
+    with pytest.raises(InternalError, match=r"'piece 3'.*artifact"):
+        await Recollection(memory).remember("piece 3", Piece(NAME, 7, ("x" * LARGEST,)))
+    assert not memory.values
+
+
+async def test_pixels_are_not_remembered() -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        await Recollection(DictMemory()).remember("piece", Piece(b"\x00", 7))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damaged", ['{"seed": 7}', '{"picture": 1, "seed": 7}', "no JSON"])
+async def test_what_cannot_be_read_any_more_is_made_again(damaged: str) -> None:
+    memory, make = DictMemory(), Maker()
+    memory.values["piece"] = damaged
+    assert (await Recollection(memory).once("piece", make, Piece)).picture == NAME
+    assert make.made == 1
+
+
+def test_artifacts_are_found_wherever_a_value_names_them() -> None:
+    plain = {"b": [OTHER, {"c": NAME}], NAME: 3, "d": ["artifacts/no", "x" + NAME, None, 1.5]}
+    assert artifacts_in(plain) == (NAME, OTHER)
+
+
+def test_a_job_is_run_by_the_version_of_the_recipe_it_was_written_for() -> None:
+    assert find_recipe("EditRegion", RECIPES["EditRegion"].version) is RECIPES["EditRegion"]
+    with pytest.raises(NotReady, match=r"version 99 of EditRegion.*has version 1.*request id"):
+        find_recipe("EditRegion", 99)
+    with pytest.raises(NotReady, match=r"version 1 of DrawRegion.*no such recipe"):
+        find_recipe("DrawRegion", 1)
