@@ -38,7 +38,14 @@ BELOW_TRITON = {
 BELOW_MODELS = {"orchestrator.triton", "orchestrator.runs", *BELOW_TRITON, *BELOW_MEDIA}
 BELOW_STAGES = {"orchestrator.jobs.codec", "orchestrator.models", "orchestrator.media", *BELOW_MODELS}
 BELOW_JOBS = {"orchestrator.caller", "orchestrator.stages", *BELOW_STAGES}
-BELOW_API = {"orchestrator.jobs", "orchestrator.workflows", "intarsia.v1", *BELOW_JOBS}
+BELOW_API = {
+    "orchestrator.jobs",
+    "orchestrator.jobs.job",
+    "orchestrator.jobs.ledger",
+    "orchestrator.workflows",
+    "intarsia.v1",
+    *BELOW_JOBS,
+}
 NETWORKS = {"services.bundles", *BASE}
 DENOISERS = ("ip2p_unet", "sd2_inpaint")
 FAMILY = {
@@ -78,7 +85,13 @@ MAY: dict[str, set[str]] = {
         *BELOW_MEDIA,
     },
     "orchestrator.jobs.codec": set(),
-    "orchestrator.jobs": BELOW_JOBS,  # recipes are handed to it, so it knows none of them
+    "orchestrator.jobs": {
+        "orchestrator.jobs.job",
+        "orchestrator.jobs.ledger",
+        *BELOW_JOBS,
+    },  # recipes are handed to it, so it knows none of them
+    "orchestrator.jobs.job": BELOW_JOBS,
+    "orchestrator.jobs.ledger": {"orchestrator.jobs.job", *ERRORS},
     "orchestrator.api": BELOW_API,
     # The two modules that connect everything.
     "orchestrator.app": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},
@@ -147,6 +160,8 @@ ONLY: dict[str, tuple[str, ...]] = {
     "cv2": ("canvas", "intarsia.pixels", "orchestrator", "services.sam", "training", *FREE),
     "PIL": ("intarsia.pixels", "orchestrator", "deploy", "training", *FREE),
     "av": ("orchestrator.media", "deploy", *FREE),
+    "sqlalchemy": ("orchestrator.jobs.ledger", *FREE),
+    "psycopg": ("orchestrator.jobs.ledger", *FREE),
 }
 
 
@@ -234,6 +249,8 @@ def test_every_layer_has_modules() -> None:
         ("orchestrator.workflows.edit_region", "from orchestrator.triton.endpoint import Endpoint"),
         ("orchestrator.models.vae", "import tritonclient.grpc"),
         ("orchestrator.models.vae", "import torch"),
+        ("orchestrator.jobs.driver", "import sqlalchemy"),
+        ("orchestrator.jobs.ledger.ledger", "from orchestrator.jobs.queue import JobQueue"),
         ("services.vae.service", "from orchestrator.media.picture import picture"),
         ("services.vae.service", "from intarsia import client"),
         ("services.vae.service", "import triton_python_backend_utils as pb"),
