@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
+from intarsia.errors import Busy, IntarsiaError, InternalError, InvalidRequest, ModelDown, NotReady
 from orchestrator.models.adapters import AdapterRef, AdapterUploads, adapter_field
 from orchestrator.models.client import ModelClient
 from orchestrator.models.facts import ModelFacts
@@ -21,6 +22,8 @@ from orchestrator.runs.run import Run, Work
 from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, from_text, text
+
+log = logging.getLogger(__name__)
 
 COMMON_FIELDS = {
     "seed": "sampling.seed",
@@ -32,6 +35,8 @@ COMMON_FIELDS = {
     "scheduler": "sampling.scheduler",
     "preview_every": "preview_every",
     "adapters": "adapters",
+    "checkpoint": "checkpoint",  # not of a request: what was kept of it
+    "checkpoint_every": "checkpoint_every",
     "adapter": "adapter",  # in a message of its own, which brings the field along
 }
 EDIT_FIELDS = {
@@ -95,6 +100,21 @@ class Cost:
 
 
 OnPreview = Callable[[np.ndarray], None]
+
+
+class Checkpoints(Protocol):
+    """The checkpoints of one trajectory: opaque bytes, uint8, that its model goes on from."""
+
+    every: int  # steps from one to the next, 0 for no new ones
+
+    async def checkpoint(self) -> np.ndarray | None:
+        """The last one that was kept."""
+
+    async def keep_checkpoint(self, checkpoint: np.ndarray) -> None:
+        """Keeps one in place of the one before."""
+
+    async def drop_checkpoint(self) -> None:
+        """Drops one that is of no use."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +185,13 @@ class Denoiser:
         adapters: Sequence[AdapterRef] = (),
         preview_every: int = 0,
         preview: OnPreview | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> np.ndarray:
         """The denoised latents, made by these weights.
 
         Reports every step to `work`. Every so many steps `preview` is called with the estimate of the clean
-        latents; it must return at once.
+        latents; it must return at once. With `checkpoints` it goes on from the last one; one that the model
+        refuses, since it is of other weights or another request, is dropped.
         """
         inputs = {
             **conditioning.inputs(),
@@ -195,7 +217,7 @@ class Denoiser:
             for _ in range(_ATTEMPTS):
                 uploads = {adapter: lease.known.upload_of(adapter.known_as) for adapter in used.values()}
                 try:
-                    return await self._stream(lease, inputs, work, preview)
+                    return await self._resume(lease, inputs, work, preview, checkpoints)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
@@ -217,8 +239,42 @@ class Denoiser:
             )
         return denoised
 
+    async def _resume(
+        self,
+        lease: Lease,
+        inputs: Tensors,
+        work: Work,
+        preview: OnPreview | None,
+        checkpoints: Checkpoints | None,
+    ) -> np.ndarray:
+        """Goes on from the last checkpoint, else from the beginning, with new checkpoints if it may."""
+        if checkpoints is None:
+            return await self._stream(lease, inputs, work, preview)
+        every = {"checkpoint_every": np.array([checkpoints.every], np.int32)} if checkpoints.every else {}
+        last = await checkpoints.checkpoint()
+        if last is not None:
+            resumed = {**inputs, **every, "checkpoint": last}
+            try:
+                return await self._stream(lease, resumed, work, preview, checkpoints)
+            except (InvalidRequest, NotReady) as error:
+                _check_refused(error)
+                log.warning("begins with the first step, since the checkpoint is refused: %s", error)
+            await checkpoints.drop_checkpoint()
+        if every:
+            try:
+                return await self._stream(lease, {**inputs, **every}, work, preview, checkpoints)
+            except (InvalidRequest, NotReady) as error:
+                _check_refused(error)
+                log.warning("no checkpoints are made: %s", error)
+        return await self._stream(lease, inputs, work, preview)
+
     async def _stream(
-        self, lease: Lease, inputs: Tensors, work: Work, preview: OnPreview | None
+        self,
+        lease: Lease,
+        inputs: Tensors,
+        work: Work,
+        preview: OnPreview | None,
+        checkpoints: Checkpoints | None = None,
     ) -> np.ndarray:
         latents = None
         async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
@@ -226,6 +282,8 @@ class Denoiser:
                 done, of = (int(number) for number in beat["progress"])
                 work.stepped(done, of)
                 lease.progress(done, of)
+                if checkpoints is not None and "checkpoint" in beat and done < of:
+                    await checkpoints.keep_checkpoint(beat["checkpoint"])
                 if "latents" not in beat:
                     continue
                 if done == of:
@@ -235,3 +293,9 @@ class Denoiser:
         if latents is None:
             raise ModelDown(f"{self.client.name} ended its stream before the last step; try again")
         return latents
+
+
+def _check_refused(error: InvalidRequest | NotReady) -> None:
+    """Raises the error again unless it may be a model's that does not take this checkpoint, or any."""
+    if isinstance(error, InvalidRequest) and error.field not in ("checkpoint", "checkpoint_every"):
+        raise error

@@ -6,6 +6,7 @@ counted. The remaining time is estimated from the time of the steps.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -70,6 +71,7 @@ class Run:
         both must return at once."""
         self.deadline = deadline
         self.shrink = shrunk  # reports that the rest of the run needs no more than so many bytes
+        self.enough = asyncio.Event()  # set to end the run early, with what it has made by then
         self._shares: Mapping[str, float] = {}
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed
@@ -115,6 +117,13 @@ class Run:
             metrics.STAGE_SECONDS.labels(name).observe(took)
             self._close(work)
         self._advance(name)
+
+    def skip(self, name: str, pieces: int = 1, *, of: int = 1) -> None:
+        """Counts pieces of a stage as over that an earlier run of the same job has made."""
+        over = self._over.setdefault(name, _Over(of))
+        over.of -= pieces  # steps are counted for the others
+        self._share += self._shares.get(name, 0.0) * pieces / of
+        self._advance(self._stage)
 
     def show(self, preview: str) -> None:
         """Reports the artifact of a new preview."""

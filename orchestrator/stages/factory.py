@@ -23,6 +23,7 @@ from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.run import Run, Work
 from orchestrator.stages.memory import Memory, NoMemory, Recollection
 from orchestrator.stages.previews import Previews
+from orchestrator.stages.trajectory_memory import CheckpointLimits, TrajectoryMemory
 from orchestrator.triton.models import Models
 
 T = TypeVar("T")
@@ -40,10 +41,15 @@ class Stages:
     denoisers: Mapping[str, Denoiser]
     run: Run
     memory: Recollection
+    checkpoint_limits: CheckpointLimits
 
     async def once(self, key: str, make: Callable[[], Awaitable[T]], kind: type[T]) -> T:
         """What the job remembers for this key, else what `make` returns, which it remembers then."""
         return await self.memory.once(key, make, kind)
+
+    def trajectory(self, key: str) -> TrajectoryMemory:
+        """What the job keeps of a trajectory, below this key."""
+        return TrajectoryMemory(key, self.memory, self.pictures.store)
 
     def stage(self, name: str, *, of: int = 1) -> AbstractContextManager[Work]:
         """Times what happens inside, one of `of` pieces, and shows it as the stage being worked on."""
@@ -63,12 +69,19 @@ class Stages:
 class StageFactory:
     """The clients of all models, and the store, shared by all runs."""
 
-    def __init__(self, models: Models, pictures: Pictures, wait_limits: WaitLimits) -> None:
+    def __init__(
+        self,
+        models: Models,
+        pictures: Pictures,
+        wait_limits: WaitLimits,
+        checkpoint_limits: CheckpointLimits | None = None,
+    ) -> None:
         self._clients = {
             name: ModelClient(models[name], ModelQueue(wait_limits), fields=spec.fields)
             for name, spec in MODELS.items()
         }
         self._pictures = pictures
+        self._checkpoint_limits = checkpoint_limits or CheckpointLimits()
 
     def at(self, run: Run, memory: Memory | None = None) -> Stages:
         """The stages bound to one run, and to the memory of its job; without one, nothing is remembered."""
@@ -85,6 +98,7 @@ class StageFactory:
             },
             run=run,
             memory=Recollection(memory or NoMemory()),
+            checkpoint_limits=self._checkpoint_limits,
         )
 
     async def facts(self, model: str, *, waits: bool = True) -> Mapping[str, Any]:

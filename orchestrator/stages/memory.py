@@ -40,7 +40,7 @@ class Memory(Protocol):
 
 
 class NoMemory:
-    """The memory of a run that belongs to no job."""
+    """The memory of a run that belongs to no job: it is empty."""
 
     async def recall(self, key: str) -> str | None:
         return None
@@ -57,6 +57,8 @@ class Recollection:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self.lasts = not isinstance(memory, NoMemory)
+        self._keys: set[str] = set()  # that are known to have a value
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def once(self, key: str, make: Callable[[], Awaitable[T]], kind: type[T]) -> T:
@@ -76,6 +78,7 @@ class Recollection:
         text = await self._memory.recall(key)
         if text is None:
             return None
+        self._keys.add(key)
         try:
             return from_plain(kind, json.loads(text))
         except ValueError as problem:
@@ -92,10 +95,18 @@ class Recollection:
                 "store it as an artifact and remember its name"
             )
         await self._memory.remember(key, text, artifacts_in(plain))
+        self._keys.add(key)
 
     async def forget(self, key: str) -> None:
-        """Forgets the value of a key, if there is one."""
-        await self._memory.forget(key)
+        """Forgets a value that this run has remembered or recalled; others stay until the job is over."""
+        if key in self._keys:
+            await self._memory.forget(key)
+            self._keys.discard(key)
+
+    async def forget_below(self, prefix: str) -> None:
+        """Forgets all such values whose keys begin so."""
+        for key in sorted(key for key in self._keys if key.startswith(prefix)):
+            await self.forget(key)
 
 
 def artifacts_in(plain: Any) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
-"""Candidates: several pictures made at once as far as memory allows, and stored one at a time."""
+"""Candidates: pictures that are stored with their views, and the result that they are put together to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,29 +12,11 @@ from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.compose import Composition
 from orchestrator.workflows.instance import store_instance
-from orchestrator.workflows.job_memory import candidates_at_once
 from orchestrator.workflows.manifest import file_parameters, manifest
 from orchestrator.workflows.patches import total_inlays
-from orchestrator.workflows.picture_request import PictureRequest, ResolvedRequest
+from orchestrator.workflows.picture_request import ResolvedRequest
 from orchestrator.workflows.results import Candidate, EditResult
 from orchestrator.workflows.views import candidate_views, shared_views, store_collage
-
-T = TypeVar("T")
-
-
-class CandidateSlots:
-    """Limits the candidates of a job: a few are in `memory` at a time, and one is in `storage`."""
-
-    def __init__(self, request: PictureRequest, composition: Composition) -> None:
-        self.memory = asyncio.Semaphore(candidates_at_once(request, composition))
-        self.storage = asyncio.Lock()
-        self._laying = asyncio.Lock()
-
-    async def lay(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """The result of work on the pixels of one candidate, in a thread. It takes many arrays for a moment,
-        so that it is done for one at a time."""
-        async with self._laying:
-            return await asyncio.to_thread(work, *arguments, **options)
 
 
 @dataclass(frozen=True)
@@ -81,6 +62,8 @@ async def collect_result(
     at: Stages,
 ) -> EditResult:
     """Stores what all candidates share, and puts the result together; `notes` are those of the recipe."""
+    wanted = resolved.request.candidates
+    missing = [f"{len(stored)} of {wanted} candidates were made"] if len(stored) < wanted else []
     output, first = resolved.request.output, composition.plans[0].part.region
     candidates = tuple(one.candidate for one in stored)
     mask = await asyncio.to_thread(composition.mask)
@@ -94,5 +77,5 @@ async def collect_result(
         collage=await store_collage(composition, mask, candidates, output.collage, at)
         if output.collage
         else "",
-        manifest=manifest(resolved, composition, (*stored[0].notes, *dict.fromkeys(notes)), at.run),
+        manifest=manifest(resolved, composition, (*stored[0].notes, *dict.fromkeys(notes), *missing), at.run),
     )

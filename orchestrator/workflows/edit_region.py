@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from canvas.box import full_box
 from canvas.patch import cut_sheet
@@ -12,18 +13,14 @@ from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import EditConditioning
 from orchestrator.models.facts import Facts, ModelFacts
-from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.candidates import (
-    CandidateSlots,
-    StoredCandidate,
-    collect_result,
-    store_candidate,
-)
+from orchestrator.workflows.candidate_series import CandidateTask, make_candidates
+from orchestrator.workflows.candidates import StoredCandidate, collect_result, store_candidate
 from orchestrator.workflows.compose import (
     Composition,
+    Piece,
     begin_region,
     compose,
     cut_piece,
@@ -31,7 +28,7 @@ from orchestrator.workflows.compose import (
     lay_sheet,
 )
 from orchestrator.workflows.job_memory import memory_after_segment, picture_needs
-from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
+from orchestrator.workflows.patches import SHARES, make_patch, total_inlays
 from orchestrator.workflows.picture_request import (
     PictureRequest,
     PinnedWeights,
@@ -40,7 +37,7 @@ from orchestrator.workflows.picture_request import (
 )
 from orchestrator.workflows.region_plan import RegionPlan, find_region, store_masks
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
+from orchestrator.workflows.sampling import resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import AT_ONCE, FieldRegion
 
 FAMILY, MODEL = "ip2p", "ip2p_unet"
@@ -112,13 +109,9 @@ async def edit_region(resolved: ResolvedEdit, at: Stages) -> EditResult:
     texts = list(zip(embeddings[::2], embeddings[1::2], strict=True))
 
     at.run.shrink(memory_after_segment(request, composition))
-    slots = CandidateSlots(request, composition)
-    _, *stored = await gather_or_cancel(
-        store_masks(plans, at),
-        *(
-            _make_candidate(resolved, composition, texts, sampling, slots, at)
-            for sampling in candidate_samplings(resolved.sampling, request.candidates)
-        ),
+    make = partial(_make_candidate, resolved, composition, texts, at)
+    _, stored = await gather_or_cancel(
+        store_masks(plans, at), make_candidates(resolved, composition, make, at)
     )
     return await collect_result(resolved, composition, stored, _notes(plans, texts), at)
 
@@ -127,12 +120,11 @@ async def _make_candidate(
     resolved: ResolvedEdit,
     composition: Composition,
     texts: Sequence[tuple[Embedding, Embedding]],
-    sampling: ResolvedSampling,
-    slots: CandidateSlots,
     at: Stages,
+    task: CandidateTask,
 ) -> StoredCandidate:
     """Draw every sheet of every region, one after the other, and store the candidate."""
-    request, sheets = resolved.request, total_sheets(resolved, composition)
+    request, sampling, slots = resolved.request, task.sampling, task.slots
     async with slots.memory:
         pixels = await asyncio.to_thread(composition.pixels)
         for number, plan in enumerate(composition.plans):
@@ -140,17 +132,13 @@ async def _make_candidate(
             draft = await slots.lay(begin_region, composition, number, pixels)
             for tile, sheet in enumerate(plan.layout.sheets):
                 piece = await slots.lay(cut_piece, draft, sheet)
-                with at.stage("encode", of=sheets):
-                    seen = await asyncio.to_thread(
-                        cut_sheet, piece.pixels, full_box(piece.pixels), sheet.working
-                    )
-                    source = await at.vae.encode(seen, resolved.weights.vae)
                 patch = await make_patch(
                     resolved,
                     composition,
                     sheet,
-                    EditConditioning(source, text.values, no_text.values),
+                    partial(_condition, resolved, piece, text, no_text, at),
                     sheet_sampling(sampling, tile),
+                    task.trajectory(f"region {number}, sheet {tile}", at),
                     at,
                     previewed=sampling == resolved.sampling,
                 )
@@ -159,6 +147,14 @@ async def _make_candidate(
             pixels = await slots.lay(lay_region, composition, number, pixels, draft)
         async with slots.storage:
             return await store_candidate(resolved, composition, pixels, sampling, _settings(request), at)
+
+
+async def _condition(
+    resolved: ResolvedEdit, piece: Piece, text: Embedding, no_text: Embedding, at: Stages
+) -> EditConditioning:
+    seen = await asyncio.to_thread(cut_sheet, piece.pixels, full_box(piece.pixels), piece.sheet.working)
+    source = await at.vae.encode(seen, resolved.weights.vae)
+    return EditConditioning(source, text.values, no_text.values)
 
 
 async def find_edits(resolved: ResolvedEdit, picture: Picture, at: Stages) -> list[RegionPlan]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from canvas.box import full_box
 from canvas.patch import blank_hole, cut, cut_hole, latent_hole
@@ -11,18 +12,14 @@ from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture
 from orchestrator.models.denoiser import FillConditioning
 from orchestrator.models.facts import Facts, ModelFacts
-from orchestrator.models.sampling import ResolvedSampling
 from orchestrator.models.text_encoder import Embedding
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.candidates import (
-    CandidateSlots,
-    StoredCandidate,
-    collect_result,
-    store_candidate,
-)
+from orchestrator.workflows.candidate_series import CandidateTask, make_candidates
+from orchestrator.workflows.candidates import StoredCandidate, collect_result, store_candidate
 from orchestrator.workflows.compose import (
     Composition,
+    Piece,
     begin_region,
     compose,
     cut_piece,
@@ -30,7 +27,7 @@ from orchestrator.workflows.compose import (
     lay_sheet,
 )
 from orchestrator.workflows.job_memory import memory_after_segment, picture_needs
-from orchestrator.workflows.patches import SHARES, make_patch, total_inlays, total_sheets
+from orchestrator.workflows.patches import SHARES, make_patch, total_inlays
 from orchestrator.workflows.picture_request import (
     PictureRequest,
     PinnedWeights,
@@ -39,7 +36,7 @@ from orchestrator.workflows.picture_request import (
 )
 from orchestrator.workflows.region_plan import RegionPlan, find_region, store_masks
 from orchestrator.workflows.results import EditResult
-from orchestrator.workflows.sampling import candidate_samplings, resolve_sampling, sheet_sampling
+from orchestrator.workflows.sampling import resolve_sampling, sheet_sampling
 from orchestrator.workflows.selection import FieldRegion
 
 FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
@@ -107,13 +104,9 @@ async def fill_region(resolved: ResolvedFill, at: Stages) -> EditResult:
         composition = await asyncio.to_thread(compose, picture, [plan])
 
     at.run.shrink(memory_after_segment(request, composition))
-    slots = CandidateSlots(request, composition)
-    _, *stored = await gather_or_cancel(
-        store_masks([plan], at),
-        *(
-            _make_candidate(resolved, composition, text, no_text, sampling, slots, at)
-            for sampling in candidate_samplings(resolved.sampling, request.candidates)
-        ),
+    make = partial(_make_candidate, resolved, composition, text, no_text, at)
+    _, stored = await gather_or_cancel(
+        store_masks([plan], at), make_candidates(resolved, composition, make, at)
     )
     notes = [*plan.notes, *text.notes("prompt"), *no_text.notes("negative prompt")]
     return await collect_result(resolved, composition, stored, notes, at)
@@ -124,29 +117,24 @@ async def _make_candidate(
     composition: Composition,
     text: Embedding,
     no_text: Embedding,
-    sampling: ResolvedSampling,
-    slots: CandidateSlots,
     at: Stages,
+    task: CandidateTask,
 ) -> StoredCandidate:
     """Draw every sheet of the region, one after the other, and store the candidate."""
-    request, sheets = resolved.request, total_sheets(resolved, composition)
+    request, sampling, slots = resolved.request, task.sampling, task.slots
     (plan,) = composition.plans
     async with slots.memory:
         pixels = await asyncio.to_thread(composition.pixels)
         draft = await slots.lay(begin_region, composition, 0, pixels)
         for tile, sheet in enumerate(plan.layout.sheets):
             piece = await slots.lay(cut_piece, draft, sheet)
-            with at.stage("encode", of=sheets):
-                seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), sheet.working)
-                hole = await asyncio.to_thread(cut_hole, piece.hole, sheet.working, margin=resolved.margin)
-                source, spread = await at.vae.posterior(blank_hole(seen, hole), resolved.weights.vae)
-            hole = latent_hole(hole, resolved.weights.factor)
             patch = await make_patch(
                 resolved,
                 composition,
                 sheet,
-                FillConditioning(source, spread, hole, text.values, no_text.values),
+                partial(_condition, resolved, piece, text, no_text, at),
                 sheet_sampling(sampling, tile),
+                task.trajectory(f"sheet {tile}", at),
                 at,
                 previewed=sampling == resolved.sampling,
             )
@@ -155,6 +143,16 @@ async def _make_candidate(
         pixels = await slots.lay(lay_region, composition, 0, pixels, draft)
         async with slots.storage:
             return await store_candidate(resolved, composition, pixels, sampling, [_settings(resolved)], at)
+
+
+async def _condition(
+    resolved: ResolvedFill, piece: Piece, text: Embedding, no_text: Embedding, at: Stages
+) -> FillConditioning:
+    working, weights = piece.sheet.working, resolved.weights
+    seen = await asyncio.to_thread(cut, piece.pixels, full_box(piece.pixels), working)
+    hole = await asyncio.to_thread(cut_hole, piece.hole, working, margin=resolved.margin)
+    source, spread = await at.vae.posterior(blank_hole(seen, hole), weights.vae)
+    return FillConditioning(source, spread, latent_hole(hole, weights.factor), text.values, no_text.values)
 
 
 async def find_hole(resolved: ResolvedFill, picture: Picture, at: Stages) -> RegionPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -99,13 +100,18 @@ class PinnedWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResolvedRequest:
+class ResolvedRequest(ABC):
     """A request in which nothing is left open: whenever it runs with these weights, it makes the same
     pictures. `sampling` is that of the first candidate."""
 
     request: PictureRequest
     sampling: ResolvedSampling
     weights: PinnedWeights
+
+    @property
+    @abstractmethod
+    def equal_prompts(self) -> bool:
+        """Whether what is asked for and what is not are the same words everywhere."""
 
 
 def required_models(denoiser: str, targets: Iterable[FieldRegion]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from orchestrator.media.picture.picture import Picture
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import ResolvedEdit, find_edits
 from orchestrator.workflows.fill_region import ResolvedFill, find_hole
+from orchestrator.workflows.patches import network_cost
 from orchestrator.workflows.region_plan import RegionPlan, store_masks
 from orchestrator.workflows.results import Plan
 
@@ -21,18 +22,7 @@ async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan
     with at.stage("segment"):
         plans = await _find_regions(resolved, picture, at)
         await denoiser.check_adapters(request.adapters)
-    cost = denoiser.cost(
-        [
-            (sheet.working.height // weights.factor, sheet.working.width // weights.factor)
-            for plan in plans
-            for sheet in plan.layout.sheets
-        ],
-        resolved.sampling,
-        weights.denoiser,
-        equal_prompts=resolved.equal_prompts,
-        candidates=request.candidates,
-    )
-    cost, _ = await gather_or_cancel(cost, store_masks(plans, at))
+    cost, _ = await gather_or_cancel(network_cost(resolved, plans, at), store_masks(plans, at))
     return Plan(
         parts=tuple(plan.part for plan in plans),
         steps=resolved.sampling.steps,

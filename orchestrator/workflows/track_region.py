@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from canvas.sight import Sight
 from intarsia.errors import InvalidRequest, ModelDown
@@ -85,6 +86,12 @@ async def track_needs(resolved: ResolvedTrack, at: Stages) -> Needs:
 
 
 async def track_region(resolved: ResolvedTrack, at: Stages) -> Tracked:
+    """Follow the region. It is one stage: the model's memory of a clip cannot be stored, so that there is no
+    way to go on in its middle."""
+    return await at.once("track", partial(_track, resolved, at), Tracked)
+
+
+async def _track(resolved: ResolvedTrack, at: Stages) -> Tracked:
     """Follow the region; from the beginning again if the model has lost its memory, so that the masks are
     the same as if it had not."""
     for _ in range(_ATTEMPTS):
