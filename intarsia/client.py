@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,7 +22,7 @@ from intarsia.pixels import Array, PilImage
 from intarsia.region import Region, put
 from intarsia.results import AdapterReport, ArtifactInfo, JobStatus, RequestPlan, SegmentResult
 from intarsia.retry import Calls, RetryPolicy
-from intarsia.settings import Settings
+from intarsia.settings import JobSettings, Settings
 from intarsia.tracking import track_region_request
 from intarsia.transport import AsyncioTransport, BlockingTransport, credentials, metadata
 from intarsia.v1 import region_pb2
@@ -183,17 +182,15 @@ class AsyncClient:
         *,
         frames: int | None = None,
         overlay: bool = False,
-        time_limit: float | timedelta | None = None,
-        request_id: str | None = None,
+        **settings: Unpack[JobSettings],
     ) -> AsyncJob:
         """Starts following a region through a clip, a file, its bytes, or an artifact's name.
 
         `seen` is the region in the first frame, or regions by the numbers of their frames. At most `frames`
-        are followed, from the first sighting on. `overlay` also makes a clip with the region tinted.
+        are followed, from the first sighting on. `overlay` also makes a clip with the region tinted. The
+        settings are those of every job: `time_limit`, `request_id`, `priority`, `labels`, `kind`.
         """
-        request = await self.track_request(
-            seen, frames=frames, overlay=overlay, time_limit=time_limit, request_id=request_id
-        )
+        request = await self.track_request(seen, frames=frames, overlay=overlay, **settings)
         request.clip = await self._artifact_name(clip)
         return await self.start(request)
 
@@ -242,7 +239,7 @@ class AsyncClient:
         return await artifacts.get(self._calls, str(name))
 
     def job(self, name: str) -> AsyncJob:
-        """The handle of a job, to wait for, watch or cancel it; sends nothing to the server."""
+        """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
         return AsyncJob(self._calls, name)
 
     async def get_job(self, name: str) -> JobStatus[AsyncResultFile]:
@@ -250,10 +247,16 @@ class AsyncClient:
         return await jobs.get(self._calls, name)
 
     def list_jobs(
-        self, *, states: Iterable[str] = (), page_size: int = 50
+        self,
+        *,
+        states: Iterable[str] = (),
+        methods: Iterable[str] = (),
+        labels: Iterable[str] = (),
+        page_size: int = 50,
     ) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
-        """Jobs, newest first: all, or those in these states (`queued`, `running`, ...)."""
-        return jobs.listing(self._calls, states, page_size)
+        """Jobs, newest first: all, or those in these states (`queued`, `running`, ...), of these methods
+        (`EditRegion`, ...), with all of these labels. Jobs that come and go meanwhile change no page."""
+        return jobs.listing(self._calls, states, methods, labels, page_size)
 
     def watch_job(
         self, name: str, *, timeout: float | None = None, cancel_on_disconnect: bool = False
@@ -268,9 +271,28 @@ class AsyncClient:
         """The finished job, however it ended; `TimeoutError` after `timeout` seconds; the job goes on."""
         return await jobs.wait(self._calls, job, timeout)
 
-    async def cancel_job(self, name: str) -> JobStatus[AsyncResultFile]:
-        """Cancels a job, which ends within one step. A finished job stays as it is."""
-        return await jobs.cancel(self._calls, name)
+    async def cancel_job(self, name: str, *, keep_partial: bool = False) -> JobStatus[AsyncResultFile]:
+        """Cancels a job, which ends within one step. A finished job stays as it is.
+
+        With `keep_partial`, what is finished becomes the `result` of the cancelled job.
+        """
+        return await jobs.cancel(self._calls, name, keep_partial=keep_partial)
+
+    async def pause_job(self, name: str) -> JobStatus[AsyncResultFile]:
+        """Pauses a job until `resume_job`: at once if it waits, else at its next point that is remembered.
+
+        A finished job stays as it is.
+        """
+        return await jobs.pause(self._calls, name)
+
+    async def resume_job(self, name: str) -> JobStatus[AsyncResultFile]:
+        """Lets a paused job go on from where it stopped. Any other job stays as it is."""
+        return await jobs.resume(self._calls, name)
+
+    async def retry_job(self, name: str) -> JobStatus[AsyncResultFile]:
+        """Starts a failed or cancelled job again, under its name and with what it made before. Any other job
+        stays as it is."""
+        return await jobs.retry(self._calls, name)
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -350,10 +372,13 @@ class Client:
     watch_job = iterating_as(blocking_status, AsyncClient.watch_job)
     wait = blocking_as(blocking_status, AsyncClient.wait)
     cancel_job = blocking_as(blocking_status, AsyncClient.cancel_job)
+    pause_job = blocking_as(blocking_status, AsyncClient.pause_job)
+    resume_job = blocking_as(blocking_status, AsyncClient.resume_job)
+    retry_job = blocking_as(blocking_status, AsyncClient.retry_job)
     close = blocking(AsyncClient.close)
 
     def job(self, name: str) -> Job:
-        """The handle of a job, to wait for, watch or cancel it; sends nothing to the server."""
+        """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
         return Job(self._core.job(name))
 
     def __enter__(self) -> Client:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-
 from intarsia import errors
+from intarsia.job_settings import number_of, set_job_settings
 from intarsia.region import put
-from intarsia.settings import SETTINGS, VIEWS
+from intarsia.settings import SETTINGS, VIEWS, JobSettings
 from intarsia.v1 import editing_pb2 as v1
 
 Request = v1.EditRegionRequest | v1.FillRegionRequest
@@ -48,18 +45,18 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
         settings = {**settings, "guidance": None}
     for setting in SETTINGS:
         value = settings.get(setting.name)
-        if value is None or setting.kind is None:
+        if value is None or setting.kind is None or setting.name in JobSettings.__annotations__:
             continue
         if setting.method not in ("", method):
             raise errors.InvalidRequest(
                 f"{setting.name} is a setting of {setting.method} only; leave it out", field=setting.path
             )
         if isinstance(setting.kind, Mapping):
-            value = _number(value, setting.kind, setting.path)
+            value = number_of(value, setting.kind, setting.path)
         _put(request if setting.path == "margin" else job, setting.path, value)
     if settings.get("candidates") == 0:
         raise errors.InvalidRequest("must be 1 or more, or left out", field="candidates")
-    job.output.views.extend(_number(view, VIEWS, "output.views") for view in settings.get("views") or ())
+    job.output.views.extend(number_of(view, VIEWS, "output.views") for view in settings.get("views") or ())
     captions, spacing = settings.get("captions") or (), settings.get("spacing")
     if settings.get("collage") or captions or spacing is not None:
         job.output.collage.SetInParent()
@@ -67,9 +64,7 @@ def _set(request: Request, settings: Mapping[str, Any]) -> None:
         if spacing is not None:
             for field, value in zip(("spacing_horizontal", "spacing_vertical"), spacing, strict=True):
                 _put(job, f"output.collage.{field}", value)
-    if settings.get("time_limit") is not None:
-        job.time_limit.CopyFrom(duration(settings["time_limit"]))
-    job.request_id = settings.get("request_id") or str(uuid.uuid4())
+    set_job_settings(job, **{name: settings[name] for name in JobSettings.__annotations__.keys() & settings})
 
 
 def _put(message: Any, path: str, value: Any) -> None:
@@ -84,21 +79,3 @@ def _put(message: Any, path: str, value: Any) -> None:
             raise errors.InvalidRequest(f"{path} cannot be {value!r}: {error}", field=path) from None
     else:
         put(message, name, value, path)
-
-
-def _number(word: str, words: Mapping[str, int], field: str) -> int:
-    if word not in words:
-        raise errors.InvalidRequest(f"unknown {field} {word!r}; one of: {', '.join(words)}", field=field)
-    return words[word]
-
-
-def duration(limit: float | timedelta) -> Duration:
-    """A time limit as a message."""
-    seconds = limit.total_seconds() if isinstance(limit, timedelta) else float(limit)
-    if not 0 < seconds < 1e9:
-        raise errors.InvalidRequest(
-            f"time_limit must be a positive number of seconds, not {limit!r}", field="time_limit"
-        )
-    length = Duration()
-    length.FromNanoseconds(round(seconds * 1e9))
-    return length

@@ -79,6 +79,10 @@ def job_status(message: jobs_pb2.Job, file: File[F]) -> results.JobStatus[F]:
         create_time=_time(message, "create_time"),
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
+        kind=_word(jobs_pb2.Job.Kind, message.kind, "KIND_") if message.kind else "",
+        priority=message.priority,
+        labels=tuple(message.labels),
+        attempt=message.attempt,
     )
 
 

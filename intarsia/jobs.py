@@ -1,4 +1,4 @@
-"""Jobs: following, waiting for and stopping work on the server."""
+"""Jobs: following, waiting for, pausing, repeating and stopping work on the server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from intarsia import errors, from_proto
 from intarsia.blocking import blocking_as, iterating_as
 from intarsia.files import AsyncResultFile, ResultFile, with_blocking_files
+from intarsia.job_settings import label_list
 from intarsia.results import JobState, JobStatus
 from intarsia.retry import Calls
 from intarsia.v1 import jobs_pb2 as v1
@@ -42,9 +43,24 @@ class AsyncJob:
         """Its `PictureResult` or `TrackResult`; raises the error of a job that failed or was cancelled."""
         return result_of(await self.wait(timeout))
 
-    async def cancel(self) -> JobStatus[AsyncResultFile]:
-        """Cancels it; it ends within one step. A finished job stays as it is."""
-        return await cancel(self._calls, self.name)
+    async def cancel(self, *, keep_partial: bool = False) -> JobStatus[AsyncResultFile]:
+        """Cancels it; it ends within one step. A finished job stays as it is.
+
+        With `keep_partial`, what is finished becomes the `result` of the cancelled job.
+        """
+        return await cancel(self._calls, self.name, keep_partial=keep_partial)
+
+    async def pause(self) -> JobStatus[AsyncResultFile]:
+        """Pauses it: at once if it waits, else at its next point that is remembered."""
+        return await pause(self._calls, self.name)
+
+    async def resume(self) -> JobStatus[AsyncResultFile]:
+        """Lets it go on if it is paused."""
+        return await resume(self._calls, self.name)
+
+    async def retry(self) -> JobStatus[AsyncResultFile]:
+        """Starts it again, with what it made before, if it failed or was cancelled."""
+        return await retry(self._calls, self.name)
 
 
 def blocking_status(status: JobStatus[AsyncResultFile]) -> JobStatus[ResultFile]:
@@ -66,6 +82,9 @@ class Job:
     wait = blocking_as(blocking_status, AsyncJob.wait)
     result = blocking_as(with_blocking_files, AsyncJob.result)
     cancel = blocking_as(blocking_status, AsyncJob.cancel)
+    pause = blocking_as(blocking_status, AsyncJob.pause)
+    resume = blocking_as(blocking_status, AsyncJob.resume)
+    retry = blocking_as(blocking_status, AsyncJob.retry)
 
 
 def result_of(job: JobStatus[Any]) -> Any:
@@ -83,15 +102,33 @@ async def get(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
     return _status(calls, await calls.unary(calls.jobs.GetJob, v1.GetJobRequest(name=name)))
 
 
-async def cancel(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
-    return _status(calls, await calls.unary(calls.jobs.CancelJob, v1.CancelJobRequest(name=name)))
+async def cancel(calls: Calls, name: str, *, keep_partial: bool = False) -> JobStatus[AsyncResultFile]:
+    request = v1.CancelJobRequest(name=name, keep_partial=keep_partial)
+    return _status(calls, await calls.unary(calls.jobs.CancelJob, request))
+
+
+async def pause(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
+    return _status(calls, await calls.unary(calls.jobs.PauseJob, v1.PauseJobRequest(name=name)))
+
+
+async def resume(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
+    return _status(calls, await calls.unary(calls.jobs.ResumeJob, v1.ResumeJobRequest(name=name)))
+
+
+async def retry(calls: Calls, name: str) -> JobStatus[AsyncResultFile]:
+    return _status(calls, await calls.unary(calls.jobs.RetryJob, v1.RetryJobRequest(name=name)))
 
 
 async def listing(
-    calls: Calls, states: Iterable[str], page_size: int
+    calls: Calls, states: Iterable[str], methods: Iterable[str], labels: Iterable[str], page_size: int
 ) -> AsyncGenerator[JobStatus[AsyncResultFile], None]:
     """Jobs, newest first, page by page as they are needed."""
-    request = v1.ListJobsRequest(page_size=page_size, states=[_state_number(state) for state in states])
+    request = v1.ListJobsRequest(
+        page_size=page_size,
+        states=[_state_number(state) for state in states],
+        methods=methods,
+        labels=label_list(labels),
+    )
     while True:
         page = await calls.unary(calls.jobs.ListJobs, request)
         for job in page.jobs:

@@ -203,7 +203,11 @@ class JobProgress(Generic[F]):
 
 @dataclass(frozen=True)
 class JobStatus(Generic[F]):
-    """A job at one moment. `error` is set if it failed or was cancelled, `result` if it succeeded."""
+    """A job at one moment. `error` is set if it failed or was cancelled, `result` if it succeeded, or if it
+    was cancelled and what was finished was kept.
+
+    `kind` is `interactive` or `batch`. `attempt` counts how often the job has begun to run.
+    """
 
     name: str
     method: str
@@ -215,6 +219,10 @@ class JobStatus(Generic[F]):
     create_time: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
+    kind: str = ""
+    priority: int = 0
+    labels: tuple[str, ...] = ()
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

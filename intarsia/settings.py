@@ -1,4 +1,4 @@
-"""Settings of edits and fills: keywords in Python, options in a shell, fields of a request.
+"""Settings of jobs: keywords in Python, options in a shell, fields of a request.
 
 What is left out is chosen by the server, and reported in the result's manifest.
 """
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict
 
 from intarsia.v1 import editing_pb2 as v1
-from intarsia.v1 import results_pb2
+from intarsia.v1 import jobs_pb2, results_pb2
 
 if TYPE_CHECKING:
     from intarsia.artifacts import Source
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCHEDULERS = {name.removeprefix("SCHEDULER_").lower(): value for name, value in v1.Scheduler.items() if value}
 FORMATS = {name.removeprefix("FORMAT_").lower(): value for name, value in v1.Format.items() if value}
 LAYOUTS = {name.removeprefix("LAYOUT_").lower(): value for name, value in v1.Layout.items() if value}
+KINDS = {name.removeprefix("KIND_").lower(): value for name, value in jobs_pb2.Job.Kind.items() if value}
 VIEWS = {name.removeprefix("KIND_").lower(): value for name, value in results_pb2.View.Kind.items() if value}
 
 
@@ -40,11 +41,18 @@ class Setting:
     @property
     def option(self) -> str:
         """The option of the command line: `--working-size`; one that is repeated, in the singular."""
-        name = {"adapters": "adapter", "views": "view"}.get(self.name, self.name)
+        name = {"adapters": "adapter", "views": "view", "labels": "label"}.get(self.name, self.name)
         return f"--{name.replace('_', '-')}"
 
 
 SETTINGS = (
+    Setting("time_limit", "time_limit", None, "give up after S seconds", "S"),
+    Setting("request_id", "request_id", None, "an id that was used before returns its job", "UUID"),
+    Setting(
+        "priority", "priority", int, "of waiting jobs greater ones run first, -100 to 100 (default: 0)", "N"
+    ),
+    Setting("labels", "labels", None, "a word to find the job by (repeatable)", "WORD"),
+    Setting("kind", "kind", KINDS, "default: batch for clips and folders, else interactive"),
     Setting("seed", "sampling.seed", int, "chooses the noise (default: random)", "N"),
     Setting("candidates", "candidates", int, "make N pictures, with consecutive seeds (default: 1)", "N"),
     Setting("steps", "sampling.steps", int, "denoising steps (default: the model's own)", "N"),
@@ -102,13 +110,21 @@ SETTINGS = (
         "below the panels of the collage; {seed} is replaced by the row's seed",
         "WORDS",
     ),
-    Setting("time_limit", "time_limit", None, "give up after S seconds", "S"),
-    Setting("request_id", "request_id", None, "an id that was used before returns its job", "UUID"),
 )
 
 
-class Settings(TypedDict, total=False):
-    """The types of the settings as keyword arguments; `SETTINGS` says what each means."""
+class JobSettings(TypedDict, total=False):
+    """The types of the settings that every job has."""
+
+    time_limit: float | timedelta | None
+    request_id: str | None
+    priority: int | None
+    labels: Iterable[str]
+    kind: str | None
+
+
+class Settings(JobSettings, total=False):
+    """The types of the settings of edits and fills as keyword arguments; `SETTINGS` says what each means."""
 
     seed: int | None
     candidates: int | None
@@ -131,5 +147,3 @@ class Settings(TypedDict, total=False):
     collage: bool
     spacing: tuple[int, int] | None
     captions: Sequence[str]
-    time_limit: float | timedelta | None
-    request_id: str | None

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from intarsia import folder
 from intarsia.cli import connection
 from intarsia.cli.output import Console, as_json, option_of
-from intarsia.cli.progress import wanted
+from intarsia.cli.progress import stage_of, wanted
 from intarsia.cli.usage import Usage, whole
 from intarsia.folder import Folder, Item, Listener, Pairs, Report, RequestFactory
 from intarsia.folder.pairs import POLICIES, RELATIVE
@@ -137,11 +137,10 @@ class BatchConsole(Listener):
 
     def on_progress(self, item: Item, job: JobStatus[Any]) -> None:
         at = job.progress
-        stage = job.state.value if job.state.finished else at.stage or "waiting"
         if item in self._items:
             bar, _ = self._items[item]
             bar.n = min(max(at.fraction, 0.0), 1.0)
-            bar.set_description_str(f"{item.name}: {stage}", refresh=False)
+            bar.set_description_str(f"{item.name}: {stage_of(job)}", refresh=False)
             bar.refresh()
         elif self._enabled and self._console.json:
             about = {"item": item.name, "job": job.name, "state": job.state, **as_json(at)}

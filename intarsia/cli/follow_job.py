@@ -11,7 +11,7 @@ from intarsia.cli import connection
 from intarsia.cli.interrupt import holding_interrupts
 from intarsia.cli.output import Console
 from intarsia.cli.progress import Progress
-from intarsia.cli.usage import Usage, add_setting
+from intarsia.cli.usage import Usage, add_setting, level
 from intarsia.client import Client, Request
 from intarsia.results import JobStatus
 
@@ -20,6 +20,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detach", action="store_true", help="start the job, print its name, and exit")
     add_setting(command, "time_limit", type=float)
     add_setting(command, "request_id")
+    add_setting(command, "priority", type=level)
+    add_setting(command, "labels", action="append", default=[])
+    add_setting(command, "kind")
     connection.add_progress_option(command)
 
 

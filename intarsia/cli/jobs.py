@@ -1,4 +1,4 @@
-"""`intarsia jobs`: list, show, watch and cancel."""
+"""`intarsia jobs`: list, show, watch, pause, resume, retry and cancel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from intarsia import errors
 from intarsia.cli import connection, picture_job, track_region
 from intarsia.cli.follow_job import follow
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import Usage, job_name, whole, writable, writable_or_pipe
+from intarsia.cli.usage import Usage, add_setting, job_name, whole, writable, writable_or_pipe
 from intarsia.results import JobState, JobStatus
 
 
 def add_to(commands: Any) -> None:
-    group = commands.add_parser("jobs", help="list, show, watch or cancel jobs")
+    group = commands.add_parser("jobs", help="list, show, watch, pause, resume, retry or cancel jobs")
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
     lister = actions.add_parser("list", help="the newest jobs")
     lister.set_defaults(run=list_jobs)
@@ -26,11 +26,23 @@ def add_to(commands: Any) -> None:
         default=[],
         help="only jobs in this state (repeatable)",
     )
+    lister.add_argument(
+        "--method",
+        metavar="RPC",
+        dest="methods",
+        action="append",
+        default=[],
+        help="only jobs of this rpc, for example EditRegion (repeatable)",
+    )
+    add_setting(lister, "labels", action="append", default=[], help="only jobs with this label (repeatable)")
     lister.add_argument("--limit", type=whole, default=50, metavar="N", help="at most N jobs (default: 50)")
     connection.add_options(lister)
     for name, run, text in (
         ("show", show, "the state of a job"),
         ("watch", watch, "follow a job to its end, and fetch its result"),
+        ("pause", pause, "stop a job for now, and keep what it has made"),
+        ("resume", resume, "let a paused job go on"),
+        ("retry", retry, "start a failed or cancelled job again, with what it has made"),
         ("cancel", cancel, "ask a job to stop"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -43,6 +55,10 @@ def add_to(commands: Any) -> None:
             action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
             track_region.add_files(action)
             connection.add_progress_option(action)
+        if name == "cancel":
+            action.add_argument(
+                "--keep-partial", action="store_true", help="keep what is finished as its result"
+            )
         connection.add_options(action)
 
 
@@ -50,7 +66,12 @@ def list_jobs(options: argparse.Namespace, console: Console) -> int:
     if options.limit == 0:
         return 0
     with connection.connect(options) as client:
-        found = client.list_jobs(states=options.state, page_size=min(options.limit, 1000))
+        found = client.list_jobs(
+            states=options.state,
+            methods=options.methods,
+            labels=options.labels,
+            page_size=min(options.limit, 1000),
+        )
         for job in islice(found, options.limit):
             console.result("job", job, _line(job))
     return 0
@@ -88,9 +109,27 @@ def watch(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def pause(options: argparse.Namespace, console: Console) -> int:
+    with connection.connect(options) as client:
+        return _print(console, client.pause_job(options.job))
+
+
+def resume(options: argparse.Namespace, console: Console) -> int:
+    with connection.connect(options) as client:
+        return _print(console, client.resume_job(options.job))
+
+
+def retry(options: argparse.Namespace, console: Console) -> int:
+    with connection.connect(options) as client:
+        return _print(console, client.retry_job(options.job))
+
+
 def cancel(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
-        job = client.cancel_job(options.job)
+        return _print(console, client.cancel_job(options.job, keep_partial=options.keep_partial))
+
+
+def _print(console: Console, job: JobStatus[Any]) -> int:
     console.result("job", job, _line(job))
     return 0
 

@@ -63,6 +63,7 @@ FIELD_OPTIONS = {
     "token": "--tls and INTARSIA_TOKEN",
     "page_size": "--limit",
     "states": "--state",
+    "methods": "--method",
 }
 
 # Fields of further edits, of sightings and of combined regions are set by the options of the first.

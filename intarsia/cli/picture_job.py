@@ -17,7 +17,7 @@ from intarsia.client import Client
 from intarsia.editing import Request
 from intarsia.folder.products import endings, products
 from intarsia.results import JobStatus, RequestPlan
-from intarsia.settings import SETTINGS, VIEWS
+from intarsia.settings import SETTINGS, VIEWS, JobSettings
 
 SUFFIXES = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
@@ -34,7 +34,7 @@ def add_options(command: argparse.ArgumentParser, method: str) -> None:
         "how it is written, and further files: out_2.png, out_overlay.png, ..."
     )
     for setting in SETTINGS:
-        if setting.method in ("", method) and setting.name not in ("time_limit", "request_id"):
+        if setting.method in ("", method) and setting.name not in JobSettings.__annotations__:
             where = others if setting.path.startswith("output.") else group
             add_setting(where, setting.name, **_DETAILS.get(setting.name, {}))
     group.add_argument("--preview", metavar="FILE", help="write the latest preview here, as JPEG")
@@ -103,8 +103,18 @@ def run(
 def save(
     client: Client, job: JobStatus[Any], console: Console, output: Path | None, mask: Path | None
 ) -> None:
-    """Writes the files of a finished job and prints its result; raises the error of a failed one."""
-    result = jobs.result_of(job)
+    """Writes the files of a finished job and prints its result; raises the error of a failed one.
+
+    Of a cancelled job, what was kept is written first.
+    """
+    _write(client, job, job.result or jobs.result_of(job), console, output, mask)
+    if job.error is not None:
+        raise job.error
+
+
+def _write(
+    client: Client, job: JobStatus[Any], result: Any, console: Console, output: Path | None, mask: Path | None
+) -> None:
     if mask is not None:
         client.download(result.mask, to=mask)
     if output == Path("-"):

@@ -17,6 +17,13 @@ def wanted(requested: bool | None, console: Console) -> bool:
     return (sys.stderr.isatty() and not console.json) if requested is None else requested
 
 
+def stage_of(job: JobStatus[Any]) -> str:
+    """What a job does, in one word: its stage, or its state if it is finished or paused."""
+    if job.state.finished or job.state == JobState.PAUSED:
+        return job.state.value
+    return job.progress.stage or "waiting"
+
+
 class Progress:
     """The progress of a job. A context manager: leaving it removes the bar."""
 
@@ -55,8 +62,7 @@ class Progress:
         # A clip's job finds regions before and while it follows them: `segment` is not its end.
         if bar.total and (job.state == JobState.SUCCEEDED or not (at.steps or at.stage == "segment")):
             bar.n = bar.total
-        stage = job.state.value if job.state.finished else at.stage or "waiting"
-        bar.set_description_str(stage, refresh=False)
+        bar.set_description_str(stage_of(job), refresh=False)
         if at.remaining is not None:
             bar.set_postfix_str(f"about {at.remaining.total_seconds():.0f} s left", refresh=False)
         bar.refresh()

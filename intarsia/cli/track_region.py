@@ -16,6 +16,7 @@ from intarsia.cli.usage import OptionValue, OrderedOption, Usage, picture, whole
 from intarsia.client import Client
 from intarsia.region import Region
 from intarsia.results import JobStatus
+from intarsia.settings import JobSettings
 
 _FILES = {"output": "masks", "save_track": "track", "save_overlay": "overlay"}
 _ENDINGS = {"output": ".mkv", "save_overlay": ".mp4"}
@@ -70,8 +71,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             seen,
             frames=options.frames,
             overlay=options.overlay or "save_overlay" in targets,
-            time_limit=options.time_limit,
-            request_id=options.request_id,
+            **{name: getattr(options, name) for name in JobSettings.__annotations__},
         )
         request.clip = clip
         finished = follow_job.run(client, request, options, console)
@@ -81,8 +81,18 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def save(client: Client, job: JobStatus[Any], console: Console, targets: dict[str, Path]) -> None:
-    """Writes the files of a finished job and prints its result; raises the error of a failed one."""
-    result = jobs.result_of(job)
+    """Writes the files of a finished job and prints its result; raises the error of a failed one.
+
+    Of a cancelled job, what was kept is written first.
+    """
+    _write(client, job, job.result or jobs.result_of(job), console, targets)
+    if job.error is not None:
+        raise job.error
+
+
+def _write(
+    client: Client, job: JobStatus[Any], result: Any, console: Console, targets: dict[str, Path]
+) -> None:
     if "save_overlay" in targets and not result.overlay:
         raise Usage("--save-overlay: this job has no overlay; follow the region again with --overlay")
     for name, target in targets.items():

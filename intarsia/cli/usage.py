@@ -50,7 +50,7 @@ def add_setting(group: argparse._ActionsContainer, name: str, **details: Any) ->
         details = {"type": whole if setting.kind is int else setting.kind, **details}
     if setting.metavar is not None:
         details["metavar"] = setting.metavar
-    group.add_argument(setting.option, dest=name, help=setting.help, **details)
+    group.add_argument(setting.option, dest=name, **{"help": setting.help, **details})
 
 
 def split(values: Iterable[OptionValue], *separators: str) -> list[tuple[str, list[OptionValue]]]:
@@ -113,6 +113,13 @@ def whole(text: str) -> int:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0; write for example 20")
+
+
+def level(text: str) -> int:
+    """A priority, a whole number."""
+    if text.removeprefix("-").isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write for example 5 or -5")
 
 
 def seconds(text: str) -> float:

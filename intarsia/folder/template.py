@@ -11,14 +11,19 @@ from collections.abc import Iterator
 from intarsia.editing import Request
 from intarsia.errors import InvalidRequest
 from intarsia.v1.editing_pb2 import EditRegionRequest
+from intarsia.v1.jobs_pb2 import Job
 from intarsia.v1.region_pb2 import Mask, Region
 
 
 def template(request: Request, *, masked: bool) -> Request:
-    """The request without what differs from picture to picture, and without previews, which are not shown."""
+    """The request without what differs from picture to picture, and without previews, which are not shown.
+
+    Its jobs are batch jobs, unless it says otherwise.
+    """
     made = copy_of(request)
     for field in ("picture", "request_id", "preview_every"):
         made.job.ClearField(field)
+    made.job.kind = made.job.kind or Job.KIND_BATCH
     if masked != (next(_unnamed_masks(made), None) is not None):
         raise InvalidRequest(
             "the region does not use the folder's masks; leave them out, or name what is inside them"

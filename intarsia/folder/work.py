@@ -76,9 +76,10 @@ class ItemWorker:
         """`request` is a template. `ended` is called with an item's journal entry once it is on the disk."""
         self._client, self._folder, self._out, self._request = client, folder, Path(folder.out), request
         self._journal, self._listener, self._ended, self._policy = journal, listener, ended, retry
-        unlimited = copy_of(request)
-        unlimited.job.ClearField("time_limit")  # does not change a result
-        self._request_facts = [VERSION, type(request).__name__, MessageToDict(unlimited)]
+        pictured = copy_of(request)
+        for field in ("time_limit", "priority", "labels", "kind"):  # they do not change a result
+            pictured.job.ClearField(field)
+        self._request_facts = [VERSION, type(request).__name__, MessageToDict(pictured)]
 
     async def process(self, item: Item) -> None:
         """Processes an item unless it is done already. A failure goes to the journal; a `BatchError` is

@@ -239,7 +239,10 @@ class Double(
         with self._changed:
             if name not in self.jobs:
                 self.asked_for[name] = request
+                asked = getattr(request, "job", request)
                 first = Job(name=name, method=method, state=Job.STATE_QUEUED, request_id=request_id)
+                first.priority, first.kind, first.attempt = asked.priority, asked.kind, 1
+                first.labels.extend(asked.labels)
                 self.jobs[name] = [first]
                 self._changed.notify_all()
         if self.pause is not None:
@@ -276,6 +279,8 @@ class Double(
         self._arrived("ListJobs", request, context)
         found = [history[-1] for history in reversed(self.jobs.values())]
         found = [job for job in found if not request.states or job.state in request.states]
+        found = [job for job in found if not request.methods or job.method in request.methods]
+        found = [job for job in found if set(request.labels) <= set(job.labels)]
         start = int(request.page_token or 0)
         end = start + request.page_size
         token = str(end) if end < len(found) else ""
@@ -305,7 +310,33 @@ class Double(
         self._arrived("CancelJob", request, context)
         history = self._job(request.name, context)
         if history[-1].state not in FINISHED:
+            if request.keep_partial:
+                self.succeed(request.name)
             self.finish(request.name, Job.STATE_CANCELLED)
+        return history[-1]
+
+    def PauseJob(self, request: Any, context: Any) -> Job:
+        return self._set(
+            "PauseJob", request, context, (Job.STATE_QUEUED, Job.STATE_RUNNING), Job.STATE_PAUSED
+        )
+
+    def ResumeJob(self, request: Any, context: Any) -> Job:
+        return self._set("ResumeJob", request, context, (Job.STATE_PAUSED,), Job.STATE_QUEUED)
+
+    def RetryJob(self, request: Any, context: Any) -> Job:
+        ended = (Job.STATE_FAILED, Job.STATE_CANCELLED)
+        return self._set("RetryJob", request, context, ended, Job.STATE_QUEUED)
+
+    def _set(
+        self, method: str, request: Any, context: Any, before: tuple[Job.State, ...], after: Job.State
+    ) -> Job:
+        """Moves a job from one of some states to another, and leaves any other job as it is."""
+        fault = self._arrived(method, request, context)
+        history = self._job(request.name, context)
+        if history[-1].state in before:
+            self._move(request.name, lambda job: job.ClearField("failure"), after)
+        if fault:
+            fault.strike(context)
         return history[-1]
 
     def _arrived(self, method: str, request: Any, context: Any) -> Fault | None:

@@ -35,6 +35,9 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
         preview_every=5,
         time_limit=timedelta(minutes=1, milliseconds=500),
         request_id="an-id",
+        priority=-3,
+        labels=("mural", "lot=7"),
+        kind="batch",
     )
     (sent,) = double.requests("EditRegion")
     assert double.stored[sent.job.picture] == photo.read_bytes()
@@ -55,6 +58,9 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
             output=editing_pb2.Output(format=editing_pb2.FORMAT_WEBP, quality=80),
             preview_every=5,
             request_id="an-id",
+            priority=-3,
+            labels=["mural", "lot=7"],
+            kind="KIND_BATCH",
         ),
     )
     expected.job.time_limit.FromMilliseconds(60_500)
@@ -97,6 +103,9 @@ def test_zero_is_not_nothing(client: intarsia.Client, double: Double) -> None:
         ({"preview_every": -1}, "preview_every"),
         ({"time_limit": 0}, "time_limit"),
         ({"time_limit": float("nan")}, "time_limit"),
+        ({"priority": 0.5}, "priority"),
+        ({"labels": [7]}, "labels"),
+        ({"kind": "urgent"}, "kind"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_its_field(

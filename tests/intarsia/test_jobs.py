@@ -11,7 +11,7 @@ import pytest
 import intarsia
 from intarsia import errors
 from intarsia.results import JobState
-from intarsia.v1.jobs_pb2 import Job
+from intarsia.v1.jobs_pb2 import Failure, Job
 from tests.intarsia.double import Double, Fault
 
 WHERE = intarsia.click(120, 80)
@@ -113,6 +113,68 @@ def test_a_cancelled_job_has_no_result(running: intarsia.Job) -> None:
     assert running.cancel().state == JobState.CANCELLED
     with pytest.raises(errors.Cancelled, match=running.name):
         running.result()
+
+
+def test_what_was_finished_of_a_cancelled_job_may_be_kept(
+    client: intarsia.Client, running: intarsia.Job
+) -> None:
+    kept = running.cancel(keep_partial=True)
+    assert kept.state == JobState.CANCELLED and isinstance(kept.error, errors.Cancelled)
+    assert kept.result is not None and client.read(kept.result.picture) == b"an edited picture"
+    with pytest.raises(errors.Cancelled):
+        running.result()
+
+
+def test_a_job_pauses_and_goes_on(running: intarsia.Job) -> None:
+    assert running.resume().state == JobState.QUEUED
+    assert running.pause().state == JobState.PAUSED
+    assert running.pause().state == JobState.PAUSED and not JobState.PAUSED.finished
+    assert running.resume().state == JobState.QUEUED
+
+
+def test_a_watch_stays_with_a_job_that_pauses(double: Double, running: intarsia.Job) -> None:
+    states = running.watch()
+    assert next(states).state == JobState.QUEUED
+    running.pause()
+    assert next(states).state == JobState.PAUSED
+    running.resume()
+    double.succeed(running.name)
+    assert [job.state for job in states] == [JobState.QUEUED, JobState.SUCCEEDED]
+
+
+def test_a_failed_job_is_tried_again_under_its_name(double: Double, running: intarsia.Job) -> None:
+    double.finish(running.name, Job.STATE_FAILED, Failure(reason="MODEL_DOWN", message="it went away"))
+    with pytest.raises(errors.ModelDown):
+        running.result()
+    double.faults["RetryJob"].append(Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True))
+    again = running.retry()
+    assert (again.name, again.state, again.error) == (running.name, JobState.QUEUED, None)
+    assert len(double.jobs[running.name]) == 3  # although the request was sent twice
+    double.succeed(running.name)
+    assert running.retry().state == JobState.SUCCEEDED
+
+
+async def test_jobs_pause_and_are_tried_again_in_asyncio_too(
+    async_client: intarsia.AsyncClient, double: Double
+) -> None:
+    double.by_hand = True
+    job = await async_client.edit_region(b"a picture", WHERE, "make it blue")
+    assert (await job.pause()).state == (await async_client.pause_job(job.name)).state == JobState.PAUSED
+    assert (await async_client.resume_job(job.name)).state == (await job.resume()).state == JobState.QUEUED
+    assert (await job.cancel(keep_partial=True)).result is not None
+    assert (await async_client.retry_job(job.name)).state == (await job.retry()).state == JobState.QUEUED
+    assert (await async_client.cancel_job(job.name)).state == JobState.CANCELLED
+
+
+def test_jobs_are_found_by_method_and_labels(client: intarsia.Client, double: Double) -> None:
+    edit = client.edit_region(b"a picture", WHERE, "make it blue", labels=["mural", "lot=7"], priority=4)
+    fill = client.fill_region(b"a picture", WHERE, labels="mural", kind="batch")
+    assert [job.name for job in client.list_jobs(labels="mural")] == [fill.name, edit.name]
+    assert [job.name for job in client.list_jobs(labels=["lot=7", "mural"])] == [edit.name]
+    assert [job.name for job in client.list_jobs(methods=["FillRegion"], states=["succeeded"])] == [fill.name]
+    found = edit.get()
+    assert (found.labels, found.priority, found.kind, found.attempt) == (("mural", "lot=7"), 4, "", 1)
+    assert fill.get().kind == "batch"
 
 
 def test_a_job_is_found_again_by_its_name(client: intarsia.Client, running: intarsia.Job) -> None:

@@ -16,7 +16,7 @@ from intarsia.settings import SETTINGS, Settings
 from intarsia.v1 import editing_pb2
 
 # What these are is said by their command.
-OWN_HELP = {"--output", "--help", "--state", "--model"}
+OWN_HELP = {"--output", "--help", "--state", "--model", "--label"}
 
 
 def commands(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

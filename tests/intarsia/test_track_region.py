@@ -29,7 +29,15 @@ def walk(tmp_path: Path) -> Path:
 def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, walk: Path) -> None:
     later = intarsia.mask(walk, inside="white")
     client.track_region(
-        walk, {40: later, 3: HEART}, frames=90, overlay=True, time_limit=60, request_id="an-id"
+        walk,
+        {40: later, 3: HEART},
+        frames=90,
+        overlay=True,
+        time_limit=60,
+        request_id="an-id",
+        priority=3,
+        labels="mural",  # one label, not five
+        kind="interactive",
     )
     (sent,) = double.requests("TrackRegion")
     name = double.keep(b"some clip")
@@ -47,6 +55,9 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, walk
         frames=90,
         overlay=True,
         request_id="an-id",
+        priority=3,
+        labels=["mural"],
+        kind="KIND_INTERACTIVE",
     )
     expected.time_limit.FromSeconds(60)
     assert sent == expected

@@ -32,6 +32,32 @@ def test_jobs_are_listed_shown_and_cancelled(cli: Callable[..., Ran], double: Do
     assert cli("jobs", "watch", names[0]).returncode == 130
 
 
+def test_jobs_are_paused_resumed_and_tried_again(
+    cli: Callable[..., Ran], double: Double, photo: Path
+) -> None:
+    double.by_hand = True
+    name = cli("edit-region", photo, *EDIT, "--detach", "--label", "mural").stdout.strip()
+    assert "paused" in cli("jobs", "pause", name).stdout
+    (listed,) = lines(cli("jobs", "list", "--state", "paused", "--label", "mural", "--json"))
+    assert (listed["job"]["name"], listed["job"]["labels"]) == (name, ["mural"])
+    assert not cli("jobs", "list", "--method", "FillRegion").stdout
+    assert "queued" in cli("jobs", "resume", name).stdout
+    assert "cancelled" in cli("jobs", "cancel", name).stdout
+    assert "queued" in cli("jobs", "retry", name).stdout
+    assert cli("jobs", "pause", "unknown").returncode == 3
+
+
+def test_what_was_finished_of_a_cancelled_job_can_be_fetched(
+    cli: Callable[..., Ran], double: Double, photo: Path, tmp_path: Path
+) -> None:
+    double.by_hand = True
+    name = cli("edit-region", photo, *EDIT, "--detach").stdout.strip()
+    assert "cancelled" in cli("jobs", "cancel", "--keep-partial", name).stdout
+    ran = cli("jobs", "watch", name, "-o", "partial.png")
+    assert ran.returncode == 130 and "cancelled" in ran.stderr
+    assert (tmp_path / "partial.png").read_bytes() == b"an edited picture"
+
+
 def test_artifacts_are_put_shown_and_got(cli: Callable[..., Ran], photo: Path, tmp_path: Path) -> None:
     name = cli("artifacts", "put", photo).stdout.strip()
     assert cli("artifacts", "put", "-", input=photo.read_text()).stdout.strip() == name

@@ -35,6 +35,7 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
     options += " --feather 0 --negative-instruction red --seed 7 --steps 30 --guidance 7.5"
     options += " --picture-guidance 1.5 --scheduler euler --reproducible --context 0.25 --working-size 512"
     options += " --quality 80 --preview-every 5 --time-limit 60 --request-id an-id -o out.jpg"
+    options += " --priority -5 --label mural --label lot=7 --kind batch"
     assert cli("edit-region", photo, *EDIT, *options.split()).returncode == 0
     (sent,) = double.requests("EditRegion")
     clicks = [region_pb2.Click(x=120, y=80), region_pb2.Click(x=3, y=4, outside=True)]
@@ -60,6 +61,9 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
             output=editing_pb2.Output(format=editing_pb2.FORMAT_JPEG, quality=80),
             preview_every=5,
             request_id="an-id",
+            priority=-5,
+            labels=["mural", "lot=7"],
+            kind="KIND_BATCH",
         ),
     )
     expected.job.time_limit.FromSeconds(60)

@@ -9,6 +9,7 @@ import pytest
 
 import intarsia
 from intarsia import errors
+from intarsia.v1.jobs_pb2 import Job
 from intarsia.v1.region_pb2 import POLARITY_WHITE_INSIDE
 from tests.intarsia.folder.conftest import (
     OWN_MASK,
@@ -127,9 +128,24 @@ def test_only_what_changed_is_done_anew(change: str, run: Run, imgs: Path, doubl
     assert (jobs_of(double) == done) == change.startswith("result")
 
 
-def test_more_time_is_no_other_request_for_what_is_done(run: Run, imgs: Path) -> None:
+@pytest.mark.parametrize(
+    "change", [{"time_limit": 90}, {"priority": 5}, {"labels": ["mural"]}, {"kind": "interactive"}], ids=str
+)
+def test_when_a_job_runs_is_no_part_of_what_is_done(change: dict[str, Any], run: Run, imgs: Path) -> None:
     run(ask(time_limit=60))
-    assert run(ask(time_limit=90)).counts == {"skipped": 3}
+    assert run(ask(**change)).counts == {"skipped": 3}
+
+
+def test_pictures_of_a_folder_are_batch_jobs_unless_it_says_otherwise(
+    run: Run, imgs: Path, double: Painter
+) -> None:
+    run(ask(priority=2, labels=["mural"]))
+    run(ask(steps=3, kind="interactive"))
+    batch, others = double.requests("EditRegion")[:3], double.requests("EditRegion")[3:]
+    assert [(one.job.kind, one.job.priority, one.job.labels) for one in batch] == [
+        (Job.KIND_BATCH, 2, ["mural"])
+    ] * 3
+    assert {one.job.kind for one in others} == {Job.KIND_INTERACTIVE}
 
 
 def test_a_link_in_the_results_never_leads_into_the_inputs(run: Run, imgs: Path) -> None:
