@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -20,18 +21,34 @@ PREFIX = "artifacts/"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
+class Origin(Enum):
+    """Where bytes come from, the least lasting first. Bytes of several origins have the most lasting one."""
+
+    PREVIEW = "preview"
+    INTERMEDIATE = "intermediate"
+    RESULT = "result"
+    UPLOAD = "upload"
+
+    def outlasts(self, other: Origin) -> bool:
+        order = list(Origin)
+        return order.index(self) > order.index(other)
+
+
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes in the store. `created` is when they were first stored, in UTC.
+    """Bytes in the store. `created` is when they were first stored, `used` when they were last stored or
+    named by somebody, both in UTC. They are not deleted while they are `pinned`.
 
     `expires` is when they may be removed, unless a job uses them until then; None if something keeps them:
-    they are `pinned`, or a job or a kept result refers to them. Only `Retention` knows both.
+    they are pinned, or a job or a kept result refers to them. Only `Retention` knows it.
     """
 
     name: str
     size: int
     media_type: str
     created: datetime
+    used: datetime
+    origin: Origin
     pinned: bool = False
     expires: datetime | None = None
 
@@ -52,8 +69,18 @@ class ArtifactStore(Protocol):
     their name counts as unknown; storing them again repairs them.
     """
 
+    @property
+    def identity(self) -> str:
+        """What distinguishes this store from every other; it is written when the store is first opened."""
+
     async def put(
-        self, chunks: AsyncIterator[bytes], *, sha256: str | None, size: int | None, media_type: str
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        sha256: str | None,
+        size: int | None,
+        media_type: str,
+        origin: Origin = Origin.RESULT,
     ) -> Artifact:
         """Stores a stream. Nothing is stored unless its digest and length are those announced.
 
@@ -61,10 +88,12 @@ class ArtifactStore(Protocol):
         more bytes than the store accepts; `Busy` if the disk is full.
         """
 
-    async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
+    async def put_bytes(
+        self, data: bytes | Sequence[bytes], media_type: str, *, origin: Origin = Origin.RESULT
+    ) -> Artifact:
         """Stores bytes, in one piece or in several that follow each other."""
 
-    async def put_file(self, path: Path, media_type: str) -> Artifact:
+    async def put_file(self, path: Path, media_type: str, *, origin: Origin = Origin.RESULT) -> Artifact:
         """Moves a finished file out of a scratch folder into the store, without copying its bytes.
 
         The file must not be written to afterwards.
@@ -88,6 +117,50 @@ class ArtifactStore(Protocol):
         They are checked before the context is entered, as by `read`, unless only a look at them is wanted,
         and are never in memory as a whole.
         """
+
+    async def use(self, name: str) -> Artifact:
+        """Describes an artifact and notes that it was named just now."""
+
+    async def list(self, *, after: str = "", size: int) -> tuple[Artifact, ...]:
+        """Returns the first artifacts in the order of their names, of those behind the name `after`.
+
+        Pages that follow each other repeat nothing, and leave nothing out that is there all the time.
+        """
+
+    async def pin(self, name: str) -> Artifact:
+        """Keeps an artifact until it is unpinned; it stays pinned when its bytes are stored again."""
+
+    async def unpin(self, name: str) -> Artifact:
+        """Ends what `pin` began; harmless for what is not pinned."""
+
+    async def delete(
+        self,
+        artifacts: Sequence[Artifact],
+        *,
+        needed: Callable[[Sequence[str]], Awaitable[Collection[str]]],
+    ) -> tuple[Artifact, ...]:
+        """Deletes artifacts as they were described, and returns those that are deleted.
+
+        What was stored or named since, is pinned, or is being used at this moment, stays; so does what
+        `needed` returns of the names it is given, asked while nobody can begin to use them. Those that are
+        used least recently go first. A crash leaves each artifact whole or deleted.
+        """
+
+    def hold(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Keeps artifacts from being deleted while the context is open, and notes that they were named.
+
+        Raises `NotFound` for the first that is not there.
+        """
+
+    def freeze(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """While the context is open, nobody else can store, pin, hold or delete anything of these names.
+
+        Raises `Busy` if somebody else does for longer than a few seconds.
+        """
+
+    async def tidy(self, before: datetime) -> int:
+        """Removes what crashes left behind and damaged bytes moved aside before then; returns how many
+        files there were."""
 
     def scratch(self) -> AbstractAsyncContextManager[Path]:
         """Gives a private folder, empty at first, for files that become artifacts by `put_file`.

@@ -1,9 +1,12 @@
 """The artifact store in a folder.
 
     <folder>/objects/9f/9f86d081…          the bytes
-    <folder>/objects/9f/9f86d081….json     their media type and when they were first stored
+    <folder>/objects/9f/9f86d081….json     their description; its time is when they were last used
+    <folder>/objects/9f/9f86d081….pinned   empty: they are not deleted
     <folder>/objects/9f/9f86d081….damaged  bytes that were found damaged, moved aside
     <folder>/drafts/                       files being written, and scratch folders
+    <folder>/identity                      what distinguishes this store from others
+    <folder>/lock                          locks on names, for all processes
 
 Several processes may share a folder. Blocking calls run in threads.
 """
@@ -12,16 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
-from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest, NotFound
-from store.artifact import CHUNK, PREFIX, Artifact, check_header, digest_of, result_too_large, too_large
+from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest
+from store.artifact import CHUNK, Artifact, Origin, check_header, digest_of, result_too_large, too_large
+from store.description import Description
 from store.draft import Draft, disk_full_is_busy, sync_all
+from store.entries import Entries, damaged, unknown
+from store.identity import read_or_draw
+from store.lock import locked, locked_where_free, one_at_a_time
 from store.media_type import OPENING, recognise
 from store.scratch import Scratch, sweep
 
@@ -34,13 +40,24 @@ class DiskStore:
 
         `largest` is the most bytes an artifact may have.
         """
-        self._objects, self._drafts, self._largest = folder / "objects", folder / "drafts", largest
-        self._objects.mkdir(parents=True, exist_ok=True)
+        self._entries, self._drafts, self._largest = Entries(folder / "objects"), folder / "drafts", largest
+        self._lock = folder / "lock"
         self._drafts.mkdir(exist_ok=True)
         sweep(self._drafts)
+        self._identity = read_or_draw(folder, self._drafts)
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     async def put(
-        self, chunks: AsyncIterator[bytes], *, sha256: str | None, size: int | None, media_type: str
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        sha256: str | None,
+        size: int | None,
+        media_type: str,
+        origin: Origin = Origin.RESULT,
     ) -> Artifact:
         check_header(sha256, size, media_type, largest=self._largest)
         opening = b""
@@ -66,28 +83,32 @@ class DiskStore:
                     "nothing was kept, send them again",
                     field="header.sha256",
                 )
-            return await asyncio.to_thread(self._publish, draft, media_type or recognise(opening))
+            return await self._publish(draft, Description.new(media_type or recognise(opening), origin))
 
-    async def put_bytes(self, data: bytes | Sequence[bytes], media_type: str) -> Artifact:
+    async def put_bytes(
+        self, data: bytes | Sequence[bytes], media_type: str, *, origin: Origin = Origin.RESULT
+    ) -> Artifact:
         pieces = [data] if isinstance(data, bytes) else data
         if (size := sum(map(len, pieces))) > self._largest:
             raise result_too_large(size, self._largest)
         async with self._draft() as draft:
-            return await asyncio.to_thread(self._publish_pieces, draft, pieces, media_type)
+            await asyncio.to_thread(draft.write, *pieces)
+            media_type = media_type or recognise(pieces[0][:OPENING])
+            return await self._publish(draft, Description.new(media_type, origin))
 
-    async def put_file(self, path: Path, media_type: str) -> Artifact:
+    async def put_file(self, path: Path, media_type: str, *, origin: Origin = Origin.RESULT) -> Artifact:
         if (size := (await asyncio.to_thread(path.stat)).st_size) > self._largest:
             raise result_too_large(size, self._largest)
         async with self._draft() as draft:
             await asyncio.to_thread(draft.adopt, path)
-            return await asyncio.to_thread(self._publish, draft, media_type)
+            return await self._publish(draft, Description.new(media_type, origin))
 
     async def describe(self, name: str) -> Artifact:
-        return await asyncio.to_thread(self._describe, digest_of(name))
+        return await asyncio.to_thread(self._entries.describe, digest_of(name))
 
     async def read(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         digest = digest_of(name)
-        artifact = await asyncio.to_thread(self._describe, digest)
+        artifact = await asyncio.to_thread(self._entries.describe, digest)
         if not 0 <= offset <= artifact.size:
             raise InvalidRequest(
                 f"offset must be in [0, {artifact.size}], the artifact's length; got {offset}", field="offset"
@@ -111,7 +132,50 @@ class DiskStore:
                     pass  # read to the end, they are checked
         else:
             await self.describe(name)
-        yield self._bytes(digest_of(name))
+        yield self._entries.bytes_of(digest_of(name))
+
+    async def use(self, name: str) -> Artifact:
+        digest = digest_of(name)
+        async with locked(self._lock, [digest], exclusive=False):
+            return await asyncio.to_thread(self._use, digest)
+
+    async def list(self, *, after: str = "", size: int) -> tuple[Artifact, ...]:
+        digest = digest_of(after, field="page_token") if after else ""
+        return tuple(await asyncio.to_thread(self._entries.after, digest, size))
+
+    async def pin(self, name: str) -> Artifact:
+        return await self._change(name, self._entries.pin)
+
+    async def unpin(self, name: str) -> Artifact:
+        return await self._change(name, self._entries.unpin)
+
+    async def delete(
+        self, artifacts: Sequence[Artifact], *, needed: Callable[[Sequence[str]], Awaitable[Collection[str]]]
+    ) -> tuple[Artifact, ...]:
+        oldest_first = sorted(artifacts, key=lambda artifact: artifact.used)
+        async with locked_where_free(self._lock, [digest_of(one.name) for one in oldest_first]) as free:
+            candidates = [one for one in oldest_first if digest_of(one.name) in free]
+            stay = set(await needed([one.name for one in candidates])) if candidates else set()
+            go = [one for one in candidates if one.name not in stay]
+            return tuple(await asyncio.to_thread(lambda: list(filter(self._entries.delete, go))))
+
+    @asynccontextmanager
+    async def hold(self, names: Sequence[str]) -> AsyncIterator[None]:
+        digests = [digest_of(name) for name in names]
+        async with locked(self._lock, digests, exclusive=False):
+            await asyncio.to_thread(lambda: [self._use(digest) for digest in digests])
+            yield
+
+    @asynccontextmanager
+    async def freeze(self, names: Sequence[str]) -> AsyncIterator[None]:
+        async with locked(self._lock, [digest_of(name) for name in names], exclusive=True):
+            yield
+
+    async def tidy(self, before: datetime) -> int:
+        await asyncio.to_thread(sweep, self._drafts)
+        digests = await asyncio.to_thread(lambda: list(self._entries.leftovers(before)))
+        async with locked_where_free(self._lock, digests) as free:
+            return await asyncio.to_thread(self._tidy, before, free)
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
@@ -132,68 +196,75 @@ class DiskStore:
         finally:
             await asyncio.shield(asyncio.to_thread(draft.discard))
 
-    def _publish_pieces(self, draft: Draft, pieces: Sequence[bytes], media_type: str) -> Artifact:
-        draft.write(*pieces)
-        return self._publish(draft, media_type or recognise(pieces[0][:OPENING]))
+    async def _change(self, name: str, change: Callable[[str], None]) -> Artifact:
+        """Changes what is known of an artifact that is there, and describes it."""
+        digest = digest_of(name)
+        async with locked(self._lock, [digest], exclusive=False):
+            await asyncio.to_thread(self._entries.describe, digest)
+            await asyncio.to_thread(change, digest)
+            return await asyncio.to_thread(self._entries.describe, digest)
 
-    def _publish(self, draft: Draft, media_type: str) -> Artifact:
+    def _use(self, digest: str) -> Artifact:
+        self._entries.describe(digest)  # that there are bytes, and not only a description
+        self._entries.touch(digest)
+        return self._entries.describe(digest)
+
+    def _tidy(self, before: datetime, digests: Collection[str]) -> int:
+        # Looked for once more: some may have been stored again before they were locked.
+        found = self._entries.leftovers(before)
+        files = [file for digest in digests for file in found.get(digest, ())]
+        for file in files:
+            file.unlink(missing_ok=True)
+        return len(files)
+
+    async def _publish(self, draft: Draft, description: Description) -> Artifact:
+        async with locked(self._lock, [draft.sha256], exclusive=False):
+            try:
+                return await asyncio.to_thread(self._publish_locked, draft, description)
+            finally:  # cancelled, it still runs; it must be over before the lock is
+                await asyncio.shield(asyncio.to_thread(draft.discard))
+
+    def _publish_locked(self, draft: Draft, description: Description) -> Artifact:
         digest = draft.sha256
         # The description comes first: bytes without one cannot be seen.
-        if not self._described(digest):
-            now = datetime.now(timezone.utc).isoformat()
-            description = Draft(self._drafts)
-            try:
-                description.write(json.dumps({"media_type": media_type, "created": now}).encode())
-                sync_all(description, draft)
-                if not draft.ended:  # else the caller was cancelled, and nothing is kept
-                    description.publish(self._description(digest), sync_folder=False)
-            finally:
-                description.discard()
+        self._note(digest, description, draft)
         # Bytes that are there already are replaced by the same bytes: this repairs damaged ones.
-        draft.publish(self._bytes(digest))
-        return self._describe(digest)
+        draft.publish(self._entries.bytes_of(digest))
+        return self._entries.describe(digest)
 
-    def _described(self, digest: str) -> bool:
-        """True if there is a description that can be read, even if the bytes are not there yet."""
-        try:
-            self._facts(digest)
-        except (FileNotFoundError, DataLoss):
-            return False
-        return True
-
-    def _facts(self, digest: str) -> tuple[str, datetime]:
-        """The media type, and the time when it was first stored."""
-        facts = self._description(digest).read_bytes()
-        try:
-            found = json.loads(facts)
-            return str(found["media_type"]), datetime.fromisoformat(found["created"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(digest) from error
-
-    def _describe(self, digest: str) -> Artifact:
-        try:
-            size = self._bytes(digest).stat().st_size
-            media_type, created = self._facts(digest)
-        except FileNotFoundError:
-            raise _unknown(digest) from None
-        return Artifact(PREFIX + digest, size, media_type, created)
+    def _note(self, digest: str, description: Description, draft: Draft) -> None:
+        """Writes the description of a draft that is published next, unless a lasting one is there."""
+        while (known := self._entries.known(digest)) is None or description.origin.outlasts(known.origin):
+            note = Draft(self._drafts)
+            try:
+                note.write((known or description).of(description.origin).write())
+                sync_all(note, draft)
+                with one_at_a_time(self._lock):
+                    if draft.ended:  # the caller was cancelled, and nothing is kept
+                        return
+                    if self._entries.known(digest) == known:
+                        note.publish(self._entries.description_of(digest), durable=False)
+                        return
+            finally:
+                note.discard()
+        self._entries.touch(digest, durable=True)
 
     def _chunk(self, digest: str, offset: int, seen: hashlib._Hash | None) -> bytes:
         try:
-            with open(self._bytes(digest), "rb", buffering=0) as file:
+            with open(self._entries.bytes_of(digest), "rb", buffering=0) as file:
                 file.seek(offset)
                 chunk = file.read(CHUNK)
         except FileNotFoundError:
-            raise _unknown(digest) from None
+            raise unknown(digest) from None
         if seen is not None:
             seen.update(chunk)
         return chunk
 
     def _load(self, digest: str) -> bytes:
         try:
-            data = self._bytes(digest).read_bytes()
+            data = self._entries.bytes_of(digest).read_bytes()
         except FileNotFoundError:
-            raise _unknown(digest) from None
+            raise unknown(digest) from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise self._quarantine(digest)
         return data
@@ -203,25 +274,11 @@ class DiskStore:
 
         They are read once more: another upload may have repaired them meanwhile.
         """
-        path = self._bytes(digest)
+        path = self._entries.bytes_of(digest)
         with suppress(FileNotFoundError), open(path, "rb") as file:
             seen = hashlib.sha256()
             while chunk := file.read(CHUNK):
                 seen.update(chunk)
             if seen.hexdigest() != digest and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                os.replace(path, path.with_name(f"{digest}.damaged"))
-        return _damaged(digest)
-
-    def _bytes(self, digest: str) -> Path:
-        return self._objects / digest[:2] / digest
-
-    def _description(self, digest: str) -> Path:
-        return self._objects / digest[:2] / f"{digest}.json"
-
-
-def _unknown(digest: str) -> NotFound:
-    return NotFound(f"there is no artifact `{PREFIX}{digest}` here; upload it first")
-
-
-def _damaged(digest: str) -> DataLoss:
-    return DataLoss(f"the stored bytes of `{PREFIX}{digest}` are damaged; upload them again to repair them")
+                os.replace(path, self._entries.damaged_of(digest))
+        return damaged(digest)

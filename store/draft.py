@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -81,10 +81,10 @@ class Draft:
                 os.fsync(self._file()[1])
             self._synced = True
 
-    def publish(self, target: Path, *, sync_folder: bool = True) -> None:
+    def publish(self, target: Path, *, durable: bool = True) -> None:
         """Makes the draft the file at `target`; from here on it survives a crash.
 
-        Without `sync_folder` it does so only when a further draft is published in the same folder.
+        Unless `durable`, it does so only when a further draft is published in the same folder.
         """
         self.sync()
         with self._guard:
@@ -94,11 +94,22 @@ class Draft:
                 path, _ = self._file()
                 if not target.parent.exists():
                     target.parent.mkdir(exist_ok=True)
-                    _sync_folder(target.parent.parent)
+                    sync_folder(target.parent.parent)
                 os.replace(path, target)
-                if sync_folder:
-                    _sync_folder(target.parent)
+                if durable:
+                    sync_folder(target.parent)
             self._end()
+
+    def link(self, target: Path) -> bool:
+        """Makes the draft the file at `target` unless there is one; returns True if it did."""
+        self.sync()
+        with self._guard:
+            if self._ended:
+                return False
+            with disk_full_is_busy(), suppress(FileExistsError):
+                os.link(self._file()[0], target)
+                return True
+        return False
 
     def discard(self) -> None:
         """Removes the draft; harmless after `publish`. Waits for a write that is running."""
@@ -181,7 +192,7 @@ def _write_all(file: int, chunk: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Writes a folder to disk: only then a file renamed into it is safe."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -13,7 +13,7 @@ from intarsia.v1 import artifacts_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.api.stores import Stores
-from store.artifact import CHUNK
+from store.artifact import CHUNK, Origin
 
 
 class Artifacts(rpc.ArtifactsServicer):
@@ -32,7 +32,11 @@ class Artifacts(rpc.ArtifactsServicer):
             raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
         header = first.header
         kept = await self._stores.of(caller).put(
-            _chunks(pieces), sha256=header.sha256, size=header.size_bytes, media_type=header.media_type
+            _chunks(pieces),
+            sha256=header.sha256,
+            size=header.size_bytes,
+            media_type=header.media_type,
+            origin=Origin.UPLOAD,
         )
         return to_proto.artifact(kept)
 
@@ -54,7 +58,8 @@ class Artifacts(rpc.ArtifactsServicer):
     ) -> pb.Artifact:
         caller = caller_of(context)
         name = fields.artifact(request.name, "name")
-        return to_proto.artifact(await self._stores.of(caller).describe(name))
+        # Who asks may be about to name it instead of sending it.
+        return to_proto.artifact(await self._stores.of(caller).use(name))
 
 
 async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncIterator[bytes]:

@@ -55,20 +55,21 @@ class Intake:
         priority, labels = fields.priority(message.priority), fields.labels(message.labels, "labels")
         job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
         if job is None:
-            await self.check_artifacts(caller, artifacts)
-            resolved = await self.resolve(caller, request, models, resolve)
-            job = await self._jobs.submit(
-                caller,
-                method,
-                resolved,
-                original=request,
-                needs=await self._needs_of(method, resolved),
-                request_id=request_id,
-                time_limit=time_limit,
-                kind=kind,
-                priority=priority,
-                labels=labels,
-            )
+            # What it names stays until the job refers to it.
+            async with self._stores.of(caller).hold(tuple(artifacts)):
+                resolved = await self.resolve(caller, request, models, resolve)
+                job = await self._jobs.submit(
+                    caller,
+                    method,
+                    resolved,
+                    original=request,
+                    needs=await self._needs_of(method, resolved),
+                    request_id=request_id,
+                    time_limit=time_limit,
+                    kind=kind,
+                    priority=priority,
+                    labels=labels,
+                )
         logs.job.set(job.name)
         return to_proto.job(job)
 

@@ -1,0 +1,178 @@
+"""The files of each artifact in a store's folder, found by digest. Everything here blocks."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from intarsia.errors import DataLoss, NotFound
+from store.artifact import PREFIX, Artifact, Origin
+from store.description import Description
+from store.draft import sync_folder
+from store.media_type import UNKNOWN
+
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+_FILE = re.compile(r"(?P<digest>[0-9a-f]{64})(\.(json|pinned|damaged))?")
+
+
+class Entries:
+    """The folder `objects` of a store. Who changes an entry holds its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def bytes_of(self, digest: str) -> Path:
+        return self._folder / digest[:2] / digest
+
+    def description_of(self, digest: str) -> Path:
+        return self._beside(digest, "json")
+
+    def damaged_of(self, digest: str) -> Path:
+        return self._beside(digest, "damaged")
+
+    def describe(self, digest: str) -> Artifact:
+        """Raises `NotFound` without bytes, and `DataLoss` if the description cannot be read."""
+        try:
+            size = self.bytes_of(digest).stat().st_size
+            used = self.description_of(digest).stat().st_mtime_ns
+            known = self._read(digest)
+        except FileNotFoundError:
+            raise unknown(digest) from None
+        return self._artifact(digest, size, used, known)
+
+    def known(self, digest: str) -> Description | None:
+        """The description, if there is one that can be read, even if the bytes are not there yet."""
+        try:
+            return self._read(digest)
+        except (FileNotFoundError, DataLoss):
+            return None
+
+    def touch(self, digest: str, *, durable: bool = False) -> None:
+        """Notes that bytes are used now; if `durable`, a crash does not forget it."""
+        try:
+            file = os.open(self.description_of(digest), os.O_RDWR)
+        except FileNotFoundError:
+            raise unknown(digest) from None
+        try:
+            now = time.time_ns()
+            os.utime(file, ns=(now, now))
+            if durable:
+                os.fsync(file)
+        finally:
+            os.close(file)
+
+    def pin(self, digest: str) -> None:
+        self._pin(digest).touch(0o640)
+        sync_folder(self._pin(digest).parent)
+
+    def unpin(self, digest: str) -> None:
+        self._pin(digest).unlink(missing_ok=True)
+        sync_folder(self._pin(digest).parent)
+
+    def after(self, digest: str, size: int) -> list[Artifact]:
+        """The first artifacts behind a digest, in the order of their digests."""
+        found: list[Artifact] = []
+        for folder in self._folders():
+            if folder.name < digest[:2]:
+                continue
+            for name in sorted(name for name in os.listdir(folder) if len(name) == 64 and name > digest):
+                if (artifact := self._look(name)) is not None:
+                    found.append(artifact)
+                if len(found) == size:
+                    return found
+        return found
+
+    def delete(self, artifact: Artifact) -> bool:
+        """Deletes an artifact unless it was used or pinned since it was described; True if it did.
+
+        The bytes go first: what a crash leaves of the entry cannot be seen, and storing them again mends it.
+        """
+        digest = artifact.name.removeprefix(PREFIX)
+        now = self._look(digest)
+        if now is None or now.pinned or now.used != artifact.used:
+            return False
+        self.bytes_of(digest).unlink()
+        self.description_of(digest).unlink(missing_ok=True)
+        self.damaged_of(digest).unlink(missing_ok=True)
+        return True
+
+    def leftovers(self, before: datetime) -> dict[str, list[Path]]:
+        """The files that a crash or damage left, by digest: those without bytes, and damaged bytes, if
+        nothing of them changed since `before`."""
+        found: dict[str, list[Path]] = {}
+        for folder in self._folders():
+            for name in os.listdir(folder):
+                match = _FILE.fullmatch(name)
+                if match is not None and not (name == match["digest"] or self._is_needed(folder / name)):
+                    found.setdefault(match["digest"], []).append(folder / name)
+        return {
+            digest: files
+            for digest, files in found.items()
+            if all(_changed(file) < before.timestamp() for file in files)
+        }
+
+    def _is_needed(self, file: Path) -> bool:
+        return file.suffix != ".damaged" and file.with_suffix("").exists()
+
+    def _folders(self) -> Iterator[Path]:
+        return iter(sorted(path for path in self._folder.iterdir() if len(path.name) == 2))
+
+    def _look(self, digest: str) -> Artifact | None:
+        """An artifact as it is, even if its description cannot be read."""
+        try:
+            return self.describe(digest)
+        except NotFound:
+            return None
+        except DataLoss:
+            status = self.description_of(digest).stat()
+            lost = Description(UNKNOWN, _time(status.st_mtime_ns), Origin.UPLOAD)
+            return self._artifact(digest, self.bytes_of(digest).stat().st_size, status.st_mtime_ns, lost)
+
+    def _artifact(self, digest: str, size: int, used: int, known: Description) -> Artifact:
+        return Artifact(
+            name=PREFIX + digest,
+            size=size,
+            media_type=known.media_type,
+            created=known.created,
+            used=_time(used),
+            origin=known.origin,
+            pinned=self._pin(digest).exists(),
+        )
+
+    def _read(self, digest: str) -> Description:
+        text = self.description_of(digest).read_bytes()
+        try:
+            return Description.read(text)
+        except ValueError as error:
+            raise damaged(digest) from error
+
+    def _pin(self, digest: str) -> Path:
+        return self._beside(digest, "pinned")
+
+    def _beside(self, digest: str, suffix: str) -> Path:
+        return self._folder / digest[:2] / f"{digest}.{suffix}"
+
+
+def unknown(digest: str) -> NotFound:
+    return NotFound(f"there is no artifact `{PREFIX}{digest}` here; upload it first")
+
+
+def damaged(digest: str) -> DataLoss:
+    return DataLoss(f"the stored bytes of `{PREFIX}{digest}` are damaged; upload them again to repair them")
+
+
+def _time(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def _changed(file: Path) -> float:
+    """When a file was last changed; now, if it is gone."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
