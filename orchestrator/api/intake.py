@@ -84,10 +84,10 @@ class Intake:
         return resolve(request, await self._facts.of(models))
 
     async def check_artifacts(self, caller: Caller, names: Iterable[str]) -> None:
-        """NotFound for the first artifact that was never uploaded."""
+        """NotFound for the first artifact that is not there."""
         store = self._stores.of(caller)
         for name in names:
-            await store.describe(name)
+            await store.use(name)
 
 
 def mask_artifacts(*targets: FieldRegion) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from intarsia.errors import Busy, DataLoss, NotFound
 from orchestrator.stages.memory import Recollection
-from store.artifact import ArtifactStore
+from store.artifact import ArtifactStore, Origin
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class TrajectoryMemory:
         if self._keeps:
             data = io.BytesIO()
             np.save(data, latents, allow_pickle=False)
-            artifact = await self._store.put_bytes(data.getvalue(), _MEDIA_TYPE)
+            artifact = await self._store.put_bytes(data.getvalue(), _MEDIA_TYPE, origin=Origin.INTERMEDIATE)
             await self._memory.remember(self._latents, _StoredLatents(artifact.name))
         await self.drop_checkpoint()
 
@@ -98,7 +98,9 @@ class TrajectoryMemory:
         """Keeps a checkpoint in place of the one before. Where there is no room for it, none is kept: a
         trajectory without a checkpoint is better than a failed job."""
         try:
-            artifact = await self._store.put_bytes(checkpoint.tobytes(), _MEDIA_TYPE)
+            artifact = await self._store.put_bytes(
+                checkpoint.tobytes(), _MEDIA_TYPE, origin=Origin.INTERMEDIATE
+            )
         except Busy as error:
             log.warning("a checkpoint was left out: %s", error)
             return

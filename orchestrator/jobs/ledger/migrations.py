@@ -67,6 +67,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (job, key, artifact, kind)
         )""",
         "CREATE INDEX job_references_artifact ON job_references (artifact)",
+        "CREATE INDEX job_references_kind ON job_references (kind, job)",
         "CREATE TABLE waiting (shard INTEGER PRIMARY KEY NOT NULL, jobs BIGINT NOT NULL)",
         *(f"INSERT INTO waiting (shard, jobs) VALUES ({shard}, 0)" for shard in range(SHARDS)),
     ),

@@ -79,6 +79,7 @@ references = Table(
     Column("artifact", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Index("job_references_artifact", "artifact"),
+    Index("job_references_kind", "kind", "job"),
 )
 
 # The number of jobs that wait, as a sum over a few rows: counting them would take longer the more there are,
