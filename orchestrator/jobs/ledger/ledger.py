@@ -286,7 +286,7 @@ def _release(connection: Connection, job: Entry, state: State) -> Entry:
     if not cancelled:
         values["wanted"] = Wish.NOTHING.value
     row = connection.execute(update(jobs).where(jobs.c.name == job.name).values(values).returning(jobs)).one()
-    rows.count(connection, state is State.QUEUED)
+    rows.count(connection, int(state is State.QUEUED))
     return rows.entry(row)
 
 
