@@ -131,7 +131,7 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
     return data.getvalue()
 
 
-def picture_request(kind: Any, **fields: Any) -> Any:
+def picture_request(kind: Any, /, **fields: Any) -> Any:
     """A request to edit or fill; fields of `PictureJob` are given beside its own."""
     shared = {
         name: fields.pop(name) for name in editing_pb2.PictureJob.DESCRIPTOR.fields_by_name if name in fields

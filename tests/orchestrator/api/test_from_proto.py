@@ -36,7 +36,7 @@ from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.api import fields, from_proto, region
-from orchestrator.jobs.job import State
+from orchestrator.jobs.job import Kind, State
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.picture_request import Output
 from orchestrator.workflows.sampling import Sampling
@@ -259,6 +259,8 @@ def test_every_value_of_every_enum_is_known() -> None:
     assert set(from_proto.FORMATS) == set(ed.Format.values())
     assert set(from_proto.STATES) == set(jb.Job.State.values()) - {jb.Job.STATE_UNSPECIFIED}
     assert set(from_proto.STATES.values()) == set(State)
+    assert set(from_proto.KINDS) == set(jb.Job.Kind.values())
+    assert set(from_proto.KINDS.values()) == {None, *Kind}
 
 
 def reals(least: float, most: float) -> st.SearchStrategy[float]:

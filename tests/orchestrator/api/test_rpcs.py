@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -196,6 +197,40 @@ async def test_jobs_are_listed_in_pages(client: Client, triton: Triton, picture:
 async def test_wrong_lists_are_refused(client: Client, request_: jb.ListJobsRequest, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await client.ask(client.jobs.ListJobs(request_))
+    assert caught.value.field == field
+
+
+async def test_jobs_carry_what_their_requests_say(client: Client, picture: np.ndarray) -> None:
+    name = await client.upload(png(picture))
+    request_id = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+    terms = {"priority": -3, "labels": ["mural", "lot=7", "mural"], "kind": jb.Job.KIND_BATCH}
+    job = await client.edit(click(name, request_id=request_id, **terms))
+    assert (job.kind, job.priority, job.labels) == (jb.Job.KIND_BATCH, -3, ["lot=7", "mural"])
+    again = await client.edit(click(name, request_id=request_id, priority=5))
+    assert (again.name, again.priority) == (job.name, -3)
+    plain = await client.edit(click(name))
+    assert (plain.kind, plain.priority, plain.labels) == (jb.Job.KIND_INTERACTIVE, 0, [])
+    found = await client.jobs.ListJobs(jb.ListJobsRequest(labels=["mural"], methods=["EditRegion"]))
+    assert [one.name for one in found.jobs] == [job.name]
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"priority": 101}, "priority"),
+        ({"priority": -101}, "priority"),
+        ({"kind": 7}, "kind"),
+        ({"labels": ["two words"]}, "labels"),
+        ({"labels": ["x" * 65]}, "labels"),
+        ({"labels": [f"{n}" for n in range(17)]}, "labels"),
+    ],
+)
+async def test_a_job_with_wrong_terms_is_refused_by_their_field(
+    client: Client, picture: np.ndarray, terms: dict[str, Any], field: str
+) -> None:
+    name = await client.upload(png(picture))
+    with pytest.raises(InvalidRequest) as caught:
+        await client.edit(click(name, **terms))
     assert caught.value.field == field
 
 
