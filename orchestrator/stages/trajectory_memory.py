@@ -80,12 +80,13 @@ class TrajectoryMemory:
         return None if data is None else np.load(io.BytesIO(data), allow_pickle=False)
 
     async def finish(self, latents: np.ndarray) -> None:
-        """Keeps the latents, and drops the checkpoint."""
+        """Keeps the latents, and drops the checkpoint that led to them."""
         if self._keeps:
             data = io.BytesIO()
             np.save(data, latents, allow_pickle=False)
-            artifact = await self._store.put_bytes(data.getvalue(), _MEDIA_TYPE, origin=Origin.INTERMEDIATE)
-            await self._memory.remember(self._latents, _StoredLatents(artifact.name))
+            if (name := await self._put(data.getvalue())) is None:
+                return
+            await self._memory.remember(self._latents, _StoredLatents(name))
         await self.drop_checkpoint()
 
     async def checkpoint(self) -> np.ndarray | None:
@@ -95,20 +96,22 @@ class TrajectoryMemory:
         return None if data is None else np.frombuffer(data, np.uint8)
 
     async def keep_checkpoint(self, checkpoint: np.ndarray) -> None:
-        """Keeps a checkpoint in place of the one before. Where there is no room for it, none is kept: a
-        trajectory without a checkpoint is better than a failed job."""
-        try:
-            artifact = await self._store.put_bytes(
-                checkpoint.tobytes(), _MEDIA_TYPE, origin=Origin.INTERMEDIATE
-            )
-        except Busy as error:
-            log.warning("a checkpoint was left out: %s", error)
-            return
-        await self._memory.remember(self._checkpoint, _StoredCheckpoint(artifact.name))
+        """Keeps a checkpoint in place of the one before."""
+        if (name := await self._put(checkpoint.tobytes())) is not None:
+            await self._memory.remember(self._checkpoint, _StoredCheckpoint(name))
 
     async def drop_checkpoint(self) -> None:
         """Drops the checkpoint, if there is one."""
         await self._memory.forget(self._checkpoint)
+
+    async def _put(self, data: bytes) -> str | None:
+        """The artifact of these bytes, None if there is no room for it: to make a part of the trajectory
+        again is better than a failed job."""
+        try:
+            return (await self._store.put_bytes(data, _MEDIA_TYPE, origin=Origin.INTERMEDIATE)).name
+        except Busy as error:
+            log.warning("a part of a trajectory is not kept: %s", error)
+            return None
 
     async def _load(self, name: str) -> bytes | None:
         try:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from intarsia.errors import NotReady
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import MODEL as edit_model
@@ -44,17 +43,3 @@ RECIPES: Mapping[str, Recipe] = {
     "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_needs, fill_model),
     "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_needs, track_model, long=True),
 }
-
-
-def find_recipe(method: str, version: int) -> Recipe:
-    """The recipe by which a job was written. NotReady if this server does not have it any more."""
-    recipe = RECIPES.get(method)
-    if recipe is not None and recipe.version == version:
-        return recipe
-    has = f"has version {recipe.version}" if recipe is not None else "has no such recipe"
-    raise NotReady(
-        f"the job was written for version {version} of {method}, and this server {has}; send the request "
-        "again with a new request id",
-        method=method,
-        version=version,
-    )

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from intarsia.errors import InternalError, NotReady
+from intarsia.errors import InternalError
 from orchestrator.stages.memory import LARGEST, NoMemory, Recollection, artifacts_in
-from orchestrator.workflows.recipes import RECIPES, find_recipe
 from tests.orchestrator.stages.memory import DictMemory
 
 NAME = "artifacts/" + "4f" * 32
@@ -105,11 +104,3 @@ async def test_what_cannot_be_read_any_more_is_made_again(damaged: str) -> None:
 def test_artifacts_are_found_wherever_a_value_names_them() -> None:
     plain = {"b": [OTHER, {"c": NAME}], NAME: 3, "d": ["artifacts/no", "x" + NAME, None, 1.5]}
     assert artifacts_in(plain) == (NAME, OTHER)
-
-
-def test_a_job_is_run_by_the_version_of_the_recipe_it_was_written_for() -> None:
-    assert find_recipe("EditRegion", RECIPES["EditRegion"].version) is RECIPES["EditRegion"]
-    with pytest.raises(NotReady, match=r"version 99 of EditRegion.*has version 1.*request id"):
-        find_recipe("EditRegion", 99)
-    with pytest.raises(NotReady, match=r"version 1 of DrawRegion.*no such recipe"):
-        find_recipe("DrawRegion", 1)
