@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from canvas.box import tiles
+from canvas.distance import distance_to_outside
 from canvas.mask import bounding_box
 
 _TILE = 1024
@@ -45,7 +46,7 @@ def feather(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def _rise(inside: np.ndarray, pixels: float, stride: int) -> np.ndarray:
     """The ramp from 0 at the border to 1 at the feather's inner end."""
-    depth = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    depth = distance_to_outside(inside)
     # Greater depths make no difference, so what lies far from a tile cannot change it.
     np.minimum(depth, np.float32(pixels + 1), out=depth)
     # Depths are between pixel centres; the border itself runs half a pixel from the outermost.

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-import cv2
 import numpy as np
 
 from canvas.box import PixelBox
 from canvas.crop import WorkingSize, crop_around, working_size
+from canvas.distance import distance_to_outside
 from intarsia.errors import InvalidRequest
 
 LARGEST_SIDE = 2048  # largest side of a single sheet, in pixels
@@ -100,7 +100,7 @@ def blend(remaining: np.ndarray, region: np.ndarray, overlap: int) -> np.ndarray
     """
     if not remaining.any():
         return np.zeros(region.shape, np.float32)
-    away = cv2.distanceTransform((~remaining).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    away = distance_to_outside(~remaining)
     alpha = np.clip(1 - away / (overlap // 2 + 1), 0, 1).astype(np.float32)
     alpha[~region] = 0
     return alpha

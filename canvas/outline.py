@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from canvas.box import PixelBox, tiles
+from canvas.distance import distance_to_outside
 
 # The size of a tile is at least this, and at least so many times its halo: otherwise more time would go into
 # the halos than into the tiles.
@@ -41,7 +42,7 @@ def grow(mask: np.ndarray, *, by: float) -> np.ndarray:
             below = part < level
             if below.all() or not below[core].any():
                 continue
-            away = cv2.distanceTransform(below.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[core]
+            away = distance_to_outside(below)[core]
             target[(away <= by + _ROUNDING) & (target < level)] = level
     return result
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
+
+from canvas.distance import distance_to_outside
 
 # Width of the ring around the region: a share of the region's size, within these limits in pixels.
 _SHARE, _NARROWEST, _WIDEST = 0.25, 4, 48
@@ -44,10 +45,10 @@ def match_colours(patch: np.ndarray, original: np.ndarray, mask: np.ndarray) -> 
 def _ring(inside: np.ndarray) -> np.ndarray:
     """The pixels just outside a region."""
     width = min(max(_SHARE * math.sqrt(np.count_nonzero(inside)), _NARROWEST), _WIDEST)
-    outside = (~inside).view(np.uint8)
+    outside = ~inside
     if outside.all():
         return np.zeros_like(inside)
-    away = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    away = distance_to_outside(outside)
     return (away > 0) & (away <= width)
 
 

@@ -23,7 +23,8 @@ _FFV1 = {"level": "3", "g": "1", "slicecrc": "1", "coder": "1", "context": "0"}
 # FFV1 cuts frames into slices, by default at least two side by side: too many for one column.
 _NARROW = _FFV1 | {"slices": "1"}
 LARGEST_SIDE = 16384  # of frames that x264 accepts
-_H264 = {"crf": "18", "preset": "veryfast"}
+# x264's macroblock tree gives other bytes in other runs: its fast code rounds by where arrays lie in memory.
+_H264 = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
 # Without dates and random ids, the same frames give the same bytes.
 _MATROSKA = {"fflags": "+bitexact"}
 # The index comes first, so that players can start before the file is complete.

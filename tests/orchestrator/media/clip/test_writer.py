@@ -133,6 +133,18 @@ def test_the_same_frames_make_the_same_bytes(tmp_path):
     assert one == tinted(tmp_path / "4", frames, times, FILM, 1 / FILM).read_bytes()
 
 
+def test_a_colour_clip_has_the_same_bytes_wherever_its_frames_lie_in_memory(tmp_path):
+    still = smooth(128, 160)
+    times = [number / FILM for number in range(24)]
+    made = set()
+    for turn in range(8):
+        frames = [np.roll(still, number, axis=1) for number in range(24)]
+        kept = np.zeros(1000 * turn + 8, np.uint8)  # what comes after it lies elsewhere
+        made.add(tinted(tmp_path / f"{turn}", frames, times, FILM, 1 / FILM).read_bytes())
+        del kept
+    assert len(made) == 1
+
+
 def test_a_frame_of_another_size_is_an_internal_error_and_leaves_an_incomplete_file(tmp_path):
     with pytest.raises(InternalError, match="frame 1"):
         with mask_clip(tmp_path / "clip", 8, 6, rate=FILM) as clip:
