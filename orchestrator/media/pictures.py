@@ -31,7 +31,7 @@ from orchestrator.media.picture.picture import (
 )
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import write_png
-from store.artifact import Artifact, ArtifactStore
+from store.artifact import Artifact, ArtifactStore, Origin
 
 # Previews are visible for a moment; a small file matters more than quality.
 _PREVIEW_QUALITY = 80
@@ -102,7 +102,8 @@ class Pictures:
     async def keep_preview(self, pixels: np.ndarray, of: Picture) -> Artifact:
         """Stores pixels (height, width, 3) of a picture as a small JPEG."""
         preview = replace(of, pixels=eight_bits(pixels), alpha=None, exif=None)
-        return await self._put(await asyncio.to_thread(encode, preview, "JPEG", _PREVIEW_QUALITY))
+        encoded = await asyncio.to_thread(encode, preview, "JPEG", _PREVIEW_QUALITY)
+        return await self._put(encoded, Origin.PREVIEW)
 
     async def keep_view(
         self,
@@ -141,8 +142,8 @@ class Pictures:
             check_kind(await anext(chunks, b""), field)
         return await self.store.load(name)
 
-    async def _put(self, encoded: Encoded) -> Artifact:
-        return await self.store.put_bytes(encoded.pieces, encoded.media_type)
+    async def _put(self, encoded: Encoded, origin: Origin = Origin.RESULT) -> Artifact:
+        return await self.store.put_bytes(encoded.pieces, encoded.media_type, origin=origin)
 
 
 def _text_chunks(parameters: Mapping[str, Any] | None) -> list[bytes]:
