@@ -15,21 +15,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from intarsia.errors import DataLoss, DigestMismatch, InvalidRequest
-from store.artifact import CHUNK, Artifact, Origin, check_header, digest_of, result_too_large, too_large
+from intarsia.errors import DigestMismatch, InvalidRequest
+from store.artifact import Artifact, Origin, check_header, digest_of, result_too_large, too_large
+from store.contents import load, quarantine, read_chunk
 from store.description import Description
-from store.draft import Draft, disk_full_is_busy, sync_all
-from store.entries import Entries, damaged, unknown
+from store.draft import Draft, disk_full_is_busy
+from store.entries import Entries
 from store.identity import read_or_draw
-from store.lock import locked, locked_where_free, one_at_a_time
+from store.lock import locked, locked_where_free
 from store.media_type import OPENING, recognise
+from store.publish import publish
+from store.room import Room
 from store.scratch import Scratch, sweep
+
+# The bytes that a scratch folder hardly ever needs more of.
+_SCRATCH = 1 << 30
 
 
 class DiskStore:
@@ -42,6 +47,7 @@ class DiskStore:
         """
         self._entries, self._drafts, self._largest = Entries(folder / "objects"), folder / "drafts", largest
         self._lock = folder / "lock"
+        self.room = Room(folder)
         self._drafts.mkdir(exist_ok=True)
         sweep(self._drafts)
         self._identity = read_or_draw(folder, self._drafts)
@@ -60,6 +66,7 @@ class DiskStore:
         origin: Origin = Origin.RESULT,
     ) -> Artifact:
         check_header(sha256, size, media_type, largest=self._largest)
+        await self.room.reserve(size or 0)
         opening = b""
         async with self._draft() as draft:
             async for chunk in chunks:
@@ -71,7 +78,7 @@ class DiskStore:
                         field="header.size_bytes",
                     )
                 opening += chunk[: OPENING - len(opening)]
-                await asyncio.to_thread(draft.write, chunk)
+                await self.room.make(draft.write, chunk)
             if size is not None and draft.size != size:
                 raise DigestMismatch(
                     f"{draft.size} bytes arrived, {size} were announced; nothing was kept",
@@ -92,7 +99,7 @@ class DiskStore:
         if (size := sum(map(len, pieces))) > self._largest:
             raise result_too_large(size, self._largest)
         async with self._draft() as draft:
-            await asyncio.to_thread(draft.write, *pieces)
+            await self.room.make(draft.write, *pieces)
             media_type = media_type or recognise(pieces[0][:OPENING])
             return await self._publish(draft, Description.new(media_type, origin))
 
@@ -115,14 +122,14 @@ class DiskStore:
             )
         seen = hashlib.sha256() if offset == 0 else None
         # No file stays open between chunks: a reader may stop asking at any time.
-        while chunk := await asyncio.to_thread(self._chunk, digest, offset, seen):
+        while chunk := await asyncio.to_thread(read_chunk, self._entries, digest, offset, seen):
             yield chunk
             offset += len(chunk)
         if seen is not None and seen.hexdigest() != digest:
-            raise await asyncio.to_thread(self._quarantine, digest)
+            raise await asyncio.to_thread(quarantine, self._entries, digest)
 
     async def load(self, name: str) -> bytes:
-        return await asyncio.to_thread(self._load, digest_of(name))
+        return await asyncio.to_thread(load, self._entries, digest_of(name))
 
     @asynccontextmanager
     async def local(self, name: str, *, checked: bool = True) -> AsyncIterator[Path]:
@@ -180,8 +187,10 @@ class DiskStore:
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
         scratch = Scratch(self._drafts)
+        # What is written there cannot be written again when the disk is full.
+        await self.room.reserve(_SCRATCH)
         try:
-            path = await asyncio.to_thread(scratch.make)
+            path = await self.room.make(scratch.make)
             with disk_full_is_busy():
                 yield path
         finally:
@@ -220,65 +229,8 @@ class DiskStore:
     async def _publish(self, draft: Draft, description: Description) -> Artifact:
         async with locked(self._lock, [draft.sha256], exclusive=False):
             try:
-                return await asyncio.to_thread(self._publish_locked, draft, description)
+                return await self.room.make(
+                    publish, draft, description, self._entries, self._drafts, self._lock
+                )
             finally:  # cancelled, it still runs; it must be over before the lock is
                 await asyncio.shield(asyncio.to_thread(draft.discard))
-
-    def _publish_locked(self, draft: Draft, description: Description) -> Artifact:
-        digest = draft.sha256
-        # The description comes first: bytes without one cannot be seen.
-        self._note(digest, description, draft)
-        # Bytes that are there already are replaced by the same bytes: this repairs damaged ones.
-        draft.publish(self._entries.bytes_of(digest))
-        return self._entries.describe(digest)
-
-    def _note(self, digest: str, description: Description, draft: Draft) -> None:
-        """Writes the description of a draft that is published next, unless a lasting one is there."""
-        while (known := self._entries.known(digest)) is None or description.origin.outlasts(known.origin):
-            note = Draft(self._drafts)
-            try:
-                note.write((known or description).of(description.origin).write())
-                sync_all(note, draft)
-                with one_at_a_time(self._lock):
-                    if draft.ended:  # the caller was cancelled, and nothing is kept
-                        return
-                    if self._entries.known(digest) == known:
-                        note.publish(self._entries.description_of(digest), durable=False)
-                        return
-            finally:
-                note.discard()
-        self._entries.touch(digest, durable=True)
-
-    def _chunk(self, digest: str, offset: int, seen: hashlib._Hash | None) -> bytes:
-        try:
-            with open(self._entries.bytes_of(digest), "rb", buffering=0) as file:
-                file.seek(offset)
-                chunk = file.read(CHUNK)
-        except FileNotFoundError:
-            raise unknown(digest) from None
-        if seen is not None:
-            seen.update(chunk)
-        return chunk
-
-    def _load(self, digest: str) -> bytes:
-        try:
-            data = self._entries.bytes_of(digest).read_bytes()
-        except FileNotFoundError:
-            raise unknown(digest) from None
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise self._quarantine(digest)
-        return data
-
-    def _quarantine(self, digest: str) -> DataLoss:
-        """Moves damaged bytes aside, so that their name is unknown until they are stored again.
-
-        They are read once more: another upload may have repaired them meanwhile.
-        """
-        path = self._entries.bytes_of(digest)
-        with suppress(FileNotFoundError), open(path, "rb") as file:
-            seen = hashlib.sha256()
-            while chunk := file.read(CHUNK):
-                seen.update(chunk)
-            if seen.hexdigest() != digest and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                os.replace(path, self._entries.damaged_of(digest))
-        return damaged(digest)

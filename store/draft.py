@@ -47,12 +47,12 @@ class Draft:
         return self._ended
 
     def write(self, *pieces: bytes) -> None:
-        """Adds pieces, one after the other."""
+        """Adds pieces, one after the other; none of them if the disk is full."""
         size = sum(map(len, pieces))
         with self._guard:
             if self._ended:
                 return  # discarded while this call waited for a thread
-            with self._digesting(pieces, beside=size >= _LARGE), disk_full_is_busy():
+            with self._restored_if_full(), self._digesting(pieces, beside=size >= _LARGE):
                 _, file = self._file()
                 for piece in pieces:
                     _write_all(file, piece)
@@ -118,6 +118,20 @@ class Draft:
             if self._open is not None:
                 self._open[0].unlink(missing_ok=True)
             self._end()
+
+    @contextmanager
+    def _restored_if_full(self) -> Iterator[None]:
+        """Undoes what was written in the block, and raises `Busy`, if the disk is full."""
+        digest = self._digest.copy()
+        try:
+            with disk_full_is_busy():
+                yield
+        except Busy:
+            self._digest = digest
+            if self._open is not None:
+                os.ftruncate(self._open[1], self.size)
+                os.lseek(self._open[1], self.size, os.SEEK_SET)
+            raise
 
     @contextmanager
     def _digesting(self, pieces: Iterable[bytes], *, beside: bool) -> Iterator[None]:

@@ -33,7 +33,9 @@ class Scratch:
         with self._guard, disk_full_is_busy():
             if self._ended:
                 raise InternalError("a scratch folder was discarded before it was made")
-            self._open = path, _ = create_locked(self._folder)
+            if self._open is None:  # a second call continues where a full disk ended the first
+                self._open = create_locked(self._folder)
+            path, _ = self._open
             _folder_of(path).mkdir(_MODE)
         return _folder_of(path)
 

@@ -1,0 +1,47 @@
+"""Room on the disk: what may go is freed before anything is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from intarsia.errors import Busy
+
+T = TypeVar("T")
+
+# Frees what may go; True if anything did.
+Free = Callable[[], Awaitable[bool]]
+
+
+class Room:
+    """The room on the disk that a store is on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._free: Free | None = None
+
+    def free_by(self, free: Free) -> None:
+        """Asks `free` from now on when the disk is full. It may be called at the same time again."""
+        self._free = free
+
+    async def make(self, work: Callable[..., T], *args: object) -> T:
+        """What `work` returns, called in a thread. After it raised `Busy`, because the disk is full, room is
+        made and it is called again, as long as there is something that may go."""
+        while True:
+            try:
+                return await asyncio.to_thread(work, *args)
+            except Busy:
+                if self._free is None or not await self._free():
+                    raise
+
+    async def reserve(self, size: int) -> None:
+        """Makes room for so many bytes as far as something may go."""
+        while self._free is not None and await asyncio.to_thread(self._left) < size:
+            if not await self._free():
+                return
+
+    def _left(self) -> int:
+        return shutil.disk_usage(self._folder).free
