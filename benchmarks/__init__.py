@@ -6,6 +6,9 @@ options          the command line options that benchmarks share
 stack            starts the platform for a measurement, and reads its metrics
 triton_client    a denoising request by a plain Triton client
 damaged_files    a folder of pictures, some of them damaged
+leftovers        what a program has started, and whether anything of it is left
+filled_ledger    a ledger with many jobs
+durable_commits  counts the commits that wait for a disk
 
 step_sharing     does sharing steps pay?
 learnt_prices    does it pay to learn the prices of passes while serving?
@@ -19,6 +22,7 @@ perf             what throughput do single models have, by perf_analyzer?
 adapters         what do adapters cost?
 before_after     does this checkout cost more than an earlier one?
 folder           does a folder complete despite damaged files and a killed client?
+ledger_costs     what do the ledger's operations cost, with few jobs and with many?
 long_clip        does memory stay flat however long a clip is?
 gpu              how fast is everything on a GPU?
 served_figures   does the service reach the figures on the cards of the starter weights?

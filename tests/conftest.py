@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgres import REQUIRED, Postgres, binaries
 
 # Threads of a pass wait for each other by spinning: two of them are no quicker with networks as small as
 # these, and on a busy machine fifty times as slow. Heard by whoever imports torch from here on, in programs
@@ -19,3 +23,12 @@ settings.load_profile("intarsia")
 # Whoever runs the tests in the background has Ctrl-C switched off for them and for every program they start,
 # some of which are to be ended that way.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests, each of which makes a database of its own."""
+    if binaries() is None and not os.environ.get(REQUIRED):
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with Postgres() as server:
+        yield server

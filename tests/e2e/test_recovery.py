@@ -17,9 +17,9 @@ from PIL import Image
 
 import intarsia
 from benchmarks.clips import encode
+from benchmarks.leftovers import shared_memory
 from deploy.local.stack import Stack
 from intarsia.errors import ModelDown
-from tests.e2e.leftovers import shared_memory
 from tests.e2e.waiting import LONG, PATIENCE, WHERE, edit, photo, running, stepping, until
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 import intarsia
+from benchmarks.leftovers import Started
 from deploy.local.models import repository_models
-from tests.e2e.leftovers import Started
 from tests.e2e.waiting import PATIENCE, WHERE, edit, photo, stepping, until
 
 MODELS = tuple(model.name for model in repository_models())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -15,7 +14,6 @@ from orchestrator.jobs.ledger.database import Database
 from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, NewJob
 from orchestrator.jobs.ledger.ledger import Ledger
 from tests.orchestrator.jobs.ledger.clock import Clock
-from tests.postgres import REQUIRED, Postgres, binaries
 
 _names = count()
 
@@ -50,14 +48,6 @@ async def listed(ledger: Ledger, **filter: Any) -> list[str]:
     """The names of one's jobs that a filter lets pass."""
     chosen = JobFilter(**{field: frozenset(values) for field, values in filter.items()})
     return [one.name for one in await ledger.list("me", chosen)]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    if binaries() is None and not os.environ.get(REQUIRED):
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    with Postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
