@@ -102,7 +102,7 @@ class ModelClient:
 
         While no stream of it has answered, it is run again if the endpoint is full or down: at another one,
         or later; if it is `Unsuitable`, at another one only, which may be full now. What breaks after a
-        stream has answered is not started again: its progress was reported already.
+        stream has answered is not started again here: its progress was reported already.
         """
         limits = self._queue.limits if waits else WaitLimits(full=0.0, away=0.0)
         waiter, tried, busy = Waiter(self._queue, limits, deadline), set[Endpoint](), None

@@ -49,6 +49,8 @@ FILL_FIELDS = {**COMMON_FIELDS, "source": "cut.working_size", "text": "prompt", 
 
 # A model drops adapters when others need the memory. So many times a request is tried with its own.
 _ATTEMPTS = 3
+# A stream that broke is begun again; so often without a new checkpoint, then the request is the likely cause.
+_BREAKS = 5
 
 
 class Conditioning(Protocol):
@@ -115,6 +117,14 @@ class Checkpoints(Protocol):
 
     async def drop_checkpoint(self) -> None:
         """Drops one that is of no use."""
+
+
+@dataclass
+class _Pulse:
+    """Whether a stream has replied by now, and how many broke since the last checkpoint."""
+
+    begun: bool = False
+    breaks: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,8 @@ class Denoiser:
         Reports every step to `work`. Every so many steps `preview` is called with the estimate of the clean
         latents; it must return at once. With `checkpoints` it goes on from the last one; one that the model
         refuses, since it is of other weights or another request, is dropped.
+
+        If the model goes down in the middle, it goes on, or begins again, when there is one.
         """
         inputs = {
             **conditioning.inputs(),
@@ -207,6 +219,8 @@ class Denoiser:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
             inputs["adapters"] = np.frombuffer(json.dumps(uses).encode(), np.uint8)
 
+        pulse = _Pulse()
+
         async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
             facts = ModelFacts.read(await lease.facts(deadline=self.run.deadline))
@@ -217,7 +231,7 @@ class Denoiser:
             for _ in range(_ATTEMPTS):
                 uploads = {adapter: lease.known.upload_of(adapter.known_as) for adapter in used.values()}
                 try:
-                    return await self._resume(lease, inputs, work, preview, checkpoints)
+                    return await self._resume(lease, inputs, work, preview, checkpoints, pulse)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
@@ -228,9 +242,20 @@ class Denoiser:
             return None
 
         cells = math.prod(inputs["source"].shape[1:])
-        denoised = await self.client.run(
-            run, deadline=self.run.deadline, weights=weights, work=float(sampling.steps * cells)
-        )
+        while True:
+            pulse.begun = False
+            try:
+                denoised = await self.client.run(
+                    run, deadline=self.run.deadline, weights=weights, work=float(sampling.steps * cells)
+                )
+                break
+            except ModelDown as error:
+                pulse.breaks += 1
+                if not pulse.begun or pulse.breaks == _BREAKS:
+                    raise
+                log.warning(
+                    "%s broke off in the middle; goes on when it is back: %s", self.client.name, error
+                )
         if denoised is None:
             raise Busy(
                 f"{self.client.name} has no room to keep these adapters until they are used; try again "
@@ -246,27 +271,28 @@ class Denoiser:
         work: Work,
         preview: OnPreview | None,
         checkpoints: Checkpoints | None,
+        pulse: _Pulse,
     ) -> np.ndarray:
         """Goes on from the last checkpoint, else from the beginning, with new checkpoints if it may."""
         if checkpoints is None:
-            return await self._stream(lease, inputs, work, preview)
+            return await self._stream(lease, inputs, work, preview, None, pulse)
         every = {"checkpoint_every": np.array([checkpoints.every], np.int32)} if checkpoints.every else {}
         last = await checkpoints.checkpoint()
         if last is not None:
             resumed = {**inputs, **every, "checkpoint": last}
             try:
-                return await self._stream(lease, resumed, work, preview, checkpoints)
+                return await self._stream(lease, resumed, work, preview, checkpoints, pulse)
             except (InvalidRequest, NotReady) as error:
                 _check_refused(error)
                 log.warning("begins with the first step, since the checkpoint is refused: %s", error)
             await checkpoints.drop_checkpoint()
         if every:
             try:
-                return await self._stream(lease, {**inputs, **every}, work, preview, checkpoints)
+                return await self._stream(lease, {**inputs, **every}, work, preview, checkpoints, pulse)
             except (InvalidRequest, NotReady) as error:
                 _check_refused(error)
                 log.warning("no checkpoints are made: %s", error)
-        return await self._stream(lease, inputs, work, preview)
+        return await self._stream(lease, inputs, work, preview, None, pulse)
 
     async def _stream(
         self,
@@ -274,16 +300,19 @@ class Denoiser:
         inputs: Tensors,
         work: Work,
         preview: OnPreview | None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: Checkpoints | None,
+        pulse: _Pulse,
     ) -> np.ndarray:
         latents = None
         async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
             async for beat in beats:
                 done, of = (int(number) for number in beat["progress"])
+                pulse.begun = True
                 work.stepped(done, of)
                 lease.progress(done, of)
                 if checkpoints is not None and "checkpoint" in beat and done < of:
                     await checkpoints.keep_checkpoint(beat["checkpoint"])
+                    pulse.breaks = 0
                 if "latents" not in beat:
                     continue
                 if done == of:

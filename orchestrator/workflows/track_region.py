@@ -29,7 +29,7 @@ MODEL = "sam"
 # The share of each stage in the progress.
 _SHARES: Mapping[str, float] = {"segment": 0.03, "track": 0.95, "inlay": 0.02}
 # A model that was restarted has forgotten every clip. A clip is followed so many times before it fails.
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 # A file that announces more frames than this is not believed.
 _MOST_FRAMES = 100_000_000
 

@@ -1,4 +1,4 @@
-"""Whatever dies, no call hangs: running requests fail with a reason, and later ones succeed without help."""
+"""Whatever dies, no call hangs: running requests go on, and later ones succeed without help."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import intarsia
 from benchmarks.clips import encode
 from benchmarks.leftovers import shared_memory
 from deploy.local.stack import Stack
-from intarsia.errors import ModelDown
 from tests.e2e.waiting import LONG, PATIENCE, WHERE, edit, photo, running, stepping, until
 
 
@@ -50,16 +49,16 @@ def stub(stack: Stack, model: str) -> psutil.Process:
 
 
 def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
-    jobs = [edit(client, picture, seed=seed, **LONG) for seed in range(2)]
+    """Its requests begin again, or go on from a checkpoint, once it is back."""
+    settings = {"steps": 300, "working_size": 256, "reproducible": True}
+    undisturbed = [edit(client, picture, seed=seed, **settings).result(timeout=PATIENCE) for seed in range(2)]
+    jobs = [edit(client, picture, seed=seed, **settings) for seed in range(2)]
     for job in jobs:
         stepping(job)
     killed = stub(stack, "ip2p_unet")
     killed.kill()
-    for job in jobs:
-        with pytest.raises(ModelDown, match="ip2p_unet"):
-            job.result(timeout=PATIENCE)
-        assert isinstance(job.get().error, ModelDown)
-    assert edit(client, picture, seed=3, steps=4).result(timeout=PATIENCE).picture
+    results = [job.result(timeout=PATIENCE) for job in jobs]
+    assert [result.picture for result in results] == [result.picture for result in undisturbed]
     assert stub(stack, "ip2p_unet").pid != killed.pid
 
 
@@ -103,17 +102,14 @@ def test_a_model_killed_while_it_tracks_gives_the_same_masks(
 def test_a_server_killed_in_mid_step(
     stack: Stack, client: intarsia.Client, picture: bytes, caplog: pytest.LogCaptureFixture
 ):
-    job = edit(client, picture, seed=6, **LONG)
+    job = edit(client, picture, seed=6, steps=300, working_size=256)
     stepping(job)
     server = psutil.Process(stack.triton.pid)
     stubs = [stub(stack, model) for model in stack.models]
     regions = shared_memory(stubs)
     assert len(regions) == len(stubs) and all(region.exists() for region in regions)
     server.kill()
-    with pytest.raises(ModelDown, match="ip2p_unet"):
-        job.result(timeout=PATIENCE)
-    assert isinstance(job.get().error, ModelDown)
-    assert edit(client, picture, seed=7, steps=4).result(timeout=PATIENCE).picture
+    assert job.result(timeout=PATIENCE).picture
     assert stack.triton.pid != server.pid
     assert "ended by itself, with -9" in caplog.text
     assert not any(process.is_running() for process in stubs)

@@ -105,7 +105,7 @@ async def test_the_manifest_names_the_weights_that_did_the_work(
         assert (weights["ip2p_unet"], weights["vae"]) == (f"d{denoised}" * 32, f"a{decoded}" * 32)
 
 
-async def test_when_one_dies_only_what_had_begun_there_fails(
+async def test_when_one_dies_what_had_begun_there_begins_again_at_another(
     served: Client, tritons: list[Triton], picture: np.ndarray
 ) -> None:
     """Two jobs for each server, held after their third step; then one server is stopped."""
@@ -122,8 +122,5 @@ async def test_when_one_dies_only_what_had_begun_there_fails(
     for triton in tritons[1:]:
         triton.ip2p_unet.hold_at = None
         triton.ip2p_unet.go_on.set()
-    ended = [await served.finished(job.name) for job in jobs]
-    failed = [job.failure for job in ended if job.state != SUCCEEDED]
-    assert [failure.reason for failure in failed] == 2 * ["MODEL_DOWN"]
-    assert {(await served.finished(job.name)).state for job in more} == {SUCCEEDED}
+    assert {(await served.finished(job.name)).state for job in (*jobs, *more)} == {SUCCEEDED}
     assert len(dying.ip2p_unet.requests) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 
+import grpc
 import numpy as np
 
 from orchestrator.triton.tensors import Tensors
@@ -23,6 +24,7 @@ class Walker(Denoiser):
         super().__init__()
         self.resumed: list[int] = []  # steps that were done when a request began
         self.takes_checkpoints = True
+        self.breaks_at: list[int] = []  # steps before which a stream breaks, in this order, once each
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "source" not in inputs:
@@ -43,6 +45,9 @@ class Walker(Denoiser):
         for step in range(done, steps):
             if step == self.hold_at:
                 await self._hold()
+            if self.breaks_at and step == self.breaks_at[0]:
+                self.breaks_at.pop(0)
+                raise Refused("Stub process 'ip2p_unet_0_0' is not healthy.", grpc.StatusCode.INTERNAL)
             self.steps += 1
             latents = _step(latents)
             reply: dict[str, np.ndarray] = {"progress": np.array([step + 1, steps], np.int32)}

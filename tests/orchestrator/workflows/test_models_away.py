@@ -24,10 +24,22 @@ async def test_a_request_to_a_full_denoiser_is_repeated(
     assert len(triton.ip2p_unet.requests) == 3
 
 
-async def test_a_model_without_a_pulse_fails_the_job_and_not_the_next(
+async def test_a_job_goes_on_when_its_model_lost_its_pulse_for_once(
     start: Start, triton: Triton, picture: np.ndarray
 ) -> None:
     _, client = await start(INTARSIA_STALL_FLOOR_SECONDS="0.5")
+    triton.ip2p_unet.hold_at = 2
+    job = await client.edit(click(await client.upload(png(picture))))
+    await triton.ip2p_unet.held.wait()
+    triton.ip2p_unet.hold_at = None
+    assert (await client.finished(job.name)).state == SUCCEEDED
+    assert len(triton.ip2p_unet.requests) == 2
+
+
+async def test_a_model_without_a_pulse_fails_the_job_and_not_the_next(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    _, client = await start(INTARSIA_STALL_FLOOR_SECONDS="0.2")
     triton.ip2p_unet.hold_at = 2
     name = await client.upload(png(picture))
     job = await client.finished((await client.edit(click(name))).name)

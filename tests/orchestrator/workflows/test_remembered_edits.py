@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intarsia.errors import Busy, Cancelled
+from intarsia.errors import Busy, Cancelled, ModelDown
 from orchestrator.stages.trajectory_memory import CheckpointLimits
 from orchestrator.workflows.edit_region import Edit, ResolvedEdit, edit_region
 from orchestrator.workflows.results import EditResult
@@ -88,6 +88,28 @@ async def test_a_walk_of_sixty_steps_that_is_killed_twenty_times(
     assert walker.steps - before == 60 - done <= EVERY
     assert pictures(result) == pictures(undisturbed)
     assert list(memory.values) == ["candidates 0 to 0"]
+
+
+async def test_a_walk_goes_on_in_the_middle_when_its_model_went_down(
+    triton: Triton, walker: Walker, tmp_path: Path, picture: np.ndarray
+) -> None:
+    resolved = await resolved_edit(triton, tmp_path, png(picture), steps=60)
+    undisturbed = await run(triton, tmp_path, resolved, DictMemory(), SHORT)
+    memory, walker.breaks_at = DictMemory(), [3, 7, 7, 13, 22, 22, 22, 31, 48, 59]
+    walker.resumed.clear()
+    result = await run(triton, tmp_path, resolved, memory)
+    assert walker.resumed == [0, 0, 5, 5, 10, 20, 20, 20, 30, 45, 55]
+    assert pictures(result) == pictures(undisturbed)
+
+
+async def test_a_request_that_always_breaks_its_model_fails(
+    triton: Triton, walker: Walker, tmp_path: Path, picture: np.ndarray
+) -> None:
+    resolved = await resolved_edit(triton, tmp_path, png(picture), steps=20)
+    walker.breaks_at = [8] * 20
+    with pytest.raises(ModelDown, match="ip2p_unet"):
+        await run(triton, tmp_path, resolved, DictMemory())
+    assert walker.resumed == [0, 5, 5, 5, 5]
 
 
 class DyingMemory(DictMemory):

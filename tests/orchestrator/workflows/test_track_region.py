@@ -201,7 +201,7 @@ async def test_a_model_that_lost_its_memory_gives_the_same_masks(client: Client,
     corrected = await tracked(client, request(name, 0, 5))
     triton.sam.forgets_at = [5]  # where a mask would begin a memory anew
     assert (await tracked(client, request(name, 0, 5))).result.masks == corrected.result.masks
-    triton.sam.forgets_at = [4, 4, 4]
+    triton.sam.forgets_at = [4] * 5
     failure = await failed(client, request(name))
     assert failure.reason == "MODEL_DOWN" and "forgot" in failure.message
 
