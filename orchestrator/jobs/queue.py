@@ -1,48 +1,51 @@
-"""The queue of jobs: which of those that wait starts next, and what those that run hold.
+"""The order of jobs: which of those that wait starts next, beside those that run here and what they hold.
 
-Jobs of one method start first come, first served, while two limits allow it: how many requests their model
-takes, and how many bytes all that run may need together. Whatever drives jobs asks here and carries them out.
+Jobs start in the order of the ledger while three limits allow it: the places of their kind, how many requests
+their model takes, and how many bytes all that run here may need together. Whatever drives jobs asks here and
+carries them out.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
 from orchestrator import metrics
 from orchestrator.jobs.job import State
+from orchestrator.jobs.ledger.entry import Candidate, JobKind
 
 
 class Capacity(Protocol):
     """How many requests of jobs may run. It changes with the models that they use."""
 
     def most(self, method: str) -> int:
-        """How many requests of a method's jobs may run at a time, at least 1."""
+        """How many requests of a method's jobs may run at a time; 0 while its model is not there yet."""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Calls `changed`, which returns at once, whenever the numbers may have changed."""
 
 
 @dataclass(eq=False)
-class QueuedJob:
-    """A job that waits or runs: its name, its method, and what it needs from now on."""
+class RunningJob:
+    """A job that runs here: its name, its method, its kind, and what it needs from now on."""
 
     name: str
     method: str
+    kind: JobKind = JobKind.INTERACTIVE
     memory: int = 0  # bytes, at most
     requests: int = 1  # to the model that does most of its work, at a time
 
 
 class JobQueue:
-    """Jobs that wait, in the order in which they came, and those that run.
+    """The jobs that run in this process, and the choice of the next one.
 
-    A job that needs more memory than there is runs when no other does. While a job waits for memory, no
-    younger one takes it, and no job of a method that takes long starts. Such methods get at most half of the
-    memory, and of `running` jobs, so that others run beside them; memory that only they could return is not
-    waited for: younger jobs go past.
+    Interactive and batch jobs have places of their own: one of each kind and method may run whatever the other
+    kind does, and batch jobs get at most half of `running` jobs, of the memory, and of the requests that a
+    model takes unless it works for batch jobs only. A job that needs more memory than there is runs when no other does. While a job waits for
+    memory, no later one takes it, and no batch job starts; memory that only batch jobs could return is not
+    waited for, because they may take long: later jobs go past.
     """
 
     def __init__(
@@ -55,94 +58,87 @@ class JobQueue:
         long: Collection[str] = (),
     ) -> None:
         """`memory`: bytes of all running jobs. `running`: the most jobs that run, None to leave that to the
-        capacity. `long`: those of the `methods` whose jobs take long."""
+        capacity. `long`: those of the `methods` whose jobs take long, which makes them batch jobs."""
         self._capacity, self._methods, self._long = capacity, methods, frozenset(long)
         self._memory, self._most = memory, running
-        self._waiting: deque[QueuedJob] = deque()
-        self._running: set[QueuedJob] = set()
+        self._running: set[RunningJob] = set()
         metrics.JOBS_MEMORY_BYTES.set(memory)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` whenever the capacity, and with it the answer of `start`, may have changed."""
+        """Calls `changed` whenever the capacity, and with it the choice, may have changed."""
         self._capacity.watch(changed)
-
-    @property
-    def waiting(self) -> int:
-        """The number of jobs that wait."""
-        return len(self._waiting)
 
     @property
     def reserved(self) -> int:
         """The bytes that all running jobs need at most."""
         return sum(map(self._counted, self._running))
 
-    def add(self, job: QueuedJob) -> None:
-        """Adds a job behind those that wait."""
-        self._waiting.append(job)
-
-    def start(self) -> QueuedJob | None:
-        """The job that starts now, None if none may. Call it until it returns None, after every change."""
-        job = self._next()
-        if job is not None:
-            self._waiting.remove(job)
-            self._running.add(job)
-        self._report()
-        return job
-
-    def shrink(self, job: QueuedJob, memory: int) -> None:
-        """Notes that a job needs no more than so many bytes from now on. It never needs more than before."""
-        job.memory = min(job.memory, memory)
-
-    def remove(self, job: QueuedJob) -> None:
-        """Removes a job that has ended, or that waits and will not start."""
-        if job in self._running:
-            self._running.discard(job)
-        else:
-            self._waiting.remove(job)
-        self._report()
-
-    def _next(self) -> QueuedJob | None:
-        """The oldest job that may start."""
-        if self._most is not None and len(self._running) >= self._most:
-            return None
+    def choose(self, waiting: Sequence[Candidate]) -> str | None:
+        """The name of the job to start now among those that wait, in their order; None if none may."""
         held = self.reserved
-        long_held = sum(self._counted(job) for job in self._running if self._is_long(job))
-        closed = {method for method in self._methods if self._is_full(method)}
-        for job in self._waiting:
-            needed = self._counted(job)
-            if job.method in closed:
+        batch_held = sum(self._counted(job) for job in self._running if job.kind is JobKind.BATCH)
+        closed: set[tuple[str, JobKind]] = set()
+        batch_may_start = True
+        for job in waiting:
+            needed, is_batch = self._counted(job), job.kind is JobKind.BATCH
+            place = job.method, job.kind
+            if place in closed or (is_batch and not batch_may_start):
                 continue
-            if self._is_long(job) and long_held + needed > self._memory / 2:
-                closed.add(job.method)  # only the end of another long one makes room for it
+            if self._is_full(job.method, job.kind):
+                closed.add(place)
+                continue
+            if is_batch and batch_held + needed > self._memory / 2:
+                closed.add(place)  # only the end of another batch job makes room for it
                 continue
             if not self._running or held + needed <= self._memory:
-                return job
-            closed |= self._long
-            if not long_held or long_held + needed <= self._memory:
+                return job.name
+            batch_may_start = False
+            if not batch_held or batch_held + needed <= self._memory:
                 return None  # the others end soon and make room for it
         return None
 
-    def _is_full(self, method: str) -> bool:
-        jobs = [job for job in self._running if job.method == method]
-        requests = sum(job.requests for job in jobs)
-        return len(jobs) >= self._most_jobs(method) or requests >= self._capacity.most(method)
+    def add(self, job: RunningJob) -> None:
+        """Notes that a job runs."""
+        self._running.add(job)
+        self.report()
 
-    def _most_jobs(self, method: str) -> float:
-        if self._most is None:
-            return inf
-        return max(1, self._most // 2) if method in self._long else self._most
+    def shrink(self, job: RunningJob, memory: int) -> None:
+        """Notes that a job needs no more than so many bytes from now on. It never needs more than before."""
+        job.memory = min(job.memory, memory)
 
-    def _counted(self, job: QueuedJob) -> int:
-        """The bytes that count: a long job never keeps all others from running, however much it needs."""
-        return int(min(job.memory, self._memory / 2)) if self._is_long(job) else job.memory
+    def remove(self, job: RunningJob) -> None:
+        """Notes that a job does not run any more."""
+        self._running.discard(job)
+        self.report()
 
-    def _is_long(self, job: QueuedJob) -> bool:
-        return job.method in self._long
-
-    def _report(self) -> None:
-        metrics.JOBS.labels(State.QUEUED.value).set(len(self._waiting))
+    def report(self) -> None:
+        """Sets the metrics of what runs, and of how much may."""
         metrics.JOBS.labels(State.RUNNING.value).set(len(self._running))
         metrics.JOBS_RESERVED_BYTES.set(self.reserved)
         for method in self._methods:
-            most = min(self._capacity.most(method), self._most_jobs(method))
-            metrics.JOBS_LIMIT.labels(method).set(most)
+            metrics.JOBS_LIMIT.labels(method).set(min(self._capacity.most(method), self._most or inf))
+
+    def _is_full(self, method: str, kind: JobKind) -> bool:
+        """True if no further job of this method and kind may start, whatever memory there is."""
+        same_kind = [job for job in self._running if job.kind is kind]
+        halves = kind is JobKind.BATCH
+        if _is_used_up(len(same_kind), len(self._running), self._most or inf, halves):
+            return True
+        of_kind = sum(job.requests for job in same_kind if job.method == method)
+        of_all = sum(job.requests for job in self._running if job.method == method)
+        most = self._capacity.most(method) if method in self._methods else 1
+        return _is_used_up(of_kind, of_all, most, halves and method not in self._long)
+
+    def _counted(self, job: Candidate | RunningJob) -> int:
+        """The bytes that count: a batch job never keeps all others from running, however much it needs."""
+        return int(min(job.memory, self._memory / 2)) if job.kind is JobKind.BATCH else job.memory
+
+
+def _is_used_up(of_kind: int, of_all: int, most: float, halves: bool) -> bool:
+    """True if a kind that holds `of_kind` places has none left of `most`, of which `of_all` are taken.
+
+    The first place is its own; it gets at most half of all if it `halves`.
+    """
+    if most < 1:
+        return True
+    return of_kind > 0 and (of_all >= most or (halves and of_kind >= most // 2))
