@@ -31,11 +31,15 @@ def job_of(entry: Entry, recipe: BoundRecipe | None, progress: Progress | None =
         state=entry.state,
         created=_moment(entry.created),
         request_id=entry.request_id,
-        progress=_at_the_end(known, entry.state) if entry.state.is_final else known,
+        progress=progress_at_the_end(known, entry.state) if entry.state.is_final else known,
         failure=None if entry.failure is None else failure_of(entry.failure),
         result=result,
         started=None if entry.started is None else _moment(entry.started),
         ended=None if entry.ended is None else _moment(entry.ended),
+        kind=entry.kind,
+        priority=entry.priority,
+        labels=entry.labels,
+        attempt=entry.attempt,
     )
 
 
@@ -55,6 +59,13 @@ def progress_of(text: str | None) -> Progress:
     return Progress() if text is None else from_plain(Progress, json.loads(text))
 
 
+def progress_at_the_end(progress: Progress, state: State) -> Progress:
+    """The progress of a job that ended in this state."""
+    if state is State.SUCCEEDED:
+        return replace(progress, fraction=1.0, remaining=0.0)
+    return replace(progress, remaining=None)
+
+
 def failure_text(error: IntarsiaError) -> str:
     """An error as JSON."""
     plain = {"reason": error.reason, "message": error.message, "facts": dict(error.facts)}
@@ -69,12 +80,6 @@ def failure_of(text: str) -> IntarsiaError:
     kind = classes().get(plain["reason"], InternalError)
     facts = {**plain["facts"], **({"field": plain["field"]} if issubclass(kind, InvalidRequest) else {})}
     return kind(plain["message"], **facts)
-
-
-def _at_the_end(progress: Progress, state: State) -> Progress:
-    if state is State.SUCCEEDED:
-        return replace(progress, fraction=1.0, remaining=0.0)
-    return replace(progress, remaining=None)
 
 
 def _moment(seconds: float) -> datetime:

@@ -1,0 +1,258 @@
+"""Attempts: one execution of a claimed job, from its first stage to the note of how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from intarsia.errors import Cancelled, IntarsiaError, ModelDown, NotReady, TimeLimit
+from orchestrator import logs
+from orchestrator.deadline import Deadline
+from orchestrator.jobs.bound_recipe import BoundRecipe
+from orchestrator.jobs.codec import from_plain, to_plain
+from orchestrator.jobs.entries import failure_text, job_of, progress_at_the_end, progress_of, text_of
+from orchestrator.jobs.held_memory import HeldMemory
+from orchestrator.jobs.job import Job, State
+from orchestrator.jobs.ledger.entry import Entry, Hold, JobKind, Lost, Reference, ReferenceKind, Wish
+from orchestrator.jobs.ledger.ledger import Ledger
+from orchestrator.jobs.persistence import until_written
+from orchestrator.jobs.queue import RunningJob
+from orchestrator.runs.run import Progress, Run
+from orchestrator.stages.memory import artifacts_in
+
+log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 10.0  # a job that is to pause stops after so long, even if it has remembered nothing
+
+
+@dataclass(frozen=True)
+class _HandBack:
+    """The reason to stop of an attempt whose job goes on later."""
+
+    state: State  # QUEUED or PAUSED
+
+
+@dataclass(frozen=True)
+class _End:
+    """How an attempt ended; a state that is not final hands the job back."""
+
+    state: State
+    result: Any = None
+    failure: IntarsiaError | None = None
+
+
+_Reason: TypeAlias = IntarsiaError | _HandBack
+
+
+class Attempt:
+    """Carries out a job that this process holds, until it ends, is handed back, or is lost to another owner."""
+
+    def __init__(
+        self,
+        hold: Hold,
+        entry: Entry,
+        recipe: BoundRecipe | None,
+        ledger: Ledger,
+        *,
+        changed: Callable[[], None],
+        shrunk: Callable[[], None],
+        idle_limit: float,
+    ) -> None:
+        """`changed` is called after every change of the progress, `shrunk` when the job needs less memory.
+
+        `idle_limit`: seconds after which a batch job that makes no progress is ended.
+        """
+        self.hold, self.entry = hold, entry
+        self.place = RunningJob(entry.name, entry.method, entry.kind, entry.memory, entry.requests)
+        self._recipe, self._ledger, self._idle_limit = recipe, ledger, idle_limit
+        self._changed, self._shrunk = changed, shrunk
+        self._began = self._advanced = time.monotonic()
+        left = None if entry.time_limit is None else entry.time_limit - entry.spent
+        self._run = Run(Deadline.after(left), self._moved, self._shrink)
+        self._before = progress_of(entry.progress)  # how far an earlier attempt was
+        self._seen = self._reported = self.progress
+        self._work: asyncio.Future[Any] | None = None
+        self._stopped_by: _Reason | None = None
+        self._is_lost = False
+        self._next_state: State | None = None  # the state to be handed back in at the next point
+        self._keeps_partial = False
+        self._timers: list[asyncio.TimerHandle] = []
+        if left is not None:
+            late = TimeLimit(
+                f"the job was ended after it had run for {entry.time_limit:g} s; allow more time, or ask for less"
+            )
+            self._later(left, late)
+
+    @property
+    def progress(self) -> Progress:
+        """The progress as it is now; before the first stage, what an earlier attempt had reported."""
+        now = self._run.progress
+        return now if now.stage else self._before
+
+    @property
+    def spent(self) -> float:
+        """The seconds for which the job has run, over all attempts."""
+        return self.entry.spent + time.monotonic() - self._began
+
+    def job(self) -> Job:
+        """The job as it is now."""
+        return job_of(self.entry, self._recipe, self.progress)
+
+    def stop(self, why: IntarsiaError) -> None:
+        """Ends the job with this failure as soon as its recipe has ended."""
+        self._stop(why)
+
+    def hand_back(self) -> None:
+        """Lets others go on with the job as soon as its recipe has ended."""
+        self._stop(_HandBack(State.QUEUED))
+
+    def hand_back_soon(self, state: State = State.QUEUED) -> None:
+        """Hands the job back when it remembers something next."""
+        self._next_state = state
+
+    def lose(self) -> None:
+        """Stops at once, and writes nothing any more: another owner has the job."""
+        self._is_lost = True
+        self._cancel()
+
+    def obey(self, wish: Wish) -> None:
+        """Does what the job's caller wants of it."""
+        if wish is Wish.PAUSE and self._next_state is None:
+            self.hand_back_soon(State.PAUSED)
+            self._later(_PAUSE_SECONDS, _HandBack(State.PAUSED))
+        elif wish in (Wish.CANCEL, Wish.KEEP_PARTIAL):
+            self._keeps_partial = wish is Wish.KEEP_PARTIAL
+            self.stop(Cancelled("the job was cancelled on request"))
+
+    async def report(self) -> None:
+        """Writes the progress to the ledger if it has changed, and obeys what is wanted.
+
+        Ends a batch job that has made none for too long.
+        """
+        if self.entry.kind is JobKind.BATCH and time.monotonic() - self._advanced > self._idle_limit:
+            self.stop(
+                TimeLimit(
+                    f"the job was ended because it made no progress for {self._idle_limit:g} s; look at the "
+                    "server's log for what it waited for, then retry it"
+                )
+            )
+        progress = self.progress
+        if progress == self._reported or self._work is None or self._work.done():
+            return
+        preview = [Reference(progress.preview, ReferenceKind.PREVIEW)] if progress.preview else []
+        try:
+            wish = await self._ledger.report(
+                self.hold, text_of(progress), spent=self.spent, references=preview
+            )
+        except Lost:
+            self.lose()
+        else:
+            self._reported = progress
+            self.obey(wish)
+
+    async def carry_out(self) -> Entry | None:
+        """Runs the recipe and writes how it ended. Returns the entry then; None if the job was lost."""
+        log.info("started", extra={"facts": {"attempt": self.entry.attempt}})
+        self._work = asyncio.ensure_future(self._result())
+        if self._is_lost or self._stopped_by is not None:
+            self._cancel()
+        self.obey(self.entry.wanted)
+        await asyncio.wait({self._work})
+        for timer in self._timers:
+            timer.cancel()
+        end = await self._end(self._work)
+        # A task, and a traceback, hold the frames they went through, and those hold pictures.
+        self._work = None
+        if end is None:
+            return None
+        try:
+            return await until_written(lambda: self._write(end))
+        except Lost:
+            return None
+
+    async def _result(self) -> Any:
+        entry, recipe = self.entry, self._recipe
+        if recipe is None or entry.recipe != str(recipe.version):
+            has = "has no such recipe" if recipe is None else f"has version {recipe.version}"
+            raise NotReady(
+                f"the job was written for version {entry.recipe} of {entry.method}, and this server {has}; "
+                "send the request again with a new request id",
+                method=entry.method,
+            )
+        return await recipe.carry_out(self._request(recipe), self._run, await self._memory())
+
+    async def _partial(self) -> Any:
+        """A result of what is finished; None if there is nothing."""
+        if not self._keeps_partial or self._recipe is None or self._recipe.partial is None:
+            return None
+        return await self._recipe.partial(self._request(self._recipe), self._run, await self._memory())
+
+    def _request(self, recipe: BoundRecipe) -> Any:
+        return from_plain(recipe.request, json.loads(self.entry.request))
+
+    async def _memory(self) -> HeldMemory:
+        known = await until_written(lambda: self._ledger.memory(self.entry.name))
+        return HeldMemory(self._ledger, self.hold, known, self._remembered)
+
+    async def _end(self, work: asyncio.Future[Any]) -> _End | None:
+        """How the work ended; None if the job was lost."""
+        error = None if work.cancelled() else work.exception()
+        if self._is_lost or isinstance(error, Lost):
+            return None
+        if not work.cancelled() and error is None:
+            return _End(State.SUCCEEDED, work.result())
+        why = self._stopped_by
+        if why is None:
+            why = ModelDown("the server stopped before this job was done") if error is None else logs.presentable(error)
+        if isinstance(why, _HandBack):
+            return _End(why.state)
+        why.__traceback__ = why.__cause__ = why.__context__ = None
+        # Only a job that its caller cancelled is cancelled; a model that reports it by itself has failed.
+        if self._stopped_by is None or not isinstance(why, Cancelled):
+            return _End(State.FAILED, failure=why)
+        return _End(State.CANCELLED, await self._partial(), why)
+
+    async def _write(self, end: _End) -> Entry:
+        if not end.state.is_final:
+            return await self._ledger.hand_back(self.hold, spent=self.spent, state=end.state)
+        plain = None if end.result is None else to_plain(end.result)
+        return await self._ledger.end(
+            self.hold,
+            end.state,
+            spent=self.spent,
+            progress=text_of(progress_at_the_end(self.progress, end.state)),
+            result=None if end.result is None else json.dumps(plain, ensure_ascii=False),
+            failure=None if end.failure is None else failure_text(end.failure),
+            references=[Reference(name, ReferenceKind.RESULT) for name in artifacts_in(plain)],
+        )
+
+    def _stop(self, why: _Reason) -> None:
+        if self._stopped_by is None:
+            self._stopped_by = why
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _later(self, seconds: float, why: _Reason) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(max(0.0, seconds), self._stop, why))
+
+    def _remembered(self) -> None:
+        self._advanced = time.monotonic()
+        if self._next_state is not None:
+            self._stop(_HandBack(self._next_state))
+
+    def _moved(self) -> None:
+        self._advanced = time.monotonic()
+        self._changed()
+
+    def _shrink(self, memory: int) -> None:
+        self.place.memory = min(self.place.memory, memory)
+        self._shrunk()
