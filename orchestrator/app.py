@@ -19,10 +19,14 @@ from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.api.stores import Stores
 from orchestrator.deadline import Deadline
+from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.free_memory import free_memory
 from orchestrator.jobs.latest_facts import LatestFacts
-from orchestrator.jobs.memory import CarryOut, JobLimits, MemoryJobs
+from orchestrator.jobs.ledger.database import BadDatabase, Database
+from orchestrator.jobs.ledger.ledger import Ledger
+from orchestrator.jobs.ledger_jobs import JobLimits, LedgerJobs
 from orchestrator.jobs.queue import JobQueue
+from orchestrator.jobs.worker import WorkLimits
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
@@ -33,6 +37,7 @@ from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
 from orchestrator.stages.factory import StageFactory
+from orchestrator.stages.memory import Memory
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
 from orchestrator.workflows.recipes import RECIPES, Recipe
@@ -65,25 +70,27 @@ class Orchestrator:
         self._models = Models(
             settings.triton, stall_limits, decoupled=[name for name, spec in MODELS.items() if spec.decoupled]
         )
-        store = _open_store(settings.artifacts)
+        self._store = _open_store(settings.artifacts)
         picture_cache = PictureCache(int(settings.picture_memory * 1e6))
-        pictures = Pictures(store, PictureLimits(settings.picture_megapixels), picture_cache)
+        pictures = Pictures(self._store, PictureLimits(settings.picture_megapixels), picture_cache)
         self._stage_factory = StageFactory(self._models, pictures, wait_limits)
-        self.jobs = MemoryJobs(
+        self._facts = LatestFacts(self._stage_factory)
+
+    async def start(self) -> int:
+        """Opens the ledger, listens, and returns the port. What needs no model is served from now on."""
+        settings = self._settings
+        self._database = await _open_database(settings.jobs_database)
+        self.jobs = LedgerJobs(
+            Ledger(self._database),
             {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
-            JobLimits(
-                waiting=settings.jobs_waiting,
-                time_limit=settings.time_limit,
-                kept=settings.jobs_kept,
-                kept_seconds=settings.jobs_kept_seconds,
-            ),
             self._queue(settings),
+            JobLimits(settings.jobs_waiting, settings.time_limit, settings.batch_time_limit),
+            WorkLimits(settings.jobs_lease, settings.batch_idle),
         )
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
-        stores = Stores(store)
-        self._facts = LatestFacts(self._stage_factory)
+        stores = Stores(self._store)
         intake = Intake(self.jobs, stores, self._facts, self._needs_of)
         self._server = Server(
             Artifacts(stores),
@@ -92,6 +99,13 @@ class Orchestrator:
             Adapters(immediate, stores),
             Jobs(self.jobs),
         )
+        try:
+            port = await self._server.start(settings.listen)
+        except RuntimeError as error:
+            await self._database.close()
+            raise BadSetting(f"INTARSIA_LISTEN={settings.listen}: {error}") from None
+        await self.jobs.start()
+        return port
 
     def _queue(self, settings: Settings) -> JobQueue:
         memory = settings.jobs_memory
@@ -105,13 +119,6 @@ class Orchestrator:
 
     async def _needs_of(self, method: str, request: Any) -> Needs:
         return await RECIPES[method].needs(request, self._stage_factory.at(Run(Deadline())))
-
-    async def start(self) -> int:
-        """Listens and returns the port. What needs no model is served from now on."""
-        try:
-            return await self._server.start(self._settings.listen)
-        except RuntimeError as error:
-            raise BadSetting(f"INTARSIA_LISTEN={self._settings.listen}: {error}") from None
 
     def measure(self) -> int:
         """Serves metrics to Prometheus and returns the port."""
@@ -136,15 +143,16 @@ class Orchestrator:
             pause = min(2 * pause, 4.0)
 
     async def stop(self, grace: float) -> None:
-        """Takes no new jobs, lets those there are finish for `grace` seconds, and ends.
+        """Takes no new jobs, lets those that run finish for `grace` seconds, and ends.
 
-        A job that is not finished by then fails with a reason. May be called again with less grace.
+        A job that is not finished by then is handed back to the ledger. May be called again with less grace.
         """
         await self._server.retire()
         if await self.jobs.drain(grace):
             await self._server.wait_until_idle(_IDLE_SECONDS, within=_CLOSE_SECONDS)
         await self._server.stop(_CLOSE_SECONDS)
         await self._models.close()
+        await self._database.close()
 
 
 def _open_store(folder: Path) -> DiskStore:
@@ -154,8 +162,15 @@ def _open_store(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-def _bind(stage_factory: StageFactory, recipe: Recipe) -> CarryOut:
-    async def bound(request: Any, run: Run) -> Any:
-        return await recipe.carry_out(request, stage_factory.at(run))
+async def _open_database(url: str) -> Database:
+    try:
+        return await Database.open(url)
+    except (BadDatabase, IntarsiaError, OSError) as error:
+        raise BadSetting(f"INTARSIA_JOBS_DATABASE: {error}") from None
 
-    return bound
+
+def _bind(stage_factory: StageFactory, recipe: Recipe) -> BoundRecipe:
+    async def bound(request: Any, run: Run, memory: Memory) -> Any:
+        return await recipe.carry_out(request, stage_factory.at(run, memory))
+
+    return BoundRecipe(bound, recipe.request, recipe.result, recipe.version)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_AUTO = "auto"
+_AUTO, _NONE = "auto", "none"
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -35,18 +35,26 @@ class Settings:
     picture_megapixels: float
     # INTARSIA_PICTURE_MEMORY_MEGABYTES: the size of the cache of decoded pictures and compressed strips.
     picture_memory: float
-    # INTARSIA_JOBS_RUNNING: the most jobs that run at a time, at most half of them through clips; None (auto)
-    # for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait; more are refused.
+    # INTARSIA_JOBS_RUNNING: the most jobs that run at a time, at most half of them batch jobs, but at least
+    # one of each kind; None (auto) for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait;
+    # more are refused.
     jobs_running: int | None
     jobs_waiting: int
     # INTARSIA_JOBS_MEMORY_MEGABYTES: the memory that running jobs may need together; None (auto) for a
     # quarter of what is free at start. A job that needs more runs alone.
     jobs_memory: float | None
-    # INTARSIA_JOBS_KEPT, _KEPT_SECONDS: how many finished jobs are kept, and for how long.
-    jobs_kept: int
-    jobs_kept_seconds: float
-    # INTARSIA_TIME_LIMIT_SECONDS: the longest time that a job may take, including waiting.
+    # INTARSIA_JOBS_DATABASE: where jobs are kept, `sqlite:///path` or `postgresql://user:password@host/name`;
+    # by default a file in the folder of the artifact store.
+    jobs_database: str
+    # INTARSIA_JOBS_LEASE_SECONDS: with PostgreSQL, the time after which the jobs of a server that does not
+    # answer are run by another one.
+    jobs_lease: float
+    # INTARSIA_TIME_LIMIT_SECONDS: the longest time that a job may run, over all its attempts.
+    # INTARSIA_BATCH_TIME_LIMIT_SECONDS: that of a batch job which names none; None (none) for no limit.
+    # INTARSIA_BATCH_IDLE_SECONDS: a batch job that makes no progress for so long is ended.
     time_limit: float
+    batch_time_limit: float | None
+    batch_idle: float
     # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: the most requests at a time that are answered within the
     # call, and their time limit.
     segment_at_once: int
@@ -77,19 +85,22 @@ class Settings:
         `models` are the names of all models, which have addresses.
         """
         read = _Reader(environment)
+        artifacts = read("ARTIFACTS", "artifacts", Path)
         return cls(
             listen=read("LISTEN", "127.0.0.1:50051", _address),
             metrics=read("METRICS_LISTEN", "127.0.0.1:50052", _address),
             triton=_addresses(environment, tuple(models), read),
-            artifacts=read("ARTIFACTS", "artifacts", Path),
+            artifacts=artifacts,
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
-            jobs_running=read("JOBS_RUNNING", _AUTO, _or_auto(_count)),
+            jobs_running=read("JOBS_RUNNING", _AUTO, _or_word(_AUTO, _count)),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
-            jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_auto(_positive)),
-            jobs_kept=read("JOBS_KEPT", "1000", _count),
-            jobs_kept_seconds=read("JOBS_KEPT_SECONDS", "86400", _positive),
+            jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),
+            jobs_database=read("JOBS_DATABASE", f"sqlite:///{artifacts / 'jobs.sqlite'}", _database),
+            jobs_lease=read("JOBS_LEASE_SECONDS", "15", _positive),
             time_limit=read("TIME_LIMIT_SECONDS", "3600", _positive),
+            batch_time_limit=read("BATCH_TIME_LIMIT_SECONDS", _NONE, _or_word(_NONE, _positive)),
+            batch_idle=read("BATCH_IDLE_SECONDS", "3600", _positive),
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
             segment_seconds=read("SEGMENT_SECONDS", "120", _positive),
             wait_full=read("WAIT_FULL_SECONDS", "600", _positive),
@@ -155,18 +166,24 @@ def _positive(text: str) -> float:
     return number
 
 
-def _or_auto(meaning: Callable[[str], T]) -> Callable[[str], T | None]:
-    """The meaning of a variable that may be `auto`, which is None."""
+def _or_word(word: str, meaning: Callable[[str], T]) -> Callable[[str], T | None]:
+    """The meaning of a variable that may be a word, which is None."""
 
     def read(text: str) -> T | None:
-        if text.lower() == _AUTO:
+        if text.lower() == word:
             return None
         try:
             return meaning(text)
         except ValueError as error:
-            raise ValueError(f"{error}, or `{_AUTO}`") from None
+            raise ValueError(f"{error}, or `{word}`") from None
 
     return read
+
+
+def _database(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("must be sqlite:///path or postgresql://user:password@host/name")
+    return text
 
 
 def _level(text: str) -> str:

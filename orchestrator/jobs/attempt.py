@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from intarsia.errors import Cancelled, IntarsiaError, ModelDown, NotReady, TimeLimit
@@ -17,8 +17,8 @@ from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.codec import from_plain, to_plain
 from orchestrator.jobs.entries import failure_text, job_of, progress_at_the_end, progress_of, text_of
 from orchestrator.jobs.held_memory import HeldMemory
-from orchestrator.jobs.job import Job, State
-from orchestrator.jobs.ledger.entry import Entry, Hold, JobKind, Lost, Reference, ReferenceKind, Wish
+from orchestrator.jobs.job import Job, Kind, State
+from orchestrator.jobs.ledger.entry import Entry, Hold, Lost, Reference, ReferenceKind, Wish
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.persistence import until_written
 from orchestrator.jobs.queue import RunningJob
@@ -50,7 +50,7 @@ _Reason: TypeAlias = IntarsiaError | _HandBack
 
 
 class Attempt:
-    """Carries out a job that this process holds, until it ends, is handed back, or is lost to another owner."""
+    """Carries out a job that this process holds, until it ends, is handed back, or is lost to another one."""
 
     def __init__(
         self,
@@ -75,24 +75,30 @@ class Attempt:
         left = None if entry.time_limit is None else entry.time_limit - entry.spent
         self._run = Run(Deadline.after(left), self._moved, self._shrink)
         self._before = progress_of(entry.progress)  # how far an earlier attempt was
-        self._seen = self._reported = self.progress
+        self._reported = self.progress
         self._work: asyncio.Future[Any] | None = None
         self._stopped_by: _Reason | None = None
         self._is_lost = False
         self._next_state: State | None = None  # the state to be handed back in at the next point
         self._keeps_partial = False
         self._timers: list[asyncio.TimerHandle] = []
+        self._pause: asyncio.TimerHandle | None = None
         if left is not None:
             late = TimeLimit(
-                f"the job was ended after it had run for {entry.time_limit:g} s; allow more time, or ask for less"
+                f"the job was ended after it had run for {entry.time_limit:g} s; allow more time, or ask "
+                "for less"
             )
             self._later(left, late)
 
     @property
     def progress(self) -> Progress:
-        """The progress as it is now; before the first stage, what an earlier attempt had reported."""
-        now = self._run.progress
-        return now if now.stage else self._before
+        """The progress as it is now, which never falls behind what an earlier attempt had reported."""
+        now, before = self._run.progress, self._before
+        if not now.stage:
+            return before
+        return replace(
+            now, fraction=max(now.fraction, before.fraction), preview=now.preview or before.preview
+        )
 
     @property
     def spent(self) -> float:
@@ -113,7 +119,7 @@ class Attempt:
 
     def hand_back_soon(self, state: State = State.QUEUED) -> None:
         """Hands the job back when it remembers something next."""
-        self._next_state = state
+        self._next_state, self._pause = state, None
 
     def lose(self) -> None:
         """Stops at once, and writes nothing any more: another owner has the job."""
@@ -124,17 +130,20 @@ class Attempt:
         """Does what the job's caller wants of it."""
         if wish is Wish.PAUSE and self._next_state is None:
             self.hand_back_soon(State.PAUSED)
-            self._later(_PAUSE_SECONDS, _HandBack(State.PAUSED))
+            self._pause = self._later(_PAUSE_SECONDS, _HandBack(State.PAUSED))
+        elif wish is Wish.NOTHING and self._pause is not None:
+            self._pause.cancel()
+            self._next_state = self._pause = None
         elif wish in (Wish.CANCEL, Wish.KEEP_PARTIAL):
             self._keeps_partial = wish is Wish.KEEP_PARTIAL
             self.stop(Cancelled("the job was cancelled on request"))
 
-    async def report(self) -> None:
-        """Writes the progress to the ledger if it has changed, and obeys what is wanted.
+    async def report(self) -> bool:
+        """Writes the progress to the ledger and obeys what is wanted; False if the progress has not changed.
 
         Ends a batch job that has made none for too long.
         """
-        if self.entry.kind is JobKind.BATCH and time.monotonic() - self._advanced > self._idle_limit:
+        if self.entry.kind is Kind.BATCH and time.monotonic() - self._advanced > self._idle_limit:
             self.stop(
                 TimeLimit(
                     f"the job was ended because it made no progress for {self._idle_limit:g} s; look at the "
@@ -143,7 +152,7 @@ class Attempt:
             )
         progress = self.progress
         if progress == self._reported or self._work is None or self._work.done():
-            return
+            return False
         preview = [Reference(progress.preview, ReferenceKind.PREVIEW)] if progress.preview else []
         try:
             wish = await self._ledger.report(
@@ -154,6 +163,7 @@ class Attempt:
         else:
             self._reported = progress
             self.obey(wish)
+        return True
 
     async def carry_out(self) -> Entry | None:
         """Runs the recipe and writes how it ended. Returns the entry then; None if the job was lost."""
@@ -187,10 +197,17 @@ class Attempt:
         return await recipe.carry_out(self._request(recipe), self._run, await self._memory())
 
     async def _partial(self) -> Any:
-        """A result of what is finished; None if there is nothing."""
-        if not self._keeps_partial or self._recipe is None or self._recipe.partial is None:
+        """A result of what is finished; None if there is nothing, or if none can be made."""
+        recipe = self._recipe
+        if not self._keeps_partial or recipe is None or recipe.partial is None:
             return None
-        return await self._recipe.partial(self._request(self._recipe), self._run, await self._memory())
+        memory = await self._memory()
+        making = asyncio.ensure_future(recipe.partial(self._request(recipe), self._run, memory))
+        await asyncio.wait({making})
+        if (error := making.exception()) is not None:
+            log.warning("nothing is kept of the job: %s", logs.presentable(error))
+            return None
+        return making.result()
 
     def _request(self, recipe: BoundRecipe) -> Any:
         return from_plain(recipe.request, json.loads(self.entry.request))
@@ -208,7 +225,11 @@ class Attempt:
             return _End(State.SUCCEEDED, work.result())
         why = self._stopped_by
         if why is None:
-            why = ModelDown("the server stopped before this job was done") if error is None else logs.presentable(error)
+            why = (
+                ModelDown("the server stopped before this job was done")
+                if error is None
+                else logs.presentable(error)
+            )
         if isinstance(why, _HandBack):
             return _End(why.state)
         why.__traceback__ = why.__cause__ = why.__context__ = None
@@ -240,9 +261,9 @@ class Attempt:
         if self._work is not None:
             self._work.cancel()
 
-    def _later(self, seconds: float, why: _Reason) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(max(0.0, seconds), self._stop, why))
+    def _later(self, seconds: float, why: _Reason) -> asyncio.TimerHandle:
+        self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), self._stop, why))
+        return self._timers[-1]
 
     def _remembered(self) -> None:
         self._advanced = time.monotonic()

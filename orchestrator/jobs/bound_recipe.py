@@ -1,4 +1,4 @@
-"""Recipes as a job driver gets them: bound to what they work with, with the types of what is stored of them."""
+"""Recipes as a job driver gets them: bound to their stages, with the types of what is stored of them."""
 
 from __future__ import annotations
 

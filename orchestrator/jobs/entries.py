@@ -22,7 +22,7 @@ def job_of(entry: Entry, recipe: BoundRecipe | None, progress: Progress | None =
     Without its recipe the result of a job cannot be read, and is left out.
     """
     known = progress or progress_of(entry.progress)
-    result = None
+    result: Any = None
     if entry.result is not None and recipe is not None:
         result = from_plain(recipe.result, json.loads(entry.result))
     return Job(

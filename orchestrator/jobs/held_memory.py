@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.jobs.ledger.entry import Hold, Reference, ReferenceKind
@@ -27,6 +28,7 @@ class HeldMemory:
         await until_written(lambda: self._ledger.remember(self._hold, key, value, kept))
         self._known[key] = value
         self._remembered()
+        await asyncio.sleep(0)  # who stops the job at this point does so before anything else begins
 
     async def forget(self, key: str) -> None:
         if self._known.pop(key, None) is not None:

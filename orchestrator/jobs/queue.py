@@ -13,8 +13,8 @@ from math import inf
 from typing import Protocol
 
 from orchestrator import metrics
-from orchestrator.jobs.job import State
-from orchestrator.jobs.ledger.entry import Candidate, JobKind
+from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.ledger.entry import ClaimableJob
 
 
 class Capacity(Protocol):
@@ -33,7 +33,7 @@ class RunningJob:
 
     name: str
     method: str
-    kind: JobKind = JobKind.INTERACTIVE
+    kind: Kind = Kind.INTERACTIVE
     memory: int = 0  # bytes, at most
     requests: int = 1  # to the model that does most of its work, at a time
 
@@ -41,11 +41,11 @@ class RunningJob:
 class JobQueue:
     """The jobs that run in this process, and the choice of the next one.
 
-    Interactive and batch jobs have places of their own: one of each kind and method may run whatever the other
-    kind does, and batch jobs get at most half of `running` jobs, of the memory, and of the requests that a
-    model takes unless it works for batch jobs only. A job that needs more memory than there is runs when no other does. While a job waits for
-    memory, no later one takes it, and no batch job starts; memory that only batch jobs could return is not
-    waited for, because they may take long: later jobs go past.
+    Interactive and batch jobs have places of their own: one of each kind and method may run whatever the
+    other kind does, and batch jobs get at most half of `running` jobs, of the memory, and of the requests
+    that a model takes unless it works for batch jobs only. A job that needs more memory than there is runs
+    when no other does. While a job waits for memory, no later one takes it, and no batch job starts; memory
+    that only batch jobs could return is not waited for, because they may take long: later jobs go past.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class JobQueue:
         """The bytes that all running jobs need at most."""
         return sum(map(self._counted, self._running))
 
-    def choose(self, waiting: Sequence[Candidate]) -> str | None:
+    def choose(self, waiting: Sequence[ClaimableJob]) -> str | None:
         """The name of the job to start now among those that wait, in their order; None if none may."""
         held = self.reserved
-        batch_held = sum(self._counted(job) for job in self._running if job.kind is JobKind.BATCH)
-        closed: set[tuple[str, JobKind]] = set()
+        batch_held = sum(self._counted(job) for job in self._running if job.kind is Kind.BATCH)
+        closed: set[tuple[str, Kind]] = set()
         batch_may_start = True
         for job in waiting:
-            needed, is_batch = self._counted(job), job.kind is JobKind.BATCH
+            needed, is_batch = self._counted(job), job.kind is Kind.BATCH
             place = job.method, job.kind
             if place in closed or (is_batch and not batch_may_start):
                 continue
@@ -118,10 +118,10 @@ class JobQueue:
         for method in self._methods:
             metrics.JOBS_LIMIT.labels(method).set(min(self._capacity.most(method), self._most or inf))
 
-    def _is_full(self, method: str, kind: JobKind) -> bool:
+    def _is_full(self, method: str, kind: Kind) -> bool:
         """True if no further job of this method and kind may start, whatever memory there is."""
         same_kind = [job for job in self._running if job.kind is kind]
-        halves = kind is JobKind.BATCH
+        halves = kind is Kind.BATCH
         if _is_used_up(len(same_kind), len(self._running), self._most or inf, halves):
             return True
         of_kind = sum(job.requests for job in same_kind if job.method == method)
@@ -129,9 +129,9 @@ class JobQueue:
         most = self._capacity.most(method) if method in self._methods else 1
         return _is_used_up(of_kind, of_all, most, halves and method not in self._long)
 
-    def _counted(self, job: Candidate | RunningJob) -> int:
+    def _counted(self, job: ClaimableJob | RunningJob) -> int:
         """The bytes that count: a batch job never keeps all others from running, however much it needs."""
-        return int(min(job.memory, self._memory / 2)) if job.kind is JobKind.BATCH else job.memory
+        return int(min(job.memory, self._memory / 2)) if job.kind is Kind.BATCH else job.memory
 
 
 def _is_used_up(of_kind: int, of_all: int, most: float, halves: bool) -> bool:

@@ -28,8 +28,10 @@ class ModelCapacity:
         self._endpoints = endpoints
 
     def most(self, method: str) -> int:
-        """How many requests of a method's jobs may run at a time, at least 1."""
+        """How many requests of a method's jobs may run at a time; 0 until the model has said anything."""
         endpoints = self._endpoints[method]
+        if not any(endpoint.last_facts for endpoint in endpoints.current):
+            return 0  # after a start of everything jobs are there before the models are
         return max(1, sum(map(_requests_at, endpoints.usable or endpoints.current)))
 
     def watch(self, changed: Callable[[], None]) -> None:

@@ -98,6 +98,7 @@ async def start(triton: Triton, tmp_path: Path) -> AsyncIterator[Start]:
             "INTARSIA_LISTEN": "127.0.0.1:0",
             "INTARSIA_TRITON": triton.url,
             "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts"),
+            "INTARSIA_JOBS_DATABASE": f"sqlite:///{tmp_path}/jobs-{len(started)}.sqlite",
             "INTARSIA_JOBS_MEMORY_MEGABYTES": "4000",  # whatever else runs on this machine
         }
         orchestrator = Orchestrator(Settings.read({**own, **environment}, MODELS))

@@ -34,6 +34,11 @@ class Ledger:
         self._database = database
         self._changes = Changes()
 
+    @property
+    def is_shared(self) -> bool:
+        """True if other processes may use the database too."""
+        return self._database.is_shared
+
     def changes(self) -> AsyncGenerator[str, None]:
         """Yields the names of jobs that changed, from the first step of the iteration on. An empty name
         says that some may have been missed: any job may have changed."""

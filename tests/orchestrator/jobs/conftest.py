@@ -1,20 +1,27 @@
-"""A driver of jobs in memory, and work that begins, waits and ends when it is told to."""
+"""A driver of jobs over a ledger in a file, and work that begins, waits and ends when it is told to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.caller import Caller
+from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.job import Job, State
-from orchestrator.jobs.memory import JobLimits, MemoryJobs
+from orchestrator.jobs.ledger.database import Database
+from orchestrator.jobs.ledger.entry import Entry, Hold, Lost
+from orchestrator.jobs.ledger.ledger import Choose, Ledger
+from orchestrator.jobs.ledger_jobs import JobLimits, LedgerJobs
 from orchestrator.jobs.queue import JobQueue
+from orchestrator.jobs.worker import WorkLimits
 from orchestrator.runs.run import Run
+from orchestrator.stages.memory import Memory
 from tests.orchestrator.conftest import LOCAL
 
 OTHER = Caller("other")
@@ -43,7 +50,7 @@ class Work:
         self.let_go = asyncio.Event()
         self.stopped: list[Any] = []
 
-    async def __call__(self, request: Any, run: Run) -> Any:
+    async def __call__(self, request: Any, run: Run, memory: Memory) -> Any:
         self.begun.put_nowait(request)
         try:
             with run.stage("denoise"):
@@ -53,32 +60,140 @@ class Work:
             raise
         return request
 
+    async def has_begun(self, count: int) -> list[Any]:
+        """The requests of the next jobs that began, once there are so many."""
+        return [await self.begun.get() for _ in range(count)]
 
-Recipe = Callable[[Any, Run], Awaitable[Any]]
-Driver = Callable[..., MemoryJobs]
+
+Recipe = Callable[[Any, Run, Memory], Awaitable[Any]]
+
+
+class ObservedLedger(Ledger):
+    """A ledger that tells when there was nothing to claim, and takes nothing more from a dead process."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.nothing_to_claim = asyncio.Event()
+        self.is_dead = False
+
+    async def claim(self, owner: str, lease: float, choose: Choose) -> tuple[Hold, Entry] | None:
+        claimed = await super().claim(owner, lease, choose)
+        if claimed is None:
+            self.nothing_to_claim.set()
+        return claimed
+
+    async def end(self, hold: Hold, *arguments: Any, **options: Any) -> Entry:
+        if self.is_dead:
+            raise Lost(hold)
+        return await super().end(hold, *arguments, **options)
+
+    async def hand_back(self, hold: Hold, **options: Any) -> Entry:
+        if self.is_dead:
+            raise Lost(hold)
+        return await super().hand_back(hold, **options)
+
+
+@dataclass
+class _Made:
+    jobs: LedgerJobs
+    database: Database
+    ledger: ObservedLedger
+    capacity: Numbers
+
+
+class Drivers:
+    """Makes drivers, one after the other over the same file, or each over one of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+        self._made: list[_Made] = []
+
+    async def __call__(
+        self,
+        recipe: Recipe,
+        running: Numbers | int = 4,
+        memory: float = inf,
+        *,
+        file: str = "",
+        methods: Collection[str] = ("EditRegion", "TrackRegion"),
+        version: int = 1,
+        partial: Recipe | None = None,
+        work_limits: WorkLimits | None = None,
+        **limits: Any,
+    ) -> LedgerJobs:
+        self._count += 1
+        path = self._folder / (file or f"{self._count}.sqlite")
+        database = await Database.open(f"sqlite:///{path}")
+        bound = BoundRecipe(recipe, str, str, version, partial)
+        capacity = Numbers(**dict.fromkeys(methods, running)) if isinstance(running, int) else running
+        ledger = ObservedLedger(database)
+        jobs = LedgerJobs(
+            ledger,
+            dict.fromkeys(methods, bound),
+            JobQueue(capacity, methods, memory=memory, long=["TrackRegion"]),
+            replace(JobLimits(), **limits),
+            work_limits or WorkLimits(),
+        )
+        self._made.append(_Made(jobs, database, ledger, capacity))
+        await jobs.start()
+        return jobs
+
+    async def settled(self, jobs: LedgerJobs) -> LedgerJobs:
+        """The driver, once every job runs that may."""
+        made = self._of(jobs)
+        for _ in range(2):  # the first answer may be to a question from before
+            made.ledger.nothing_to_claim.clear()
+            made.capacity.changed()
+            await made.ledger.nothing_to_claim.wait()
+        return jobs
+
+    def ledger(self, jobs: LedgerJobs) -> ObservedLedger:
+        """The ledger of a driver."""
+        return self._of(jobs).ledger
+
+    async def end(self, jobs: LedgerJobs, grace: float = 0) -> bool:
+        """Ends a driver as a server does, so that the next one may use its file."""
+        made = self._of(jobs)
+        succeeded = await jobs.drain(grace)
+        await made.database.close()
+        self._made.remove(made)
+        return succeeded
+
+    async def die(self, jobs: LedgerJobs) -> None:
+        """Ends a driver without a last word to the ledger, as a process that is killed."""
+        self.ledger(jobs).is_dead = True
+        await self.end(jobs)
+
+    async def end_all(self) -> None:
+        for made in list(self._made):
+            await self.end(made.jobs)
+
+    def _of(self, jobs: LedgerJobs) -> _Made:
+        (made,) = (made for made in self._made if made.jobs is jobs)
+        return made
 
 
 @pytest.fixture
-async def driver() -> AsyncIterator[Driver]:
+async def driver(tmp_path: Path) -> AsyncIterator[Drivers]:
     """Makes drivers, and sees that nothing of theirs outlives the test."""
-    made = []
-
-    def make(recipe: Recipe, running: Numbers | int = 4, memory: float = inf, **limits: Any) -> MemoryJobs:
-        recipes = {"EditRegion": recipe, "TrackRegion": recipe}
-        capacity = Numbers(**dict.fromkeys(recipes, running)) if isinstance(running, int) else running
-        queue = JobQueue(capacity, recipes, memory=memory)
-        made.append(MemoryJobs(recipes, replace(JobLimits(), **limits), queue))
-        return made[-1]
-
-    yield make
-    for jobs in made:
-        await jobs.drain(0)
+    drivers = Drivers(tmp_path)
+    yield drivers
+    await drivers.end_all()
 
 
-async def last(jobs: MemoryJobs, name: str) -> Job:
+async def last(jobs: LedgerJobs, name: str) -> Job:
     *_, final = [job async for job in jobs.watch(LOCAL, name)]
     return final
 
 
-async def states(jobs: MemoryJobs, names: list[str]) -> list[State]:
+async def reaches(jobs: LedgerJobs, name: str, state: State) -> Job:
+    """The job as soon as it is in a state."""
+    async for job in jobs.watch(LOCAL, name):
+        if job.state is state:
+            return job
+    raise AssertionError(f"{name} ended as {job.state} before it was {state}")
+
+
+async def states(jobs: LedgerJobs, names: list[str]) -> list[State]:
     return [(await jobs.get(LOCAL, name)).state for name in names]

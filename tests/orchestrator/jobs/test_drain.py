@@ -1,54 +1,100 @@
-"""Draining: jobs at the end of the process."""
+"""Draining: jobs at the end of the process, and with the next one."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from intarsia.errors import ModelDown
-from orchestrator.jobs.job import State
-from orchestrator.runs.needs import Needs
+from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.ledger_jobs import LedgerJobs
+from orchestrator.runs.run import Run
+from orchestrator.stages.memory import Memory
 from tests.orchestrator.conftest import LOCAL
-from tests.orchestrator.jobs.conftest import Driver, Work, states
+from tests.orchestrator.jobs.conftest import Drivers, Work, last, reaches, states
+
+SAME = "same.sqlite"
 
 
-async def test_a_drained_driver_finishes_what_it_has_and_takes_nothing_new(driver: Driver) -> None:
+async def test_a_drained_driver_finishes_what_runs_and_takes_nothing_new(driver: Drivers) -> None:
     work = Work()
-    jobs = driver(work, running=1)
-    names = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
-    await work.begun.get()
+    jobs = await driver(work, running=1)
+    names = [(await jobs.submit(LOCAL, "EditRegion", str(n))).name for n in range(2)]
+    await work.has_begun(1)
     draining = asyncio.ensure_future(jobs.drain(30))
     await asyncio.sleep(0)
     with pytest.raises(ModelDown, match="shutting down"):
         await jobs.submit(LOCAL, "EditRegion", "late")
     work.let_go.set()
     assert await draining
-    assert [(await jobs.get(LOCAL, name)).state for name in names] == [State.SUCCEEDED] * 2
+    assert await states(jobs, names) == [State.SUCCEEDED, State.QUEUED]
 
 
-@pytest.mark.parametrize("grace", [0, 5])
-async def test_jobs_that_wait_for_memory_are_drained_too(driver: Driver, grace: float) -> None:
+async def test_what_cannot_finish_in_time_is_done_by_the_next_process(driver: Drivers) -> None:
     work = Work()
-    if grace:
-        work.let_go.set()
-    jobs = driver(work, memory=100)
-    names = [
-        (await jobs.submit(LOCAL, "EditRegion", n, needs=Needs(memory))).name
-        for n, memory in enumerate((60, 500, 70))
-    ]
-    assert await jobs.drain(grace) is bool(grace)
-    end = State.SUCCEEDED if grace else State.FAILED
-    assert await states(jobs, names) == [end] * 3
+    jobs = await driver(work, running=1, file=SAME)
+    names = [(await jobs.submit(LOCAL, "EditRegion", str(n))).name for n in range(3)]
+    await work.has_begun(1)
+    assert not await driver.end(jobs, grace=0.05)
+    assert work.stopped == ["0"]
+    work.let_go.set()
+    jobs = await driver(work, running=1, file=SAME)
+    ends = [await last(jobs, name) for name in names]
+    assert [job.state for job in ends] == [State.SUCCEEDED] * 3
+    assert [job.attempt for job in ends] == [2, 1, 1]
+    assert await work.has_begun(3) == ["0", "1", "2"], "in their order"
 
 
-async def test_a_job_that_cannot_finish_in_time_fails_with_the_reason(driver: Driver) -> None:
+async def test_jobs_of_a_process_that_died_go_on_at_once(driver: Drivers) -> None:
     work = Work()
-    jobs = driver(work, running=1)
-    running, waiting = [(await jobs.submit(LOCAL, "EditRegion", n)).name for n in range(2)]
-    await work.begun.get()
-    assert not await jobs.drain(0.05)
-    for name in (running, waiting):
-        job = await jobs.get(LOCAL, name)
-        assert job.state is State.FAILED and isinstance(job.failure, ModelDown)
-        assert "shut down" in job.failure.message
+    jobs = await driver(work, file=SAME)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    await work.has_begun(1)
+    await driver.die(jobs)
+    work.let_go.set()
+    jobs = await driver(work, file=SAME)
+    done = await last(jobs, job.name)
+    assert done.state is State.SUCCEEDED and done.attempt == 2
+
+
+async def test_a_batch_job_is_handed_back_at_its_next_point(driver: Drivers) -> None:
+    points, seen = asyncio.Queue[str](), []
+
+    async def piecewise(request: Any, run: Run, memory: Memory) -> Any:
+        for n in range(3):
+            if await memory.recall(str(n)) is None:
+                seen.append(n)
+                await points.get()
+                await memory.remember(str(n), "1", [])
+        return request
+
+    jobs = await driver(piecewise, file=SAME)
+    job = await jobs.submit(LOCAL, "TrackRegion", "request", kind=Kind.BATCH)
+    await reaches(jobs, job.name, State.RUNNING)
+    draining = asyncio.ensure_future(driver.end(jobs, grace=30))
+    await asyncio.sleep(0)
+    points.put_nowait("first")
+    assert not await draining
+    for _ in range(3):
+        points.put_nowait("more")
+    jobs = await driver(piecewise, file=SAME)
+    assert (await last(jobs, job.name)).state is State.SUCCEEDED
+    assert seen == [0, 1, 2], "no piece is made twice"
+
+
+async def test_who_watches_a_job_is_told_that_the_server_has_shut_down(driver: Drivers) -> None:
+    work = Work()
+    jobs = await driver(work)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    await work.has_begun(1)
+
+    async def watching(jobs: LedgerJobs) -> list[State]:
+        return [each.state async for each in jobs.watch(LOCAL, job.name)]
+
+    watcher = asyncio.ensure_future(watching(jobs))
+    await asyncio.sleep(0)
+    await jobs.drain(0)
+    with pytest.raises(ModelDown, match="the job goes on"):
+        await watcher

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from intarsia.errors import InvalidRequest
+from intarsia.errors import Busy, InvalidRequest
 from tests.orchestrator.conftest import LOCAL
-from tests.orchestrator.jobs.conftest import ID, OTHER, Driver, Work, last
+from tests.orchestrator.jobs.conftest import ID, OTHER, Drivers, Work
 
 
-async def test_a_repeated_request_id_gives_the_same_job(driver: Driver) -> None:
-    jobs = driver(Work())
+async def test_a_repeated_request_id_gives_the_same_job(driver: Drivers) -> None:
+    jobs = await driver(Work())
     first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
     again = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
     assert again.name == first.name
@@ -19,8 +21,8 @@ async def test_a_repeated_request_id_gives_the_same_job(driver: Driver) -> None:
     assert caught.value.field == "request_id"
 
 
-async def test_a_repeat_is_known_by_what_was_sent_and_not_by_what_it_was_resolved_to(driver: Driver) -> None:
-    jobs = driver(Work())
+async def test_a_repeat_is_known_by_what_was_sent_and_not_by_what_it_was_resolved_to(driver: Drivers) -> None:
+    jobs = await driver(Work())
     assert await jobs.repeated(LOCAL, "EditRegion", "sent", request_id=ID) is None
     first = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 5", original="sent", request_id=ID)
     again = await jobs.submit(LOCAL, "EditRegion", "sent, with seed 7", original="sent", request_id=ID)
@@ -36,8 +38,8 @@ async def test_a_repeat_is_known_by_what_was_sent_and_not_by_what_it_was_resolve
         assert caught.value.field == "request_id"
 
 
-async def test_request_ids_of_two_callers_do_not_meet(driver: Driver) -> None:
-    jobs = driver(Work())
+async def test_request_ids_of_two_callers_do_not_meet(driver: Drivers) -> None:
+    jobs = await driver(Work())
     mine = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
     theirs = await jobs.submit(OTHER, "EditRegion", "another", request_id=ID)
     assert theirs.name != mine.name
@@ -47,22 +49,33 @@ async def test_request_ids_of_two_callers_do_not_meet(driver: Driver) -> None:
         assert found is not None and again.name == found.name == job.name
 
 
-async def test_a_forgotten_job_frees_the_request_id_of_its_own_caller(driver: Driver) -> None:
+async def test_a_repeat_is_answered_even_when_nothing_new_is_taken(driver: Drivers) -> None:
     work = Work()
-    work.let_go.set()
-    jobs = driver(work, kept_seconds=0)
-    job = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
-    await last(jobs, job.name)
-    work.let_go.clear()
-    theirs = await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)
-    assert (await jobs.list(LOCAL, size=10)).jobs == ()
-    assert (await jobs.submit(LOCAL, "EditRegion", "new", request_id=ID)).name not in (job.name, theirs.name)
-    assert (await jobs.submit(OTHER, "EditRegion", "request", request_id=ID)).name == theirs.name
-
-
-async def test_a_repeat_is_answered_even_when_nothing_new_is_taken(driver: Driver) -> None:
-    work = Work()
-    jobs = driver(work, running=1, waiting=1)
+    jobs = await driver(work, running=1, waiting=1)
     first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    await work.has_begun(1)
     await jobs.submit(LOCAL, "EditRegion", "other")
     assert (await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)).name == first.name
+    with pytest.raises(Busy):
+        await jobs.submit(LOCAL, "EditRegion", "another")
+
+
+async def test_a_request_that_comes_twice_at_a_time_gives_one_job(driver: Drivers) -> None:
+    jobs = await driver(Work())
+    twice = (jobs.submit(LOCAL, "EditRegion", "request", request_id=ID) for _ in range(2))
+    first, second = await asyncio.gather(*twice)
+    assert first.name == second.name
+    different = (jobs.submit(OTHER, "EditRegion", request, request_id=ID) for request in ("one", "two"))
+    outcomes = await asyncio.gather(*different, return_exceptions=True)
+    assert sum(isinstance(outcome, InvalidRequest) for outcome in outcomes) == 1
+
+
+async def test_a_repeat_after_a_restart_gives_the_same_job(driver: Drivers) -> None:
+    work = Work()
+    jobs = await driver(work, file="same.sqlite")
+    first = await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)
+    await driver.end(jobs)
+    jobs = await driver(work, file="same.sqlite")
+    assert (await jobs.submit(LOCAL, "EditRegion", "request", request_id=ID)).name == first.name
+    with pytest.raises(InvalidRequest):
+        await jobs.submit(LOCAL, "EditRegion", "another", request_id=ID)
