@@ -62,6 +62,8 @@ class Stack:
             "INTARSIA_LISTEN": self.address,
             "INTARSIA_METRICS_LISTEN": f"127.0.0.1:{metrics}",
             "INTARSIA_ARTIFACTS": str((settings.data / "artifacts").resolve()),
+            "INTARSIA_JOBS_DATABASE": os.environ.get("INTARSIA_JOBS_DATABASE")
+            or f"sqlite:///{(settings.data / 'jobs.sqlite').resolve()}",
             "INTARSIA_DRAIN_SECONDS": str(settings.drain_seconds),
             **_addresses(self.servers),
             **settings.environment,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
+from intarsia.errors import ModelDown
 from intarsia.v1 import jobs_pb2 as pb
 from intarsia.v1 import jobs_pb2_grpc as rpc
 from orchestrator import logs
@@ -60,12 +61,21 @@ class Jobs(rpc.JobsServicer):
         caller = caller_of(context)
         name = _job_name(request)
         await self._jobs.get(caller, name)
-        if request.cancel_on_disconnect:
-            # However the stream ends; a job that is finished by then is not changed.
-            context.add_done_callback(lambda _: self._cancel(caller, name))
-        async with aclosing(self._jobs.watch(caller, name)) as states:
-            async for state in states:
-                yield to_proto.job(state)
+        stops = False
+
+        def closed(_: Any) -> None:
+            # However the stream ended, if not by this server; a job that is finished by then is not changed.
+            if request.cancel_on_disconnect and not stops:
+                self._cancel(caller, name)
+
+        context.add_done_callback(closed)
+        try:
+            async with aclosing(self._jobs.watch(caller, name)) as states:
+                async for state in states:
+                    yield to_proto.job(state)
+        except ModelDown:
+            stops = True  # the server, or its database for now: the job goes on, and can be watched again
+            raise
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
         caller = caller_of(context)

@@ -26,12 +26,18 @@ class ModelCapacity:
     def __init__(self, endpoints: Mapping[str, Endpoints]) -> None:
         """`endpoints`: those of the model that does most of the work, by method."""
         self._endpoints = endpoints
+        self._answered: set[str] = set()  # methods whose model has published facts
 
     def most(self, method: str) -> int:
-        """How many requests of a method's jobs may run at a time; 0 until the model has said anything."""
+        """How many requests of a method's jobs may run at a time; 0 until the model answered once.
+
+        When everything starts, jobs that waited are there before the models are.
+        """
         endpoints = self._endpoints[method]
-        if not any(endpoint.last_facts for endpoint in endpoints.current):
-            return 0  # after a start of everything jobs are there before the models are
+        if any(endpoint.last_facts for endpoint in endpoints.current):
+            self._answered.add(method)
+        if method not in self._answered:
+            return 0
         return max(1, sum(map(_requests_at, endpoints.usable or endpoints.current)))
 
     def watch(self, changed: Callable[[], None]) -> None:

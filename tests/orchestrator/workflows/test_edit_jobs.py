@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -94,8 +95,9 @@ async def test_too_many_jobs_are_refused(start: Start, triton: Triton, picture: 
     _, client = await start(INTARSIA_JOBS_RUNNING="1", INTARSIA_JOBS_WAITING="1")
     triton.ip2p_unet.hold_at = 0
     name = await client.upload(png(picture))
-    for _ in range(2):
-        await client.edit(click(name))
+    await client.edit(click(name))
+    await triton.ip2p_unet.held.wait()
+    await client.edit(click(name))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.editing.EditRegion(click(name))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -123,17 +125,25 @@ async def test_a_stopping_server_finishes_its_jobs_and_accepts_no_new_ones(
     await stopping
 
 
-async def test_a_job_that_outlives_the_grace_is_failed_and_not_lost(
-    start: Start, triton: Triton, picture: np.ndarray
+async def test_a_job_that_outlives_the_grace_is_done_by_the_next_server(
+    start: Start, triton: Triton, picture: np.ndarray, tmp_path: Path
 ) -> None:
-    orchestrator, client = await start()
+    database = {"INTARSIA_JOBS_DATABASE": f"sqlite:///{tmp_path}/shared.sqlite"}
+    orchestrator, client = await start(**database)
     triton.ip2p_unet.hold_at = 3
     job = await client.edit(click(await client.upload(png(picture))))
     await triton.ip2p_unet.held.wait()
-    following = asyncio.ensure_future(client.finished(job.name))
-    await client.jobs.GetJob(jb.GetJobRequest(name=job.name))
+    tied = client.jobs.WatchJob(jb.WatchJobRequest(name=job.name, cancel_on_disconnect=True))
+    await tied.read()
     await orchestrator.stop(0.05)
-    ended = await following
-    assert (ended.state, ended.failure.status) == (FAILED, "UNAVAILABLE")
-    assert "shut down" in ended.failure.message
     assert triton.ip2p_unet.left.is_set()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        while await tied.read():
+            pass
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    triton.ip2p_unet.hold_at = None
+    triton.ip2p_unet.go_on.set()
+    orchestrator, client = await start(**database)
+    await orchestrator.wait_until_ready()
+    done = await client.finished(job.name)
+    assert done.state == SUCCEEDED and done.attempt == 2
