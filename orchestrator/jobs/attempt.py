@@ -78,7 +78,7 @@ class Attempt:
         self._reported = self.progress
         self._work: asyncio.Future[Any] | None = None
         self._stopped_by: _Reason | None = None
-        self._is_lost = False
+        self.is_lost = False
         self._next_state: State | None = None  # the state to be handed back in at the next point
         self._keeps_partial = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -123,7 +123,7 @@ class Attempt:
 
     def lose(self) -> None:
         """Stops at once, and writes nothing any more: another owner has the job."""
-        self._is_lost = True
+        self.is_lost = True
         self._cancel()
 
     def obey(self, wish: Wish) -> None:
@@ -169,7 +169,7 @@ class Attempt:
         """Runs the recipe and writes how it ended. Returns the entry then; None if the job was lost."""
         log.info("started", extra={"facts": {"attempt": self.entry.attempt}})
         self._work = asyncio.ensure_future(self._result())
-        if self._is_lost or self._stopped_by is not None:
+        if self.is_lost or self._stopped_by is not None:
             self._cancel()
         self.obey(self.entry.wanted)
         await asyncio.wait({self._work})
@@ -219,7 +219,7 @@ class Attempt:
     async def _end(self, work: asyncio.Future[Any]) -> _End | None:
         """How the work ended; None if the job was lost."""
         error = None if work.cancelled() else work.exception()
-        if self._is_lost or isinstance(error, Lost):
+        if self.is_lost or isinstance(error, Lost):
             return None
         if not work.cancelled() and error is None:
             return _End(State.SUCCEEDED, work.result())

@@ -15,6 +15,7 @@ from typing import Any
 from intarsia.errors import Busy, Cancelled, InvalidRequest, ModelDown
 from orchestrator.aio import wait_event
 from orchestrator.caller import Caller
+from orchestrator.jobs.attempt import Attempt
 from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.codec import to_plain
 from orchestrator.jobs.entries import digest_of, failure_text, job_of, text_of
@@ -119,7 +120,7 @@ class LedgerJobs:
         return self._same(entry, new.sent)  # the same request may have come twice at the same time
 
     async def get(self, caller: Caller, name: str) -> Job:
-        attempt = self._worker.attempts.get(name)
+        attempt = self._attempt(name)
         if attempt is not None and attempt.entry.caller == caller.name:
             return attempt.job()
         return self._job(await self._ledger.get(caller.name, name))
@@ -168,6 +169,11 @@ class LedgerJobs:
         self._listeners.tell_all()
         return succeeded
 
+    def _attempt(self, name: str) -> Attempt | None:
+        """The attempt at a job that this process holds, as far as it knows."""
+        attempt = self._worker.attempts.get(name)
+        return None if attempt is None or attempt.is_lost else attempt
+
     def _time_limit(self, kind: Kind, asked: float | None) -> float | None:
         if kind is Kind.BATCH:
             return asked or self._limits.batch_time_limit
@@ -184,13 +190,13 @@ class LedgerJobs:
 
     def _steered(self, entry: Entry) -> Job:
         """The job after its caller wanted something of it, which is done at once if it runs here."""
-        attempt = self._worker.attempts.get(entry.name)
+        attempt = self._attempt(entry.name)
         if attempt is not None and (entry.owner, entry.attempt) == (attempt.hold.owner, attempt.hold.attempt):
             attempt.obey(entry.wanted)
         self._worker.look()
         return self._job(entry)
 
     def _job(self, entry: Entry) -> Job:
-        attempt = self._worker.attempts.get(entry.name)
+        attempt = self._attempt(entry.name)
         progress = attempt.progress if attempt is not None and not entry.state.is_final else None
         return job_of(entry, self._recipes.get(entry.method), progress)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Listener:
+class JobListener:
     """Waits for the changes of one job."""
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Listeners:
     """All listeners, by the name of their job."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, set[Listener]] = {}
+        self._listeners: dict[str, set[JobListener]] = {}
 
     @contextmanager
-    def listen(self, name: str) -> Iterator[Listener]:
+    def listen(self, name: str) -> Iterator[JobListener]:
         """A listener that is told of every change of the job in this context."""
-        listener = Listener()
+        listener = JobListener()
         self._listeners.setdefault(name, set()).add(listener)
         try:
             yield listener

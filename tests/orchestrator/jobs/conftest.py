@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import Connection
 
+from intarsia.errors import ModelDown
 from orchestrator.caller import Caller
 from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.job import Job, State
@@ -23,6 +25,8 @@ from orchestrator.jobs.worker import WorkLimits
 from orchestrator.runs.run import Run
 from orchestrator.stages.memory import Memory
 from tests.orchestrator.conftest import LOCAL
+
+T = TypeVar("T")
 
 OTHER = Caller("other")
 ID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
@@ -49,6 +53,7 @@ class Work:
         self.begun: asyncio.Queue[Any] = asyncio.Queue()
         self.let_go = asyncio.Event()
         self.stopped: list[Any] = []
+        self.has_stopped = asyncio.Event()
 
     async def __call__(self, request: Any, run: Run, memory: Memory) -> Any:
         self.begun.put_nowait(request)
@@ -57,6 +62,7 @@ class Work:
                 await self.let_go.wait()
         except asyncio.CancelledError:
             self.stopped.append(request)
+            self.has_stopped.set()
             raise
         return request
 
@@ -66,6 +72,32 @@ class Work:
 
 
 Recipe = Callable[[Any, Run, Memory], Awaitable[Any]]
+
+
+class InterruptedDatabase(Database):
+    """A database that is away when it is told to."""
+
+    is_away = False
+    _refusals = 0
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        self._answer()
+        return await super().run(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        self._answer()
+        return await super().read(work)
+
+    async def refused(self, times: int) -> None:
+        """Returns once it was asked so many times more in vain."""
+        until = self._refusals + times
+        while self._refusals < until:
+            await asyncio.sleep(0.01)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            self._refusals += 1
+            raise ModelDown("the jobs database is out of reach; it is asked again")
 
 
 class ObservedLedger(Ledger):
@@ -96,7 +128,7 @@ class ObservedLedger(Ledger):
 @dataclass
 class _Made:
     jobs: LedgerJobs
-    database: Database
+    database: InterruptedDatabase
     ledger: ObservedLedger
     capacity: Numbers
 
@@ -124,7 +156,7 @@ class Drivers:
     ) -> LedgerJobs:
         self._count += 1
         path = self._folder / (file or f"{self._count}.sqlite")
-        database = await Database.open(f"sqlite:///{path}")
+        database = await InterruptedDatabase.open(f"sqlite:///{path}")
         bound = BoundRecipe(recipe, str, str, version, partial)
         capacity = Numbers(**dict.fromkeys(methods, running)) if isinstance(running, int) else running
         ledger = ObservedLedger(database)
@@ -151,6 +183,10 @@ class Drivers:
     def ledger(self, jobs: LedgerJobs) -> ObservedLedger:
         """The ledger of a driver."""
         return self._of(jobs).ledger
+
+    def database(self, jobs: LedgerJobs) -> InterruptedDatabase:
+        """The database of a driver."""
+        return self._of(jobs).database
 
     async def end(self, jobs: LedgerJobs, grace: float = 0) -> bool:
         """Ends a driver as a server does, so that the next one may use its file."""
