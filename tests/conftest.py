@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import REQUIRED, Postgres, binaries
+from tests.postgres import Postgres, skip_without_postgresql
 
 # Threads of a pass wait for each other by spinning: two of them are no quicker with networks as small as
 # these, and on a busy machine fifty times as slow. Heard by whoever imports torch from here on, in programs
@@ -27,8 +27,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL for all tests, each of which makes a database of its own."""
-    if binaries() is None and not os.environ.get(REQUIRED):
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    """The PostgreSQL that tests share; each has a schema of its own there."""
+    skip_without_postgresql()
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of one's own, to stop and start."""
+    skip_without_postgresql()
+    with Postgres(durable=True) as server:
         yield server

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import psycopg
+import pytest
 
 BINARIES = "/usr/lib/postgresql"
 # Set where the tests must not be skipped.
@@ -22,6 +23,12 @@ def binaries() -> Path | None:
     """The folder of the newest PostgreSQL that is installed."""
     found = sorted(Path(BINARIES).glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
+
+
+def skip_without_postgresql() -> None:
+    """Skips the test where there is no PostgreSQL, unless none may be skipped."""
+    if binaries() is None and not os.environ.get(REQUIRED):
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
 
 
 class Postgres:

@@ -17,11 +17,24 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.types import Double
 
+from intarsia.errors import InternalError
 from orchestrator.jobs.ledger.failures import is_passing, presented
 from orchestrator.jobs.ledger.migrations import NewerSchema, migrate
 
 T = TypeVar("T")
 
+# How to connect to PostgreSQL.
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed in half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c lock_timeout=10s -c statement_timeout=30s",
+    # A pooler between may give every transaction to another session.
+    "prepare_threshold": None,
+}
 _CONNECTIONS = 4  # to PostgreSQL
 _ATTEMPTS = 5  # of a transaction that PostgreSQL gave up for the sake of another one
 
@@ -35,7 +48,7 @@ class Database:
 
     def __init__(self, url: URL, engine: Engine, threads: int, clock: Callable[[], float], lock: int) -> None:
         """Use `open`. `lock`: the descriptor that owns the file, -1 for PostgreSQL."""
-        self.url = url
+        self._url = url
         self.is_shared = lock < 0  # among processes: leases decide who runs a job
         self._engine, self._clock, self._lock = engine, clock, lock
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ledger")
@@ -56,13 +69,18 @@ class Database:
             database = cls(parsed, _postgresql(parsed), _CONNECTIONS, clock, -1)
         try:
             await database.run(migrate)
-        except NewerSchema as error:
+        except (NewerSchema, InternalError) as error:
             await database.close()
             raise BadDatabase(str(error)) from None
         except BaseException:
             await database.close()
             raise
         return database
+
+    @property
+    def address(self) -> str:
+        """The address of a PostgreSQL, as psycopg takes it."""
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @property
     def now(self) -> ColumnElement[float]:
@@ -124,8 +142,14 @@ def _parsed(url: str) -> URL:
 
 def _own(path: Path) -> int:
     """Locks the file for this process. The system releases it when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise BadDatabase(
+            f"the jobs database {path} cannot be opened ({error}); set INTARSIA_JOBS_DATABASE to a file in a "
+            "folder that may be written"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -156,19 +180,5 @@ def _sqlite(url: URL) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     return create_engine(
-        url,
-        pool_size=_CONNECTIONS,
-        max_overflow=0,
-        pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            # A server that vanished without a word is noticed in half a minute.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,
-            "options": "-c lock_timeout=10s -c statement_timeout=30s",
-            # A pooler between may give every transaction to another server process.
-            "prepare_threshold": None,
-        },
+        url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=CONNECTION
     )

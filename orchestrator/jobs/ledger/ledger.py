@@ -17,8 +17,9 @@ from intarsia.errors import NotFound
 from orchestrator.jobs.job import ALL_JOBS, JobFilter, State
 from orchestrator.jobs.ledger import claims, lists, rows, tables, wishes
 from orchestrator.jobs.ledger.changes import Changes
-from orchestrator.jobs.ledger.database import Database
+from orchestrator.jobs.ledger.database import CONNECTION, Database
 from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, NewJob, Reference, Wish
+from orchestrator.jobs.ledger.notifications import Notifications
 from orchestrator.jobs.ledger.rows import jobs
 
 MOST_REMEMBERED = 64 * 1024  # bytes of one stage
@@ -33,6 +34,15 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changes = Changes()
+        self._notifications: Notifications | None = None
+        if database.is_shared:
+            self._notifications = Notifications(database.address, CONNECTION, self._changes.tell)
+
+    async def exchange(self) -> None:
+        """Exchanges changes with the other processes until it is cancelled; returns at once on SQLite, which
+        has no others."""
+        if self._notifications is not None:
+            await self._notifications.run()
 
     @property
     def is_shared(self) -> bool:
@@ -124,7 +134,7 @@ class Ledger:
                 partial(claims.take, name=name, owner=owner, lease=seconds, now=self._database.now)
             )
             if taken is not None:
-                self._changes.tell(name)
+                self._changed(name)
                 return taken
             found = [job for job in found if job.name != name]
         return None
@@ -163,7 +173,7 @@ class Ledger:
             return Wish(row.wanted)
 
         wanted = await self._database.run(work)
-        self._changes.tell(hold.name)
+        self._changed(hold.name)
         return wanted
 
     async def remember(
@@ -260,8 +270,13 @@ class Ledger:
         return tuple(self._tell(job).name for job in await self._database.run(work))
 
     def _tell(self, job: Entry) -> Entry:
-        self._changes.tell(job.name)
+        self._changed(job.name)
         return job
+
+    def _changed(self, name: str) -> None:
+        self._changes.tell(name)
+        if self._notifications is not None:
+            self._notifications.send(name)
 
 
 def _existing(connection: Connection, caller: str, name: str, *, lock: bool = False) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, select, union_all
 
@@ -18,11 +19,11 @@ def newest(connection: Connection, caller: str, filter: JobFilter, before: str, 
     for label in sorted(set(filter.labels)):
         labelled = select(tables.labels.c.job).where(tables.labels.c.label == label)
         conditions.append(jobs.c.name.in_(labelled))
-    names = [_names([*conditions, *kind], size).subquery().select() for kind in _kinds(filter)]
-    found = union_all(*names).subquery()
-    query = select(jobs).where(jobs.c.name.in_(select(found.c.name)))
-    rows = connection.execute(query.order_by(jobs.c.name.desc()).limit(size)).all()
-    return [entry(row) for row in rows]
+    # The newest of each kind, then the newest of these: an index gives each without reading any other job.
+    kinds = [_newest([*conditions, *kind], size).subquery().select() for kind in _kinds(filter)]
+    found = union_all(*kinds).subquery()
+    query = select(found).order_by(found.c.name.desc()).limit(size)
+    return [entry(row) for row in connection.execute(query).all()]
 
 
 def _kinds(filter: JobFilter) -> list[list[ColumnElement[bool]]]:
@@ -36,5 +37,5 @@ def _kinds(filter: JobFilter) -> list[list[ColumnElement[bool]]]:
     return [[jobs.c.state == state.value] for state in set(filter.states)] or [[]]
 
 
-def _names(conditions: list[ColumnElement[bool]], size: int) -> Select[tuple[str]]:
-    return select(jobs.c.name).where(*conditions).order_by(jobs.c.name.desc()).limit(size)
+def _newest(conditions: list[ColumnElement[bool]], size: int) -> Select[Any]:
+    return select(jobs).where(*conditions).order_by(jobs.c.name.desc()).limit(size)

@@ -93,6 +93,8 @@ def migrate(connection: Connection) -> None:
             f"the jobs database has schema {present}, and this program knows {len(MIGRATIONS)} at most: "
             "start the newer program again, or set INTARSIA_JOBS_DATABASE to another database"
         )
+    if present == len(MIGRATIONS):
+        return
     for statements in MIGRATIONS[present:]:
         for statement in statements:
             connection.execute(text(statement))
