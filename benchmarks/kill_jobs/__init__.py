@@ -1,0 +1,1 @@
+"""Kills and freezes while jobs run, and what comes of the jobs."""
