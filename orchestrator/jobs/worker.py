@@ -67,6 +67,7 @@ class Worker:
         self._claiming = asyncio.ensure_future(self._claim_forever())
         self._loops = [
             asyncio.ensure_future(self._hear_changes()),
+            asyncio.ensure_future(self._ledger.exchange()),
             asyncio.ensure_future(self._every(self._limits.lease / 3, self._renew)),
             asyncio.ensure_future(self._every(_BETWEEN_REPORTS, self._report)),
         ]
