@@ -46,7 +46,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("time_limit", "time_limit", None, "give up after S seconds", "S"),
+    Setting("time_limit", "time_limit", None, "give up after running for S seconds", "S"),
     Setting("request_id", "request_id", None, "an id that was used before returns its job", "UUID"),
     Setting(
         "priority", "priority", int, "of waiting jobs greater ones run first, -100 to 100 (default: 0)", "N"

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from intarsia.cli.output import Console
+from intarsia.cli.progress import Progress
+from intarsia.files import ResultFile
+from intarsia.results import JobProgress, JobState, JobStatus
 from intarsia.v1.jobs_pb2 import Job
 from tests.intarsia.cli.conftest import EDIT, Ran, lines
 from tests.intarsia.double import Double
@@ -45,6 +49,14 @@ def test_jobs_are_paused_resumed_and_tried_again(
     assert "cancelled" in cli("jobs", "cancel", name).stdout
     assert "queued" in cli("jobs", "retry", name).stdout
     assert cli("jobs", "pause", "unknown").returncode == 3
+
+
+def test_a_bar_says_that_its_job_is_paused() -> None:
+    with Progress(Console(json=False), True) as shown:
+        at = JobProgress[ResultFile](stage="denoise", step=3, steps=10)
+        for state, said in ((JobState.RUNNING, "denoise"), (JobState.PAUSED, "paused")):
+            shown.show(JobStatus("jobs/1", "EditRegion", state, at))
+            assert shown._bar is not None and shown._bar.desc == said
 
 
 def test_what_was_finished_of_a_cancelled_job_can_be_fetched(
