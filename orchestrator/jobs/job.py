@@ -72,14 +72,6 @@ class JobFilter:
     methods: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
 
-    def fits(self, job: Job) -> bool:
-        """True for a job that it chooses."""
-        return (
-            (not self.states or job.state in self.states)
-            and (not self.methods or job.method in self.methods)
-            and self.labels <= set(job.labels)
-        )
-
 
 ALL_JOBS = JobFilter()
 

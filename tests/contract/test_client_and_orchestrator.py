@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 import intarsia
 from intarsia import errors
+from intarsia.results import JobState
 from orchestrator.api.status import status_of
 from orchestrator.app import Orchestrator
 from orchestrator.models.registry import MODELS
@@ -172,3 +174,34 @@ async def test_leaving_a_tied_watch_cancels_the_job(client: intarsia.AsyncClient
     await watch.aclose()
     with pytest.raises(errors.Cancelled):
         await job.result(timeout=30)
+
+
+async def until(job: intarsia.AsyncJob, state: JobState) -> None:
+    """Returns when a job is in this state."""
+    async with aclosing(job.watch(timeout=30)) as states:
+        async for seen in states:
+            if seen.state == state:
+                return
+    raise AssertionError(f"{job.name} ended before it was {state}")
+
+
+async def test_a_job_is_paused_continued_cancelled_and_tried_again(
+    client: intarsia.AsyncClient, photo: Path
+) -> None:
+    job = await client.edit_region(photo, WHERE, "make it blue", steps=1000, labels=["mural"], priority=3)
+    await until(job, JobState.RUNNING)
+    await job.pause()
+    await until(job, JobState.PAUSED)
+    (listed,) = [each async for each in client.list_jobs(states=["paused"], labels=["mural"])]
+    assert (listed.name, listed.priority, listed.kind, listed.attempt) == (job.name, 3, "interactive", 1)
+    await job.resume()
+    await until(job, JobState.RUNNING)
+    await job.cancel()
+    with pytest.raises(errors.Cancelled):
+        await job.result(timeout=30)
+    again = await job.retry()
+    assert again.error is None and not again.state.finished
+    await until(job, JobState.RUNNING)
+    assert (await job.get()).attempt == 3
+    await job.cancel()
+    assert (await job.wait(timeout=30)).state == JobState.CANCELLED
