@@ -25,6 +25,7 @@ class EndedJob:
 
     name: str
     ended: float  # seconds since 1970
+    age: float  # seconds since its end
     results: tuple[str, ...]
 
 
@@ -68,7 +69,9 @@ class References:
             of_ended = references.c.job == jobs.c.name, jobs.c.state.in_(states), self._ended_before(after)
             query = select(references.c.job).where(*of_ended, references.c.kind == kind.value).distinct()
             # Whoever locks a job's row decides about it: one that is tried again keeps what it has.
-            locked = select(jobs.c.name).where(jobs.c.name.in_(query.limit(size)), jobs.c.state.in_(states))
+            locked = select(jobs.c.name).where(
+                jobs.c.name.in_(query.limit(size).correlate(None)), jobs.c.state.in_(states)
+            )
             names = connection.execute(locked.with_for_update(skip_locked=True)).scalars().all()
             if kind is ReferenceKind.INTERMEDIATE:
                 connection.execute(delete(stages).where(stages.c.job.in_(names)))
@@ -79,7 +82,9 @@ class References:
 
     async def ended(self, after: float, *, behind: EndedJob | None, size: int) -> list[EndedJob]:
         """The first jobs that ended longer ago than `after`, of those behind a job in this order."""
-        query = select(jobs.c.name, jobs.c.ended).where(jobs.c.state.in_(_FINAL), self._ended_before(after))
+        age = (self._database.now - jobs.c.ended).label("age")
+        query = select(jobs.c.name, jobs.c.ended, age)
+        query = query.where(jobs.c.state.in_(_FINAL), self._ended_before(after))
         if behind is not None:
             query = query.where(tuple_(jobs.c.ended, jobs.c.name) > (behind.ended, behind.name))
         query = query.order_by(jobs.c.ended, jobs.c.name).limit(size)
@@ -89,7 +94,7 @@ class References:
             results: dict[str, list[str]] = {row.name: [] for row in found}
             for row in connection.execute(_results(list(results))).all():
                 results[row.job].append(row.artifact)
-            return [EndedJob(row.name, row.ended, tuple(results[row.name])) for row in found]
+            return [EndedJob(row.name, row.ended, row.age, tuple(results[row.name])) for row in found]
 
         return await self._database.read(work)
 

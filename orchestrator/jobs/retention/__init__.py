@@ -1,0 +1,1 @@
+"""How long finished jobs and artifacts stay, and what removes them."""
