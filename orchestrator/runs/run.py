@@ -72,6 +72,7 @@ class Run:
         self.deadline = deadline
         self.shrink = shrunk  # reports that the rest of the run needs no more than so many bytes
         self.enough = asyncio.Event()  # set to end the run early, with what it has made by then
+        self.heeds_enough = False  # whether the recipe has come to where it does
         self._shares: Mapping[str, float] = {}
         self.times: dict[str, float] = {}  # by stage, added up over its pieces
         self._changed = changed

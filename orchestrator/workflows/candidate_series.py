@@ -82,6 +82,7 @@ async def make_candidates(
     Raises `Cancelled` if none is.
     """
     series = _CandidateSeries(resolved, composition, make, at)
+    at.run.heeds_enough = True
     await series.recall()
     if not at.run.enough.is_set():
         await _finish_or(at.run.enough, series)

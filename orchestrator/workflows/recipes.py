@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from intarsia.errors import Cancelled
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.edit_region import MODEL as edit_model
@@ -27,6 +28,8 @@ class Recipe:
     A job is written with the `version` of its recipe, and run by no other. It is raised when a stored request
     or what is remembered of a job would mean something else to the recipe. A field that is added with a
     default does not raise it.
+
+    `partial` makes a result of what an earlier run has finished, and returns None if that is nothing.
     """
 
     carry_out: Callable[[Any, Stages], Awaitable[Any]]
@@ -36,10 +39,26 @@ class Recipe:
     model: str
     long: bool = False
     version: int = 1
+    partial: Callable[[Any, Stages], Awaitable[Any]] | None = None
+
+
+def _partial(carry_out: Callable[[Any, Stages], Awaitable[Any]]) -> Callable[[Any, Stages], Awaitable[Any]]:
+    async def of_what_is_remembered(request: Any, at: Stages) -> Any:
+        at.run.enough.set()
+        try:
+            return await carry_out(request, at)
+        except Cancelled:
+            return None
+
+    return of_what_is_remembered
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "EditRegion": Recipe(edit_region, ResolvedEdit, EditResult, edit_needs, edit_model),
-    "FillRegion": Recipe(fill_region, ResolvedFill, EditResult, fill_needs, fill_model),
+    "EditRegion": Recipe(
+        edit_region, ResolvedEdit, EditResult, edit_needs, edit_model, partial=_partial(edit_region)
+    ),
+    "FillRegion": Recipe(
+        fill_region, ResolvedFill, EditResult, fill_needs, fill_model, partial=_partial(fill_region)
+    ),
     "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_needs, track_model, long=True),
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 
 from canvas.sight import Sight
-from intarsia.errors import InvalidRequest, ModelDown
+from intarsia.errors import Cancelled, InvalidRequest, ModelDown
 from orchestrator.aio import gather_or_cancel, map_ahead
 from orchestrator.media.clip.reader import Clip, Frame
 from orchestrator.media.clip.writer import LARGEST_SIDE
@@ -25,6 +25,9 @@ from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
 log = logging.getLogger(__name__)
 
 MODEL = "sam"
+
+# What the job remembers of the whole track.
+_KEY = "track"
 
 # The share of each stage in the progress.
 _SHARES: Mapping[str, float] = {"segment": 0.03, "track": 0.95, "inlay": 0.02}
@@ -88,7 +91,12 @@ async def track_needs(resolved: ResolvedTrack, at: Stages) -> Needs:
 async def track_region(resolved: ResolvedTrack, at: Stages) -> Tracked:
     """Follow the region. It is one stage: the model's memory of a clip cannot be stored, so that there is no
     way to go on in its middle."""
-    return await at.once("track", partial(_track, resolved, at), Tracked)
+    tracked = await at.memory.recall(_KEY, Tracked)
+    if tracked is None:
+        tracked = await _track(resolved, at)
+        if not at.run.enough.is_set():  # else the rest may still be wanted
+            await at.memory.remember(_KEY, tracked)
+    return tracked
 
 
 async def _track(resolved: ResolvedTrack, at: Stages) -> Tracked:
@@ -142,6 +150,7 @@ async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
                 found = await shape_sight(await found.sight(), sighted[latest])
             await track.add(frame, found)
 
+        at.run.heeds_enough = True
         with at.stage("track") as work:
             before: tuple[Frame, Sight | Detection | None] | None = None
             ahead = await session.lookahead()
@@ -154,8 +163,13 @@ async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
                     found, _ = await gather_or_cancel(find(frame, prepared), write(before))
                     before = (frame, found)
                     work.stepped(frame.number + 1, max(expected, frame.number + 1) if expected else 0)
+                    if at.run.enough.is_set():
+                        break
             await write(before)
-        _check_sightings(request, last, track.frames)
+        if not at.run.enough.is_set():
+            _check_sightings(request, last, track.frames)
+        elif not track.seen:
+            raise Cancelled("the job was cancelled before the object was seen")
         with at.stage("inlay"):
             files = await track.store()
         return Tracked(
@@ -168,7 +182,7 @@ async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
             height=clip.info.height,
             stage_seconds=dict(at.run.times),
             weights={"sam": weights.digest},
-            notes=_notes(request, clip.info),
+            notes=(*_notes(request, clip.info), *_ended(at.run.enough, track.frames)),
         )
 
 
@@ -176,6 +190,10 @@ def _notes(request: TrackRegion, clip: Clip) -> tuple[str, ...]:
     """The conversions of the clip, and a warning about its overlay."""
     odd = request.overlay and (clip.width % 2 or clip.height % 2)
     return (*clip.notes, *(["not every player plays an overlay whose sides are odd"] if odd else []))
+
+
+def _ended(enough: asyncio.Event, frames: int) -> list[str]:
+    return [f"the job was cancelled after {frames} frames"] if enough.is_set() else []
 
 
 def _expected_frames(announced: int | None, end: int | None) -> int:
