@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.api.stores import Stores
 from orchestrator.deadline import Deadline
-from orchestrator.jobs.bound_recipe import BoundRecipe
+from orchestrator.jobs.bound_recipe import BoundRecipe, CarryOut
 from orchestrator.jobs.free_memory import free_memory
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.jobs.ledger.database import BadDatabase, Database
@@ -36,8 +37,9 @@ from orchestrator.models.registry import MODELS
 from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
 from orchestrator.settings import BadSetting, Settings
-from orchestrator.stages.factory import StageFactory
+from orchestrator.stages.factory import StageFactory, Stages
 from orchestrator.stages.memory import Memory
+from orchestrator.stages.trajectory_memory import CheckpointLimits
 from orchestrator.triton.models import Models
 from orchestrator.triton.stall import StallLimits
 from orchestrator.workflows.recipes import RECIPES, Recipe
@@ -73,7 +75,12 @@ class Orchestrator:
         self._store = _open_store(settings.artifacts)
         picture_cache = PictureCache(int(settings.picture_memory * 1e6))
         pictures = Pictures(self._store, PictureLimits(settings.picture_megapixels), picture_cache)
-        self._stage_factory = StageFactory(self._models, pictures, wait_limits)
+        self._stage_factory = StageFactory(
+            self._models,
+            pictures,
+            wait_limits,
+            CheckpointLimits(after=settings.checkpoint_after, every=settings.checkpoint_every),
+        )
         self._facts = LatestFacts(self._stage_factory)
 
     async def start(self) -> int:
@@ -170,7 +177,16 @@ async def _open_database(url: str) -> Database:
 
 
 def _bind(stage_factory: StageFactory, recipe: Recipe) -> BoundRecipe:
-    async def bound(request: Any, run: Run, memory: Memory) -> Any:
-        return await recipe.carry_out(request, stage_factory.at(run, memory))
+    def bind(carry_out: Callable[[Any, Stages], Awaitable[Any]]) -> CarryOut:
+        async def bound(request: Any, run: Run, memory: Memory) -> Any:
+            return await carry_out(request, stage_factory.at(run, memory))
 
-    return BoundRecipe(bound, recipe.request, recipe.result, recipe.version)
+        return bound
+
+    return BoundRecipe(
+        bind(recipe.carry_out),
+        recipe.request,
+        recipe.result,
+        recipe.version,
+        None if recipe.partial is None else bind(recipe.partial),
+    )

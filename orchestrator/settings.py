@@ -71,6 +71,10 @@ class Settings:
     stall_floor: float
     stall_first: float
     stall_answer: float
+    # INTARSIA_CHECKPOINT_AFTER_SECONDS, _CHECKPOINT_SECONDS: a denoiser's checkpoints are kept if the network
+    # is expected to need longer than the first for a candidate, about as often as the second says.
+    checkpoint_after: float
+    checkpoint_every: float
     # INTARSIA_DRAIN_SECONDS: the time for running jobs to finish when the server stops.
     grace: float
     # INTARSIA_LOG_LEVEL: debug, info, warning or error.
@@ -109,6 +113,8 @@ class Settings:
             stall_floor=read("STALL_FLOOR_SECONDS", "30", _positive),
             stall_first=read("STALL_FIRST_SECONDS", "120", _positive),
             stall_answer=read("STALL_ANSWER_SECONDS", "300", _positive),
+            checkpoint_after=read("CHECKPOINT_AFTER_SECONDS", "30", _positive),
+            checkpoint_every=read("CHECKPOINT_SECONDS", "10", _positive),
             grace=read("DRAIN_SECONDS", "30", _positive),
             log_level=read("LOG_LEVEL", "info", _level),
             ready_file=read("READY_FILE", "", lambda text: Path(text) if text else None),

@@ -27,6 +27,7 @@ from orchestrator.stages.memory import artifacts_in
 
 log = logging.getLogger(__name__)
 
+_PARTIAL_SECONDS = 30.0  # a job that is to end with what it has is ended after so long, without
 _PAUSE_SECONDS = 10.0  # a job that is to pause stops after so long, even if it has remembered nothing
 
 
@@ -136,7 +137,7 @@ class Attempt:
             self._next_state = self._pause = None
         elif wish in (Wish.CANCEL, Wish.KEEP_PARTIAL):
             self._keeps_partial = wish is Wish.KEEP_PARTIAL
-            self.stop(Cancelled("the job was cancelled on request"))
+            self._cancel_on_request()
 
     async def report(self) -> bool:
         """Writes the progress to the ledger and obeys what is wanted; False if the progress has not changed.
@@ -199,7 +200,7 @@ class Attempt:
     async def _partial(self) -> Any:
         """A result of what is finished; None if there is nothing, or if none can be made."""
         recipe = self._recipe
-        if not self._keeps_partial or recipe is None or recipe.partial is None:
+        if not self._keeps_partial or recipe is None or recipe.partial is None or self._run.enough.is_set():
             return None
         memory = await self._memory()
         making = asyncio.ensure_future(recipe.partial(self._request(recipe), self._run, memory))
@@ -222,7 +223,11 @@ class Attempt:
         if self.is_lost or isinstance(error, Lost):
             return None
         if not work.cancelled() and error is None:
+            if self._run.enough.is_set():
+                return _End(State.CANCELLED, work.result(), _on_request())
             return _End(State.SUCCEEDED, work.result())
+        if isinstance(error, Cancelled) and self._run.enough.is_set():
+            return _End(State.CANCELLED, failure=_on_request())
         why = self._stopped_by
         if why is None:
             why = (
@@ -252,6 +257,14 @@ class Attempt:
             references=[Reference(name, ReferenceKind.RESULT) for name in artifacts_in(plain)],
         )
 
+    def _cancel_on_request(self) -> None:
+        """Cancels the job. A recipe that is making what it can keep ends by itself, or is ended soon."""
+        if not (self._keeps_partial and self._run.heeds_enough):
+            self.stop(_on_request())
+        elif not self._run.enough.is_set():
+            self._run.enough.set()
+            self._later(_PARTIAL_SECONDS, _on_request())
+
     def _stop(self, why: _Reason) -> None:
         if self._stopped_by is None:
             self._stopped_by = why
@@ -277,3 +290,7 @@ class Attempt:
     def _shrink(self, memory: int) -> None:
         self.place.memory = min(self.place.memory, memory)
         self._shrunk()
+
+
+def _on_request() -> Cancelled:
+    return Cancelled("the job was cancelled on request")

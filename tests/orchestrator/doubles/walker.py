@@ -24,6 +24,7 @@ class Walker(Denoiser):
         super().__init__()
         self.resumed: list[int] = []  # steps that were done when a request began
         self.takes_checkpoints = True
+        self.hold_seed: int | None = None  # the request that is held, None for all
         self.breaks_at: list[int] = []  # steps before which a stream breaks, in this order, once each
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
@@ -43,7 +44,7 @@ class Walker(Denoiser):
         done, latents = self._begin(inputs)
         self.resumed.append(done)
         for step in range(done, steps):
-            if step == self.hold_at:
+            if step == self.hold_at and self.hold_seed in (None, int(inputs["seed"][0])):
                 await self._hold()
             if self.breaks_at and step == self.breaks_at[0]:
                 self.breaks_at.pop(0)
