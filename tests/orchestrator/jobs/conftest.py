@@ -17,7 +17,7 @@ from orchestrator.caller import Caller
 from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.job import Job, State
 from orchestrator.jobs.ledger.database import Database
-from orchestrator.jobs.ledger.entry import Entry, Hold, Lost
+from orchestrator.jobs.ledger.entry import Entry, Hold, Lost, Wish
 from orchestrator.jobs.ledger.ledger import Choose, Ledger
 from orchestrator.jobs.ledger_jobs import JobLimits, LedgerJobs
 from orchestrator.jobs.queue import JobQueue
@@ -101,18 +101,29 @@ class InterruptedDatabase(Database):
 
 
 class ObservedLedger(Ledger):
-    """A ledger that tells when there was nothing to claim, and takes nothing more from a dead process."""
+    """A ledger that tells when there was nothing to claim, and does nothing for a dead or frozen process."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.nothing_to_claim = asyncio.Event()
         self.is_dead = False
+        self.thawed = asyncio.Event()
+        self.thawed.set()
 
     async def claim(self, owner: str, lease: float, choose: Choose) -> tuple[Hold, Entry] | None:
+        await self.thawed.wait()
         claimed = await super().claim(owner, lease, choose)
         if claimed is None:
             self.nothing_to_claim.set()
         return claimed
+
+    async def renew(self, holds: Collection[Hold], lease: float) -> dict[Hold, Wish]:
+        await self.thawed.wait()
+        return await super().renew(holds, lease)
+
+    async def report(self, hold: Hold, progress: str, **options: Any) -> Wish:
+        await self.thawed.wait()
+        return await super().report(hold, progress, **options)
 
     async def end(self, hold: Hold, *arguments: Any, **options: Any) -> Entry:
         if self.is_dead:
@@ -148,6 +159,7 @@ class Drivers:
         memory: float = inf,
         *,
         file: str = "",
+        url: str = "",
         methods: Collection[str] = ("EditRegion", "TrackRegion"),
         version: int = 1,
         partial: Recipe | None = None,
@@ -156,7 +168,7 @@ class Drivers:
     ) -> LedgerJobs:
         self._count += 1
         path = self._folder / (file or f"{self._count}.sqlite")
-        database = await InterruptedDatabase.open(f"sqlite:///{path}")
+        database = await InterruptedDatabase.open(url or f"sqlite:///{path}")
         bound = BoundRecipe(recipe, str, str, version, partial)
         capacity = Numbers(**dict.fromkeys(methods, running)) if isinstance(running, int) else running
         ledger = ObservedLedger(database)
@@ -183,6 +195,10 @@ class Drivers:
     def ledger(self, jobs: LedgerJobs) -> ObservedLedger:
         """The ledger of a driver."""
         return self._of(jobs).ledger
+
+    def capacity(self, jobs: LedgerJobs) -> Numbers:
+        """The capacity of a driver."""
+        return self._of(jobs).capacity
 
     def database(self, jobs: LedgerJobs) -> InterruptedDatabase:
         """The database of a driver."""
