@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BETWEEN_REPORTS = 0.5  # seconds; progress is written to the ledger at most twice a second
 _LAST_WRITES_SECONDS = 5.0  # for jobs that are stopped at the end, to be handed back
+_LAST_WORDS_SECONDS = 1.0  # to tell other processes of them
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Worker:
             asyncio.ensure_future(self._every(self._limits.lease / 3, self._renew)),
             asyncio.ensure_future(self._every(_BETWEEN_REPORTS, self._report)),
         ]
+        for task in (self._claiming, *self._loops):
+            task.add_done_callback(_log_fault)
         self.look()
 
     def look(self) -> None:
@@ -93,6 +96,7 @@ class Worker:
         for attempt in self.attempts.values():
             attempt.hand_back()
         await self._wait_until(max(until, time.monotonic() + _LAST_WRITES_SECONDS))
+        await self._ledger.told(within=_LAST_WORDS_SECONDS)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -213,6 +217,11 @@ class Worker:
                 entry = await self._ledger.get(attempt.entry.caller, attempt.entry.name)
                 if (entry.owner, entry.attempt) == (attempt.hold.owner, attempt.hold.attempt):
                     attempt.obey(entry.wanted)
+
+
+def _log_fault(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        log.error("a part of the worker ended; this server should be restarted", exc_info=fault)
 
 
 def _note(entry: Entry) -> None:

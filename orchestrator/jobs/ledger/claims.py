@@ -10,7 +10,18 @@ from collections import Counter
 from math import floor
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Select,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from orchestrator.jobs.job import Kind, State
 from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, Wish
@@ -79,13 +90,12 @@ def take(
 def renew(
     connection: Connection, owner: str, names: list[str], lease: float | None, now: ColumnElement[float]
 ) -> dict[Hold, Wish]:
-    """The holds of an owner on these jobs, their leases renewed, and what is wanted of each."""
-    statement = (
-        update(jobs)
-        .where(jobs.c.state == State.RUNNING.value, jobs.c.owner == owner, jobs.c.name.in_(names))
-        .values(lease=None if lease is None else now + lease)
-        .returning(jobs.c.name, jobs.c.attempt, jobs.c.wanted)
-    )
+    """The holds of an owner on these jobs, with leases renewed, and what is wanted of each."""
+    held = (jobs.c.state == State.RUNNING.value) & (jobs.c.owner == owner) & jobs.c.name.in_(names)
+    facts = jobs.c.name, jobs.c.attempt, jobs.c.wanted
+    statement: Executable = select(*facts).where(held)
+    if lease is not None:
+        statement = update(jobs).where(held).values(lease=now + lease).returning(*facts)
     return {
         Hold(row.name, owner, row.attempt): Wish(row.wanted) for row in connection.execute(statement).all()
     }

@@ -97,6 +97,10 @@ class Database:
         """
         return await self._in_thread(partial(self._transact, work, {}))
 
+    async def note(self, work: Callable[[Connection], T]) -> T:
+        """Like `run`, but the disk need not follow: a machine that fails in the next second may forget it."""
+        return await self._in_thread(partial(self._transact, work, {"durable": False}))
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, run in one transaction that only reads: no disk has to follow."""
         return await self._in_thread(partial(self._transact, work, {"reads": True}))
@@ -172,13 +176,22 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("reads", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        level = "FULL" if options.get("durable", True) else "NORMAL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.exec_driver_sql("BEGIN" if options.get("reads", False) else "BEGIN IMMEDIATE")
 
     return engine
 
 
 def _postgresql(url: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=CONNECTION
     )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("durable", True):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+    return engine

@@ -44,6 +44,12 @@ class Ledger:
         if self._notifications is not None:
             await self._notifications.run()
 
+    async def told(self, *, within: float) -> None:
+        """Returns when the other processes were told of every change until now, after `within` seconds at
+        most."""
+        if self._notifications is not None:
+            await self._notifications.all_sent(within=within)
+
     @property
     def is_shared(self) -> bool:
         """True if other processes may use the database too."""
@@ -153,7 +159,7 @@ class Ledger:
                 found |= claims.renew(connection, owner, names, seconds, self._database.now)
             return {hold: wish for hold, wish in found.items() if hold in holds}
 
-        return await self._database.run(work) if holds else {}
+        return await self._database.note(work) if holds else {}
 
     async def report(
         self,
@@ -172,7 +178,7 @@ class Ledger:
             rows.refer(connection, hold.name, rows.PROGRESS, references)
             return Wish(row.wanted)
 
-        wanted = await self._database.run(work)
+        wanted = await self._database.note(work)
         self._changed(hold.name)
         return wanted
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from orchestrator.aio import wait_event
 from orchestrator.jobs.ledger.changes import ANY
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,18 @@ class Notifications:
         self._address, self._options, self._hear = address, options, hear
         self._pending: dict[str, None] = {}  # in the order in which they changed first
         self._running = False
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
 
     def send(self, name: str) -> None:
         """Tells the others, within a moment, that a job changed."""
         if self._running:
             self._pending[name] = None
+            self._all_sent.clear()
+
+    async def all_sent(self, *, within: float) -> bool:
+        """True when nothing is left to be told, within so many seconds."""
+        return await wait_event(self._all_sent, within=within)
 
     async def run(self) -> None:
         """Sends and receives until it is cancelled; connects again when the server was away."""
@@ -71,3 +79,5 @@ class Notifications:
                 await connection.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, " ".join(names)])
                 for name in names:
                     del self._pending[name]
+                if not self._pending:
+                    self._all_sent.set()

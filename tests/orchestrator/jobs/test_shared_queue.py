@@ -13,7 +13,7 @@ from tests.orchestrator.conftest import LOCAL
 from tests.orchestrator.jobs.conftest import Drivers, Work, last, reaches
 from tests.postgres import Postgres
 
-SHORT = WorkLimits(lease=0.6)
+SHORT, LONG = WorkLimits(lease=0.6), WorkLimits(lease=600)
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ async def test_a_driver_that_was_frozen_finds_that_it_has_lost_its_job(driver: D
 
 async def test_what_is_handed_back_goes_on_elsewhere_at_once(driver: Drivers, url: str) -> None:
     works = Work(), Work()
-    here = await driver(works[0], url=url)
-    there = await driver(works[1], running=0, url=url)
+    here = await driver(works[0], url=url, work_limits=LONG)
+    there = await driver(works[1], running=0, url=url, work_limits=LONG)
     job = await here.submit(LOCAL, "EditRegion", "request")
     await works[0].has_begun(1)
     driver.capacity(there).jobs["EditRegion"] = 1
     await driver.end(here)
-    await asyncio.wait_for(works[1].has_begun(1), 5)
+    await asyncio.wait_for(works[1].has_begun(1), 10)
     works[1].let_go.set()
     assert (await last(there, job.name)).state is State.SUCCEEDED
