@@ -32,7 +32,13 @@ def stack(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         weights=weights,
         threads=THREADS,
         probe_limits=ProbeLimits(interval=0.5, timeout=15.0),
-        environment={"INTARSIA_STALL_FLOOR_SECONDS": "5", "INTARSIA_STALL_FIRST_SECONDS": "10"},
+        environment={
+            "INTARSIA_STALL_FLOOR_SECONDS": "5",
+            "INTARSIA_STALL_FIRST_SECONDS": "10",
+            # Edits of a hundred steps are long by these.
+            "INTARSIA_CHECKPOINT_AFTER_SECONDS": "0.1",
+            "INTARSIA_CHECKPOINT_SECONDS": "0.05",
+        },
     )
     with Stack(settings) as running:
         yield running

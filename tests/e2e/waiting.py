@@ -47,9 +47,9 @@ def edit(client: intarsia.Client, picture: bytes, seed: int, **more) -> intarsia
     return client.edit_region(picture, intarsia.rectangle(*WHERE), "make it blue", seed=seed, **more)
 
 
-def stepping(job: intarsia.Job) -> None:
-    """Returns once the job is in the step loop."""
+def stepping(job: intarsia.Job, *, after: int = 1) -> None:
+    """Returns once the job is in the step loop and has taken so many steps."""
     for state in job.watch(timeout=PATIENCE):
-        if state.progress.stage == "denoise" and state.progress.step:
+        if state.progress.stage == "denoise" and state.progress.step >= after:
             return
     raise AssertionError("the job was over before it could be disturbed")
