@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, exists, select, union_all
 
 from orchestrator.jobs.job import JobFilter, State
 from orchestrator.jobs.ledger import tables
@@ -16,14 +16,36 @@ from orchestrator.jobs.ledger.rows import entry, jobs
 def newest(connection: Connection, caller: str, filter: JobFilter, before: str, size: int) -> list[Entry]:
     """The newest jobs of a caller with a name smaller than `before`; the newest of all if that is empty."""
     conditions = [jobs.c.caller == caller, *([jobs.c.name < before] if before else [])]
-    for label in sorted(set(filter.labels)):
+    if filter.labels and not (filter.states or filter.methods):
+        query = _newest_of_labels(conditions, sorted(filter.labels), before, size)
+    else:
+        query = _newest_of_kinds(conditions, filter, size)
+    return [entry(row) for row in connection.execute(query.limit(size)).all()]
+
+
+def _newest_of_labels(
+    conditions: list[ColumnElement[bool]], texts: list[str], before: str, size: int
+) -> Select[Any]:
+    """An index has the jobs of the first label in order: each of them is looked at, until a page is full."""
+    first, *others = (tables.labels.alias(f"label_{n}") for n in range(len(texts)))
+    for other, text in zip(others, texts[1:], strict=True):
+        conditions = [*conditions, exists().where(other.c.job == jobs.c.name, other.c.label == text)]
+    names = select(first.c.job).where(first.c.label == texts[0])
+    if before:
+        names = names.where(first.c.job < before)
+    names = names.where(exists().where(jobs.c.name == first.c.job, *conditions).correlate(first))
+    names = names.order_by(first.c.job.desc()).limit(size)
+    return select(jobs).where(jobs.c.name.in_(names)).order_by(jobs.c.name.desc())
+
+
+def _newest_of_kinds(conditions: list[ColumnElement[bool]], filter: JobFilter, size: int) -> Select[Any]:
+    """The newest of each kind, then the newest of these: an index gives each without reading others."""
+    for label in sorted(filter.labels):
         labelled = select(tables.labels.c.job).where(tables.labels.c.label == label)
-        conditions.append(jobs.c.name.in_(labelled))
-    # The newest of each kind, then the newest of these: an index gives each without reading any other job.
+        conditions = [*conditions, jobs.c.name.in_(labelled)]
     kinds = [_newest([*conditions, *kind], size).subquery().select() for kind in _kinds(filter)]
     found = union_all(*kinds).subquery()
-    query = select(found).order_by(found.c.name.desc()).limit(size)
-    return [entry(row) for row in connection.execute(query).all()]
+    return select(found).order_by(found.c.name.desc())
 
 
 def _kinds(filter: JobFilter) -> list[list[ColumnElement[bool]]]:
