@@ -79,7 +79,7 @@ class Attempt:
         self._reported = self.progress
         self._work: asyncio.Future[Any] | None = None
         self._stopped_by: _Reason | None = None
-        self.is_lost = False
+        self.is_lost = self._is_leaving = False
         self._next_state: State | None = None  # the state to be handed back in at the next point
         self._keeps_partial = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -121,6 +121,12 @@ class Attempt:
     def hand_back_soon(self, state: State = State.QUEUED) -> None:
         """Hands the job back when it remembers something next."""
         self._next_state, self._pause = state, None
+
+    def leave(self) -> None:
+        """Prepares for the end of the server: a job whose model goes too is handed back and does not fail."""
+        self._is_leaving = True
+        if self.entry.kind is Kind.BATCH:
+            self.hand_back_soon()
 
     def lose(self) -> None:
         """Stops at once, and writes nothing any more: another owner has the job."""
@@ -237,6 +243,8 @@ class Attempt:
             )
         if isinstance(why, _HandBack):
             return _End(why.state)
+        if isinstance(why, ModelDown) and self._is_leaving:
+            return _End(State.QUEUED)
         why.__traceback__ = why.__cause__ = why.__context__ = None
         # Only a job that its caller cancelled is cancelled; a model that reports it by itself has failed.
         if self._stopped_by is None or not isinstance(why, Cancelled):

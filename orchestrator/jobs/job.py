@@ -151,8 +151,9 @@ class JobDriver(Protocol):
         stays as it is."""
 
     async def drain(self, grace: float) -> bool:
-        """Takes no more jobs and returns when every job is final; after `grace` seconds those that are not
-        fail. True if one succeeded meanwhile: its client will still fetch the result."""
+        """Takes no more jobs and returns when none runs here; what does after `grace` seconds is handed back,
+        and goes on elsewhere or later. True if a job succeeded meanwhile: its client will still fetch the
+        result."""
 
 
 class JobIds:

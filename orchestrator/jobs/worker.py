@@ -19,7 +19,7 @@ from orchestrator.aio import wait_event
 from orchestrator.jobs.attempt import Attempt
 from orchestrator.jobs.bound_recipe import BoundRecipe
 from orchestrator.jobs.entries import failure_of
-from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.listeners import Listeners
@@ -28,7 +28,7 @@ from orchestrator.jobs.queue import JobQueue
 log = logging.getLogger(__name__)
 
 _BETWEEN_REPORTS = 0.5  # seconds; progress is written to the ledger at most twice a second
-_LAST_WRITES_SECONDS = 5.0  # for jobs that are stopped at the end, to be handed back
+_LAST_WRITES_SECONDS = 3.0  # for jobs that are stopped at the end, to be handed back
 _LAST_WORDS_SECONDS = 1.0  # to tell other processes of them
 
 
@@ -90,8 +90,7 @@ class Worker:
         self.look()
         before, until = self._succeeded, time.monotonic() + grace
         for attempt in self.attempts.values():
-            if attempt.entry.kind is Kind.BATCH:
-                attempt.hand_back_soon()
+            attempt.leave()
         await self._wait_until(until)
         for attempt in self.attempts.values():
             attempt.hand_back()

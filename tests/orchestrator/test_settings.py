@@ -52,6 +52,10 @@ def test_values_are_read() -> None:
         ("INTARSIA_JOBS_RUNNING", "many"),
         ("INTARSIA_TIME_LIMIT_SECONDS", "-1"),
         ("INTARSIA_TIME_LIMIT_SECONDS", "nan"),
+        ("INTARSIA_JOBS_DATABASE", "mysql://somewhere/jobs"),
+        ("INTARSIA_JOBS_DATABASE", "jobs.sqlite"),
+        ("INTARSIA_JOBS_LEASE_SECONDS", "0"),
+        ("INTARSIA_BATCH_TIME_LIMIT_SECONDS", "never"),
         ("INTARSIA_LOG_LEVEL", "loud"),
     ],
 )
@@ -69,3 +73,14 @@ def test_how_many_jobs_run_is_left_to_the_models_unless_it_is_said() -> None:
         Settings.read({"INTARSIA_JOBS_RUNNING": "-1"}, MODELS)
     with pytest.raises(BadSetting, match="must be a number above 0, or `auto`"):
         Settings.read({"INTARSIA_JOBS_MEMORY_MEGABYTES": "half"}, MODELS)
+
+
+def test_jobs_are_kept_beside_the_artifacts_unless_a_database_is_named() -> None:
+    settings = Settings.read({"INTARSIA_ARTIFACTS": "/data/artifacts"}, MODELS)
+    assert settings.jobs_database == "sqlite:////data/artifacts/jobs.sqlite"
+    assert settings.jobs_lease == 15 and settings.batch_time_limit is None
+    address = "postgresql://intarsia@db.example/intarsia"
+    said = Settings.read(
+        {"INTARSIA_JOBS_DATABASE": address, "INTARSIA_BATCH_TIME_LIMIT_SECONDS": "7200"}, MODELS
+    )
+    assert (said.jobs_database, said.batch_time_limit) == (address, 7200)

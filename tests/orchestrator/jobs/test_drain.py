@@ -98,3 +98,20 @@ async def test_who_watches_a_job_is_told_that_the_server_has_shut_down(driver: D
     await jobs.drain(0)
     with pytest.raises(ModelDown, match="the job goes on"):
         await watcher
+
+
+async def test_a_job_whose_model_goes_with_the_server_does_not_fail(driver: Drivers) -> None:
+    model_is_down = asyncio.Event()
+
+    async def needs_a_model(request: Any, run: Run, memory: Memory) -> Any:
+        await model_is_down.wait()
+        raise ModelDown("the model is out of reach")
+
+    jobs = await driver(needs_a_model)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    await reaches(jobs, job.name, State.RUNNING)
+    draining = asyncio.ensure_future(jobs.drain(30))
+    await asyncio.sleep(0)
+    model_is_down.set()
+    assert not await draining
+    assert await states(jobs, [job.name]) == [State.QUEUED]

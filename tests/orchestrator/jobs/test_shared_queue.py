@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from intarsia.errors import Cancelled
+from intarsia.errors import Cancelled, ModelDown
 from orchestrator.jobs.job import State
 from orchestrator.jobs.worker import WorkLimits
 from tests.orchestrator.conftest import LOCAL
@@ -91,3 +91,22 @@ async def test_what_is_handed_back_goes_on_elsewhere_at_once(driver: Drivers, ur
     await asyncio.wait_for(works[1].has_begun(1), 10)
     works[1].let_go.set()
     assert (await last(there, job.name)).state is State.SUCCEEDED
+
+
+@pytest.mark.usefixtures("postgres")  # skips where there is none
+async def test_a_job_goes_on_while_the_database_restarts(driver: Drivers) -> None:
+    work = Work()
+    with Postgres(durable=True) as server:
+        jobs = await driver(work, url=server.create())
+        job = await jobs.submit(LOCAL, "EditRegion", "request")
+        await work.has_begun(1)
+        await asyncio.to_thread(server.stop, "immediate")
+        with pytest.raises(ModelDown, match="out of reach"):
+            await jobs.submit(LOCAL, "EditRegion", "another")
+        work.let_go.set()
+        await asyncio.to_thread(server.start)
+        done = await last(jobs, job.name)
+        assert done.state is State.SUCCEEDED and done.attempt == 1
+        again = await jobs.submit(LOCAL, "EditRegion", "another")
+        assert (await last(jobs, again.name)).state is State.SUCCEEDED
+        await driver.end(jobs)
