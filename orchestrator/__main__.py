@@ -33,7 +33,7 @@ async def serve(settings: Settings) -> None:
     await asyncio.wait({starting, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
-        _announce(settings, port, metrics_port)
+        _announce(settings, port, metrics_port, orchestrator.keeps.describe())
     await stop_requested
     starting.cancel()
 
@@ -51,12 +51,15 @@ async def serve(settings: Settings) -> None:
     log.info("stopped")
 
 
-def _announce(settings: Settings, port: int, metrics_port: int) -> None:
+def _announce(settings: Settings, port: int, metrics_port: int, keeps: str) -> None:
     listen = _with_port(settings.listen, port)
     metrics = _with_port(settings.metrics, metrics_port)
     if settings.ready_file is not None:
-        _write(settings.ready_file, json.dumps({"listen": listen, "metrics": metrics}))
-    print(f"intarsia orchestrator ready at {listen}, metrics at http://{metrics}/metrics", flush=True)
+        _write(settings.ready_file, json.dumps({"listen": listen, "metrics": metrics, "keeps": keeps}))
+    print(
+        f"intarsia orchestrator ready at {listen}, metrics at http://{metrics}/metrics; keeps {keeps}",
+        flush=True,
+    )
 
 
 def _with_port(address: str, port: int) -> str:

@@ -25,8 +25,11 @@ from orchestrator.jobs.free_memory import free_memory
 from orchestrator.jobs.latest_facts import LatestFacts
 from orchestrator.jobs.ledger.database import BadDatabase, Database
 from orchestrator.jobs.ledger.ledger import Ledger
+from orchestrator.jobs.ledger.references import References
 from orchestrator.jobs.ledger_jobs import JobLimits, LedgerJobs
 from orchestrator.jobs.queue import JobQueue
+from orchestrator.jobs.retention.retention import LedgerRetention
+from orchestrator.jobs.retention.times_to_live import TimesToLive
 from orchestrator.jobs.worker import WorkLimits
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
@@ -55,6 +58,9 @@ _CLOSE_SECONDS = 5.0
 # A client that waited for one of the last jobs asks for its result next. After so long without a call none
 # will.
 _IDLE_SECONDS = 2.0
+# By how much times of files and of jobs may differ: of a database and file servers elsewhere, and of one
+# machine, where files get the time of its last tick.
+_OTHER_CLOCKS, _SAME_CLOCK = 300.0, 1.0
 
 
 class Orchestrator:
@@ -82,11 +88,18 @@ class Orchestrator:
             CheckpointLimits(after=settings.checkpoint_after, every=settings.checkpoint_every),
         )
         self._facts = LatestFacts(self._stage_factory)
+        self.keeps = TimesToLive(
+            uploads=settings.keep_uploads,
+            results=settings.keep_results,
+            jobs=settings.keep_jobs,
+            previews=settings.keep_previews,
+            intermediates=settings.keep_intermediates,
+        )
 
     async def start(self) -> int:
         """Opens the ledger, listens, and returns the port. What needs no model is served from now on."""
         settings = self._settings
-        self._database = await _open_database(settings.jobs_database)
+        self._database = await _open_database(settings.jobs_database, self._store.identity)
         self.jobs = LedgerJobs(
             Ledger(self._database),
             {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
@@ -94,6 +107,13 @@ class Orchestrator:
             JobLimits(settings.jobs_waiting, settings.time_limit, settings.batch_time_limit),
             WorkLimits(settings.jobs_lease, settings.batch_idle),
         )
+        retention = LedgerRetention(
+            self._store,
+            References(self._database),
+            self.keeps,
+            tolerance=_OTHER_CLOCKS if self._database.is_shared else _SAME_CLOCK,
+        )
+        self._store.room.free_by(retention.free)
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
@@ -112,6 +132,7 @@ class Orchestrator:
             await self._database.close()
             raise BadSetting(f"INTARSIA_LISTEN={settings.listen}: {error}") from None
         await self.jobs.start()
+        self._sweeping = asyncio.ensure_future(retention.run())
         return port
 
     def _queue(self, settings: Settings) -> JobQueue:
@@ -158,6 +179,8 @@ class Orchestrator:
         if await self.jobs.drain(grace):
             await self._server.wait_until_idle(_IDLE_SECONDS, within=_CLOSE_SECONDS)
         await self._server.stop(_CLOSE_SECONDS)
+        self._sweeping.cancel()
+        await asyncio.wait({self._sweeping})
         await self._models.close()
         await self._database.close()
 
@@ -169,11 +192,18 @@ def _open_store(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-async def _open_database(url: str) -> Database:
+async def _open_database(url: str, store: str) -> Database:
+    """The database of the jobs whose artifacts are in the store of this identity."""
     try:
-        return await Database.open(url)
+        database = await Database.open(url)
+        try:
+            await References(database).bind(store)
+        except BaseException:
+            await database.close()
+            raise
     except (BadDatabase, IntarsiaError, OSError) as error:
         raise BadSetting(f"INTARSIA_JOBS_DATABASE: {error}") from None
+    return database
 
 
 def _bind(stage_factory: StageFactory, recipe: Recipe) -> BoundRecipe:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _AUTO, _NONE = "auto", "none"
+_FOREVER = "forever"
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -55,6 +56,15 @@ class Settings:
     time_limit: float
     batch_time_limit: float | None
     batch_idle: float
+    # INTARSIA_KEEP_UPLOADS_DAYS, _KEEP_RESULTS_DAYS: how long uploads, and results with their jobs, stay
+    # after they were named last, unless they are pinned. `forever` is infinity, here and below.
+    # INTARSIA_KEEP_JOBS_DAYS: how long jobs that ended without a result stay.
+    # INTARSIA_KEEP_PREVIEWS_DAYS, _KEEP_INTERMEDIATES_DAYS: how long these stay after the end of their job.
+    keep_uploads: float
+    keep_results: float
+    keep_jobs: float
+    keep_previews: float
+    keep_intermediates: float
     # INTARSIA_SEGMENT_AT_ONCE, _SEGMENT_SECONDS: the most requests at a time that are answered within the
     # call, and their time limit.
     segment_at_once: int
@@ -105,6 +115,11 @@ class Settings:
             time_limit=read("TIME_LIMIT_SECONDS", "3600", _positive),
             batch_time_limit=read("BATCH_TIME_LIMIT_SECONDS", _NONE, _or_word(_NONE, _positive)),
             batch_idle=read("BATCH_IDLE_SECONDS", "3600", _positive),
+            keep_uploads=read("KEEP_UPLOADS_DAYS", "30", _days),
+            keep_results=read("KEEP_RESULTS_DAYS", "30", _days),
+            keep_jobs=read("KEEP_JOBS_DAYS", "30", _days),
+            keep_previews=read("KEEP_PREVIEWS_DAYS", "0", _days),
+            keep_intermediates=read("KEEP_INTERMEDIATES_DAYS", "0", _days),
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
             segment_seconds=read("SEGMENT_SECONDS", "120", _positive),
             wait_full=read("WAIT_FULL_SECONDS", "600", _positive),
@@ -170,6 +185,19 @@ def _positive(text: str) -> float:
     if not 0 < number < 1e9:
         raise ValueError("must be a number above 0")
     return number
+
+
+def _days(text: str) -> float:
+    """A number of days, in seconds."""
+    if text.lower() == _FOREVER:
+        return inf
+    try:
+        days = float(text)
+    except ValueError:
+        days = nan
+    if not 0 <= days < 1e6:
+        raise ValueError(f"must be a number of days, or `{_FOREVER}`")
+    return days * 86400
 
 
 def _or_word(word: str, meaning: Callable[[str], T]) -> Callable[[str], T | None]:

@@ -45,12 +45,12 @@ class DiskStore:
 
         `largest` is the most bytes an artifact may have.
         """
-        self._entries, self._drafts, self._largest = Entries(folder / "objects"), folder / "drafts", largest
-        self._lock = folder / "lock"
+        self._drafts, self._lock, self._largest = folder / "drafts", folder / "lock", largest
         self.room = Room(folder)
-        self._drafts.mkdir(exist_ok=True)
+        self._drafts.mkdir(parents=True, exist_ok=True)
         sweep(self._drafts)
-        self._identity = read_or_draw(folder, self._drafts)
+        self._identity, since = read_or_draw(folder, self._drafts)
+        self._entries = Entries(folder / "objects", since)
 
     @property
     def identity(self) -> str:

@@ -22,8 +22,10 @@ _FILE = re.compile(r"(?P<digest>[0-9a-f]{64})(\.(json|pinned|damaged))?")
 class Entries:
     """The folder `objects` of a store. Who changes an entry holds its lock."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, since: int = 0) -> None:
+        """What was stored before `since`, in nanoseconds since 1970, counts as used then: whoever kept a store
+        for years has as long as everybody else to pin what is in it."""
+        self._folder, self._since = folder, since
         folder.mkdir(parents=True, exist_ok=True)
 
     def bytes_of(self, digest: str) -> Path:
@@ -139,7 +141,7 @@ class Entries:
             size=size,
             media_type=known.media_type,
             created=known.created,
-            used=_time(used),
+            used=_time(max(used, self._since)),
             origin=known.origin,
             pinned=self._pin(digest).exists(),
         )

@@ -10,9 +10,11 @@ from store.draft import Draft, sync_folder
 _FILE = "identity"
 
 
-def read_or_draw(folder: Path, drafts: Path) -> str:
-    """The identity in a store's folder. A store without one gets one; the first of several processes draws
-    it."""
+def read_or_draw(folder: Path, drafts: Path) -> tuple[str, int]:
+    """The identity in a store's folder, and when it was drawn, in nanoseconds since 1970.
+
+    A store without one gets one; the first of several processes draws it.
+    """
     path = folder / _FILE
     if not path.exists():
         draft = Draft(drafts)
@@ -22,4 +24,4 @@ def read_or_draw(folder: Path, drafts: Path) -> str:
                 sync_folder(folder)
         finally:
             draft.discard()
-    return path.read_text(encoding="ascii").strip()
+    return path.read_text(encoding="ascii").strip(), path.stat().st_mtime_ns

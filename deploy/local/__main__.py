@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"serving on {stack.address}", flush=True)
             pages = [stack.metrics_url, *(server.triton.metrics_url for server in stack.servers)]
             print(f"metrics: {' and '.join(pages)}", flush=True)
+            print(f"keeps {stack.keeps}", flush=True)
             while not ended.wait(1.0):
                 fault = stack.failed()
                 if fault:

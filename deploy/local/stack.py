@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -57,6 +58,7 @@ class Stack:
             for group, ports in zip(groups, zip(others[::2], others[1::2], strict=True), strict=True)
         )
         self._orchestrator: ChildProcess | None = None
+        self._ready = settings.data / "orchestrator.json"
         self._environment = {
             **os.environ,
             "INTARSIA_LISTEN": self.address,
@@ -64,6 +66,7 @@ class Stack:
             "INTARSIA_ARTIFACTS": str((settings.data / "artifacts").resolve()),
             "INTARSIA_JOBS_DATABASE": os.environ.get("INTARSIA_JOBS_DATABASE")
             or f"sqlite:///{(settings.data / 'jobs.sqlite').resolve()}",
+            "INTARSIA_READY_FILE": str(self._ready.resolve()),
             "INTARSIA_DRAIN_SECONDS": str(settings.drain_seconds),
             **_addresses(self.servers),
             **settings.environment,
@@ -102,6 +105,7 @@ class Stack:
             server.start()
         for server in self.servers:
             server.wait_alive()
+        self._ready.unlink(missing_ok=True)
         self._orchestrator = ChildProcess(
             [sys.executable, "-m", "orchestrator"],
             environment=self._environment,
@@ -110,6 +114,11 @@ class Stack:
         self._wait_serving(self._orchestrator)
         for server in self.servers:
             server.watch()
+
+    @property
+    def keeps(self) -> str:
+        """How long the orchestrator keeps what, in one line."""
+        return str(json.loads(self._ready.read_text(encoding="utf-8"))["keeps"])
 
     @property
     def orchestrator_pid(self) -> int:
@@ -142,7 +151,7 @@ class Stack:
                     answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
                 except grpc.RpcError:
                     continue
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING and self._ready.exists():
                     return
         raise StartError(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.log_tail()}")
 

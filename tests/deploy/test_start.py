@@ -52,6 +52,7 @@ def test_a_stack_that_ends_unexpectedly_exits_with_1(
         address = "127.0.0.1:1"
         metrics_url = "http://127.0.0.1:2/metrics"
         places = ("GPU 0 (pretend): sam", "GPU 1 (pretend): vae")
+        keeps = "uploads for 30 days"
         servers = tuple(
             SimpleNamespace(triton=SimpleNamespace(metrics_url=f"http://127.0.0.1:{port}/metrics"))
             for port in (3, 4)
@@ -70,6 +71,7 @@ def test_a_stack_that_ends_unexpectedly_exits_with_1(
         *Ending.places,
         "serving on 127.0.0.1:1",
         "metrics: http://127.0.0.1:2/metrics and http://127.0.0.1:3/metrics and http://127.0.0.1:4/metrics",
+        "keeps uploads for 30 days",
     ]
     assert told.err == "the orchestrator ended:\nits last words\n"
 

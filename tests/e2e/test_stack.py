@@ -53,6 +53,7 @@ def up(weights: Path, data: Path) -> Iterator[Up]:
         address = re.fullmatch(r"serving on (\S+)\n", process.stdout.readline())
         assert address, "it says where it serves"
         assert re.match(r"metrics: http://\S+ and http://\S+", process.stdout.readline())
+        assert "results with their jobs for 30 days" in process.stdout.readline()
         yield Up(process, address[1], Started.by(process.pid))
 
 

@@ -52,6 +52,7 @@ async def test_a_process_serves_until_it_is_stopped(
         announced = (await server.stdout.readline()).decode()
         told = json.loads(ready.read_text())
         assert told["listen"] in announced and told["metrics"] in announced
+        assert "keeps uploads for 30 days" in announced and told["keeps"] in announced
 
         async with grpc.aio.insecure_channel(told["listen"]) as channel:
             client = Client(channel)
@@ -94,6 +95,27 @@ async def test_an_invalid_setting_is_reported_before_anything_starts(
             _, said = await asyncio.wait_for(server.communicate(), 30)
     assert server.returncode == 1
     assert variable in said.decode() and why in said.decode() and "Traceback" not in said.decode()
+
+
+async def test_jobs_do_not_start_with_another_store_than_theirs(triton: Triton, tmp_path: Path) -> None:
+    environment = {
+        "INTARSIA_LISTEN": "127.0.0.1:0",
+        "INTARSIA_METRICS_LISTEN": "127.0.0.1:0",
+        "INTARSIA_TRITON": triton.url,
+        "INTARSIA_JOBS_DATABASE": f"sqlite:///{tmp_path}/jobs.sqlite",
+    }
+    async with process(**environment, INTARSIA_ARTIFACTS=str(tmp_path / "own")) as server:
+        assert server.stdout is not None
+        assert b"ready" in await server.stdout.readline()
+        server.send_signal(signal.SIGTERM)
+        assert await server.wait() == 0
+    async with process(**environment, INTARSIA_ARTIFACTS=str(tmp_path / "other")) as server:
+        _, said = await asyncio.wait_for(server.communicate(), 30)
+    own = (tmp_path / "own" / "identity").read_text().strip()
+    assert server.returncode == 1
+    assert (
+        f"the folder whose file `identity` says {own}" in said.decode() and "Traceback" not in said.decode()
+    )
 
 
 def _read(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_values_are_read() -> None:
         ("INTARSIA_JOBS_DATABASE", "jobs.sqlite"),
         ("INTARSIA_JOBS_LEASE_SECONDS", "0"),
         ("INTARSIA_BATCH_TIME_LIMIT_SECONDS", "never"),
+        ("INTARSIA_KEEP_UPLOADS_DAYS", "-1"),
+        ("INTARSIA_KEEP_RESULTS_DAYS", "a month"),
+        ("INTARSIA_KEEP_JOBS_DAYS", "nan"),
         ("INTARSIA_LOG_LEVEL", "loud"),
     ],
 )
@@ -84,3 +88,15 @@ def test_jobs_are_kept_beside_the_artifacts_unless_a_database_is_named() -> None
         {"INTARSIA_JOBS_DATABASE": address, "INTARSIA_BATCH_TIME_LIMIT_SECONDS": "7200"}, MODELS
     )
     assert (said.jobs_database, said.batch_time_limit) == (address, 7200)
+
+
+def test_times_to_live_are_days_or_for_ever() -> None:
+    left = Settings.read({}, MODELS)
+    assert (left.keep_uploads, left.keep_results, left.keep_jobs) == (30 * 86400,) * 3
+    assert left.keep_previews == left.keep_intermediates == 0
+    said = Settings.read(
+        {"INTARSIA_KEEP_UPLOADS_DAYS": "Forever", "INTARSIA_KEEP_PREVIEWS_DAYS": "0.5"}, MODELS
+    )
+    assert (said.keep_uploads, said.keep_previews) == (inf, 43200)
+    with pytest.raises(BadSetting, match="must be a number of days, or `forever`"):
+        Settings.read({"INTARSIA_KEEP_JOBS_DAYS": "always"}, MODELS)

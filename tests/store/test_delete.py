@@ -55,12 +55,15 @@ async def test_a_store_of_an_older_version_keeps_its_artifacts_and_gets_an_ident
     digest = digest_of(artifact.name)
     description = tmp_path / "objects" / digest[:2] / f"{digest}.json"
     description.write_text('{"media_type": "image/png", "created": "2020-01-01T00:00:00+00:00"}')
+    os.utime(description, (1e9, 1e9))
     (tmp_path / "identity").unlink()
     before = files(tmp_path)
     opened = DiskStore(tmp_path)
     found = await opened.describe(artifact.name)
     assert (found.media_type, found.created.year, found.origin) == ("image/png", 2020, Origin.RESULT)
     assert opened.identity and files(tmp_path) == before
+    assert found.used > artifact.used  # its time to live counts from now on
+    assert (await DiskStore(tmp_path).use(artifact.name)).used > found.used
 
 
 async def test_pages_of_the_list_are_stable_while_artifacts_come_and_go(store):

@@ -12,7 +12,7 @@ from math import inf
 
 from intarsia.errors import Busy, IntarsiaError, NotFound, NotReady
 from orchestrator.jobs.ledger.references import References
-from orchestrator.jobs.retention.listing import newest
+from orchestrator.jobs.retention.artifact_pages import newest
 from orchestrator.jobs.retention.sweep import Removed, Sweep
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store.artifact import Artifact, ArtifactPage, ArtifactStore
