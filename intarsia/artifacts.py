@@ -18,8 +18,12 @@ from intarsia import errors, from_proto, pixels
 from intarsia.results import ArtifactInfo
 from intarsia.retry import Calls
 from intarsia.v1.artifacts_pb2 import (
+    DeleteArtifactRequest,
     DownloadArtifactRequest,
     GetArtifactRequest,
+    ListArtifactsRequest,
+    PinArtifactRequest,
+    UnpinArtifactRequest,
     UploadArtifactRequest,
     UploadHeader,
 )
@@ -93,6 +97,43 @@ def _spooled(pipe: BinaryIO) -> BinaryIO:
 async def get(calls: Calls, name: str) -> ArtifactInfo:
     request = GetArtifactRequest(name=name)
     return from_proto.artifact(await calls.unary(calls.artifacts.GetArtifact, request))
+
+
+async def listing(calls: Calls, pinned: bool, page_size: int) -> AsyncGenerator[ArtifactInfo, None]:
+    """Artifacts, newest first, page by page as they are needed."""
+    request = ListArtifactsRequest(page_size=page_size, pinned=pinned)
+    while True:
+        page = await calls.unary(calls.artifacts.ListArtifacts, request)
+        for artifact in page.artifacts:
+            yield from_proto.artifact(artifact)
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+async def pin(calls: Calls, name: str) -> ArtifactInfo:
+    request = PinArtifactRequest(name=name)
+    return from_proto.artifact(await calls.unary(calls.artifacts.PinArtifact, request))
+
+
+async def unpin(calls: Calls, name: str) -> ArtifactInfo:
+    request = UnpinArtifactRequest(name=name)
+    return from_proto.artifact(await calls.unary(calls.artifacts.UnpinArtifact, request))
+
+
+async def delete(calls: Calls, name: str) -> None:
+    request, attempts, repeated = DeleteArtifactRequest(name=name), calls.attempts(calls.timeout), False
+    while True:
+        try:
+            await calls.transport.unary(calls.artifacts.DeleteArtifact, request, attempts.time_left())
+            return
+        except errors.NotFound:
+            if not repeated:
+                raise
+            return  # an attempt before has deleted it, and its response was lost
+        except errors.ModelDown as error:
+            await attempts.failed(error)
+            repeated = True
 
 
 async def upload(calls: Calls, source: Any, media_type: str, progress: Progress | None) -> ArtifactInfo:

@@ -238,6 +238,24 @@ class AsyncClient:
         """Describes an artifact; `NotFound` if the server does not have it."""
         return await artifacts.get(self._calls, str(name))
 
+    def list_artifacts(
+        self, *, pinned: bool = False, page_size: int = 50
+    ) -> AsyncGenerator[ArtifactInfo, None]:
+        """What is stored, newest first: all, or only what is pinned."""
+        return artifacts.listing(self._calls, pinned, page_size)
+
+    async def pin(self, name: str | Stored) -> ArtifactInfo:
+        """Keeps an artifact until it is unpinned."""
+        return await artifacts.pin(self._calls, str(name))
+
+    async def unpin(self, name: str | Stored) -> ArtifactInfo:
+        """Lets an artifact expire again."""
+        return await artifacts.unpin(self._calls, str(name))
+
+    async def delete(self, name: str | Stored) -> None:
+        """Removes an artifact now; `NotReady` if it is pinned, or if an unfinished job refers to it."""
+        await artifacts.delete(self._calls, str(name))
+
     def job(self, name: str) -> AsyncJob:
         """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
         return AsyncJob(self._calls, name)
@@ -367,6 +385,10 @@ class Client:
     read = blocking(AsyncClient.read)
     stream = iterating(AsyncClient.stream)
     get_artifact = blocking(AsyncClient.get_artifact)
+    list_artifacts = iterating(AsyncClient.list_artifacts)
+    pin = blocking(AsyncClient.pin)
+    unpin = blocking(AsyncClient.unpin)
+    delete = blocking(AsyncClient.delete)
     get_job = blocking_as(blocking_status, AsyncClient.get_job)
     list_jobs = iterating_as(blocking_status, AsyncClient.list_jobs)
     watch_job = iterating_as(blocking_status, AsyncClient.watch_job)

@@ -26,7 +26,13 @@ File = Callable[[str], F]  # makes the handle of an artifact from its name
 
 def artifact(message: artifacts_pb2.Artifact) -> results.ArtifactInfo:
     return results.ArtifactInfo(
-        message.name, message.size_bytes, message.media_type, _time(message, "create_time")
+        name=message.name,
+        size_bytes=message.size_bytes,
+        media_type=message.media_type,
+        create_time=_time(message, "create_time"),
+        pinned=message.pinned,
+        expire_time=_time(message, "expire_time"),
+        origin=_word(artifacts_pb2.Artifact.Origin, message.origin, "ORIGIN_") if message.origin else "",
     )
 
 

@@ -20,12 +20,19 @@ F = TypeVar("F")
 
 @dataclass(frozen=True)
 class ArtifactInfo:
-    """The description of stored bytes. `name` is `artifacts/` and their SHA-256."""
+    """The description of stored bytes. `name` is `artifacts/` and their SHA-256.
+
+    `origin` is `upload`, `result`, `intermediate` or `preview`. After `expire_time` the server may remove
+    them; it is None while something keeps them: they are `pinned`, or a job refers to them.
+    """
 
     name: str
     size_bytes: int
     media_type: str
     create_time: datetime | None = None
+    pinned: bool = False
+    expire_time: datetime | None = None
+    origin: str = ""
 
     def __str__(self) -> str:
         return self.name

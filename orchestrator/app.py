@@ -117,7 +117,7 @@ class Orchestrator:
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )
-        stores = Stores(self._store)
+        stores = Stores(self._store, retention)
         intake = Intake(self.jobs, stores, self._facts, self._needs_of)
         self._server = Server(
             Artifacts(stores),

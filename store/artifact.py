@@ -180,7 +180,7 @@ class Retention(Protocol):
         """A page of all artifacts, or only of those that are pinned."""
 
     async def describe(self, name: str) -> Artifact:
-        """An artifact, with whether it is pinned and when it expires."""
+        """An artifact, with whether it is pinned and when it expires. Notes that it was named just now."""
 
     async def pin(self, name: str) -> Artifact:
         """Keeps an artifact until it is unpinned, and returns it."""

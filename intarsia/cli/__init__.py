@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and errors to standard error. With `--json`, standard output
 carries one JSON object per line and nothing else: `{"job": …}`, `{"progress": …}`, `{"result": …}`,
-`{"artifact": …}`, `{"segmentation": …}`, `{"plan": …}`, `{"saved": …}`, or, at the end, `{"error": …}`.
+`{"artifact": …}`, `{"deleted": …}`, `{"segmentation": …}`, `{"plan": …}`, `{"saved": …}`, or, at the end,
+`{"error": …}`.
 Their fields are those of `intarsia.results`: durations in seconds, seeds as strings.
 """
 

@@ -10,7 +10,7 @@ from intarsia import errors
 from intarsia.cli import connection, picture_job, track_region
 from intarsia.cli.follow_job import follow
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import Usage, add_setting, job_name, whole, writable, writable_or_pipe
+from intarsia.cli.usage import Usage, add_limit, add_setting, job_name, writable, writable_or_pipe
 from intarsia.results import JobState, JobStatus
 
 
@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
         help="only jobs of this rpc, for example EditRegion (repeatable)",
     )
     add_setting(lister, "labels", action="append", default=[], help="only jobs with this label (repeatable)")
-    lister.add_argument("--limit", type=whole, default=50, metavar="N", help="at most N jobs (default: 50)")
+    add_limit(lister)
     connection.add_options(lister)
     for name, run, text in (
         ("show", show, "the state of a job"),

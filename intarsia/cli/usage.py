@@ -53,6 +53,11 @@ def add_setting(group: argparse._ActionsContainer, name: str, **details: Any) ->
     group.add_argument(setting.option, dest=name, **{"help": setting.help, **details})
 
 
+def add_limit(command: argparse.ArgumentParser) -> None:
+    """Adds `--limit` to a command that lists something."""
+    command.add_argument("--limit", type=whole, default=50, metavar="N", help="at most N (default: 50)")
+
+
 def split(values: Iterable[OptionValue], *separators: str) -> list[tuple[str, list[OptionValue]]]:
     """Groups of options: those before the first separator, with an empty name, and those after each."""
     groups: list[tuple[str, list[OptionValue]]] = [("", [])]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bintarsia/v1/artifacts.proto\x12\x0bintarsia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x15UploadArtifactRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.intarsia.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"F\n\x0cUploadHeader\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"7\n\x17\x44ownloadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"_\n\x18\x44ownloadArtifactResponse\x12)\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x15.intarsia.v1.ArtifactH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"\"\n\x12GetArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"q\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x84\x02\n\tArtifacts\x12M\n\x0eUploadArtifact\x12\".intarsia.v1.UploadArtifactRequest\x1a\x15.intarsia.v1.Artifact(\x01\x12\x61\n\x10\x44ownloadArtifact\x12$.intarsia.v1.DownloadArtifactRequest\x1a%.intarsia.v1.DownloadArtifactResponse0\x01\x12\x45\n\x0bGetArtifact\x12\x1f.intarsia.v1.GetArtifactRequest\x1a\x15.intarsia.v1.Artifactb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bintarsia/v1/artifacts.proto\x12\x0bintarsia.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x15UploadArtifactRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.intarsia.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"F\n\x0cUploadHeader\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"7\n\x17\x44ownloadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"_\n\x18\x44ownloadArtifactResponse\x12)\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x15.intarsia.v1.ArtifactH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"\"\n\x12GetArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06pinned\x18\x03 \x01(\x08\"Z\n\x15ListArtifactsResponse\x12(\n\tartifacts\x18\x01 \x03(\x0b\x32\x15.intarsia.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12PinArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x14UnpinArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x15\x44\x65leteArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteArtifactResponse\"\xd5\x02\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06pinned\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06origin\x18\x07 \x01(\x0e\x32\x1c.intarsia.v1.Artifact.Origin\"s\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x12\n\x0eORIGIN_PREVIEW\x10\x01\x12\x17\n\x13ORIGIN_INTERMEDIATE\x10\x02\x12\x11\n\rORIGIN_RESULT\x10\x03\x12\x11\n\rORIGIN_UPLOAD\x10\x04\x32\xc9\x04\n\tArtifacts\x12M\n\x0eUploadArtifact\x12\".intarsia.v1.UploadArtifactRequest\x1a\x15.intarsia.v1.Artifact(\x01\x12\x61\n\x10\x44ownloadArtifact\x12$.intarsia.v1.DownloadArtifactRequest\x1a%.intarsia.v1.DownloadArtifactResponse0\x01\x12\x45\n\x0bGetArtifact\x12\x1f.intarsia.v1.GetArtifactRequest\x1a\x15.intarsia.v1.Artifact\x12V\n\rListArtifacts\x12!.intarsia.v1.ListArtifactsRequest\x1a\".intarsia.v1.ListArtifactsResponse\x12\x45\n\x0bPinArtifact\x12\x1f.intarsia.v1.PinArtifactRequest\x1a\x15.intarsia.v1.Artifact\x12I\n\rUnpinArtifact\x12!.intarsia.v1.UnpinArtifactRequest\x1a\x15.intarsia.v1.Artifact\x12Y\n\x0e\x44\x65leteArtifact\x12\".intarsia.v1.DeleteArtifactRequest\x1a#.intarsia.v1.DeleteArtifactResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=397
   _globals['_GETARTIFACTREQUEST']._serialized_start=399
   _globals['_GETARTIFACTREQUEST']._serialized_end=433
-  _globals['_ARTIFACT']._serialized_start=435
-  _globals['_ARTIFACT']._serialized_end=548
-  _globals['_ARTIFACTS']._serialized_start=551
-  _globals['_ARTIFACTS']._serialized_end=811
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=435
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=512
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=514
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=604
+  _globals['_PINARTIFACTREQUEST']._serialized_start=606
+  _globals['_PINARTIFACTREQUEST']._serialized_end=640
+  _globals['_UNPINARTIFACTREQUEST']._serialized_start=642
+  _globals['_UNPINARTIFACTREQUEST']._serialized_end=678
+  _globals['_DELETEARTIFACTREQUEST']._serialized_start=680
+  _globals['_DELETEARTIFACTREQUEST']._serialized_end=717
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=719
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=743
+  _globals['_ARTIFACT']._serialized_start=746
+  _globals['_ARTIFACT']._serialized_end=1087
+  _globals['_ARTIFACT_ORIGIN']._serialized_start=972
+  _globals['_ARTIFACT_ORIGIN']._serialized_end=1087
+  _globals['_ARTIFACTS']._serialized_start=1090
+  _globals['_ARTIFACTS']._serialized_end=1675
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,26 @@ class ArtifactsStub(object):
                 request_serializer=intarsia_dot_v1_dot_artifacts__pb2.GetArtifactRequest.SerializeToString,
                 response_deserializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
                 _registered_method=True)
+        self.ListArtifacts = channel.unary_unary(
+                '/intarsia.v1.Artifacts/ListArtifacts',
+                request_serializer=intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsResponse.FromString,
+                _registered_method=True)
+        self.PinArtifact = channel.unary_unary(
+                '/intarsia.v1.Artifacts/PinArtifact',
+                request_serializer=intarsia_dot_v1_dot_artifacts__pb2.PinArtifactRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
+                _registered_method=True)
+        self.UnpinArtifact = channel.unary_unary(
+                '/intarsia.v1.Artifacts/UnpinArtifact',
+                request_serializer=intarsia_dot_v1_dot_artifacts__pb2.UnpinArtifactRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
+                _registered_method=True)
+        self.DeleteArtifact = channel.unary_unary(
+                '/intarsia.v1.Artifacts/DeleteArtifact',
+                request_serializer=intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactsServicer(object):
@@ -80,6 +100,36 @@ class ArtifactsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListArtifacts(self, request, context):
+        """Lists artifacts, newest first. What is stored from the first page to the last is returned once, whatever
+        comes and goes meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinArtifact(self, request, context):
+        """Keeps an artifact until it is unpinned, and returns it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpinArtifact(self, request, context):
+        """Lets an artifact expire again, and returns it. One that is not pinned stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteArtifact(self, request, context):
+        """Removes an artifact now, even the result of a finished job. `FAILED_PRECONDITION` if it is pinned, or if an
+        unfinished job refers to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +147,26 @@ def add_ArtifactsServicer_to_server(servicer, server):
                     servicer.GetArtifact,
                     request_deserializer=intarsia_dot_v1_dot_artifacts__pb2.GetArtifactRequest.FromString,
                     response_serializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.SerializeToString,
+            ),
+            'ListArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifacts,
+                    request_deserializer=intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'PinArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinArtifact,
+                    request_deserializer=intarsia_dot_v1_dot_artifacts__pb2.PinArtifactRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.SerializeToString,
+            ),
+            'UnpinArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpinArtifact,
+                    request_deserializer=intarsia_dot_v1_dot_artifacts__pb2.UnpinArtifactRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_artifacts__pb2.Artifact.SerializeToString,
+            ),
+            'DeleteArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifact,
+                    request_deserializer=intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +252,114 @@ class Artifacts(object):
             '/intarsia.v1.Artifacts/GetArtifact',
             intarsia_dot_v1_dot_artifacts__pb2.GetArtifactRequest.SerializeToString,
             intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Artifacts/ListArtifacts',
+            intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsRequest.SerializeToString,
+            intarsia_dot_v1_dot_artifacts__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Artifacts/PinArtifact',
+            intarsia_dot_v1_dot_artifacts__pb2.PinArtifactRequest.SerializeToString,
+            intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpinArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Artifacts/UnpinArtifact',
+            intarsia_dot_v1_dot_artifacts__pb2.UnpinArtifactRequest.SerializeToString,
+            intarsia_dot_v1_dot_artifacts__pb2.Artifact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Artifacts/DeleteArtifact',
+            intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactRequest.SerializeToString,
+            intarsia_dot_v1_dot_artifacts__pb2.DeleteArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -120,7 +120,7 @@ class JobsServicer(object):
 
     def ResumeJob(self, request, context):
         """Lets a paused job wait for its turn again and returns its state. It goes on from the last point that is
-        remembered. A job that is not paused stays as it is.
+        remembered. One that was asked to pause and still runs goes on. Any other job stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -15,9 +15,11 @@ from orchestrator.api.caller import caller_of
 from orchestrator.api.stores import Stores
 from store.artifact import CHUNK, Origin
 
+_PAGE = 50
+
 
 class Artifacts(rpc.ArtifactsServicer):
-    """Bytes in and out."""
+    """Bytes in and out, and how long they stay."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -58,8 +60,42 @@ class Artifacts(rpc.ArtifactsServicer):
     ) -> pb.Artifact:
         caller = caller_of(context)
         name = fields.artifact(request.name, "name")
-        # Who asks may be about to name it instead of sending it.
-        return to_proto.artifact(await self._stores.of(caller).use(name))
+        # Who asks may be about to name it instead of sending it: this counts as a use.
+        return to_proto.artifact(await self._stores.retention_of(caller).describe(name))
+
+    async def ListArtifacts(
+        self, request: pb.ListArtifactsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListArtifactsResponse:
+        caller = caller_of(context)
+        page = await self._stores.retention_of(caller).list(
+            size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
+            token=request.page_token,
+            pinned=request.pinned,
+        )
+        artifacts = [to_proto.artifact(artifact) for artifact in page.artifacts]
+        return pb.ListArtifactsResponse(artifacts=artifacts, next_page_token=page.next_token)
+
+    async def PinArtifact(
+        self, request: pb.PinArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Artifact:
+        caller = caller_of(context)
+        name = fields.artifact(request.name, "name")
+        return to_proto.artifact(await self._stores.retention_of(caller).pin(name))
+
+    async def UnpinArtifact(
+        self, request: pb.UnpinArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Artifact:
+        caller = caller_of(context)
+        name = fields.artifact(request.name, "name")
+        return to_proto.artifact(await self._stores.retention_of(caller).unpin(name))
+
+    async def DeleteArtifact(
+        self, request: pb.DeleteArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DeleteArtifactResponse:
+        caller = caller_of(context)
+        name = fields.artifact(request.name, "name")
+        await self._stores.retention_of(caller).delete(name)
+        return pb.DeleteArtifactResponse()
 
 
 async def _chunks(pieces: AsyncIterator[pb.UploadArtifactRequest]) -> AsyncIterator[bytes]:

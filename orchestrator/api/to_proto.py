@@ -47,6 +47,9 @@ def artifact(stored: Artifact) -> artifacts_pb2.Artifact:
         size_bytes=stored.size,
         media_type=stored.media_type,
         create_time=_timestamp(stored.created),
+        pinned=stored.pinned,
+        expire_time=_timestamp(stored.expires),
+        origin=f"ORIGIN_{stored.origin.name}",
     )
 
 

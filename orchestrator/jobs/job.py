@@ -144,7 +144,8 @@ class JobDriver(Protocol):
         remembered point. A paused or a finished one stays as it is."""
 
     async def resume(self, caller: Caller, name: str) -> Job:
-        """Queues a paused job again and returns it; any other one stays as it is."""
+        """Queues a paused job again and returns it; takes back what `pause` asked of one that still runs. Any
+        other one stays as it is."""
 
     async def retry(self, caller: Caller, name: str) -> Job:
         """Queues a failed or cancelled job again, with all that it remembers, and returns it; any other one

@@ -205,3 +205,22 @@ async def test_a_job_is_paused_continued_cancelled_and_tried_again(
     assert (await job.get()).attempt == 3
     await job.cancel()
     assert (await job.wait(timeout=30)).state == JobState.CANCELLED
+
+
+async def test_what_is_stored_is_listed_pinned_and_deleted(client: intarsia.AsyncClient, photo: Path) -> None:
+    job = await client.edit_region(photo, WHERE, "make it blue", steps=1000)
+    uploaded = (await client.upload(photo)).name
+    with pytest.raises(errors.NotReady, match=job.name):
+        await client.delete(uploaded)
+    assert (await client.get_artifact(uploaded)).expire_time is None  # the job needs it
+    await job.cancel()
+    await job.wait(timeout=30)
+    assert (await client.get_artifact(uploaded)).origin == "upload"
+    assert (await client.pin(uploaded)).pinned
+    assert [each.name async for each in client.list_artifacts(pinned=True)] == [uploaded]
+    with pytest.raises(errors.NotReady, match="unpin"):
+        await client.delete(uploaded)
+    await client.unpin(uploaded)
+    await client.delete(uploaded)
+    with pytest.raises(errors.NotFound):
+        await client.get_artifact(uploaded)

@@ -53,6 +53,7 @@ CODES = {
     errors.DataLoss: grpc.StatusCode.DATA_LOSS,
     errors.InternalError: grpc.StatusCode.INTERNAL,
 }
+EXPIRES = 2_000_000_000  # seconds since 1970, in 2033
 FINISHED = (Job.STATE_SUCCEEDED, Job.STATE_FAILED, Job.STATE_CANCELLED)
 
 
@@ -90,6 +91,7 @@ class Double(
 ):
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        self.pinned: set[str] = set()
         self.asked: list[tuple[str, Any]] = []
         self.metadata: list[dict[str, str]] = []
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -184,8 +186,7 @@ class Double(
 
     def DownloadArtifact(self, request: Any, context: Any) -> Iterator[Any]:
         fault = self._arrived("DownloadArtifact", request, context)
-        if request.name not in self.stored:
-            Fault(errors.NotFound(f"no {request.name}")).strike(context)
+        self._stored(request.name, context)
         yield artifacts_pb2.DownloadArtifactResponse(artifact=self._artifact(request.name))
         content = self.stored[request.name]
         for number, at in enumerate(range(request.offset, len(content), self.chunk)):
@@ -195,9 +196,36 @@ class Double(
 
     def GetArtifact(self, request: Any, context: Any) -> artifacts_pb2.Artifact:
         self._arrived("GetArtifact", request, context)
-        if request.name not in self.stored:
-            Fault(errors.NotFound(f"no {request.name}")).strike(context)
+        return self._artifact(self._stored(request.name, context))
+
+    def ListArtifacts(self, request: Any, context: Any) -> artifacts_pb2.ListArtifactsResponse:
+        self._arrived("ListArtifacts", request, context)
+        found = [name for name in reversed(self.stored) if name in self.pinned or not request.pinned]
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        return artifacts_pb2.ListArtifactsResponse(
+            artifacts=[self._artifact(name) for name in found[start:end]],
+            next_page_token=str(end) if end < len(found) else "",
+        )
+
+    def PinArtifact(self, request: Any, context: Any) -> artifacts_pb2.Artifact:
+        self._arrived("PinArtifact", request, context)
+        self.pinned.add(self._stored(request.name, context))
         return self._artifact(request.name)
+
+    def UnpinArtifact(self, request: Any, context: Any) -> artifacts_pb2.Artifact:
+        self._arrived("UnpinArtifact", request, context)
+        self.pinned.discard(self._stored(request.name, context))
+        return self._artifact(request.name)
+
+    def DeleteArtifact(self, request: Any, context: Any) -> artifacts_pb2.DeleteArtifactResponse:
+        fault = self._arrived("DeleteArtifact", request, context)
+        if self._stored(request.name, context) in self.pinned:
+            Fault(errors.NotReady("it is pinned; unpin it first")).strike(context)
+        del self.stored[request.name]
+        if fault:
+            fault.strike(context)
+        return artifacts_pb2.DeleteArtifactResponse()
 
     def EditRegion(self, request: editing_pb2.EditRegionRequest, context: Any) -> Job:
         return self._begin("EditRegion", request, context)
@@ -373,8 +401,17 @@ class Double(
             self.jobs[name].append(job)
             self._changed.notify_all()
 
+    def _stored(self, name: str, context: Any) -> str:
+        if name not in self.stored:
+            Fault(errors.NotFound(f"no {name}")).strike(context)
+        return name
+
     def _artifact(self, name: str) -> artifacts_pb2.Artifact:
-        return artifacts_pb2.Artifact(name=name, size_bytes=len(self.stored[name]), media_type="image/png")
+        made = artifacts_pb2.Artifact(name=name, size_bytes=len(self.stored[name]), media_type="image/png")
+        made.pinned, made.origin = name in self.pinned, artifacts_pb2.Artifact.ORIGIN_UPLOAD
+        if not made.pinned:
+            made.expire_time.FromSeconds(EXPIRES)
+        return made
 
 
 def serve(double: Double, credentials: grpc.ServerCredentials | None = None) -> tuple[grpc.Server, str]:

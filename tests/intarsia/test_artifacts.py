@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import datetime, timezone
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,7 @@ import pytest
 import intarsia
 from intarsia import errors
 from intarsia.artifacts import CHUNK, Source
-from tests.intarsia.double import Double, Fault
+from tests.intarsia.double import EXPIRES, Double, Fault
 
 BROKEN = Fault(grpc.StatusCode.UNAVAILABLE, after_chunks=2)
 
@@ -237,6 +238,48 @@ def test_a_pipe_with_a_name_gets_the_bytes_and_stays(
         client.download(double.keep(content(5_000)), to=pipe)
         assert reader.read(9_000) == content(5_000)
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_what_is_stored_is_listed_page_by_page(client: intarsia.Client, double: Double) -> None:
+    names = [double.keep(b"%d" % n) for n in range(5)][::-1]
+    found = client.list_artifacts(page_size=2)
+    first = next(found)
+    assert (first.name, first.origin, first.pinned) == (names[0], "upload", False)
+    assert first.expire_time == datetime.fromtimestamp(EXPIRES, timezone.utc)
+    assert len(double.requests("ListArtifacts")) == 1
+    assert [artifact.name for artifact in found] == names[1:]
+    assert len(double.requests("ListArtifacts")) == 3
+
+
+def test_what_is_pinned_stays(client: intarsia.Client, double: Double) -> None:
+    stored, other = client.upload(b"a picture"), client.upload(b"another")
+    assert client.pin(stored).pinned and client.pin(stored.name).expire_time is None
+    assert [artifact.name for artifact in client.list_artifacts(pinned=True)] == [stored.name]
+    with pytest.raises(errors.NotReady, match="unpin"):
+        client.delete(stored)
+    assert not client.unpin(stored).pinned
+    client.delete(stored)
+    assert set(double.stored) == {other.name}
+    for call in (client.pin, client.unpin, client.delete):
+        with pytest.raises(errors.NotFound):
+            call(stored)
+
+
+async def test_artifacts_are_listed_pinned_and_deleted_in_asyncio_too(
+    async_client: intarsia.AsyncClient,
+) -> None:
+    stored = await async_client.upload(b"a picture")
+    assert (await async_client.pin(stored)).pinned and not (await async_client.unpin(stored)).pinned
+    assert [artifact.name async for artifact in async_client.list_artifacts()] == [stored.name]
+    await async_client.delete(stored)
+    assert [artifact async for artifact in async_client.list_artifacts()] == []
+
+
+def test_a_delete_whose_response_was_lost_has_worked(client: intarsia.Client, double: Double) -> None:
+    name = double.keep(b"a picture")
+    double.faults["DeleteArtifact"].append(Fault(grpc.StatusCode.UNAVAILABLE, after_the_work=True))
+    client.delete(name)
+    assert len(double.requests("DeleteArtifact")) == 2 and not double.stored
 
 
 def test_an_invalid_name_is_refused_before_any_call(

@@ -73,10 +73,27 @@ def test_what_was_finished_of_a_cancelled_job_can_be_fetched(
 def test_artifacts_are_put_shown_and_got(cli: Callable[..., Ran], photo: Path, tmp_path: Path) -> None:
     name = cli("artifacts", "put", photo).stdout.strip()
     assert cli("artifacts", "put", "-", input=photo.read_text()).stdout.strip() == name
-    assert cli("artifacts", "show", name).stdout.split() == [name, "image/png", "22", "bytes"]
+    described = f"{name}  image/png  22 bytes  upload  until 2033-05-18T03:33:20.000+00:00"
+    assert cli("artifacts", "show", name).stdout.strip() == described
     assert cli("artifacts", "get", name, "-o", "back.png").stdout.strip() == "back.png"
     assert (tmp_path / "back.png").read_bytes() == photo.read_bytes()
     assert cli("artifacts", "get", name, "-o", "-").stdout == photo.read_text()
+
+
+def test_artifacts_are_listed_pinned_and_deleted(cli: Callable[..., Ran], double: Double) -> None:
+    names = [double.keep(b"%d" % n) for n in range(3)][::-1]
+    assert [line.split()[0] for line in cli("artifacts", "list").stdout.splitlines()] == names
+    assert len(cli("artifacts", "list", "--limit", 2).stdout.splitlines()) == 2
+    assert cli("artifacts", "pin", *names[:2]).stdout.count("pinned") == 2
+    assert [
+        line["artifact"]["name"] for line in lines(cli("artifacts", "list", "--pinned", "--json"))
+    ] == names[:2]
+    assert cli("artifacts", "delete", names[2].removeprefix("artifacts/")).stdout.strip() == names[2]
+    ran = cli("artifacts", "delete", names[0])
+    assert ran.returncode == 1 and "unpin it first" in ran.stderr
+    assert "until" in cli("artifacts", "unpin", names[0]).stdout
+    assert lines(cli("artifacts", "delete", names[0], "--json")) == [{"deleted": {"name": names[0]}}]
+    assert set(double.stored) == {names[1]}
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

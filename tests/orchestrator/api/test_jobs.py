@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -23,28 +24,32 @@ Ask = Callable[[str, Any], Awaitable[Any]]
 
 
 @pytest.fixture
-def driver() -> StillJobs:
-    return StillJobs()
-
-
-@pytest.fixture
-async def ask(driver: StillJobs) -> AsyncIterator[Ask]:
-    """Sends a request to a method of `intarsia.v1.Jobs`."""
+async def stub(driver: StillJobs) -> AsyncIterator[rpc.JobsStub]:
     server = grpc.aio.server(interceptors=(CallInterceptor(),))
     rpc.add_JobsServicer_to_server(Jobs(driver), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = rpc.JobsStub(channel)
-
-        async def send(method: str, request: Any) -> Any:
-            try:
-                return await getattr(stub, method)(request)
-            except grpc.aio.AioRpcError as error:
-                raise status.from_rpc_error(error, "the server") from error
-
-        yield send
+        yield rpc.JobsStub(channel)
     await server.stop(None)
+
+
+@pytest.fixture
+def driver() -> StillJobs:
+    return StillJobs()
+
+
+@pytest.fixture
+def ask(stub: rpc.JobsStub) -> Ask:
+    """Sends a request to a method of `intarsia.v1.Jobs`."""
+
+    async def send(method: str, request: Any) -> Any:
+        try:
+            return await getattr(stub, method)(request)
+        except grpc.aio.AioRpcError as error:
+            raise status.from_rpc_error(error, "the server") from error
+
+    return send
 
 
 async def submit(driver: StillJobs, method: str = "EditRegion", **terms: Any) -> str:
@@ -84,6 +89,29 @@ async def test_names_are_checked_before_they_are_looked_up(ask: Ask, method: str
     assert caught.value.field == "name"
     with pytest.raises(NotFound):
         await ask(f"{method}Job", request(name="jobs/" + "0" * 32))
+
+
+async def test_a_tied_watch_that_the_client_leaves_cancels_the_job(
+    stub: rpc.JobsStub, driver: StillJobs
+) -> None:
+    name = await submit(driver)
+    watch = stub.WatchJob(pb.WatchJobRequest(name=name, cancel_on_disconnect=True))
+    assert (await watch.read()).state == Job.STATE_QUEUED
+    watch.cancel()
+    await asyncio.wait_for(driver.cancelled.wait(), 10)
+
+
+async def test_a_tied_watch_that_the_server_ends_leaves_the_job_alone(
+    stub: rpc.JobsStub, driver: StillJobs
+) -> None:
+    name = await submit(driver)
+    watch = stub.WatchJob(pb.WatchJobRequest(name=name, cancel_on_disconnect=True))
+    assert (await watch.read()).state == Job.STATE_QUEUED
+    driver.stopped.set()
+    with pytest.raises(grpc.aio.AioRpcError, match="goes on"):
+        await watch.read()
+    await stub.GetJob(pb.GetJobRequest(name=name))  # what follows the end of the watch has run by now
+    assert not driver.cancelled.is_set()
 
 
 async def test_lists_are_limited_to_states_methods_and_labels(ask: Ask, driver: StillJobs) -> None:

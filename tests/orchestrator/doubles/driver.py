@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from intarsia.errors import NotFound
+from intarsia.errors import ModelDown, NotFound
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import ALL_JOBS, Job, JobFilter, JobIds, Kind, Page, State
 from orchestrator.jobs.pages import last_name, page
@@ -22,6 +22,7 @@ class StillJobs:
         self.jobs: dict[str, Job] = {}
         self.requests: dict[str, Any] = {}
         self.keeps_partial: list[str] = []  # jobs that were cancelled so
+        self.stopped, self.cancelled = asyncio.Event(), asyncio.Event()
         self._ids = JobIds()
 
     async def repeated(
@@ -76,10 +77,12 @@ class StillJobs:
 
     async def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
         yield await self.get(caller, name)
-        await asyncio.Event().wait()
+        await self.stopped.wait()
+        raise ModelDown("this server has shut down; the job goes on")
 
     async def cancel(self, caller: Caller, name: str, *, keep_partial: bool = False) -> Job:
         self.keeps_partial += [name] * keep_partial
+        self.cancelled.set()
         return await self._move(caller, name, (State.QUEUED, State.RUNNING, State.PAUSED), State.CANCELLED)
 
     async def pause(self, caller: Caller, name: str) -> Job:
