@@ -36,8 +36,8 @@ def stack(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             "INTARSIA_STALL_FLOOR_SECONDS": "5",
             "INTARSIA_STALL_FIRST_SECONDS": "10",
             # Edits of a hundred steps are long by these.
-            "INTARSIA_CHECKPOINT_AFTER_SECONDS": "0.1",
-            "INTARSIA_CHECKPOINT_SECONDS": "0.05",
+            "INTARSIA_CHECKPOINT_AFTER_SECONDS": "0.5",
+            "INTARSIA_CHECKPOINT_SECONDS": "0.3",
         },
     )
     with Stack(settings) as running:
