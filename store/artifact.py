@@ -146,14 +146,14 @@ class ArtifactStore(Protocol):
         used least recently go first. A crash leaves each artifact whole or deleted.
         """
 
-    def hold(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
+    def retain(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
         """Keeps artifacts from being deleted while the context is open, and notes that they were named.
 
         Raises `NotFound` for the first that is not there.
         """
 
     def freeze(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
-        """While the context is open, nobody else can store, pin, hold or delete anything of these names.
+        """While the context is open, nobody else can store, pin, retain or delete anything of these names.
 
         Raises `Busy` if somebody else does for longer than a few seconds.
         """

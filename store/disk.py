@@ -167,7 +167,7 @@ class DiskStore:
             return tuple(await asyncio.to_thread(lambda: list(filter(self._entries.delete, go))))
 
     @asynccontextmanager
-    async def hold(self, names: Sequence[str]) -> AsyncIterator[None]:
+    async def retain(self, names: Sequence[str]) -> AsyncIterator[None]:
         digests = [digest_of(name) for name in names]
         async with locked(self._lock, digests, exclusive=False):
             await asyncio.to_thread(lambda: [self._use(digest) for digest in digests])

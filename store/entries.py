@@ -23,8 +23,8 @@ class Entries:
     """The folder `objects` of a store. Who changes an entry holds its lock."""
 
     def __init__(self, folder: Path, since: int = 0) -> None:
-        """What was stored before `since`, in nanoseconds since 1970, counts as used then: whoever kept a store
-        for years has as long as everybody else to pin what is in it."""
+        """What was used before `since`, in nanoseconds since 1970, counts as used then: whoever has kept a
+        store for years has as long as everybody else to pin what is in it."""
         self._folder, self._since = folder, since
         folder.mkdir(parents=True, exist_ok=True)
 

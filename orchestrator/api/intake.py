@@ -56,7 +56,7 @@ class Intake:
         job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
         if job is None:
             # What it names stays until the job refers to it.
-            async with self._stores.of(caller).hold(tuple(artifacts)):
+            async with self._stores.of(caller).retain(tuple(artifacts)):
                 resolved = await self.resolve(caller, request, models, resolve)
                 job = await self._jobs.submit(
                     caller,

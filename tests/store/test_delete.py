@@ -141,20 +141,20 @@ async def test_nobody_begins_to_use_what_is_being_deleted(store, monkeypatch):
             with pytest.raises(Busy, match="same artifact"):
                 await begin
         with pytest.raises(Busy):
-            async with store.hold([artifact.name]):
+            async with store.retain([artifact.name]):
                 raise AssertionError("never entered")
         return ()
 
     assert await store.delete([artifact], needed=needed) == (artifact,)
     with pytest.raises(NotFound, match="upload it first"):
-        async with store.hold([artifact.name]):
+        async with store.retain([artifact.name]):
             raise AssertionError("never entered")
     assert await store.load((await store.put_bytes(b"a", "image/png")).name) == b"a"
 
 
 async def test_what_somebody_holds_is_not_deleted_by_any_process(store, tmp_path):
     artifacts = [await store.put_bytes(b"%d" % n, "image/png") for n in range(2)]
-    async with store.hold([artifacts[0].name]):
+    async with store.retain([artifacts[0].name]):
         described = [await store.describe(artifact.name) for artifact in artifacts]
         assert await DiskStore(tmp_path).delete(described, needed=nothing) == (described[1],)
         assert await store.put_bytes(b"0", "image/png") != described[0]  # while it is held, it can be stored
@@ -168,7 +168,7 @@ async def test_a_holder_that_is_killed_holds_nothing(store, tmp_path):
     program = (
         "import asyncio, sys; from pathlib import Path; from store.disk import DiskStore\n"
         "async def hold():\n"
-        "    async with DiskStore(Path(sys.argv[1])).hold([sys.argv[2]]):\n"
+        "    async with DiskStore(Path(sys.argv[1])).retain([sys.argv[2]]):\n"
         "        print('held', flush=True); await asyncio.Event().wait()\n"
         "asyncio.run(hold())"
     )
@@ -240,7 +240,7 @@ async def test_many_that_store_hold_and_delete_the_same_bytes_never_lose_what_is
     async def hold():
         for _ in range(15):
             await store.put_bytes(b"a", "image/png")
-            held = store.hold([name])
+            held = store.retain([name])
             try:
                 await held.__aenter__()
             except NotFound:

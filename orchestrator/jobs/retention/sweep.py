@@ -2,8 +2,8 @@
 
 Nothing that is needed is ever removed, by these rules:
 
-- Whoever lets a job refer to an artifact holds the artifact until the reference is written; the store deletes
-  nothing that is held, and asks for references while nobody can begin to hold.
+- Whoever lets a job refer to an artifact retains the artifact until the reference is written. The store
+  deletes nothing that is retained, and asks for references while nobody can begin to retain.
 - What a running job stores has no reference yet. So what jobs make stays if it was stored since the oldest
   of the running jobs started.
 - A finished job goes only while its results can be neither pinned nor named.

@@ -92,7 +92,7 @@ async def test_what_is_pinned_or_used_at_this_moment_cannot_be_deleted(world):
     with pytest.raises(NotReady, match="unpin it first"):
         await retention.delete(name)
     await retention.unpin(name)
-    async with world.store.hold([name]):
+    async with world.store.retain([name]):
         with pytest.raises(Busy, match="try again"):
             await retention.delete(name)
     await retention.delete(name)

@@ -222,7 +222,7 @@ async def test_a_job_submitted_between_two_steps_of_a_sweep_gets_its_upload_or_i
     submitting: list[asyncio.Future[None]] = []
 
     async def submit() -> None:
-        async with world.store.hold([upload.name]):
+        async with world.store.retain([upload.name]):
             await world.job(inputs=[upload.name])
 
     async def stepped(method, *args, **named):
@@ -250,7 +250,7 @@ async def test_a_job_submitted_between_two_steps_of_a_sweep_gets_its_upload_or_i
 async def test_what_is_held_before_a_sweep_and_referred_to_after_it_stays(world):
     upload = await world.put("upload", used=NOW - 90 * DAY)
     nothing_lives = TimesToLive(uploads=-DAY)
-    async with world.store.hold([upload.name]):
+    async with world.store.retain([upload.name]):
         assert await world.sweep(nothing_lives).run() == Removed(0, 0, 0)
         await world.job(inputs=[upload.name])
     assert await world.sweep(nothing_lives).run() == Removed(0, 0, 0)
@@ -265,7 +265,7 @@ async def test_jobs_that_are_submitted_and_swept_at_the_same_time_never_miss_an_
         for round in range(12):
             upload = await world.store.put_bytes(f"{round % 3}".encode(), "image/png", origin=Origin.UPLOAD)
             try:
-                async with world.store.hold([upload.name]):
+                async with world.store.retain([upload.name]):
                     inputs[await world.job(inputs=[upload.name])] = upload.name
             except NotFound:
                 continue  # swept before it was named
@@ -306,6 +306,6 @@ async def test_a_stale_result_that_somebody_uses_keeps_its_job_for_now(world, mo
     monkeypatch.setattr(locks, "_PATIENCE", 0.05)
     result = await world.put("result", Origin.RESULT, used=NOW - 90 * DAY)
     name = await world.job(State.SUCCEEDED, results=[result.name], started=0, ended=0)
-    async with world.store.hold([result.name]):
+    async with world.store.retain([result.name]):
         assert await world.sweep().run() == Removed(0, 0, 0) and await world.jobs() == {name}
     assert (await world.sweep().run()).jobs == 1
