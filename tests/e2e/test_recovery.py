@@ -50,7 +50,7 @@ def stub(stack: Stack, model: str) -> psutil.Process:
 
 def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
     """Its requests go on from their checkpoints once it is back, and end in the same bytes."""
-    settings = {"steps": 80, "working_size": 256, "reproducible": True}
+    settings = {"steps": 150, "working_size": 128, "reproducible": True}
     quiet = [edit(client, picture, seed=seed, **settings) for seed in range(2)]
     undisturbed = [job.result(timeout=PATIENCE) for job in quiet]
     jobs = [edit(client, picture, seed=seed, **settings) for seed in range(2)]
@@ -105,7 +105,7 @@ def test_a_model_killed_while_it_tracks_gives_the_same_masks(
 def test_a_server_killed_in_mid_step(
     stack: Stack, client: intarsia.Client, picture: bytes, caplog: pytest.LogCaptureFixture
 ):
-    job = edit(client, picture, seed=6, steps=80, working_size=256)
+    job = edit(client, picture, seed=6, steps=150, working_size=128)
     stepping(job)
     server = psutil.Process(stack.triton.pid)
     stubs = [stub(stack, model) for model in stack.models]
