@@ -86,7 +86,8 @@ class LedgerRetention:
         now = asyncio.get_running_loop().time()
         if now < self._full_until:
             return False
-        freed = (await self.sweep()).size > 0
+        removed = await self._try_sweep()
+        freed = removed is not None and removed.size > 0
         if not freed:
             self._full_until = asyncio.get_running_loop().time() + _NOTHING_TO_FREE
         return freed
@@ -95,22 +96,24 @@ class LedgerRetention:
         """Sweeps from time to time. When it is cancelled, no sweep is left."""
         try:
             while True:
-                await self._sweep_and_log()
+                await self._try_sweep()
                 await asyncio.sleep(_BETWEEN_SWEEPS)
         finally:
             if self._under_way is not None:
                 self._under_way.cancel()
                 await asyncio.wait({self._under_way})
 
-    async def _sweep_and_log(self) -> None:
+    async def _try_sweep(self) -> Removed | None:
+        """What a sweep removed; None if it ended early, for a reason that is logged."""
         try:
             removed = await self.sweep()
         except (IntarsiaError, OSError) as error:
             log.warning("what has outlived its time could not be removed: %s", error)
-            return
+            return None
         if removed != Removed(0, 0, 0):
             facts = {"jobs": removed.jobs, "artifacts": removed.artifacts, "bytes": removed.size}
             log.info("removed what has outlived its time", extra={"facts": facts})
+        return removed
 
     async def _one(self, artifact: Artifact) -> Artifact:
         (described,) = await self._with_expiry([artifact])

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from intarsia.errors import Busy, InvalidRequest, NotFound, NotReady
+from intarsia.errors import Busy, InvalidRequest, ModelDown, NotFound, NotReady
 from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger.entry import Wish
 from orchestrator.jobs.retention import retention as retentions
@@ -127,6 +127,18 @@ async def test_a_store_frees_by_its_retention_before_it_refuses(world, monkeypat
     monkeypatch.setattr(type(world.store.room), "_left", lambda room: next(left))
     async with world.store.scratch():
         assert await world.stored() == {young.name} != {old.name}
+
+
+async def test_a_full_disk_is_full_while_nobody_can_say_what_may_go(world, monkeypatch):
+    old = await world.put("old", used=NOW - 90 * DAY)
+
+    async def away():
+        raise ModelDown("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.references, "oldest_start", away)
+        assert not await world.retention().free() and await world.stored() == {old.name}
+    assert await world.retention().free() and await world.stored() == set()
 
 
 async def test_sweeps_follow_each_other_until_they_are_stopped_and_survive_errors(world, monkeypatch):
