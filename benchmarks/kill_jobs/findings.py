@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +75,7 @@ def check_files(findings: Findings, store: Path, references: Collection[str], be
     """Compares a store with the digests that jobs refer to. `beside` is a store that was never disturbed: no
     other files lie in it."""
     found = stored(store)
-    findings.add("orphaned files", sorted(name for name in found - set(references) if _is_kept(store, name)))
+    findings.add("orphaned files", sorted(found - set(references)))
     findings.add("lost files", sorted(set(references) - found))
     findings.add("damaged files", (name for name in sorted(found) if _digest(store, name) != name))
     findings.add("orphaned files", (str(path) for path in (store / "drafts").iterdir()))
@@ -103,12 +102,6 @@ def _beside(store: Path) -> set[str]:
 def _end(job: JobStatus[Any]) -> tuple[Any, ...]:
     """All that must never change once a job has ended."""
     return job.name, job.state, job.result, job.start_time, job.end_time
-
-
-def _is_kept(store: Path, name: str) -> bool:
-    """True for what no sweep removes within the hour: all but what was made on the way to a result."""
-    description = json.loads((store / "objects" / name[:2] / f"{name}.json").read_text(encoding="utf-8"))
-    return description.get("origin") not in ("intermediate", "preview")
 
 
 def _digest(store: Path, name: str) -> str:

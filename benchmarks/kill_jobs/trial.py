@@ -23,6 +23,13 @@ from benchmarks.kill_jobs.orchestrators import OrchestratorProcess
 from deploy.local.model_server import ModelServer
 from intarsia.client import AsyncClient
 from intarsia.results import JobStatus
+from orchestrator.jobs.ledger.database import Database
+from orchestrator.jobs.ledger.references import References
+from orchestrator.jobs.retention.sweep import Sweep
+from orchestrator.jobs.retention.times_to_live import TimesToLive
+from store.disk import DiskStore
+
+_LATER = 2 * 86400.0  # seconds; leftovers of crashes stay for a day, uploads and results for a month
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ async def _disturbed(
             listing = await clients.call(_listing)
         findings.check_jobs(found, records.records, listing, expected)
         findings.check_folder(found, rounds, files)
+    await _sweep(database, artifacts)
     account = read_account(database)
     check_account(found, account, in_order=len(orchestrators) == 1)
     findings.check_files(found, artifacts, account.references, _artifacts(settings, "undisturbed"))
@@ -140,6 +148,22 @@ async def _disturb(
 ) -> None:
     await asyncio.gather(*(trouble.disturb(each) for trouble, each in zip(troubles, ways, strict=True)))
     enough.set()
+
+
+async def _sweep(url: str, artifacts: Path) -> None:
+    """Removes what retention removes in the next days: of what jobs have made, only their results stay."""
+    database = await Database.open(url)
+    try:
+        sweep = Sweep(
+            DiskStore(artifacts),
+            References(database),
+            TimesToLive(),
+            tolerance=1.0,
+            clock=lambda: time.time() + _LATER,
+        )
+        await sweep.run()
+    finally:
+        await database.close()
 
 
 def _requests(settings: TrialSettings) -> Any:

@@ -43,7 +43,7 @@ def _newest_of_kinds(conditions: list[ColumnElement[bool]], filter: JobFilter, s
     for label in sorted(filter.labels):
         labelled = select(tables.labels.c.job).where(tables.labels.c.label == label)
         conditions = [*conditions, jobs.c.name.in_(labelled)]
-    kinds = [_newest([*conditions, *kind], size).subquery().select() for kind in _kinds(filter)]
+    kinds = [_newest(conditions, kind, size).subquery().select() for kind in _kinds(filter)]
     found = union_all(*kinds).subquery()
     return select(found).order_by(found.c.name.desc())
 
@@ -53,11 +53,18 @@ def _kinds(filter: JobFilter) -> list[list[ColumnElement[bool]]]:
     if filter.methods:
         states = filter.states or tuple(State)
         return [
-            [jobs.c.method == method, jobs.c.state == state.value]
+            [jobs.c.method == method, *_is(state)]
             for method, state in product(sorted(set(filter.methods)), set(states))
         ]
-    return [[jobs.c.state == state.value] for state in set(filter.states)] or [[]]
+    return [_is(state) for state in set(filter.states)] or [[]]
 
 
-def _newest(conditions: list[ColumnElement[bool]], size: int) -> Select[Any]:
-    return select(jobs).where(*conditions).order_by(jobs.c.name.desc()).limit(size)
+def _is(state: State) -> list[ColumnElement[bool]]:
+    """A range, though of one value: a column that must equal a value is no part of an order for PostgreSQL,
+    which would then walk through the newest jobs of all states."""
+    return [jobs.c.state >= state.value, jobs.c.state <= state.value]
+
+
+def _newest(conditions: list[ColumnElement[bool]], kind: list[ColumnElement[bool]], size: int) -> Select[Any]:
+    by_state = [jobs.c.state.desc()] if kind else []
+    return select(jobs).where(*conditions, *kind).order_by(*by_state, jobs.c.name.desc()).limit(size)
