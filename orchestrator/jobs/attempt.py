@@ -217,7 +217,14 @@ class Attempt:
         return making.result()
 
     def _request(self, recipe: BoundRecipe) -> Any:
-        return from_plain(recipe.request, json.loads(self.entry.request))
+        try:
+            return from_plain(recipe.request, json.loads(self.entry.request))
+        except ValueError as error:
+            raise NotReady(
+                f"this server cannot read the request that was stored for the job ({error}); send it again "
+                "with a new request id",
+                method=self.entry.method,
+            ) from None
 
     async def _memory(self) -> HeldMemory:
         known = await until_written(lambda: self._ledger.memory(self.entry.name))
@@ -296,7 +303,7 @@ class Attempt:
         self._changed()
 
     def _shrink(self, memory: int) -> None:
-        self.place.memory = min(self.place.memory, memory)
+        self.place.shrink(memory)
         self._shrunk()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -15,16 +16,15 @@ from orchestrator.jobs.job import Job, State
 from orchestrator.jobs.ledger.entry import Entry
 from orchestrator.runs.run import Progress
 
+log = logging.getLogger(__name__)
+
 
 def job_of(entry: Entry, recipe: BoundRecipe | None, progress: Progress | None = None) -> Job:
     """The job of an entry; `progress` if it is known better than by the ledger.
 
-    Without its recipe the result of a job cannot be read, and is left out.
+    A result that cannot be read any more, because its recipe is gone or another one, is left out.
     """
     known = progress or progress_of(entry.progress)
-    result: Any = None
-    if entry.result is not None and recipe is not None:
-        result = from_plain(recipe.result, json.loads(entry.result))
     return Job(
         name=entry.name,
         method=entry.method,
@@ -33,7 +33,7 @@ def job_of(entry: Entry, recipe: BoundRecipe | None, progress: Progress | None =
         request_id=entry.request_id,
         progress=progress_at_the_end(known, entry.state) if entry.state.is_final else known,
         failure=None if entry.failure is None else failure_of(entry.failure),
-        result=result,
+        result=None if entry.result is None or recipe is None else _result(entry, recipe),
         started=None if entry.started is None else _moment(entry.started),
         ended=None if entry.ended is None else _moment(entry.ended),
         kind=entry.kind,
@@ -80,6 +80,15 @@ def failure_of(text: str) -> IntarsiaError:
     kind = classes().get(plain["reason"], InternalError)
     facts = {**plain["facts"], **({"field": plain["field"]} if issubclass(kind, InvalidRequest) else {})}
     return kind(plain["message"], **facts)
+
+
+def _result(entry: Entry, recipe: BoundRecipe) -> Any:
+    assert entry.result is not None
+    try:
+        return from_plain(recipe.result, json.loads(entry.result))
+    except ValueError as error:
+        log.warning("the result of %s cannot be read: %s", entry.name, error)
+        return None
 
 
 def _moment(seconds: float) -> datetime:

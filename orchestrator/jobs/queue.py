@@ -37,6 +37,10 @@ class RunningJob:
     memory: int = 0  # bytes, at most
     requests: int = 1  # to the model that does most of its work, at a time
 
+    def shrink(self, memory: int) -> None:
+        """Notes that it needs no more than so many bytes from now on. It never needs more than before."""
+        self.memory = min(self.memory, memory)
+
 
 class JobQueue:
     """The jobs that run in this process, and the choice of the next one.
@@ -101,10 +105,6 @@ class JobQueue:
         """Notes that a job runs."""
         self._running.add(job)
         self.report()
-
-    def shrink(self, job: RunningJob, memory: int) -> None:
-        """Notes that a job needs no more than so many bytes from now on. It never needs more than before."""
-        job.memory = min(job.memory, memory)
 
     def remove(self, job: RunningJob) -> None:
         """Notes that a job does not run any more."""

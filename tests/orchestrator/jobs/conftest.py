@@ -162,6 +162,7 @@ class Drivers:
         url: str = "",
         methods: Collection[str] = ("EditRegion", "TrackRegion"),
         version: int = 1,
+        kind: type = str,
         partial: Recipe | None = None,
         work_limits: WorkLimits | None = None,
         **limits: Any,
@@ -169,7 +170,7 @@ class Drivers:
         self._count += 1
         path = self._folder / (file or f"{self._count}.sqlite")
         database = await InterruptedDatabase.open(url or f"sqlite:///{path}")
-        bound = BoundRecipe(recipe, str, str, version, partial)
+        bound = BoundRecipe(recipe, kind, kind, version, partial)
         capacity = Numbers(**dict.fromkeys(methods, running)) if isinstance(running, int) else running
         ledger = ObservedLedger(database)
         jobs = LedgerJobs(

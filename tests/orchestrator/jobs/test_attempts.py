@@ -179,3 +179,19 @@ async def test_a_job_whose_recipe_is_gone_fails_with_that_reason(
     failed = await last(jobs, job.name)
     assert failed.state is State.FAILED and isinstance(failed.failure, NotReady)
     assert "version 1 of EditRegion" in failed.failure.message
+
+
+async def test_what_another_version_wrote_is_not_guessed_at(driver: Drivers) -> None:
+    work = Work()
+    jobs = await driver(work, running=1, file=SAME)
+    work.let_go.set()
+    await last(jobs, (await jobs.submit(LOCAL, "EditRegion", "done")).name)
+    work.let_go.clear()
+    waits = (await jobs.submit(LOCAL, "EditRegion", "waits")).name
+    await work.has_begun(2)
+    await driver.end(jobs)
+    jobs = await driver(work, file=SAME, kind=int)
+    failed = await last(jobs, waits)
+    assert isinstance(failed.failure, NotReady) and "cannot read the request" in failed.failure.message
+    listed = (await jobs.list(LOCAL, size=10)).jobs
+    assert [job.result for job in listed] == [None] * 2

@@ -68,7 +68,7 @@ class Jobs:
         self.start()
 
     def shrink(self, name: str, memory: int) -> None:
-        self.queue.shrink(self.jobs[name], memory)
+        self.jobs[name].shrink(memory)
         self.start()
 
     def start(self) -> None:
