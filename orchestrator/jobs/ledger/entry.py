@@ -69,7 +69,7 @@ class Entry(Submission):
 
     state: State
     attempt: int  # counts the claims
-    owner: str  # who claimed it last
+    owner: str  # who runs it, or has ended it
     wanted: Wish
     created: float
     started: float | None

@@ -308,7 +308,7 @@ def _release(connection: Connection, job: Entry, state: State) -> Entry:
         state = State.PAUSED
     if cancelled:
         state = State.QUEUED
-    values: dict[str, Any] = {"state": state.value, "lease": None}
+    values: dict[str, Any] = {"state": state.value, "owner": "", "lease": None}
     if not cancelled:
         values["wanted"] = Wish.NOTHING.value
     row = connection.execute(update(jobs).where(jobs.c.name == job.name).values(values).returning(jobs)).one()

@@ -51,6 +51,7 @@ def retry(connection: Connection, job: Entry, now: ColumnElement[float]) -> Entr
         "state": State.QUEUED.value,
         "rank": _rank(job, now),
         "wanted": Wish.NOTHING.value,
+        "owner": "",
         "ended": None,
         "failure": None,
         "result": None,

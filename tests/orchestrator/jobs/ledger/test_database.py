@@ -83,7 +83,7 @@ async def test_a_newer_schema_is_refused(url: str) -> None:
     newer = text("UPDATE meta SET value = '99' WHERE key = 'schema'")
     await database.run(lambda connection: connection.execute(newer))
     await database.close()
-    with pytest.raises(BadDatabase, match="schema 99.*start the newer program"):
+    with pytest.raises(BadDatabase, match=r"schema 99.*start the newer program"):
         await Database.open(url)
 
 
