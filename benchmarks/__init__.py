@@ -22,6 +22,7 @@ perf             what throughput do single models have, by perf_analyzer?
 adapters         what do adapters cost?
 before_after     does this checkout cost more than an earlier one?
 folder           does a folder complete despite damaged files and a killed client?
+kill_jobs        do jobs survive kills of the orchestrator, of the model server, and of both?
 ledger_costs     what do the ledger's operations cost, with few jobs and with many?
 long_clip        does memory stay flat however long a clip is?
 gpu              how fast is everything on a GPU?

@@ -13,7 +13,7 @@ from benchmarks.leftovers import Started
 from deploy.local.ports import choose_ports
 from deploy.local.process import ChildProcess
 
-_SERVE_SECONDS = 120.0  # a machine under load, and models that are loading too
+_SERVE_SECONDS = 300.0  # a machine under load, and models that are loading too
 
 
 class OrchestratorProcess:
