@@ -151,6 +151,9 @@ class LedgerJobs:
     async def cancel(self, caller: Caller, name: str, *, keep_partial: bool = False) -> Job:
         failure = failure_text(Cancelled("the job was cancelled on request"))
         wish = Wish.KEEP_PARTIAL if keep_partial else Wish.CANCEL
+        attempt = self._attempt(name)
+        if attempt is not None and attempt.entry.caller == caller.name:
+            attempt.obey(wish)  # before the wish is on the disk, which may take longer than a step
         return self._steered(await self._ledger.want(caller.name, name, wish, failure=failure))
 
     async def pause(self, caller: Caller, name: str) -> Job:

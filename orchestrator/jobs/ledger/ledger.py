@@ -136,7 +136,8 @@ class Ledger:
             lambda connection: claims.candidates(connection, self._database.now)
         )
         while found and (name := choose(found)) is not None:
-            taken = await self._database.run(
+            # If the machine forgets the claim, the job waits again: nothing was written for it yet.
+            taken = await self._database.note(
                 partial(claims.take, name=name, owner=owner, lease=seconds, now=self._database.now)
             )
             if taken is not None:

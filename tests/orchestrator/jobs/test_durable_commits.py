@@ -23,7 +23,7 @@ async def test_a_pictures_job_makes_at_most_six_durable_commits(
         job = await client.edit(click(name, candidates=candidates, request_id=ONCE))
         ended = await client.finished(job.name)
     assert ended.state == jobs_pb2.Job.STATE_SUCCEEDED
-    assert 3 <= len(counted) <= 6, "a submit, a claim and an end are among them"
+    assert 3 <= len(counted) <= 6, "a submit, a candidate and an end are among them"
 
 
 async def test_looking_at_jobs_makes_no_durable_commit(client: Client, picture: np.ndarray) -> None:

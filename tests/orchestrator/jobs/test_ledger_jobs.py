@@ -12,6 +12,8 @@ from intarsia.errors import Busy, Cancelled, EmptyRegion, InternalError, ModelDo
 from orchestrator import logs
 from orchestrator.caller import Caller
 from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.ledger.entry import Entry
+from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.worker import WorkLimits
 from orchestrator.runs.needs import Needs
 from orchestrator.runs.run import Run
@@ -138,6 +140,26 @@ async def test_cancel_reaches_the_work_and_frees_the_place(driver: Drivers) -> N
     assert work.stopped == ["first"]
     assert await work.begun.get() == "second"
     assert (await jobs.get(LOCAL, second.name)).state is State.RUNNING
+
+
+async def test_a_cancel_reaches_the_work_before_the_disk(
+    driver: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, disk, want = Work(), asyncio.Event(), Ledger.want
+
+    async def want_late(self: Ledger, *arguments: Any, **options: Any) -> Entry:
+        await disk.wait()
+        return await want(self, *arguments, **options)
+
+    monkeypatch.setattr(Ledger, "want", want_late)
+    jobs = await driver(work)
+    job = await jobs.submit(LOCAL, "EditRegion", "request")
+    await work.has_begun(1)
+    cancel = asyncio.ensure_future(jobs.cancel(LOCAL, job.name))
+    assert (await last(jobs, job.name)).state is State.CANCELLED
+    assert work.stopped == ["request"] and not cancel.done()
+    disk.set()
+    assert (await cancel).state is State.CANCELLED
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_never_begins(driver: Drivers) -> None:
