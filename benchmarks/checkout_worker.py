@@ -91,8 +91,10 @@ def cancel(client: Any, picture: str, metrics: str, *, side: int, times: int, se
         _wait_running(metrics, 1)
         time.sleep(0.2 + 0.01 * number)
         started = time.perf_counter()
-        job.cancel()
-        seconds += _wait_running(metrics, 0) - started
+        with ThreadPoolExecutor(1) as pool:
+            answered = pool.submit(job.cancel)  # the answer may wait for a disk, the step loop does not
+            seconds += _wait_running(metrics, 0) - started
+            answered.result()
     return seconds
 
 
