@@ -29,7 +29,7 @@ class Adapters(rpc.AdaptersServicer):
             raise InvalidRequest(
                 f"model must be {' or '.join(denoisers())}, not {request.model[:100]!r}", field="model"
             )
-        await self._stores.of(caller).describe(name)
+        await self._stores.of(caller).use(name)
         report = await self._immediate.run(
             caller,
             context,

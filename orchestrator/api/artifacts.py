@@ -33,25 +33,24 @@ class Artifacts(rpc.ArtifactsServicer):
         if first is None or first.WhichOneof("piece") != "header":
             raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
         header = first.header
-        kept = await self._stores.of(caller).put(
+        stored = await self._stores.of(caller).put(
             _chunks(pieces),
             sha256=header.sha256,
             size=header.size_bytes,
             media_type=header.media_type,
             origin=Origin.UPLOAD,
         )
-        return to_proto.artifact(kept)
+        return to_proto.artifact(await self._stores.retention_of(caller).describe(stored.name))
 
     async def DownloadArtifact(
         self, request: pb.DownloadArtifactRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.DownloadArtifactResponse]:
         caller = caller_of(context)
         name = fields.artifact(request.name, "name")
-        store = self._stores.of(caller)
-        kept = await store.describe(name)
-        offset = fields.in_range(request.offset, "offset", 0, kept.size)
-        yield pb.DownloadArtifactResponse(artifact=to_proto.artifact(kept))
-        async with aclosing(store.read(name, offset)) as chunks:
+        stored = await self._stores.retention_of(caller).describe(name)
+        offset = fields.in_range(request.offset, "offset", 0, stored.size)
+        yield pb.DownloadArtifactResponse(artifact=to_proto.artifact(stored))
+        async with aclosing(self._stores.of(caller).read(name, offset)) as chunks:
             async for chunk in chunks:
                 yield pb.DownloadArtifactResponse(chunk=chunk)
 

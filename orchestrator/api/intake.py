@@ -84,7 +84,7 @@ class Intake:
         return resolve(request, await self._facts.of(models))
 
     async def check_artifacts(self, caller: Caller, names: Iterable[str]) -> None:
-        """NotFound for the first artifact that is not there."""
+        """Notes that artifacts were named; NotFound for the first that is not there."""
         store = self._stores.of(caller)
         for name in names:
             await store.use(name)

@@ -26,6 +26,7 @@ class Segmentation(rpc.SegmentationServicer):
     ) -> pb.SegmentRegionResponse:
         caller = caller_of(context)
         parsed = from_proto.segment_region(request)
+        await self._intake.check_artifacts(caller, [parsed.picture, *mask_artifacts(parsed.target)])
         found = await self._immediate.run(
             caller,
             context,

@@ -52,6 +52,37 @@ async def test_bytes_come_back_as_they_were_sent(client: Client) -> None:
     assert described.size_bytes == len(data) and described.create_time.seconds > 0
 
 
+async def test_uploads_and_downloads_say_when_their_bytes_expire(client: Client) -> None:
+    pieces = [header(b"abc"), ar.UploadArtifactRequest(chunk=b"abc")]
+    uploaded = await client.ask(client.artifacts.UploadArtifact(iter(pieces)))
+    assert uploaded.HasField("expire_time") and uploaded.origin == ar.Artifact.ORIGIN_UPLOAD
+    await client.artifacts.PinArtifact(ar.PinArtifactRequest(name=uploaded.name))
+    first, *_ = [
+        one async for one in client.artifacts.DownloadArtifact(ar.DownloadArtifactRequest(name=uploaded.name))
+    ]
+    assert first.artifact.pinned and not first.artifact.HasField("expire_time")
+    assert (await client.ask(client.artifacts.UploadArtifact(iter(pieces)))).pinned
+
+
+async def test_what_a_call_names_expires_later(client: Client, picture: np.ndarray) -> None:
+    name, outline = await client.upload(png(picture)), await client.upload(png(picture[..., 0]))
+    drawn = rg.Region(mask=rg.Mask(artifact=outline, polarity=rg.POLARITY_WHITE_INSIDE))
+
+    async def expiry(name: str) -> int:
+        listed = await client.artifacts.ListArtifacts(ar.ListArtifactsRequest())
+        (found,) = [one.expire_time for one in listed.artifacts if one.name == name]
+        return found.ToNanoseconds()
+
+    for names, call in (
+        ((name, outline), lambda: segment(client, name, drawn)),
+        ((name,), lambda: client.download(name)),
+    ):
+        before = [await expiry(each) for each in names]
+        await call()
+        after = [await expiry(each) for each in names]
+        assert all(then < now for then, now in zip(before, after, strict=True))
+
+
 async def test_a_download_resumes_where_it_stopped(client: Client) -> None:
     data = np.random.default_rng(2).bytes(2_500_000)
     request = ar.DownloadArtifactRequest(name=await client.upload(data), offset=1_234_567)
