@@ -15,8 +15,6 @@ from orchestrator.api.caller import caller_of
 from orchestrator.api.stores import Stores
 from store.artifact import CHUNK, Origin
 
-_PAGE = 50
-
 
 class Artifacts(rpc.ArtifactsServicer):
     """Bytes in and out, and how long they stay."""
@@ -67,7 +65,7 @@ class Artifacts(rpc.ArtifactsServicer):
     ) -> pb.ListArtifactsResponse:
         caller = caller_of(context)
         page = await self._stores.retention_of(caller).list(
-            size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
+            size=fields.page_size(request.page_size),
             token=request.page_token,
             pinned=request.pinned,
         )

@@ -18,8 +18,8 @@ T = TypeVar("T")
 _ARTIFACT = re.compile(r"artifacts/[0-9a-f]{64}")
 _JOB = re.compile(r"jobs/[0-9a-f]{32}")
 _LABEL = re.compile(r"[\w.:/=-]{1,64}")
-MOST_LABELS = 16
-HIGHEST_PRIORITY = 100
+_MOST_LABELS, _HIGHEST_PRIORITY = 16, 100
+_PAGE, _LARGEST_PAGE = 50, 1000
 
 
 def is_set(message: Message, name: str) -> bool:
@@ -94,17 +94,22 @@ def labels(values: Sequence[str], field: str) -> tuple[str, ...]:
                 f"not {label[:100]!r}",
                 field=field,
             )
-    if len(different := set(values)) > MOST_LABELS:
+    if len(different := set(values)) > _MOST_LABELS:
         raise InvalidRequest(
-            f"{field} may be {MOST_LABELS} different ones and are {len(different)}; leave some out",
+            f"{field} may be {_MOST_LABELS} different ones and are {len(different)}; leave some out",
             field=field,
         )
     return tuple(sorted(different))
 
 
+def page_size(value: int) -> int:
+    """The number of entries on a page at most."""
+    return in_range(value or _PAGE, "page_size", 1, _LARGEST_PAGE)
+
+
 def priority(value: int) -> int:
     """A job's priority among those that wait."""
-    return in_range(value, "priority", -HIGHEST_PRIORITY, HIGHEST_PRIORITY)
+    return in_range(value, "priority", -_HIGHEST_PRIORITY, _HIGHEST_PRIORITY)
 
 
 def request_id(text: str) -> str:

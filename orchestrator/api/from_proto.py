@@ -49,7 +49,6 @@ LAYOUTS: Mapping[int, Layout | None] = {
 VIEWS: Mapping[int, str] = {
     value: name.removeprefix("KIND_").lower() for name, value in results_pb2.View.Kind.items() if value
 }
-# The names in `Sampling.guidance` and `Manifest.guidance`.
 MOST_FURTHER, MOST_ADAPTERS, MOST_SIGHTINGS = 32, 4, 32
 STATES: Mapping[int, State] = {
     jobs_pb2.Job.STATE_QUEUED: State.QUEUED,

@@ -18,8 +18,6 @@ from orchestrator.api.caller import caller_of
 from orchestrator.caller import Caller
 from orchestrator.jobs import job as jobs
 
-_PAGE = 50
-
 _Request: TypeAlias = (
     pb.GetJobRequest
     | pb.WatchJobRequest
@@ -47,7 +45,7 @@ class Jobs(rpc.JobsServicer):
         caller = caller_of(context)
         page = await self._jobs.list(
             caller,
-            size=fields.in_range(request.page_size or _PAGE, "page_size", 1, 1000),
+            size=fields.page_size(request.page_size),
             token=request.page_token,
             filter=from_proto.job_filter(request),
         )
