@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intarsia.client import AsyncClient, Client
+    from intarsia.async_client import AsyncClient
+    from intarsia.client import Client
     from intarsia.files import AsyncResultFile, ResultFile
     from intarsia.jobs import AsyncJob, Job
     from intarsia.region import Region, box, click, clicks, mask, polygon, rectangle, words
@@ -59,7 +60,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "client": ("AsyncClient", "Client"),
+    "async_client": ("AsyncClient",),
+    "client": ("Client",),
     "files": ("AsyncResultFile", "ResultFile"),
     "jobs": ("AsyncJob", "Job"),
     "region": ("Region", "box", "click", "clicks", "mask", "polygon", "rectangle", "words"),

@@ -1,9 +1,9 @@
 """Calls that are repeated when the connection breaks.
 
-Every rpc of Intarsia may be repeated: reading changes nothing, bytes are stored under their digest, and
-an edit carries a request id. So a call that ends with `ModelDown` (the server cannot be reached, or went
-away during the call) is tried again, with growing pauses, as often as the retry policy and the timeout
-allow.
+Every rpc of Intarsia may be repeated: reading changes nothing, bytes are stored under their digest, an edit
+carries a request id, and a job that is paused, resumed, cancelled or tried again already stays as it is. So a
+call that ends with `ModelDown` (the server cannot be reached, or went away during the call) is tried again,
+with growing pauses, as often as the retry policy and the timeout allow.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.kill_jobs.clients import Clients
 from benchmarks.kill_jobs.load import with_id
-from intarsia.client import Request
+from intarsia.requests import Request
 from intarsia.results import JobStatus
 
 _WATCH_SECONDS = 20.0  # then another orchestrator is asked: this one may be frozen

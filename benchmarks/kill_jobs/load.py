@@ -9,7 +9,8 @@ import numpy as np
 
 import intarsia
 from benchmarks import clips, workload
-from intarsia.client import AsyncClient, Request
+from intarsia.client import AsyncClient
+from intarsia.requests import Request
 from intarsia.results import PictureResult, TrackResult
 
 WIDTH, HEIGHT = 160, 128

@@ -12,7 +12,8 @@ from intarsia.cli.interrupt import holding_interrupts
 from intarsia.cli.output import Console
 from intarsia.cli.progress import Progress
 from intarsia.cli.usage import Usage, add_setting, level
-from intarsia.client import Client, Request
+from intarsia.client import Client
+from intarsia.requests import Request
 from intarsia.results import JobStatus
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.json_format import MessageToDict
 
-from intarsia.client import SERVER, AsyncClient
+from intarsia.async_client import SERVER, AsyncClient
 from intarsia.editing import Request
 from intarsia.folder.folder import Folder
 from intarsia.folder.journal import Journal

@@ -24,7 +24,7 @@ from google.protobuf.json_format import MessageToDict
 
 from intarsia import errors
 from intarsia.artifacts import measure
-from intarsia.client import AsyncClient
+from intarsia.async_client import AsyncClient
 from intarsia.editing import Request
 from intarsia.files import AsyncResultFile
 from intarsia.folder.folder import Folder
