@@ -181,6 +181,8 @@ class DiskStore:
     async def tidy(self, before: datetime) -> int:
         await asyncio.to_thread(sweep, self._drafts)
         digests = await asyncio.to_thread(lambda: list(self._entries.leftovers(before)))
+        if not digests:
+            return 0
         async with locked_where_free(self._lock, digests) as free:
             return await asyncio.to_thread(self._tidy, before, free)
 

@@ -29,29 +29,43 @@ class Entries:
         folder.mkdir(parents=True, exist_ok=True)
 
     def bytes_of(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+        return Path(self._path(digest))
 
     def description_of(self, digest: str) -> Path:
-        return self._beside(digest, "json")
+        return Path(self._path(digest, ".json"))
 
     def damaged_of(self, digest: str) -> Path:
-        return self._beside(digest, "damaged")
+        return Path(self._path(digest, ".damaged"))
 
-    def describe(self, digest: str) -> Artifact:
-        """Raises `NotFound` without bytes, and `DataLoss` if the description cannot be read."""
+    def describe(self, digest: str, *, or_lost: bool = False) -> Artifact:
+        """Raises `NotFound` without bytes, and `DataLoss` if the description cannot be read; with `or_lost`
+        such an artifact is described by what is left."""
         try:
-            size = self.bytes_of(digest).stat().st_size
-            used = self.description_of(digest).stat().st_mtime_ns
-            known = self._read(digest)
+            size = os.stat(self._path(digest)).st_size
+            used, text = self._read(digest)
         except FileNotFoundError:
             raise unknown(digest) from None
-        return self._artifact(digest, size, used, known)
+        try:
+            known = Description.read(text)
+        except ValueError as error:
+            if not or_lost:
+                raise damaged(digest) from error
+            known = Description(UNKNOWN, _time(used), Origin.UPLOAD)
+        return Artifact(
+            name=PREFIX + digest,
+            size=size,
+            media_type=known.media_type,
+            created=known.created,
+            used=_time(max(used, self._since)),
+            origin=known.origin,
+            pinned=os.path.exists(self._path(digest, ".pinned")),
+        )
 
     def known(self, digest: str) -> Description | None:
         """The description, if there is one that can be read, even if the bytes are not there yet."""
         try:
-            return self._read(digest)
-        except (FileNotFoundError, DataLoss):
+            return Description.read(self._read(digest)[1])
+        except (FileNotFoundError, ValueError):
             return None
 
     def touch(self, digest: str, *, durable: bool = False) -> None:
@@ -108,9 +122,12 @@ class Entries:
         nothing of them changed since `before`."""
         found: dict[str, list[Path]] = {}
         for folder in self._folders():
-            for name in os.listdir(folder):
+            names = set(os.listdir(folder))
+            for name in names:
                 match = _FILE.fullmatch(name)
-                if match is not None and not (name == match["digest"] or self._is_needed(folder / name)):
+                if match is None or name == match["digest"]:
+                    continue
+                if match["digest"] not in names or name.endswith(".damaged"):
                     found.setdefault(match["digest"], []).append(folder / name)
         return {
             digest: files
@@ -118,46 +135,27 @@ class Entries:
             if all(_changed(file) < before.timestamp() for file in files)
         }
 
-    def _is_needed(self, file: Path) -> bool:
-        return file.suffix != ".damaged" and file.with_suffix("").exists()
-
     def _folders(self) -> Iterator[Path]:
         return iter(sorted(path for path in self._folder.iterdir() if len(path.name) == 2))
 
     def _look(self, digest: str) -> Artifact | None:
-        """An artifact as it is, even if its description cannot be read."""
+        """An artifact as it is, if it is there."""
         try:
-            return self.describe(digest)
+            return self.describe(digest, or_lost=True)
         except NotFound:
             return None
-        except DataLoss:
-            status = self.description_of(digest).stat()
-            lost = Description(UNKNOWN, _time(status.st_mtime_ns), Origin.UPLOAD)
-            return self._artifact(digest, self.bytes_of(digest).stat().st_size, status.st_mtime_ns, lost)
 
-    def _artifact(self, digest: str, size: int, used: int, known: Description) -> Artifact:
-        return Artifact(
-            name=PREFIX + digest,
-            size=size,
-            media_type=known.media_type,
-            created=known.created,
-            used=_time(max(used, self._since)),
-            origin=known.origin,
-            pinned=self._pin(digest).exists(),
-        )
-
-    def _read(self, digest: str) -> Description:
-        text = self.description_of(digest).read_bytes()
-        try:
-            return Description.read(text)
-        except ValueError as error:
-            raise damaged(digest) from error
+    def _read(self, digest: str) -> tuple[int, bytes]:
+        """The time of a description's file, in nanoseconds since 1970, and its text."""
+        with open(self._path(digest, ".json"), "rb", buffering=0) as file:
+            return os.fstat(file.fileno()).st_mtime_ns, file.read()
 
     def _pin(self, digest: str) -> Path:
-        return self._beside(digest, "pinned")
+        return Path(self._path(digest, ".pinned"))
 
-    def _beside(self, digest: str, suffix: str) -> Path:
-        return self._folder / digest[:2] / f"{digest}.{suffix}"
+    def _path(self, digest: str, suffix: str = "") -> str:
+        """A string: with many artifacts, joining a `Path` takes longer than looking at its file."""
+        return f"{self._folder}/{digest[:2]}/{digest}{suffix}"
 
 
 def unknown(digest: str) -> NotFound:
