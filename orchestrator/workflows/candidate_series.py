@@ -1,7 +1,8 @@
 """The candidates of a job: made at once as far as memory allows, stored one at a time, and remembered.
 
-A job that runs again makes only those that it does not remember. A run that is told to end early returns
-those that are stored by then.
+A job that runs again makes only those that it does not remember. Its regions are found again, and what was
+made of others is left out: the keys name the composition. A run that is told to end early returns those that
+are stored by then.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ class _CandidateSeries:
         self.stored: dict[int, StoredCandidate] = {}
         self._resolved, self._composition, self._make, self._at = resolved, composition, make, at
         self._samplings = candidate_samplings(resolved.sampling, resolved.request.candidates)
-        self._pieces = _pieces(len(self._samplings))
+        self._key = composition.digest[:16]
+        self._pieces = _pieces(self._key, len(self._samplings))
 
     async def recall(self) -> None:
         """Takes those that an earlier run of the job has made."""
@@ -128,12 +130,15 @@ class _CandidateSeries:
 
         await self._at.once(key, together, StoredCandidates)
         for number in numbers:
-            await self._at.memory.forget_below(_key(number))
+            await self._at.memory.forget_below(self._key_of(number))
 
     async def _one(self, number: int, time: ExpectedTime, slots: CandidateSlots) -> StoredCandidate:
-        made = await self._make(CandidateTask(_key(number), self._samplings[number], time, slots))
-        self.stored[number] = made
+        task = CandidateTask(self._key_of(number), self._samplings[number], time, slots)
+        self.stored[number] = made = await self._make(task)
         return made
+
+    def _key_of(self, number: int) -> str:
+        return f"{self._key} candidate {number}: "
 
     def _skip(self, candidates: int) -> None:
         sheets, of = self._composition.sheets * candidates, total_sheets(self._resolved, self._composition)
@@ -155,12 +160,9 @@ async def _finish_or(enough: asyncio.Event, series: _CandidateSeries) -> None:
         work.result()
 
 
-def _pieces(count: int) -> Mapping[str, range]:
-    """The numbers of the candidates that are remembered together, by key: about equally many in each."""
+def _pieces(key: str, count: int) -> Mapping[str, range]:
+    """The numbers of the candidates that are remembered together, by their keys, which begin with `key`:
+    about equally many in each."""
     size = math.ceil(count / _PIECES)
     pieces = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    return {f"candidates {numbers[0]} to {numbers[-1]}": numbers for numbers in pieces}
-
-
-def _key(number: int) -> str:
-    return f"candidate {number}: "
+    return {f"{key} candidates {numbers[0]} to {numbers[-1]}": numbers for numbers in pieces}

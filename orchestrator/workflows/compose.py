@@ -7,6 +7,7 @@ sees the sheets drawn before it; the region is laid back as a whole, under its m
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -42,6 +43,13 @@ class Composition:
         """The number of pixels of the largest sheet."""
         working = (sheet.working for plan in self.plans for sheet in plan.layout.sheets)
         return max(size.width * size.height for size in working)
+
+    @property
+    def digest(self) -> str:
+        """The same for regions with the same masks, as files, boxes and sheets: what was made of one of two
+        such compositions belongs to the other too."""
+        regions = [(plan.part.region.mask, plan.part.region.box, plan.layout) for plan in self.plans]
+        return hashlib.sha256(repr(regions).encode()).hexdigest()
 
     def mask(self) -> np.ndarray:
         """The union of all regions' masks, float32 of the picture's size; of a single one, its own."""

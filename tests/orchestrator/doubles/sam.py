@@ -23,6 +23,7 @@ class Sam:
 
     def __init__(self) -> None:
         self.knows_words, self.weights = False, "5a" * 32
+        self.radius = 1 / 6  # of the disc round a click, as a share of the shorter side
         self.things: dict[str, list[tuple[tuple[int, int, int, int], float]]] = {}  # boxes and their scores
         self.asked: list[Tensors] = []
         self.refuses = ""  # a phrase
@@ -75,7 +76,7 @@ class Sam:
             yield {"masks": corrected[np.newaxis], "scores": np.array([0.7], np.float32)}
             return
         if "points" in inputs:
-            middle, radius = inputs["points"][0][:2], min(height, width) / 6
+            middle, radius = inputs["points"][0][:2], min(height, width) * self.radius
         else:
             left, top, right, bottom = inputs["box"]
             middle, radius = ((left + right) / 2, (top + bottom) / 2), min(right - left, bottom - top) / 2
