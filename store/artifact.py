@@ -133,6 +133,9 @@ class ArtifactStore(Protocol):
     async def unpin(self, name: str) -> Artifact:
         """Ends what `pin` began; harmless for what is not pinned."""
 
+    async def pinned(self, names: Collection[str]) -> Collection[str]:
+        """Returns those of these artifacts that are there and pinned, whatever else is known of them."""
+
     async def delete(
         self,
         artifacts: Sequence[Artifact],

@@ -156,6 +156,11 @@ class DiskStore:
     async def unpin(self, name: str) -> Artifact:
         return await self._change(name, self._entries.unpin)
 
+    async def pinned(self, names: Collection[str]) -> Collection[str]:
+        return await asyncio.to_thread(
+            lambda: [name for name in names if self._entries.is_pinned(digest_of(name))]
+        )
+
     async def delete(
         self, artifacts: Sequence[Artifact], *, needed: Callable[[Sequence[str]], Awaitable[Collection[str]]]
     ) -> tuple[Artifact, ...]:

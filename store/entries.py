@@ -90,6 +90,9 @@ class Entries:
         self._pin(digest).unlink(missing_ok=True)
         sync_folder(self._pin(digest).parent)
 
+    def is_pinned(self, digest: str) -> bool:
+        return self._pin(digest).exists() and self.bytes_of(digest).exists()
+
     def after(self, digest: str, size: int) -> list[Artifact]:
         """The first artifacts behind a digest, in the order of their digests."""
         found: list[Artifact] = []

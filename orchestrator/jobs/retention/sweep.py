@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import inf
 
-from intarsia.errors import Busy, NotFound
+from intarsia.errors import Busy
 from orchestrator.jobs.ledger.entry import ReferenceKind
 from orchestrator.jobs.ledger.references import EndedJob, References
 from orchestrator.jobs.retention.times_to_live import TimesToLive
@@ -98,17 +98,10 @@ class Sweep:
         """Removes a job unless one of its results is pinned."""
         try:
             async with self._store.freeze(job.results):
-                for name in job.results:
-                    if await self._is_pinned(name):
-                        return False
+                if await self._store.pinned(job.results):
+                    return False
                 return await self._references.remove(job)
         except Busy:  # somebody uses a result: the next sweep looks again
-            return False
-
-    async def _is_pinned(self, name: str) -> bool:
-        try:
-            return (await self._store.describe(name)).pinned
-        except NotFound:
             return False
 
     async def _remove_artifacts(self) -> list[Artifact]:

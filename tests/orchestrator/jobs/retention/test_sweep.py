@@ -24,7 +24,7 @@ from orchestrator.jobs.ledger.database import Database
 from orchestrator.jobs.retention.sweep import Removed
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store import lock as locks
-from store.artifact import Origin
+from store.artifact import Origin, digest_of
 from store.disk import DiskStore
 from tests.orchestrator.jobs.retention.conftest import DAY, NOW, World, world_in
 
@@ -213,6 +213,20 @@ async def test_a_pinned_result_keeps_its_job_and_what_it_was_made_of(world):
     assert await world.sweep().run() == Removed(0, 0, 0) and await world.jobs() == {name}
     await world.store.unpin(result.name)
     assert await world.sweep().run() == Removed(1, 2, 13)
+
+
+async def test_a_result_whose_description_is_damaged_stops_no_sweep(world):
+    old = {"started": NOW - 90 * DAY, "ended": NOW - 90 * DAY}
+    damaged, pinned = [await world.put(name, Origin.RESULT, used=NOW - 90 * DAY) for name in ("gone", "kept")]
+    await world.store.pin(pinned.name)
+    for result in (damaged, pinned):
+        await world.job(State.SUCCEEDED, results=[result.name], **old)
+        digest = digest_of(result.name)
+        description = world.folder / "artifacts/objects" / digest[:2] / f"{digest}.json"
+        description.write_text("{")
+        os.utime(description, (NOW - 90 * DAY, NOW - 90 * DAY))
+    assert await world.sweep().run() == Removed(1, 1, 4)
+    assert await world.stored() == {pinned.name} and len(await world.jobs()) == 1
 
 
 @pytest.mark.parametrize("step", range(6))
