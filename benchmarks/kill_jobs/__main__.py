@@ -6,9 +6,9 @@
 Edits, fills, tracks and a folder run once undisturbed, and then again and again while processes are killed by
 SIGKILL at random moments, also while they start, and are started again. With PostgreSQL two orchestrators
 share the database, and are also frozen for longer than a lease and woken; the model server stays. The bar: no
-job is lost, none finishes twice, every result equals the undisturbed one to the byte, and nothing is left
-behind: files, rows, processes, shared memory. Uses random bundles of the smallest size, whose model server is
-back soon.
+job is lost, none finishes twice, every result equals the undisturbed one to the byte, nothing is left behind
+(files, rows, processes, shared memory), and no process ends by itself. One that does is started again, so
+that the run goes on. Uses random bundles of the smallest size, whose model server is back soon.
 """
 
 from __future__ import annotations

@@ -87,6 +87,11 @@ def stored(store: Path) -> set[str]:
     return {path.name.removesuffix(".json") for path in (store / "objects").rglob("*") if path.is_file()}
 
 
+def check_exits(findings: Findings, exits: Iterable[str]) -> None:
+    """Adds the processes that ended though nothing had ended them."""
+    findings.add("ended by themselves", exits)
+
+
 def check_processes(findings: Findings, started: Sequence[Started]) -> None:
     """Looks for processes that outlived what had started them, and for memory that they shared."""
     for each in started:

@@ -10,6 +10,7 @@ from benchmarks import damaged_files
 
 _SIDE = 64  # pixels
 _DONE, _ITEMS_LEFT = 0, 1
+_LOG_LINES = 20
 
 
 class FolderCommand:
@@ -20,7 +21,7 @@ class FolderCommand:
         self._root, self._rounds = root, 0
         damaged_files.write(root, count=count, broken=0, side=_SIDE, seed=seed)
         self.log = root / "command.log"
-        self.starts = 0
+        self.exits: list[str] = []  # of commands that a signal ended, which nobody had sent
 
     async def run(self, address: str) -> dict[str, bytes]:
         """Runs it until no picture is left; the bytes of its results by their paths."""
@@ -32,7 +33,6 @@ class FolderCommand:
         words = [sys.executable, "-m", "intarsia.cli", *map(str, command)]
         code = _ITEMS_LEFT
         while code != _DONE:
-            self.starts += 1
             with self.log.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
                 try:
@@ -41,6 +41,9 @@ class FolderCommand:
                     if process.returncode is None:
                         process.kill()
                         await process.wait()
+            if code < 0:
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+                self.exits.append(f"folder command ended with {code}:\n{tail}")
         return {file.relative_to(out).as_posix(): file.read_bytes() for file in sorted(out.rglob("*.png"))}
 
     async def run_in_turns(self, address: str, stop: asyncio.Event) -> list[dict[str, bytes]]:

@@ -14,13 +14,14 @@ from deploy.local.ports import choose_ports
 from deploy.local.process import ChildProcess
 
 _SERVE_SECONDS = 300.0  # a machine under load, and models that are loading too
+_MOST_EXITS = 10  # of one orchestrator by itself; more have one cause, and the run would never end
 
 
 class OrchestratorProcess:
     """One orchestrator, which keeps its port from start to start.
 
     What each of its processes had started and mapped is remembered in `started`, so that anything that
-    outlives it can be found.
+    outlives it can be found. `exits` has a line for each process that ended though nothing had ended it.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -29,12 +30,14 @@ class OrchestratorProcess:
         self.address = f"127.0.0.1:{port}"
         self.log = folder / f"orchestrator-{port}.log"
         self.started: list[Started] = []
+        self.exits: list[str] = []
         self._ready = folder / f"orchestrator-{port}.json"
         self._environment = {
             **os.environ,
             "INTARSIA_LISTEN": self.address,
             "INTARSIA_METRICS_LISTEN": f"127.0.0.1:{metrics}",
             "INTARSIA_READY_FILE": str(self._ready),
+            "PYTHONFAULTHANDLER": "1",  # the log names the line of a crash
             **environment,
         }
         self._child: ChildProcess | None = None
@@ -46,39 +49,64 @@ class OrchestratorProcess:
             [sys.executable, "-m", "orchestrator"], environment=self._environment, log=self.log
         )
 
+    def check(self) -> None:
+        """Starts a process that ended by itself again, and notes it; raises RuntimeError if that goes on."""
+        if self._child is None or (code := self._child.exit_code) is None:
+            return
+        self._note(code)
+        if len(self.exits) > _MOST_EXITS:
+            raise RuntimeError(f"an {self.exits[-1]}")
+        self.start()
+
     async def serving(self) -> None:
-        """Returns once it has seen all models; raises RuntimeError if it ended instead."""
+        """Returns once it has seen all models."""
         await asyncio.wait_for(self._wait_until_ready(), _SERVE_SECONDS)
 
     async def _wait_until_ready(self) -> None:
+        self.check()
         while not self._ready.exists():
-            if (code := self._running.exit_code) is not None:
-                raise RuntimeError(f"an orchestrator ended with {code}:\n{self._running.log_tail()}")
             await asyncio.sleep(0.02)  # a file has no event to wait for
+            self.check()
 
     def kill(self) -> None:
         """Ends the process by SIGKILL, wherever it is."""
-        self.started.append(Started.by(self._running.pid))
+        self.check()
+        self.started.append(Started.by(self.pid))
         self._signal(signal.SIGKILL)
         self._running.stop(grace=_SERVE_SECONDS)
+        self._child = None
 
     def freeze(self) -> None:
         """Stops the process by SIGSTOP, wherever it is."""
+        self.check()
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
         """Lets a frozen process go on."""
+        self.check()
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Ends the process by SIGTERM, as `intarsia up` does."""
-        if self._child is not None and self._child.exit_code is None:
-            self.started.append(Started.by(self._child.pid))
+        if self._child is None:
+            return
+        if self._child.exit_code is None:
+            self.started.append(Started.by(self.pid))
             self._signal(signal.SIGCONT)
-            self._child.stop(grace=_SERVE_SECONDS)
+        if code := self._child.stop(grace=_SERVE_SECONDS):
+            self._note(code)
+        self._child = None
+
+    @property
+    def pid(self) -> int:
+        """The process that is there now."""
+        return self._running.pid
+
+    def _note(self, code: int) -> None:
+        self.exits.append(f"orchestrator at {self.address} ended with {code}:\n{self._running.log_tail()}")
 
     def _signal(self, number: signal.Signals) -> None:
-        os.kill(self._running.pid, number)
+        os.kill(self.pid, number)
 
     @property
     def _running(self) -> ChildProcess:

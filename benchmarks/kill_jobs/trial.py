@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.kill_jobs import findings, load
 from benchmarks.kill_jobs.audit import begin_audit, check_account, read_account
@@ -29,6 +30,10 @@ from orchestrator.jobs.retention.sweep import Sweep
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store.disk import DiskStore
 
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.05
+_SENT_SIGNALS = (-signal.SIGKILL, -signal.SIGTERM)  # by disturbances, and by the model server's supervisor
 _LATER = 2 * 86400.0  # seconds; leftovers of crashes stay for a day, uploads and results for a month
 
 
@@ -64,16 +69,17 @@ class TrialResult:
 async def run_trial(settings: TrialSettings, server: ModelServer) -> TrialResult:
     """Runs both and compares them."""
     folder = FolderCommand(settings.folder / "folder", settings.pictures, settings.seed)
+    found = Findings()
     began = time.perf_counter()
-    expected, files = await _undisturbed(settings, server, folder)
+    expected, files = await _undisturbed(settings, server, folder, found)
     middle = time.perf_counter()
-    result = await _disturbed(settings, server, folder, expected, files)
+    result = await _disturbed(settings, server, folder, expected, files, found)
     result.undisturbed_seconds, result.disturbed_seconds = middle - began, time.perf_counter() - middle
     return result
 
 
 async def _undisturbed(
-    settings: TrialSettings, server: ModelServer, folder: FolderCommand
+    settings: TrialSettings, server: ModelServer, folder: FolderCommand, found: Findings
 ) -> tuple[dict[int, Any], dict[str, bytes]]:
     """The right results of all requests by number, and the right files of the folder."""
     orchestrator = _orchestrator(settings, server, "undisturbed", database="")
@@ -86,9 +92,13 @@ async def _undisturbed(
             records = JobRecords(clients, settings.at_once, settings.seed)
             enough = asyncio.Event()
             enough.set()
-            _, files = await asyncio.gather(
-                records.submit_in_turns(requests, enough), folder.run(orchestrator.address)
+            _, files = await _watched(
+                [orchestrator],
+                server,
+                found,
+                asyncio.gather(records.submit_in_turns(requests, enough), folder.run(orchestrator.address)),
             )
+    findings.check_exits(found, orchestrator.exits)
     ends = {record.number: record.end for record in records.records}
     return {number: load.without_times(end.result) for number, end in ends.items() if end is not None}, files
 
@@ -99,6 +109,7 @@ async def _disturbed(
     folder: FolderCommand,
     expected: Mapping[int, Any],
     files: Mapping[str, bytes],
+    found: Findings,
 ) -> TrialResult:
     artifacts = _artifacts(settings, "disturbed")
     database = settings.database or f"sqlite:///{artifacts}/jobs.sqlite"
@@ -107,7 +118,6 @@ async def _disturbed(
         Disturbances(each, server, lease=settings.lease, pause=settings.pause, seed=settings.seed + number)
         for number, each in enumerate(orchestrators)
     ]
-    found = Findings()
     with ExitStack() as leaving:
         for each in orchestrators:
             leaving.callback(each.stop)
@@ -118,14 +128,20 @@ async def _disturbed(
             requests = await clients.call(_requests(settings))
             records = JobRecords(clients, settings.at_once, settings.seed)
             enough = asyncio.Event()
-            _, rounds, _ = await asyncio.gather(
-                records.submit_in_turns(requests, enough),
-                folder.run_in_turns(orchestrators[0].address, enough),
-                _disturb(troubles, settings.ways, enough),
+            _, rounds, _ = await _watched(
+                orchestrators,
+                server,
+                found,
+                asyncio.gather(
+                    records.submit_in_turns(requests, enough),
+                    folder.run_in_turns(orchestrators[0].address, enough),
+                    _disturb(troubles, settings.ways, enough),
+                ),
             )
             listing = await clients.call(_listing)
         findings.check_jobs(found, records.records, listing, expected)
         findings.check_folder(found, rounds, files)
+    findings.check_exits(found, [*folder.exits, *(line for each in orchestrators for line in each.exits)])
     await _sweep(database, artifacts)
     account = read_account(database)
     check_account(found, account, in_order=len(orchestrators) == 1)
@@ -141,6 +157,24 @@ async def _disturbed(
         disturbed_seconds=0.0,
         findings=found,
     )
+
+
+async def _watched(
+    orchestrators: Sequence[OrchestratorProcess], server: ModelServer, found: Findings, work: Awaitable[T]
+) -> T:
+    """What `work` gives; meanwhile orchestrators that end by themselves are started again, and ends of the
+    model server by itself are noted: its supervisor starts it again."""
+    working = asyncio.ensure_future(work)
+    exits: dict[int, str] = {}
+    while not working.done():
+        for each in orchestrators:
+            each.check()
+        pid, code = server.triton.pid, server.triton.exit_code
+        if code and code not in _SENT_SIGNALS:
+            exits[pid] = f"model server {pid} ended with {code}"
+        await asyncio.wait([working], timeout=_LOOK_SECONDS)
+    findings.check_exits(found, exits.values())
+    return working.result()
 
 
 async def _disturb(
