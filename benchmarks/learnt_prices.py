@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 
 from benchmarks.options import make_parser, parse
-from benchmarks.report import BenchmarkReport, Origin, Value, percentile, verdicts
+from benchmarks.report import BenchmarkReport, Origin, percentile, verdicts
 from benchmarks.step_sharing import COSTS_NOTHING, PAYS, RowsMeter, compare, rates_of, requests_of
 from services.adapters.cache import AdapterCache
 from services.bundles.bundle import Bundle
@@ -26,6 +26,7 @@ from services.denoising.memory_budget import memory_for_work
 from services.ip2p_unet.family import InstructPix2Pix
 
 BUSY = {1: 0.025, 2: 0.149, 3: 0.070}  # seconds by rows at 16 x 16, as a busy machine measured them
+NAMES = "learnt", "kept"
 BARS = {"quiet": COSTS_NOTHING, "busy": PAYS}
 
 
@@ -68,16 +69,12 @@ def main(argv: list[str] | None = None) -> int:
                 for table, meter in zip((learnt, kept), meters, strict=True)
             ]
             rates = rates_of(engines, work, options.clients, rounds=options.rounds, left_out=options.left_out)
-            figures = compare(*rates, bar)
-            names: dict[str, Value] = {
-                {"shared_per_s": "learnt_per_s", "alone_per_s": "kept_per_s"}.get(name, name): value
-                for name, value in figures.items()
-            }
             rows = {
                 f"{name}_rows_p50": percentile(meter.rows, 0.5)
-                for name, meter in zip(("learnt", "kept"), meters, strict=True)
+                for name, meter in zip(NAMES, meters, strict=True)
             }
-            report.add(side=side, start=start, clients=options.clients, **rows, **names)
+            figures = compare(*rates, bar, NAMES)
+            report.add(side=side, start=start, clients=options.clients, **rows, **figures)
     print(report.write(options.out))
     return 0 if verdicts(report.lines) or not options.strict else 1
 

@@ -147,12 +147,14 @@ def rates_of(
     return rates
 
 
-def compare(shared: list[float], alone: list[float], bar: float) -> dict[str, Value]:
-    """The gain by sharing, as figures."""
-    ratios = [a / b for a, b in zip(shared, alone, strict=True)]
+def compare(
+    rates: list[float], others: list[float], bar: float, names: tuple[str, str] = ("shared", "alone")
+) -> dict[str, Value]:
+    """What one way gains over another, as figures; `names` are those of the two."""
+    ratios = [a / b for a, b in zip(rates, others, strict=True)]
     return {
-        "shared_per_s": median(shared),
-        "alone_per_s": median(alone),
+        f"{names[0]}_per_s": median(rates),
+        f"{names[1]}_per_s": median(others),
         "ratio_p50": median(ratios),
         "ratio_least": min(ratios),
         "ratio_most": max(ratios),
