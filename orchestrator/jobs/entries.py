@@ -55,8 +55,12 @@ def digest_of(method: str, original: Any, time_limit: float | None) -> str:
 
 
 def progress_of(text: str | None) -> Progress:
-    """The progress that was written down last."""
-    return Progress() if text is None else from_plain(Progress, json.loads(text))
+    """The progress that was written down last. One that cannot be read any more counts as none."""
+    try:
+        return Progress() if text is None else from_plain(Progress, json.loads(text))
+    except ValueError as error:
+        log.warning("the progress of a job cannot be read: %s", error)
+        return Progress()
 
 
 def progress_at_the_end(progress: Progress, state: State) -> Progress:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from intarsia.errors import Cancelled, ModelDown, NotReady, TimeLimit
 from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.ledger import tables
 from orchestrator.jobs.ledger.entry import ClaimableJob
 from orchestrator.jobs.worker import WorkLimits
-from orchestrator.runs.run import Run
+from orchestrator.runs.run import Progress, Run
 from orchestrator.stages.memory import Memory
 from tests.orchestrator.conftest import LOCAL
 from tests.orchestrator.jobs.conftest import Drivers, Work, last, reaches, states
@@ -195,3 +197,17 @@ async def test_what_another_version_wrote_is_not_guessed_at(driver: Drivers) -> 
     assert isinstance(failed.failure, NotReady) and "cannot read the request" in failed.failure.message
     listed = (await jobs.list(LOCAL, size=10)).jobs
     assert [job.result for job in listed] == [None] * 2
+
+
+async def test_a_progress_that_cannot_be_read_stops_nothing(driver: Drivers) -> None:
+    pieces = Pieces()
+    jobs = await driver(pieces, running=0)
+    name = (await jobs.submit(LOCAL, "EditRegion", "request")).name
+    spoil = update(tables.jobs).values(progress='{"fraction": "half"}')
+    await driver.database(jobs).run(lambda connection: connection.execute(spoil))
+    assert [job.progress for job in (await jobs.list(LOCAL, size=10)).jobs] == [Progress()]
+    for _ in "abc":
+        pieces.let_go.put_nowait(None)
+    driver.capacity(jobs).jobs["EditRegion"] = 1
+    await driver.settled(jobs)
+    assert (await last(jobs, name)).state is State.SUCCEEDED
