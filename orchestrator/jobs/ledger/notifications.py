@@ -61,7 +61,7 @@ class Notifications:
                         reached = True
                         self._hear(ANY)
                         await self._exchange(connection)
-                except psycopg.OperationalError as error:
+                except psycopg.Error as error:  # a server that has become a standby refuses to listen
                     if reached:
                         log.warning("no news of other servers' jobs until the database is back: %s", error)
                     reached = False

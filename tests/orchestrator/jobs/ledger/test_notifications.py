@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
 
 from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger.changes import ANY
@@ -70,3 +74,19 @@ async def test_who_was_cut_off_is_told_that_something_was_missed(own_postgres: P
         async with listener(url) as (other, _):
             name = (await other.submit(job())).name
             assert await heard.get() == name
+
+
+async def test_a_server_that_refuses_to_listen_is_asked_again(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby does, until it is the primary."""
+    connect, refusals = psycopg.AsyncConnection.connect, iter([psycopg.errors.ReadOnlySqlTransaction()])
+
+    async def refuse_once(*arguments: Any, **options: Any) -> psycopg.AsyncConnection:
+        for refusal in refusals:
+            raise refusal
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", refuse_once)
+    async with listener(postgres.create()):
+        assert next(refusals, None) is None
