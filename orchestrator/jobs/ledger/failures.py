@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 
@@ -12,7 +12,8 @@ from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 _PASSING = {"40001", "40P01", "23505"}
 _FULL = {"53100"}
 _READ_ONLY = {"25006"}
-# Of these classes, the server is away or about to go; so it is if there is no SQLSTATE.
+# Of these classes, the server is away or about to go; so it is if there is no SQLSTATE, unless psycopg itself
+# refused a value.
 _AWAY = ("08", "53", "55", "57", "58")
 
 
@@ -62,4 +63,6 @@ def _is_away(error: DBAPIError) -> bool:
     if isinstance(error.orig, sqlite3.Error):
         return _says(error, "is locked", "unable to open", "disk I/O error")
     state = _sqlstate(error)
-    return error.connection_invalidated or not state or state.startswith(_AWAY)
+    if not state:
+        return not isinstance(error, DataError)
+    return error.connection_invalidated or state.startswith(_AWAY)

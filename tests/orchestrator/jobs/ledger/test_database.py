@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, inspect, text
 
-from intarsia.errors import Busy, IntarsiaError, ModelDown
+from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger import migrations
 from orchestrator.jobs.ledger.database import BadDatabase, Database
@@ -258,3 +258,10 @@ async def test_what_was_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
 async def test_every_refusal_is_one_of_ours(database: Database) -> None:
     with pytest.raises(IntarsiaError, match="nowhere"):
         await database.run(lambda connection: connection.execute(text("SELECT * FROM nowhere")))
+
+
+async def test_a_text_that_postgresql_cannot_keep_is_not_taken_for_an_outage(postgres: Postgres) -> None:
+    database = await Database.open(postgres.create())
+    with pytest.raises(InternalError, match="NUL"):
+        await Ledger(database).list("me", before="jobs/\0")
+    await database.close()
