@@ -18,8 +18,8 @@ from orchestrator.settings import BadSetting, Settings
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings) -> None:
-    """Serves from the first open port to the last finished job."""
+async def serve(settings: Settings) -> int:
+    """Serves from the first open port to the last finished job. Returns the status to exit with."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -28,13 +28,14 @@ async def serve(settings: Settings) -> None:
     orchestrator = Orchestrator(settings)
     metrics_port = orchestrator.measure()
     port = await orchestrator.start()
-    stop_requested = asyncio.ensure_future(stopping.wait())
+    broken = orchestrator.jobs.broken
+    reasons_to_stop = {asyncio.ensure_future(event.wait()) for event in (stopping, broken)}
     starting = asyncio.ensure_future(orchestrator.wait_until_ready())
-    await asyncio.wait({starting, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({starting, *reasons_to_stop}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
         _announce(settings, port, metrics_port, orchestrator.keeps.describe())
-    await stop_requested
+    await asyncio.wait(reasons_to_stop, return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
 
     log.info("stopping; running jobs have %g s to finish", settings.grace)
@@ -49,6 +50,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop_now)
     await drained
     log.info("stopped")
+    return int(broken.is_set())
 
 
 def _announce(settings: Settings, port: int, metrics_port: int, keeps: str) -> None:
@@ -77,7 +79,7 @@ def main() -> None:
     try:
         settings = Settings.read(os.environ, MODELS)
         logs.to_stderr(settings.log_level)
-        asyncio.run(serve(settings))
+        sys.exit(asyncio.run(serve(settings)))
     except BadSetting as error:
         sys.exit(f"orchestrator: {error}")
 

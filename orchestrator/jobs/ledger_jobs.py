@@ -6,6 +6,7 @@ carries jobs out; those of a process that is gone are carried out by the next on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -64,6 +65,11 @@ class LedgerJobs:
         if not self._ledger.is_shared and (left := await self._ledger.take_back_all()):
             log.info("%d jobs of the process before go on", len(left))
         self._worker.start()
+
+    @property
+    def broken(self) -> asyncio.Event:
+        """Set when this process claims no jobs any more, by a fault of its own: it must be started anew."""
+        return self._worker.broken
 
     async def repeated(
         self,

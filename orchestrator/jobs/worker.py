@@ -53,6 +53,7 @@ class Worker:
     ) -> None:
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.attempts: dict[str, Attempt] = {}  # by job, those that run here
+        self.broken = asyncio.Event()  # set when a part of it has ended by a fault, which is in the log
         self._ledger, self._recipes, self._queue = ledger, recipes, queue
         self._listeners, self._limits = listeners, limits
         self._look, self._over = asyncio.Event(), asyncio.Event()
@@ -73,7 +74,7 @@ class Worker:
             asyncio.ensure_future(self._every(_BETWEEN_REPORTS, self._report)),
         ]
         for task in (self._claiming, *self._loops):
-            task.add_done_callback(_log_fault)
+            task.add_done_callback(self._check_fault)
         self.look()
 
     def look(self) -> None:
@@ -160,6 +161,12 @@ class Worker:
         task.add_done_callback(partial(self._ended, attempt), context=context)
         self._listeners.tell(entry.name)
 
+    def _check_fault(self, loop: asyncio.Future[None]) -> None:
+        if not loop.cancelled() and (fault := loop.exception()) is not None:
+            log.error("a part of the worker has ended; no jobs are claimed any more", exc_info=fault)
+            self._is_draining = True
+            self.broken.set()
+
     def _ended(self, attempt: Attempt, task: asyncio.Future[Entry | None]) -> None:
         """Makes room for others, however the attempt ended."""
         name = attempt.entry.name
@@ -216,11 +223,6 @@ class Worker:
                 entry = await self._ledger.get(attempt.entry.caller, attempt.entry.name)
                 if (entry.owner, entry.attempt) == (attempt.hold.owner, attempt.hold.attempt):
                     attempt.obey(entry.wanted)
-
-
-def _log_fault(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and (fault := task.exception()) is not None:
-        log.error("a part of the worker ended; this server should be restarted", exc_info=fault)
 
 
 def _note(entry: Entry) -> None:

@@ -16,8 +16,11 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
 from intarsia.v1 import jobs_pb2 as jb
+from orchestrator.jobs.ledger import tables
+from orchestrator.jobs.ledger.database import Database
 from tests.orchestrator.conftest import Client, click, png
 from tests.orchestrator.doubles.triton import Triton
 
@@ -116,6 +119,27 @@ async def test_jobs_do_not_start_with_another_store_than_theirs(triton: Triton, 
     assert (
         f"the folder whose file `identity` says {own}" in said.decode() and "Traceback" not in said.decode()
     )
+
+
+async def test_a_server_that_can_claim_no_jobs_any_more_ends(triton: Triton, tmp_path: Path) -> None:
+    """Whatever started it starts it anew; else it would take jobs that never run."""
+    database = await Database.open(f"sqlite:///{tmp_path}/jobs.sqlite")
+    spoiled = insert(tables.jobs).values(
+        name="jobs/0", caller="", method="", recipe="", kind="of a later version", priority=0, labels="[]",
+        request="", sent="", memory=0, requests=1, state="queued", lane="", rank=0.0, attempt=0, owner="",
+        wanted="", created=0.0, spent=0.0,
+    )  # fmt: skip
+    await database.run(lambda connection: connection.execute(spoiled))
+    await database.close()
+    async with process(
+        INTARSIA_LISTEN="127.0.0.1:0",
+        INTARSIA_METRICS_LISTEN="127.0.0.1:0",
+        INTARSIA_TRITON=triton.url,
+        INTARSIA_ARTIFACTS=str(tmp_path),
+    ) as server:
+        _, said = await asyncio.wait_for(server.communicate(), 30)
+    assert server.returncode == 1
+    assert "no jobs are claimed any more" in said.decode() and "of a later version" in said.decode()
 
 
 def _read(url: str) -> str:
