@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intarsia.errors import Busy, Cancelled, InvalidRequest, ModelDown
+from intarsia.errors import Cancelled, InvalidRequest, ModelDown
 from orchestrator.aio import wait_event
 from orchestrator.caller import Caller
 from orchestrator.jobs.attempt import Attempt
@@ -98,13 +98,8 @@ class LedgerJobs:
         labels: Sequence[str] = (),
     ) -> Job:
         original = request if original is None else original
-        earlier = await self.repeated(caller, method, original, request_id=request_id, time_limit=time_limit)
-        if earlier is not None:
-            return earlier
         if self._is_draining:
             raise ModelDown("this server is shutting down and takes no new jobs; ask again in a moment")
-        if (waiting := await self._ledger.waiting()) >= self._limits.waiting:
-            raise Busy(f"{waiting} jobs are waiting already; try again later", waiting=waiting)
         new = NewJob(
             name=self._ids.new(),
             caller=caller.name,
@@ -121,7 +116,7 @@ class LedgerJobs:
             requests=needs.requests,
             inputs=artifacts_in(to_plain(request)),
         )
-        entry = await self._ledger.submit(new)
+        entry = await self._ledger.submit(new, waiting=self._limits.waiting)
         self._worker.look()
         return self._same(entry, new.sent)  # the same request may have come twice at the same time
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from intarsia.errors import NotFound
+from intarsia.errors import Busy, NotFound
 from orchestrator.jobs.job import ALL_JOBS, JobFilter, State
 from orchestrator.jobs.ledger import claims, lists, rows, tables, wishes
 from orchestrator.jobs.ledger.changes import Changes
@@ -62,12 +62,17 @@ class Ledger:
 
     # For callers
 
-    async def submit(self, new: NewJob) -> Entry:
-        """The new job, which waits; or the one that the caller's request id gave before: compare `sent`."""
+    async def submit(self, new: NewJob, *, waiting: int | None = None) -> Entry:
+        """The new job, which waits; or the one that the caller's request id gave before: compare `sent`.
+
+        Raises Busy if so many jobs, of all callers, are `waiting` already.
+        """
 
         def work(connection: Connection) -> Entry:
             if new.request_id and (earlier := rows.repeated(connection, new.caller, new.request_id)):
                 return earlier
+            if waiting is not None and (found := rows.waiting(connection)) >= waiting:
+                raise Busy(f"{found} jobs are waiting already; try again later", waiting=found)
             return rows.add(connection, new, self._database.now)
 
         return self._tell(await self._database.run(work))
@@ -90,8 +95,7 @@ class Ledger:
 
     async def waiting(self) -> int:
         """The number of jobs that wait, of all callers."""
-        query = select(func.sum(tables.waiting.c.jobs))
-        return await self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
+        return await self._database.read(rows.waiting)
 
     async def want(self, caller: str, name: str, wish: Wish, *, failure: str | None = None) -> Entry:
         """The job after a wish to pause or cancel it. One that waits obeys at once, one that has ended stays

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from orchestrator.jobs.job import Kind, State
 from orchestrator.jobs.ledger import tables
@@ -135,6 +135,11 @@ def refer(connection: Connection, job: str, key: str, references: Iterable[Refer
     ]
     if values:
         connection.execute(insert(table), values)
+
+
+def waiting(connection: Connection) -> int:
+    """The number of jobs that wait, of all callers."""
+    return int(connection.execute(select(func.sum(tables.waiting.c.jobs))).scalar_one())
 
 
 def count(connection: Connection, more: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from intarsia.errors import NotFound
+from intarsia.errors import Busy, NotFound
 from orchestrator.jobs.job import JobFilter, Kind, State
 from orchestrator.jobs.ledger.entry import Wish
 from orchestrator.jobs.ledger.ledger import Ledger
@@ -58,6 +58,14 @@ async def test_a_request_id_belongs_to_its_caller(ledger: Ledger) -> None:
         await ledger.get("me", theirs.name)
     with pytest.raises(NotFound):
         await ledger.want("me", theirs.name, Wish.CANCEL)
+
+
+async def test_beyond_a_number_that_waits_only_repeats_are_answered(ledger: Ledger) -> None:
+    kept = await ledger.submit(job(request_id="7"), waiting=1)
+    with pytest.raises(Busy, match="1 jobs are waiting"):
+        await ledger.submit(job("you"), waiting=1)
+    assert await ledger.submit(job(request_id="7"), waiting=1) == kept
+    assert await ledger.waiting() == 1
 
 
 async def test_jobs_without_a_request_id_are_all_new(ledger: Ledger) -> None:
