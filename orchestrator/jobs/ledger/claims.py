@@ -7,6 +7,7 @@ job is the number of whole ten minutes since its rank, so it grows while the job
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from math import floor
 from typing import Any
 
@@ -16,9 +17,11 @@ from sqlalchemy import (
     Executable,
     Row,
     Select,
+    and_,
     func,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -88,16 +91,21 @@ def take(
 
 
 def renew(
-    connection: Connection, owner: str, names: list[str], lease: float | None, now: ColumnElement[float]
+    connection: Connection, holds: Collection[Hold], lease: float | None, now: ColumnElement[float]
 ) -> dict[Hold, Wish]:
-    """The holds of an owner on these jobs, with leases renewed, and what is wanted of each."""
-    held = (jobs.c.state == State.RUNNING.value) & (jobs.c.owner == owner) & jobs.c.name.in_(names)
-    facts = jobs.c.name, jobs.c.attempt, jobs.c.wanted
+    """Those of the holds that are still valid, with leases renewed, and what is wanted of each."""
+    facts = jobs.c.name, jobs.c.owner, jobs.c.attempt, jobs.c.wanted
+    held = and_(
+        jobs.c.name.in_([hold.name for hold in holds]),  # the index finds them
+        tuple_(*facts[:3]).in_([(hold.name, hold.owner, hold.attempt) for hold in holds]),
+        jobs.c.state == State.RUNNING.value,
+    )
     statement: Executable = select(*facts).where(held)
     if lease is not None:
         statement = update(jobs).where(held).values(lease=now + lease).returning(*facts)
     return {
-        Hold(row.name, owner, row.attempt): Wish(row.wanted) for row in connection.execute(statement).all()
+        Hold(row.name, row.owner, row.attempt): Wish(row.wanted)
+        for row in connection.execute(statement).all()
     }
 
 

@@ -155,16 +155,12 @@ class Ledger:
 
         A hold that is not renewed runs out, so that no job is kept that its owner does not know of.
         """
+        if not holds:
+            return {}
         seconds = lease if self._database.is_shared else None
-
-        def work(connection: Connection) -> dict[Hold, Wish]:
-            found: dict[Hold, Wish] = {}
-            for owner in {hold.owner for hold in holds}:
-                names = [hold.name for hold in holds if hold.owner == owner]
-                found |= claims.renew(connection, owner, names, seconds, self._database.now)
-            return {hold: wish for hold, wish in found.items() if hold in holds}
-
-        return await self._database.note(work) if holds else {}
+        return await self._database.note(
+            lambda connection: claims.renew(connection, holds, seconds, self._database.now)
+        )
 
     async def report(
         self,

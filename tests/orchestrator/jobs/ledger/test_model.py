@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger import tables
@@ -113,12 +113,17 @@ class LedgerModel(RuleBasedStateMachine):
         assert taken[0] == Hold(record.name, owner, record.attempt)
         assert taken[1].wanted is record.wanted
         record.state, record.holder, record.lease = State.RUNNING, taken[0], self.clock() + LEASE
+        for earlier in [hold for hold in self.holds if hold.name == record.name][-1:]:
+            self.counts_for_nothing(earlier)
         self.holds.append(taken[0])
 
     @precondition(lambda self: self.holds)
-    @rule(owner=st.sampled_from(OWNERS))
-    def renew(self, owner: str) -> None:
+    @rule(owner=st.sampled_from(OWNERS), which=st.one_of(st.none(), numbers))
+    def renew(self, owner: str, which: int | None) -> None:
+        """All that an owner believes to hold, or one of them."""
         believed = [hold for hold in self.holds if hold.owner == owner]
+        if believed and which is not None:
+            believed = [believed[-1 - which % len(believed)]]
         expected = {hold: self.records[hold.name].wanted for hold in believed if self.has(hold)}
         assert self.run(self.ledger.renew(believed, LEASE)) == expected
         for hold in expected:
@@ -233,6 +238,13 @@ class LedgerModel(RuleBasedStateMachine):
                 assert (entry.ended is not None) == record.state.is_final
         assert self.run(self.ledger.waiting()) == len(self.waiting())
 
+    @invariant()
+    def leases_are_what_the_model_says(self) -> None:
+        expected = {one.name: one.lease for one in self.records.values() if one.state is State.RUNNING}
+        if not self.database.is_shared:
+            expected = dict.fromkeys(expected)
+        assert self.leases() == expected
+
     @precondition(lambda self: self.holds)
     @invariant()
     def the_last_job_remembers(self) -> None:
@@ -248,7 +260,11 @@ class LedgerModel(RuleBasedStateMachine):
             self.run(self.ledger.take_back_all())
         order: dict[tuple[str, int], list[float]] = {}
         while (taken := self.run(self.ledger.claim("last", 10_000, lambda jobs: jobs[0].name))) is not None:
-            hold, entry = taken
+            self.run(self.ledger.hand_back(taken[0], spent=1.0))
+            again = self.run(self.ledger.claim("last", 10_000, lambda jobs, name=taken[0].name: name))
+            assert again is not None
+            self.counts_for_nothing(taken[0])  # though the same owner has the job
+            hold, entry = again
             order.setdefault((entry.caller, entry.priority), []).append(self.records[entry.name].rank)
             state = State.CANCELLED if entry.wanted in CANCELS else State.SUCCEEDED
             self.run(self.ledger.end(hold, state, spent=1.0))
@@ -288,6 +304,28 @@ class LedgerModel(RuleBasedStateMachine):
         else:
             record.state = State.PAUSED if record.wanted is Wish.PAUSE else state
             record.wanted = Wish.NOTHING
+
+    def leases(self) -> dict[str, float | None]:
+        """When the leases of the jobs that run end."""
+        running = select(tables.jobs.c.name, tables.jobs.c.lease).where(tables.jobs.c.state == "running")
+        rows = self.run(self.database.read(lambda connection: connection.execute(running).all()))
+        return {row.name: row.lease for row in rows}
+
+    def counts_for_nothing(self, lost: Hold) -> None:
+        """No write of a lost hold counts."""
+        self.clock.move(1)
+        before = self.leases()
+        for write in (
+            self.ledger.report(lost, "{}"),
+            self.ledger.remember(lost, "k", "lost"),
+            self.ledger.forget(lost, "k"),
+            self.ledger.end(lost, State.SUCCEEDED, spent=1.0, result="lost"),
+            self.ledger.hand_back(lost, spent=1.0),
+        ):
+            with pytest.raises(Lost):
+                self.run(write)
+        assert self.run(self.ledger.renew([lost], LEASE)) == {}
+        assert self.leases() == before
 
     @contextmanager
     def counts_only_if_held(self, hold: Hold) -> Iterator[Record]:
