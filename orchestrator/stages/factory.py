@@ -97,7 +97,7 @@ class StageFactory:
                 for name in denoisers()
             },
             run=run,
-            memory=Recollection(memory or NoMemory()),
+            memory=Recollection(memory or NoMemory(), store),
             checkpoint_limits=self._checkpoint_limits,
         )
 

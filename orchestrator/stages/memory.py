@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from intarsia.errors import InternalError, InvalidRequest
+from intarsia.errors import DataLoss, InternalError, InvalidRequest, NotFound
 from orchestrator.jobs.codec import from_plain, to_plain
-from store.artifact import PREFIX, digest_of
+from store.artifact import PREFIX, ArtifactStore, digest_of
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,9 @@ class NoMemory:
 class Recollection:
     """The values of a memory, as what recipes work with."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, store: ArtifactStore) -> None:
+        """`store` has the artifacts that values name."""
+        self._memory, self._store = memory, store
         self.lasts = not isinstance(memory, NoMemory)
         self._keys: set[str] = set()  # that are known to have a value
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -74,16 +75,21 @@ class Recollection:
             return value
 
     async def recall(self, key: str, kind: type[T]) -> T | None:
-        """The value of a key. One that cannot be read any more counts as never made."""
+        """The value of a key. One that cannot be read any more counts as never made, and so does one that
+        names an artifact that is gone: it may be deleted after the job has ended, and before another try."""
         text = await self._memory.recall(key)
         if text is None:
             return None
         self._keys.add(key)
         try:
-            return from_plain(kind, json.loads(text))
-        except ValueError as problem:
-            log.warning("what was remembered as %r cannot be read and is made again: %s", key, problem)
+            plain = json.loads(text)
+            value = from_plain(kind, plain)
+            for name in artifacts_in(plain):
+                await self._store.describe(name)
+        except (ValueError, NotFound, DataLoss) as problem:
+            log.warning("what was remembered as %r cannot be used and is made again: %s", key, problem)
             return None
+        return value
 
     async def remember(self, key: str, value: Any) -> None:
         """Remembers a value, a frozen dataclass, and the artifacts that it names."""
