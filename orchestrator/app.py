@@ -113,7 +113,7 @@ class Orchestrator:
             self.keeps,
             tolerance=_OTHER_CLOCKS if self._database.is_shared else _SAME_CLOCK,
         )
-        self._store.room.free_by(retention.free)
+        self._store.space.free_by(retention.free)
         immediate = ImmediateCalls(
             self._stage_factory, at_once=settings.segment_at_once, time_limit=settings.segment_seconds
         )

@@ -24,13 +24,13 @@ from intarsia.errors import DigestMismatch, InvalidRequest
 from store.artifact import Artifact, Origin, check_header, digest_of, result_too_large, too_large
 from store.contents import load, quarantine, read_chunk
 from store.description import Description
+from store.disk_space import DiskSpace
 from store.draft import Draft, disk_full_is_busy
 from store.entries import Entries
 from store.identity import read_or_draw
 from store.lock import locked, locked_where_free
 from store.media_type import OPENING, recognise
 from store.publish import publish
-from store.room import Room
 from store.scratch import Scratch, sweep
 
 # The bytes that a scratch folder hardly ever needs more of.
@@ -46,7 +46,7 @@ class DiskStore:
         `largest` is the most bytes an artifact may have.
         """
         self._drafts, self._lock, self._largest = folder / "drafts", folder / "lock", largest
-        self.room = Room(folder)
+        self.space = DiskSpace(folder)
         self._drafts.mkdir(parents=True, exist_ok=True)
         sweep(self._drafts)
         self._identity, since = read_or_draw(folder, self._drafts)
@@ -66,7 +66,7 @@ class DiskStore:
         origin: Origin = Origin.RESULT,
     ) -> Artifact:
         check_header(sha256, size, media_type, largest=self._largest)
-        await self.room.reserve(size or 0)
+        await self.space.reserve(size or 0)
         opening = b""
         async with self._draft() as draft:
             async for chunk in chunks:
@@ -78,7 +78,7 @@ class DiskStore:
                         field="header.size_bytes",
                     )
                 opening += chunk[: OPENING - len(opening)]
-                await self.room.make(draft.write, chunk)
+                await self.space.run(draft.write, chunk)
             if size is not None and draft.size != size:
                 raise DigestMismatch(
                     f"{draft.size} bytes arrived, {size} were announced; nothing was kept",
@@ -99,7 +99,7 @@ class DiskStore:
         if (size := sum(map(len, pieces))) > self._largest:
             raise result_too_large(size, self._largest)
         async with self._draft() as draft:
-            await self.room.make(draft.write, *pieces)
+            await self.space.run(draft.write, *pieces)
             media_type = media_type or recognise(pieces[0][:OPENING])
             return await self._publish(draft, Description.new(media_type, origin))
 
@@ -195,9 +195,9 @@ class DiskStore:
     async def scratch(self) -> AsyncIterator[Path]:
         scratch = Scratch(self._drafts)
         # What is written there cannot be written again when the disk is full.
-        await self.room.reserve(_SCRATCH)
+        await self.space.reserve(_SCRATCH)
         try:
-            path = await self.room.make(scratch.make)
+            path = await self.space.run(scratch.make)
             with disk_full_is_busy():
                 yield path
         finally:
@@ -236,7 +236,7 @@ class DiskStore:
     async def _publish(self, draft: Draft, description: Description) -> Artifact:
         async with locked(self._lock, [draft.sha256], exclusive=False):
             try:
-                return await self.room.make(
+                return await self.space.run(
                     publish, draft, description, self._entries, self._drafts, self._lock
                 )
             finally:  # cancelled, it still runs; it must be over before the lock is

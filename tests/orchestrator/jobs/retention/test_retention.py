@@ -122,9 +122,9 @@ async def test_a_store_frees_by_its_retention_before_it_refuses(world, monkeypat
     retention = world.retention()
     old = await world.put("old", used=NOW - 90 * DAY)
     young = await world.put("young", used=NOW - DAY)
-    world.store.room.free_by(retention.free)
+    world.store.space.free_by(retention.free)
     left = iter([0, 1 << 40])
-    monkeypatch.setattr(type(world.store.room), "_left", lambda room: next(left))
+    monkeypatch.setattr(type(world.store.space), "_left", lambda space: next(left))
     async with world.store.scratch():
         assert await world.stored() == {young.name} != {old.name}
 

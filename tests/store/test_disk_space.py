@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from intarsia.errors import Busy, DigestMismatch
-from store import room as rooms
 from store.artifact import ArtifactStore, Origin
 from store.disk import DiskStore
+from store.disk_space import DiskSpace
 from tests.store.test_disk import files, pieces
 
 LARGE = 9 << 20  # is digested beside the writing
@@ -59,7 +59,7 @@ async def test_a_full_disk_takes_what_there_is_room_for_once_something_went(stor
     with pytest.raises(Busy, match="full"):
         await store.put_bytes(data, "image/png")
     disk.free = size // 2
-    store.room.free_by(free)
+    store.space.free_by(free)
     artifact = await store.put(
         pieces(data, 1000 if size < LARGE else 5 << 20), sha256=None, size=size, media_type=""
     )
@@ -77,21 +77,21 @@ async def test_a_description_that_finds_no_room_is_written_once_there_is_some(st
         disk.free += 1000
         return disk.free == 1000
 
-    store.room.free_by(free)
+    store.space.free_by(free)
     artifact = await store.put_bytes(data, "image/png", origin=Origin.UPLOAD)
     assert artifact.origin is Origin.UPLOAD and await store.load(artifact.name) == data
 
 
 async def test_room_is_made_before_anything_arrives_whose_size_is_known(store, tmp_path, monkeypatch):
     left, asked = [100], []
-    monkeypatch.setattr(rooms.Room, "_left", lambda self: left[0])
+    monkeypatch.setattr(DiskSpace, "_left", lambda self: left[0])
 
     async def free():
         asked.append(left[0])
         left[0] += 1 << 29
         return True
 
-    store.room.free_by(free)
+    store.space.free_by(free)
     with pytest.raises(DigestMismatch):
         await store.put(pieces(b""), sha256=None, size=101, media_type="")
     assert asked == [100]
@@ -101,5 +101,5 @@ async def test_room_is_made_before_anything_arrives_whose_size_is_known(store, t
 
 
 async def test_a_store_that_nobody_frees_is_used_until_it_is_full(store, monkeypatch):
-    monkeypatch.setattr(rooms.Room, "_left", lambda self: 0)
+    monkeypatch.setattr(DiskSpace, "_left", lambda self: 0)
     assert await store.load((await store.put_bytes(b"fits", "")).name) == b"fits"

@@ -1,4 +1,4 @@
-"""Room on the disk: what may go is freed before anything is refused."""
+"""Space on the disk: what may go is removed before anything is refused."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 Free = Callable[[], Awaitable[bool]]
 
 
-class Room:
-    """The room on the disk that a store is on."""
+class DiskSpace:
+    """The free space of the disk that a store is on."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,9 +27,9 @@ class Room:
         """Asks `free` from now on when the disk is full. It may be called at the same time again."""
         self._free = free
 
-    async def make(self, work: Callable[..., T], *args: object) -> T:
-        """What `work` returns, called in a thread. After it raised `Busy`, because the disk is full, room is
-        made and it is called again, as long as there is something that may go."""
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """What `work` returns, called in a thread. After it raised `Busy`, because the disk is full, space
+        is freed and it is called again, as long as there is something that may go."""
         while True:
             try:
                 return await asyncio.to_thread(work, *args)
@@ -38,7 +38,7 @@ class Room:
                     raise
 
     async def reserve(self, size: int) -> None:
-        """Makes room for so many bytes as far as something may go."""
+        """Frees the disk until it has so many bytes, as far as something may go."""
         while self._free is not None and await asyncio.to_thread(self._left) < size:
             if not await self._free():
                 return
