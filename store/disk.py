@@ -175,7 +175,7 @@ class DiskStore:
     async def retain(self, names: Sequence[str]) -> AsyncIterator[None]:
         digests = [digest_of(name) for name in names]
         async with locked(self._lock, digests, exclusive=False):
-            await asyncio.to_thread(lambda: [self._use(digest) for digest in digests])
+            await asyncio.to_thread(lambda: [self._use(digest) for digest in dict.fromkeys(digests)])
             yield
 
     @asynccontextmanager
@@ -217,7 +217,7 @@ class DiskStore:
         digest = digest_of(name)
         async with locked(self._lock, [digest], exclusive=False):
             await asyncio.to_thread(self._entries.describe, digest)
-            await asyncio.to_thread(change, digest)
+            await self.space.run(change, digest)
             return await asyncio.to_thread(self._entries.describe, digest)
 
     def _use(self, digest: str) -> Artifact:

@@ -12,7 +12,7 @@ from pathlib import Path
 from intarsia.errors import DataLoss, NotFound
 from store.artifact import PREFIX, Artifact, Origin
 from store.description import Description
-from store.draft import sync_folder
+from store.draft import disk_full_is_busy, sync_folder
 from store.media_type import UNKNOWN
 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
@@ -83,8 +83,9 @@ class Entries:
             os.close(file)
 
     def pin(self, digest: str) -> None:
-        self._pin(digest).touch(0o640)
-        sync_folder(self._pin(digest).parent)
+        with disk_full_is_busy():
+            self._pin(digest).touch(0o640)
+            sync_folder(self._pin(digest).parent)
 
     def unpin(self, digest: str) -> None:
         self._pin(digest).unlink(missing_ok=True)

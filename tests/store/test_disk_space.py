@@ -82,6 +82,25 @@ async def test_a_description_that_finds_no_room_is_written_once_there_is_some(st
     assert artifact.origin is Origin.UPLOAD and await store.load(artifact.name) == data
 
 
+async def test_a_pin_that_finds_no_room_is_set_once_there_is_some(store, monkeypatch):
+    artifact, tries, touch = await store.put_bytes(b"a", "image/png"), [], Path.touch
+
+    def touched(path, mode):
+        tries.append(path)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        touch(path, mode)
+
+    async def free():
+        return True
+
+    monkeypatch.setattr(Path, "touch", touched)
+    with pytest.raises(Busy, match="full"):
+        await store.pin(artifact.name)
+    store.space.free_by(free)
+    assert (await store.pin(artifact.name)).pinned
+
+
 async def test_room_is_made_before_anything_arrives_whose_size_is_known(store, tmp_path, monkeypatch):
     left, asked = [100], []
     monkeypatch.setattr(DiskSpace, "_left", lambda self: left[0])
