@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from intarsia.errors import IntarsiaError
+from intarsia.errors import Busy, IntarsiaError
 from orchestrator import metrics
 from orchestrator.api.adapters import Adapters
 from orchestrator.api.artifacts import Artifacts
@@ -188,7 +188,7 @@ class Orchestrator:
 def _open_store(folder: Path) -> DiskStore:
     try:
         return DiskStore(folder)
-    except OSError as error:
+    except (Busy, OSError) as error:  # Busy: a full disk, on which a store cannot begin
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
