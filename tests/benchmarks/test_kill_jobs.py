@@ -17,7 +17,8 @@ from benchmarks.kill_jobs.orchestrators import OrchestratorProcess
 @pytest.fixture
 def orchestrator(tmp_path: Path) -> Iterator[OrchestratorProcess]:
     """One that has started, and never sees a model."""
-    started = OrchestratorProcess(tmp_path, {"INTARSIA_TRITON": "127.0.0.1:1"})
+    environment = {"INTARSIA_TRITON": "127.0.0.1:1", "INTARSIA_ARTIFACTS": str(tmp_path / "artifacts")}
+    started = OrchestratorProcess(tmp_path, environment)
     started.start()
     yield started
     started.stop()
