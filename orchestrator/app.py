@@ -28,7 +28,7 @@ from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.ledger.references import References
 from orchestrator.jobs.ledger_jobs import JobLimits, LedgerJobs
 from orchestrator.jobs.queue import JobQueue
-from orchestrator.jobs.retention.retention import LedgerRetention
+from orchestrator.jobs.retention.ledger_retention import LedgerRetention
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from orchestrator.jobs.worker import WorkLimits
 from orchestrator.media.picture.picture import PictureLimits

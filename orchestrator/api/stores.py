@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.caller import Caller
-from store.artifact import ArtifactStore, Retention
+from orchestrator.jobs.retention.retention import Retention
+from store.artifact import ArtifactStore
 
 
 class Stores:

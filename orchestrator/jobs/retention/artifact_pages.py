@@ -12,7 +12,8 @@ import json
 from datetime import datetime, timezone
 
 from intarsia.errors import InvalidRequest
-from store.artifact import Artifact, ArtifactPage, ArtifactStore
+from orchestrator.jobs.retention.retention import ArtifactPage
+from store.artifact import Artifact, ArtifactStore
 
 _PAGE = 500  # artifacts that are looked at in one call
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from intarsia.errors import NotFound, NotReady
-from store.artifact import Artifact, ArtifactPage
+from orchestrator.jobs.retention.retention import ArtifactPage
+from store.artifact import Artifact
 
 
 class DictionaryRetention:

@@ -15,7 +15,7 @@ from orchestrator.jobs.ledger.database import Database
 from orchestrator.jobs.ledger.entry import NewJob, Reference, ReferenceKind
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.ledger.references import References
-from orchestrator.jobs.retention.retention import LedgerRetention
+from orchestrator.jobs.retention.ledger_retention import LedgerRetention
 from orchestrator.jobs.retention.sweep import Sweep
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store.artifact import Artifact, Origin, digest_of

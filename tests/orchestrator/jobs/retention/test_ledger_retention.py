@@ -9,9 +9,10 @@ import pytest
 from intarsia.errors import Busy, InvalidRequest, ModelDown, NotFound, NotReady
 from orchestrator.jobs.job import State
 from orchestrator.jobs.ledger.entry import Wish
-from orchestrator.jobs.retention import retention as retentions
+from orchestrator.jobs.retention import ledger_retention
+from orchestrator.jobs.retention.retention import Retention
 from orchestrator.jobs.retention.times_to_live import TimesToLive
-from store.artifact import Origin, Retention, digest_of
+from store.artifact import Origin, digest_of
 from tests.orchestrator.jobs.retention.conftest import DAY, NOW
 
 
@@ -142,7 +143,7 @@ async def test_a_full_disk_is_full_while_nobody_can_say_what_may_go(world, monke
 
 
 async def test_sweeps_follow_each_other_until_they_are_stopped_and_survive_errors(world, monkeypatch):
-    monkeypatch.setattr(retentions, "_BETWEEN_SWEEPS", 0)
+    monkeypatch.setattr(ledger_retention, "_BETWEEN_SWEEPS", 0)
     retention, seen, enough = world.retention(), [], asyncio.Event()
     tidy = world.store.tidy
 
