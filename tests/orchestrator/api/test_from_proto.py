@@ -1,4 +1,4 @@
-"""Requests off the wire, and results onto it."""
+"""Requests off the wire."""
 
 from __future__ import annotations
 
@@ -7,35 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas.layout import Cut
-from canvas.region import (
-    All,
-    Best,
-    Box,
-    Click,
-    Clicks,
-    Combination,
-    Index,
-    MaskPicture,
-    Nearest,
-    Operation,
-    Polarity,
-    Polygon,
-    Region,
-    Shaping,
-    Term,
-    Words,
-)
+from canvas.region import Best, Click, Clicks, Region, Shaping
 from intarsia.errors import InvalidRequest
 from intarsia.v1 import editing_pb2 as ed
 from intarsia.v1 import jobs_pb2 as jb
 from intarsia.v1 import region_pb2 as rg
-from intarsia.v1 import segmentation_pb2 as sg
-from orchestrator.api import fields, from_proto, region
+from orchestrator.api import from_proto
 from orchestrator.jobs.job import Kind, State
 from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.picture_request import Output
@@ -72,47 +54,6 @@ def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
     )
 
 
-def clicks(*points: tuple[float, float], outside: bool = False) -> rg.Region:
-    return rg.Region(clicks=rg.Clicks(clicks=[rg.Click(x=x, y=y, outside=outside) for x, y in points]))
-
-
-def box(left: float = 1, top: float = 1, right: float = 2, bottom: float = 2, units: Any = 0) -> rg.Region:
-    return rg.Region(box=rg.Box(left=left, top=top, right=right, bottom=bottom), units=units)
-
-
-def corners(*points: tuple[float, float]) -> rg.Region:
-    return rg.Region(polygon=rg.Polygon(corners=[rg.Corner(x=x, y=y) for x, y in points]))
-
-
-def shaped(**shaping: Any) -> rg.Region:
-    return rg.Region(box=box().box, shaping=rg.Shaping(**shaping))
-
-
-PLUS, MINUS, WITHIN = rg.Term.OPERATION_PLUS, rg.Term.OPERATION_MINUS, rg.Term.OPERATION_WITHIN
-
-
-def combined(*parts: rg.Region, operation: Any = MINUS, first: Any = PLUS) -> rg.Region:
-    terms = [rg.Term(operation=operation if n else first, region=part) for n, part in enumerate(parts)]
-    return rg.Region(combination=rg.Combination(terms=terms))
-
-
-def nested(depth: int, inner: rg.Region) -> rg.Region:
-    """So many combinations in each other."""
-    return combined(nested(depth - 1, inner)) if depth else inner
-
-
-def named(phrase: str = "dress", **said: Any) -> rg.Region:
-    return rg.Region(words=rg.Words(phrase=phrase, **said))
-
-
-def masked(**said: Any) -> rg.Region:
-    return rg.Region(mask=rg.Mask(artifact=NAME, polarity=rg.POLARITY_WHITE_INSIDE, **said))
-
-
-def corrected(*points: tuple[float, float], units: Any = 0) -> rg.Region:
-    return rg.Region(words=named().words, units=units, corrections=clicks(*points).clicks.clicks)
-
-
 def with_(**changes: Any) -> Callable[[ed.EditRegionRequest], None]:
     def change(request: ed.EditRegionRequest) -> None:
         for name, value in changes.items():
@@ -138,67 +79,7 @@ WRONG = [
     ("negative_instruction", with_(negative_instruction="x" * 2001)),
     ("preview_every", with_(preview_every=1001)),
     ("region", with_(region=rg.Region())),
-    ("region.units", with_(region=box(units=9))),
-    ("region.clicks.clicks", with_(region=rg.Region(clicks=rg.Clicks()))),
-    ("region.clicks.clicks", with_(region=clicks(*[(1, 1)] * 65))),
-    ("region.clicks.clicks", with_(region=clicks((1, 1), outside=True))),
-    ("region.clicks.clicks[1].x", with_(region=clicks((1, 1), (NAN, 1)))),
-    ("region.clicks.clicks[0].y", with_(region=clicks((1, -INFINITE)))),
-    ("region.box.left", with_(region=box(left=NAN))),
-    ("region.box.bottom", with_(region=box(bottom=INFINITE))),
-    ("region.box.right", with_(region=box(left=2, right=2))),
-    ("region.box.bottom", with_(region=box(top=3, bottom=2))),
-    ("region.box.right", with_(region=box(0, 0, 1.5, 1, units=rg.UNITS_RELATIVE))),
-    ("region.box.left", with_(region=box(-0.1, 0, 1, 1, units=rg.UNITS_RELATIVE))),
-    ("region.polygon.corners", with_(region=corners((1, 1), (2, 2)))),
-    ("region.polygon.corners", with_(region=corners(*[(1, 1)] * 10_001))),
-    ("region.polygon.corners[2].y", with_(region=corners((1, 1), (2, 2), (3, NAN)))),
-    ("region.mask.artifact", with_(region=rg.Region(mask=rg.Mask(polarity=rg.POLARITY_WHITE_INSIDE)))),
-    ("region.mask.polarity", with_(region=rg.Region(mask=rg.Mask(artifact=NAME)))),
-    ("region.mask.polarity", with_(region=rg.Region(mask=rg.Mask(artifact=NAME, polarity=unknown)))),
-    ("region.words.phrase", with_(region=rg.Region(words=rg.Words(phrase="  ")))),
-    ("region.words.phrase", with_(region=rg.Region(words=rg.Words(phrase="x" * 201)))),
-    ("region.words.threshold", with_(region=rg.Region(words=rg.Words(phrase="dress", threshold=1.5)))),
-    ("region.words.threshold", with_(region=rg.Region(words=rg.Words(phrase="dress", threshold=NAN)))),
-    ("region.words.not_phrases", with_(region=named(not_phrases=["belt"] * 17))),
-    ("region.words.not_phrases[1]", with_(region=named(not_phrases=["belt", " "]))),
-    ("region.words.not_phrases[0]", with_(region=named(not_phrases=["x" * 201]))),
-    ("region.words.not_at", with_(region=named(not_at=[rg.Corner()] * 65))),
-    ("region.words.not_at[1].x", with_(region=named(not_at=[rg.Corner(), rg.Corner(x=NAN)]))),
-    ("region.mask.threshold", with_(region=masked(threshold=0))),
-    ("region.mask.threshold", with_(region=masked(threshold=1.5))),
-    ("region.mask.threshold", with_(region=masked(threshold=NAN))),
-    ("region.corrections", with_(region=corrected(*[(1, 1)] * 65))),
-    ("region.corrections[1].y", with_(region=corrected((1, 1), (1, INFINITE)))),
-    ("region.corrections[0].x", with_(region=corrected((1.5, 1), units=rg.UNITS_RELATIVE))),
-    ("region.combination.terms", with_(region=rg.Region(combination=rg.Combination()))),
-    ("region.combination.terms[0].operation", with_(region=combined(box(), first=MINUS))),
-    ("region.combination.terms[0].operation", with_(region=combined(box(), first=WITHIN))),
-    ("region.combination.terms[1].operation", with_(region=combined(box(), box(), operation=0))),
-    ("region.combination.terms[1].operation", with_(region=combined(box(), box(), operation=unknown))),
-    ("region.combination.terms[1].region", with_(region=combined(box(), rg.Region()))),
-    ("region.combination.terms[1].region.box.right", with_(region=combined(box(), box(left=5)))),
-    ("region.combination.terms[1].region.units", with_(region=combined(box(), box(units=9)))),
-    ("region.combination.terms[0].region.shaping.grow", with_(region=combined(shaped(grow=-1)))),
-    (
-        "region.combination.terms[0].region.combination.terms[1].region.words.threshold",
-        with_(region=combined(combined(box(), named(threshold=2)))),
-    ),
-    (
-        "region.combination.terms[1].region.shaping.feather",
-        with_(region=combined(box(), shaped(feather=0))),
-    ),
-    ("region" + ".combination.terms[0].region" * 4 + ".combination", with_(region=nested(5, box()))),
-    ("region", with_(region=combined(*[box()] * 65))),
-    ("region", with_(region=combined(*[combined(*[box()] * 13)] * 5))),
-    (
-        "region.choice.nearest.y",
-        with_(region=rg.Region(box=box().box, choice=rg.Choice(nearest=rg.Corner(x=1, y=NAN)))),
-    ),
-    ("region.shaping.grow", with_(region=shaped(grow=1025))),
-    ("region.shaping.grow", with_(region=shaped(grow=-1))),
-    ("region.shaping.shrink", with_(region=shaped(shrink=NAN))),
-    ("region.shaping.feather", with_(region=shaped(feather=257))),
+    ("region.box.right", with_(region=rg.Region(box=rg.Box(left=2, right=2)))),
     ("sampling.seed", with_(sampling=ed.Sampling(seed=2**63))),
     ("sampling.steps", with_(sampling=ed.Sampling(steps=0))),
     ("sampling.steps", with_(sampling=ed.Sampling(steps=1001))),
@@ -226,34 +107,6 @@ def test_a_wrong_field_is_named(field: str, spoil: Callable[[ed.EditRegionReques
     assert len(caught.value.message) > 20
 
 
-@pytest.mark.parametrize("text", ["7", "not a uuid", "7d444840-9dc0-11d1-b245-5ffdce74fad", "g" * 32])
-def test_request_ids_are_uuids(text: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        fields.request_id(text)
-    assert caught.value.field == "request_id"
-
-
-def test_request_ids_have_one_spelling() -> None:
-    assert fields.request_id("7D4448409DC011D1B2455FFDCE74FAD2") == "7d444840-9dc0-11d1-b245-5ffdce74fad2"
-    assert fields.request_id("") == ""
-
-
-@pytest.mark.parametrize(("seconds", "nanos"), [(0, 0), (-1, 0), (0, -5)])
-def test_time_limits_are_more_than_nothing(seconds: int, nanos: int) -> None:
-    request = valid()
-    request.job.time_limit.seconds, request.job.time_limit.nanos = seconds, nanos
-    with pytest.raises(InvalidRequest) as caught:
-        fields.seconds(request.job, "time_limit")
-    assert caught.value.field == "time_limit"
-
-
-def test_without_a_time_limit_there_is_none() -> None:
-    request = valid()
-    assert fields.seconds(request.job, "time_limit") is None
-    request.job.time_limit.FromMilliseconds(1500)
-    assert fields.seconds(request.job, "time_limit") == 1.5
-
-
 def test_every_value_of_every_enum_is_known() -> None:
     assert set(from_proto.SCHEDULERS) == set(ed.Scheduler.values())
     assert set(from_proto.FORMATS) == set(ed.Format.values())
@@ -265,121 +118,6 @@ def test_every_value_of_every_enum_is_known() -> None:
 
 def reals(least: float, most: float) -> st.SearchStrategy[float]:
     return st.floats(least, most, width=32)
-
-
-UNIT = reals(0, 1)
-
-
-@st.composite
-def points(draw: st.DrawFn, most: int = 9) -> tuple[list[rg.Click], tuple[Click, ...]]:
-    drawn = draw(st.lists(st.tuples(UNIT, UNIT, st.booleans()), max_size=most))
-    return [rg.Click(x=x, y=y, outside=o) for x, y, o in drawn], tuple(Click(*point) for point in drawn)
-
-
-@st.composite
-def selectors(draw: st.DrawFn, depth: int) -> tuple[dict[str, Message], Any]:
-    kinds = ["clicks", "box", "polygon", "mask", "words", "combination"]
-    kind = draw(st.sampled_from(kinds if depth else kinds[:-1]))
-    if kind == "clicks":
-        said, meant = draw(points(63))
-        message: Message = rg.Clicks(clicks=[*said, rg.Click(x=0.5, y=0.5)])
-        return {kind: message}, Clicks((*meant, Click(0.5, 0.5)))
-    if kind == "box":
-        left, top = draw(reals(0, 0.5)), draw(reals(0, 0.5))
-        right, bottom = draw(reals(0.75, 1)), draw(reals(0.75, 1))
-        exact = draw(st.booleans())
-        message = rg.Box(left=left, top=top, right=right, bottom=bottom, exact=exact)
-        return {kind: message}, Box(left, top, right, bottom, exact)
-    if kind == "polygon":
-        outline = draw(st.lists(st.tuples(UNIT, UNIT), min_size=3, max_size=9))
-        message = rg.Polygon(corners=[rg.Corner(x=x, y=y) for x, y in outline])
-        return {kind: message}, Polygon(tuple(outline))
-    if kind == "mask":
-        polarity = draw(st.sampled_from(list(Polarity)))
-        threshold, fit = draw(st.none() | reals(0.125, 1)), draw(st.booleans())
-        number = rg.Polarity.Value(f"POLARITY_{polarity.name}")
-        message = rg.Mask(artifact=NAME, polarity=number, threshold=threshold, fit=fit)
-        return {kind: message}, MaskPicture(NAME, polarity, threshold, fit)
-    if kind == "combination":
-        parts = draw(st.lists(regions(depth - 1, feathered=False), min_size=1, max_size=3))
-        does = [Operation.PLUS, *draw(st.lists(st.sampled_from(Operation), min_size=2, max_size=2))]
-        terms = [
-            rg.Term(operation=f"OPERATION_{operation.name}", region=said)
-            for operation, (said, _) in zip(does, parts, strict=False)
-        ]
-        means = [Term(operation, target.region) for operation, (_, target) in zip(does, parts, strict=False)]
-        return {kind: rg.Combination(terms=terms)}, Combination(tuple(means))
-    phrase, threshold = draw(PHRASES), draw(UNIT)
-    not_phrases = draw(st.lists(PHRASES, max_size=16))
-    not_at = draw(st.lists(st.tuples(UNIT, UNIT), max_size=9))
-    words = rg.Words(phrase=phrase, threshold=threshold, not_phrases=not_phrases)
-    words.not_at.extend(rg.Corner(x=x, y=y) for x, y in not_at)
-    return {kind: words}, Words(phrase, threshold, tuple(not_phrases), tuple(not_at))
-
-
-PHRASES = st.text(min_size=1, max_size=200).filter(str.strip)
-
-
-@st.composite
-def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg.Region, FieldRegion]:
-    selector: Any
-    selector, meant = draw(selectors(depth))
-    x, y, index = draw(UNIT), draw(UNIT), draw(st.integers(0, 2**32 - 1))
-    choice: rg.Choice
-    rule: Any
-    choice, rule = draw(
-        st.sampled_from(
-            [
-                (rg.Choice(), Best()),
-                (rg.Choice(best=rg.Choice.Best()), Best()),
-                (rg.Choice(all=rg.Choice.All()), All()),
-                (rg.Choice(index=index), Index(index)),
-                (rg.Choice(nearest=rg.Corner(x=x, y=y)), Nearest(x, y)),
-            ]
-        )
-    )
-    shaping: dict[str, Any] = {
-        "fill_holes": draw(st.integers(0, 2**32 - 1)),
-        "grow": draw(reals(0, 1024)),
-        "shrink": draw(reals(0, 1024)),
-        "invert": draw(st.booleans()),
-    }
-    if feathered:
-        shaping["feather"] = draw(reals(0, 256))
-    said, corrections = draw(points())
-    relative = draw(st.booleans())
-    message = rg.Region(
-        **selector,
-        choice=choice,
-        shaping=rg.Shaping(**shaping),
-        units=rg.UNITS_RELATIVE if relative else rg.UNITS_PIXELS,
-        corrections=said,
-    )
-    return message, FieldRegion(Region(meant, rule, Shaping(**shaping), corrections, relative))
-
-
-@given(regions())
-def test_any_region_means_the_same_on_both_sides(drawn: tuple[rg.Region, FieldRegion]) -> None:
-    message, meant = drawn
-    crossed = sg.SegmentRegionRequest.FromString(
-        sg.SegmentRegionRequest(picture=NAME, region=message).SerializeToString()
-    )
-    assert from_proto.segment_region(crossed).target == meant
-
-
-@pytest.mark.parametrize(
-    "most", [nested(4, box()), combined(*[box()] * 64), combined(*[combined(*[box()] * 16)] * 4)]
-)
-def test_a_region_may_be_put_together_from_many(most: rg.Region) -> None:
-    assert isinstance(region.field_region(most).region.selector, Combination)
-
-
-def test_a_region_is_named_by_the_field_it_is_read_from() -> None:
-    wrong = combined(box(), box(left=5))
-    with pytest.raises(InvalidRequest, match=r"further_edits\[3\].region.combination.terms") as caught:
-        region.field_region(wrong, "further_edits[3].region")
-    assert caught.value.field == "further_edits[3].region.combination.terms[1].region.box.right"
-    assert region.field_region(box(), "further_edits[3].region").field == "further_edits[3].region"
 
 
 @given(
@@ -415,8 +153,7 @@ def test_no_bytes_get_past_the_border_as_anything_but_a_request_or_an_error(nois
     request = valid()
     try:
         request.MergeFromString(noise)
-    except Exception as error:
-        assert type(error).__name__ == "DecodeError"
+    except DecodeError:
         return
     try:
         assert isinstance(from_proto.edit_region(request), EditRegion)
