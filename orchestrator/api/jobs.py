@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
 
-from intarsia.errors import ModelDown
+from intarsia.errors import IntarsiaError, ModelDown
 from intarsia.v1 import jobs_pb2 as pb
 from intarsia.v1 import jobs_pb2_grpc as rpc
 from orchestrator import logs
@@ -17,6 +18,8 @@ from orchestrator.api import fields, from_proto, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.caller import Caller
 from orchestrator.jobs import job as jobs
+
+log = logging.getLogger(__name__)
 
 _Request: TypeAlias = (
     pb.GetJobRequest
@@ -33,7 +36,7 @@ class Jobs(rpc.JobsServicer):
 
     def __init__(self, driver: jobs.JobDriver) -> None:
         self._jobs = driver
-        self._ending: set[asyncio.Future[jobs.Job]] = set()
+        self._ending: set[asyncio.Future[None]] = set()
 
     async def GetJob(self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
         caller = caller_of(context)
@@ -59,20 +62,23 @@ class Jobs(rpc.JobsServicer):
         caller = caller_of(context)
         name = _job_name(request)
         await self._jobs.get(caller, name)
-        stops = False
+        ends_job = request.cancel_on_disconnect
 
         def closed(_: Any) -> None:
-            # However the stream ended, if not by this server; a job that is finished by then is not changed.
-            if request.cancel_on_disconnect and not stops:
-                self._cancel(caller, name)
+            if ends_job:
+                ending = asyncio.ensure_future(self._cancel(caller, name))
+                self._ending.add(ending)  # the loop itself keeps tasks only weakly
+                ending.add_done_callback(self._ending.discard)
 
         context.add_done_callback(closed)
         try:
             async with aclosing(self._jobs.watch(caller, name)) as states:
                 async for state in states:
+                    if state.state.is_final:
+                        ends_job = False  # who reads this may retry the job at once
                     yield to_proto.job(state)
         except ModelDown:
-            stops = True  # the server, or its database for now: the job goes on, and can be watched again
+            ends_job = False  # the server stops, or its database is away: the job can be watched again
             raise
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
@@ -92,10 +98,11 @@ class Jobs(rpc.JobsServicer):
         caller = caller_of(context)
         return to_proto.job(await self._jobs.retry(caller, _job_name(request)))
 
-    def _cancel(self, caller: Caller, name: str) -> None:
-        ending = asyncio.ensure_future(self._jobs.cancel(caller, name))
-        self._ending.add(ending)  # the loop itself keeps tasks only weakly
-        ending.add_done_callback(self._ending.discard)
+    async def _cancel(self, caller: Caller, name: str) -> None:
+        try:
+            await self._jobs.cancel(caller, name)
+        except IntarsiaError as error:
+            log.warning("%s goes on although its client has left: %s", name, error)
 
 
 def _job_name(request: _Request) -> str:

@@ -114,6 +114,30 @@ async def test_a_tied_watch_that_the_server_ends_leaves_the_job_alone(
     assert not driver.cancelled.is_set()
 
 
+async def test_a_tied_watch_that_saw_the_end_cancels_nothing(stub: rpc.JobsStub, driver: StillJobs) -> None:
+    name = await submit(driver)
+    await driver.cancel(LOCAL, name)
+    driver.cancelled.clear()
+    watch = stub.WatchJob(pb.WatchJobRequest(name=name, cancel_on_disconnect=True))
+    assert [job.state async for job in watch] == [Job.STATE_CANCELLED]
+    assert (await stub.RetryJob(pb.RetryJobRequest(name=name))).state == Job.STATE_QUEUED
+    await stub.GetJob(pb.GetJobRequest(name=name))  # what follows the end of the watch has run by now
+    assert not driver.cancelled.is_set()
+
+
+async def test_a_job_that_cannot_be_cancelled_when_its_client_leaves_is_logged(
+    stub: rpc.JobsStub, driver: StillJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = await submit(driver)
+    watch = stub.WatchJob(pb.WatchJobRequest(name=name, cancel_on_disconnect=True))
+    assert (await watch.read()).state == Job.STATE_QUEUED
+    del driver.jobs[name]
+    watch.cancel()
+    await asyncio.wait_for(driver.cancelled.wait(), 10)
+    await asyncio.sleep(0)
+    assert f"{name} goes on although its client has left" in caplog.text
+
+
 async def test_lists_are_limited_to_states_methods_and_labels(ask: Ask, driver: StillJobs) -> None:
     edit = await submit(driver, labels=("lot=7", "mural"))
     fill = await submit(driver, "FillRegion", labels=("mural",))

@@ -76,7 +76,9 @@ class StillJobs:
         return page(found[: size + 1], size=size, filter=filter)
 
     async def watch(self, caller: Caller, name: str) -> AsyncGenerator[Job, None]:
-        yield await self.get(caller, name)
+        yield (job := await self.get(caller, name))
+        if job.state.is_final:
+            return
         await self.stopped.wait()
         raise ModelDown("this server has shut down; the job goes on")
 
