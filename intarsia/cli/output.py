@@ -55,6 +55,7 @@ FIELD_OPTIONS = {
     "sampling.guidance": "--guidance or --picture-guidance",
     "adapter": "ADAPTER",
     "model": "--model",
+    "name": "JOB",
     "pictures": "--pictures",
     "masks": "--masks",
     "out": "--out",

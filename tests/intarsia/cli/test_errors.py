@@ -52,6 +52,14 @@ def test_a_failed_job_says_why_and_writes_nothing(
     assert line["error"]["reason"] == "EMPTY_REGION"
 
 
+def test_a_wrong_job_is_named_by_its_argument(cli: Callable[..., Ran], double: Double) -> None:
+    double.faults["GetJob"].append(
+        Fault(errors.InvalidRequest("must be `jobs/` and 32 digits", field="name"))
+    )
+    ran = cli("jobs", "show", "7")
+    assert (ran.returncode, ran.stderr) == (2, "intarsia: JOB: must be `jobs/` and 32 digits\n")
+
+
 def test_a_refused_field_is_named_by_its_option(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
     refusal = errors.InvalidRequest("must be at most 1000", field="sampling.steps")
     double.faults["EditRegion"] += [Fault(refusal), Fault(refusal)]
