@@ -166,7 +166,7 @@ async def _send(calls: Calls, content: Content, media_type: str, progress: Progr
                     sent += len(chunk)
                     if progress is not None:
                         progress(sent, content.size)
-        except Exception as error:
+        except Exception as error:  # whatever a file or a callback raises, gRPC would hide
             failures.append(error)
 
     try:
