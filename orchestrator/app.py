@@ -86,6 +86,7 @@ class Orchestrator:
             pictures,
             wait_limits,
             CheckpointLimits(after=settings.checkpoint_after, every=settings.checkpoint_every),
+            encoder=settings.video_encoder,
         )
         self._facts = LatestFacts(self._stage_factory)
         self.keeps = TimesToLive(

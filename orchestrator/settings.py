@@ -8,11 +8,12 @@ from math import inf, nan
 from pathlib import Path
 from typing import TypeVar
 
+from orchestrator.media.clip.writer import ENCODERS
+
 T = TypeVar("T")
 
 _AUTO, _NONE = "auto", "none"
 _FOREVER = "forever"
-_LEVELS = ("debug", "info", "warning", "error")
 
 
 class BadSetting(Exception):
@@ -36,6 +37,8 @@ class Settings:
     picture_megapixels: float
     # INTARSIA_PICTURE_MEMORY_MEGABYTES: the size of the cache of decoded pictures and compressed strips.
     picture_memory: float
+    # INTARSIA_VIDEO_ENCODER: writes clips in colour; libx264 (under the GPL) or libvpx-vp9.
+    video_encoder: str
     # INTARSIA_JOBS_RUNNING: the most jobs that run at a time, at most half of them batch jobs, but at least
     # one of each kind; None (auto) for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait;
     # more are refused.
@@ -107,6 +110,7 @@ class Settings:
             artifacts=artifacts,
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
+            video_encoder=read("VIDEO_ENCODER", "libx264", _one_of(*ENCODERS)),
             jobs_running=read("JOBS_RUNNING", _AUTO, _or_word(_AUTO, _count)),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
             jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),
@@ -131,7 +135,7 @@ class Settings:
             checkpoint_after=read("CHECKPOINT_AFTER_SECONDS", "30", _positive),
             checkpoint_every=read("CHECKPOINT_SECONDS", "10", _positive),
             grace=read("DRAIN_SECONDS", "30", _positive),
-            log_level=read("LOG_LEVEL", "info", _level),
+            log_level=read("LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error")),
             ready_file=read("READY_FILE", "", lambda text: Path(text) if text else None),
         )
 
@@ -220,7 +224,10 @@ def _database(text: str) -> str:
     return text
 
 
-def _level(text: str) -> str:
-    if text.lower() not in _LEVELS:
-        raise ValueError(f"must be one of {', '.join(_LEVELS)}")
-    return text.lower()
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text.lower()
+
+    return read

@@ -209,7 +209,7 @@ def _link_backend(wheel: Path, backends: Path) -> Path:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = wheel / f"python_backend_stubs/{version}/triton_python_backend_stub"
     if not stub.exists():
-        raise StartError(f"Triton has no stub for Python {version}; use 3.10, 3.11 or 3.12")
+        raise StartError(f"Triton has no stub for Python {version}; use 3.11 or 3.12")
     folder = backends / "python"
     originals = [
         wheel / "backends/python/libtriton_python.so",

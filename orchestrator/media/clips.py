@@ -25,6 +25,7 @@ class Clips:
 
     store: ArtifactStore
     limits: PictureLimits
+    encoder: str = "libx264"  # of colour clips; see `clip/writer.py`
 
     async def announced_pixels(self, name: str) -> int:
         """The number of pixels of a frame, as the file announces it, or the most there may be; raises
@@ -50,7 +51,7 @@ class Clips:
         async with self.store.scratch() as folder, WorkerThread() as in_thread:
             writer = TrackWriter(self.store, folder, clip.info, in_thread)
             try:
-                await in_thread(partial(writer.open, overlay=overlay))
+                await in_thread(partial(writer.open, overlay=self.encoder if overlay else ""))
                 yield writer
             finally:
                 await in_thread(writer.close, *sys.exc_info())

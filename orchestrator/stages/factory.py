@@ -75,6 +75,8 @@ class StageFactory:
         pictures: Pictures,
         wait_limits: WaitLimits,
         checkpoint_limits: CheckpointLimits | None = None,
+        *,
+        encoder: str = "libx264",
     ) -> None:
         self._clients = {
             name: ModelClient(models[name], ModelQueue(wait_limits), fields=spec.fields)
@@ -82,13 +84,14 @@ class StageFactory:
         }
         self._pictures = pictures
         self._checkpoint_limits = checkpoint_limits or CheckpointLimits()
+        self._encoder = encoder
 
     def at(self, run: Run, memory: Memory | None = None) -> Stages:
         """The stages bound to one run, and to the memory of its job; without one, nothing is remembered."""
         clients, store = self._clients, self._pictures.store
         return Stages(
             pictures=self._pictures,
-            clips=Clips(store, self._pictures.limits),
+            clips=Clips(store, self._pictures.limits, self._encoder),
             sam=Sam(clients["sam"], run),
             text_encoder=TextEncoder(clients["text_encoder"], run),
             vae=Vae(clients["vae"], run),

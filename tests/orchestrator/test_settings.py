@@ -61,6 +61,7 @@ def test_values_are_read() -> None:
         ("INTARSIA_KEEP_RESULTS_DAYS", "a month"),
         ("INTARSIA_KEEP_JOBS_DAYS", "nan"),
         ("INTARSIA_LOG_LEVEL", "loud"),
+        ("INTARSIA_VIDEO_ENCODER", "libx265"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(variable: str, value: str) -> None:

@@ -48,8 +48,8 @@ class TrackWriter:
         self._empty = np.zeros((clip.height, clip.width), np.uint8)
         self.frames = self.seen = 0
 
-    def open(self, *, overlay: bool) -> None:
-        """Opens the files."""
+    def open(self, *, overlay: str) -> None:
+        """Opens the files, that of the overlay for the encoder `overlay`, if there is one."""
         size = (self._clip.width, self._clip.height)
         enter, rate = self._files.enter_context, self._clip.rate
         self._track = enter((self._folder / _TRACK).open("w", encoding="utf-8"))
@@ -58,7 +58,7 @@ class TrackWriter:
             # Neither players nor encoders use finer units.
             time_base = max(self._clip.time_base, Fraction(1, 90_000))
             path = self._folder / _OVERLAY
-            self._overlay = enter(colour_clip(path, *size, rate=rate, time_base=time_base))
+            self._overlay = enter(colour_clip(path, *size, rate=rate, time_base=time_base, encoder=overlay))
 
     def close(self, *failure: Any) -> None:
         """Closes the files if they are open; after a failure they stay incomplete."""

@@ -1,4 +1,4 @@
-"""Writes clips frame by frame: masks without loss, colours as H.264, which every player plays."""
+"""Writes clips frame by frame: masks without loss, colours as H.264, which every player plays, or as VP9."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ _FFV1 = {"level": "3", "g": "1", "slicecrc": "1", "coder": "1", "context": "0"}
 # FFV1 cuts frames into slices, by default at least two side by side: too many for one column.
 _NARROW = _FFV1 | {"slices": "1"}
 LARGEST_SIDE = 16384  # of frames that x264 accepts
-# x264's macroblock tree gives other bytes in other runs: its fast code rounds by where arrays lie in memory.
-_H264 = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
+# Encoders of colour clips, by FFmpeg's names, and their settings. x264 is under the GPL, libvpx is not.
+ENCODERS: dict[str, dict[str, str]] = {
+    # x264's macroblock tree gives other bytes in other runs: its fast code rounds by where arrays lie.
+    "libx264": {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"},
+    "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "5"},
+}
 # Without dates and random ids, the same frames give the same bytes.
 _MATROSKA = {"fflags": "+bitexact"}
 # The index comes first, so that players can start before the file is complete.
@@ -85,9 +89,15 @@ def mask_clip(path: Path, width: int, height: int, *, rate: Fraction) -> Iterato
 
 @contextmanager
 def colour_clip(
-    path: Path, width: int, height: int, *, rate: Fraction, time_base: Fraction
+    path: Path,
+    width: int,
+    height: int,
+    *,
+    rate: Fraction,
+    time_base: Fraction,
+    encoder: str = "libx264",
 ) -> Iterator[ClipWriter]:
-    """Writes RGB frames, uint8 (height, width, 3), as H.264 in MP4.
+    """Writes RGB frames, uint8 (height, width, 3), in MP4, by one of `ENCODERS`.
 
     Times are rounded down to multiples of `time_base`, in seconds, and must rise by at least that. Colours
     have half the resolution, as usual. If a side is odd, that is impossible: then colours have the full
@@ -107,8 +117,8 @@ def colour_clip(
         )
 
     kind = {
-        "codec_name": "libx264",
-        "options": _H264,
+        "codec_name": encoder,
+        "options": ENCODERS[encoder],
         "pix_fmt": pixel_format,
         "color_range": ColorRange.MPEG,
     }

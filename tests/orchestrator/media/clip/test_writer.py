@@ -10,7 +10,7 @@ import pytest
 
 from intarsia.errors import InternalError
 from orchestrator.media.clip.reader import open_clip
-from orchestrator.media.clip.writer import colour_clip, mask_clip
+from orchestrator.media.clip.writer import ENCODERS, colour_clip, mask_clip
 from store.media_type import OPENING, recognise
 from tests.orchestrator.media.picture.files import noise, smooth
 
@@ -19,10 +19,15 @@ SIZES = [(64, 48), (63, 47), (2, 2), (1, 1), (1, 5), (5, 1), (17, 300)]
 
 
 def tinted(
-    path: Path, frames: list[np.ndarray], times: list[Fraction], rate: Fraction, base: Fraction
+    path: Path,
+    frames: list[np.ndarray],
+    times: list[Fraction],
+    rate: Fraction,
+    base: Fraction,
+    encoder: str = "libx264",
 ) -> Path:
     height, width = frames[0].shape[:2]
-    with colour_clip(path, width, height, rate=rate, time_base=base) as clip:
+    with colour_clip(path, width, height, rate=rate, time_base=base, encoder=encoder) as clip:
         for frame, time in zip(frames, times, strict=True):
             clip.write(frame, time)
         assert clip.frames == len(frames)
@@ -81,11 +86,12 @@ def test_masks_that_are_array_views_are_written_correctly(tmp_path):
     assert np.array_equal(found[0], mask[::-2, 1::3])
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_colours_come_back_nearly_as_they_were(tmp_path, width, height):
+def test_colours_come_back_nearly_as_they_were(tmp_path, width, height, encoder):
     frames = [np.roll(smooth(height + 1, width + 1)[:height, :width], number, axis=2) for number in range(3)]
     times = [number / FILM for number in range(3)]
-    path = tinted(tmp_path / "clip.mp4", frames, times, FILM, Fraction(1, 24000))
+    path = tinted(tmp_path / "clip.mp4", frames, times, FILM, Fraction(1, 24000), encoder)
     assert recognise(path.read_bytes()[:OPENING]) == "video/mp4"
     with open_clip(path) as clip:
         assert (clip.width, clip.height, clip.frames) == (width, height, 3)
@@ -97,11 +103,12 @@ def test_colours_come_back_nearly_as_they_were(tmp_path, width, height):
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (255, 255, 255)])
 @pytest.mark.parametrize(("width", "height", "pixel_format"), [(64, 48, "yuv420p"), (63, 48, "yuv444p")])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_plain_colour_is_kept_and_flagged_so_that_players_show_it(
-    tmp_path, colour, width, height, pixel_format
+    tmp_path, colour, width, height, pixel_format, encoder
 ):
     frame = np.full((height, width, 3), colour, np.uint8)
-    path = tinted(tmp_path / "clip.mp4", [frame], [Fraction(0)], Fraction(30), Fraction(1, 30))
+    path = tinted(tmp_path / "clip.mp4", [frame], [Fraction(0)], Fraction(30), Fraction(1, 30), encoder)
     with open_clip(path) as clip:
         (found,) = list(clip)
     assert np.abs(found.pixels.astype(int) - colour).max() <= 3
@@ -133,14 +140,15 @@ def test_the_same_frames_make_the_same_bytes(tmp_path):
     assert one == tinted(tmp_path / "4", frames, times, FILM, 1 / FILM).read_bytes()
 
 
-def test_a_colour_clip_has_the_same_bytes_wherever_its_frames_lie_in_memory(tmp_path):
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_colour_clip_has_the_same_bytes_wherever_its_frames_lie_in_memory(tmp_path, encoder):
     still = smooth(128, 160)
     times = [number / FILM for number in range(24)]
     made = set()
     for turn in range(8):
         frames = [np.roll(still, number, axis=1) for number in range(24)]
         kept = np.zeros(1000 * turn + 8, np.uint8)  # what comes after it lies elsewhere
-        made.add(tinted(tmp_path / f"{turn}", frames, times, FILM, 1 / FILM).read_bytes())
+        made.add(tinted(tmp_path / f"{turn}", frames, times, FILM, 1 / FILM, encoder).read_bytes())
         del kept
     assert len(made) == 1
 
