@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from intarsia.errors import Cancelled, IntarsiaError, ModelDown, NotReady, TimeLimit
+from intarsia.errors import Cancelled, IntarsiaError, InternalError, ModelDown, NotReady, TimeLimit
 from orchestrator import logs
 from orchestrator.deadline import Deadline
 from orchestrator.jobs.bound_recipe import BoundRecipe
@@ -27,6 +27,7 @@ from orchestrator.stages.memory import artifacts_in
 
 log = logging.getLogger(__name__)
 
+_MOST_INTERRUPTIONS = 10  # a job that was interrupted so often in a row is not begun again
 _PARTIAL_SECONDS = 30.0  # a job that is to end with what it has is ended after so long, without
 _PAUSE_SECONDS = 10.0  # a job that is to pause stops after so long, even if it has remembered nothing
 
@@ -61,17 +62,20 @@ class Attempt:
         ledger: Ledger,
         *,
         changed: Callable[[], None],
-        shrunk: Callable[[], None],
+        eased: Callable[[], None],
         idle_limit: float,
     ) -> None:
-        """`changed` is called after every change of the progress, `shrunk` when the job needs less memory.
+        """`changed` is called after every change of the progress, `eased` when others may run beside the job
+        that could not before.
 
         `idle_limit`: seconds after which a batch job that makes no progress is ended.
         """
         self.hold, self.entry = hold, entry
-        self.place = RunningJob(entry.name, entry.method, entry.kind, entry.memory, entry.requests)
+        self.place = RunningJob(
+            entry.name, entry.method, entry.kind, entry.memory, entry.requests, entry.interruptions
+        )
         self._recipe, self._ledger, self._idle_limit = recipe, ledger, idle_limit
-        self._changed, self._shrunk = changed, shrunk
+        self._changed, self._eased = changed, eased
         self._began = self._advanced = time.monotonic()
         left = None if entry.time_limit is None else entry.time_limit - entry.spent
         self._run = Run(Deadline.after(left), self._moved, self._shrink)
@@ -105,6 +109,11 @@ class Attempt:
     def spent(self) -> float:
         """The seconds for which the job has run, over all attempts."""
         return self.entry.spent + time.monotonic() - self._began
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """True if the job was interrupted so often that it must be what ends the process."""
+        return self.entry.interruptions >= _MOST_INTERRUPTIONS
 
     def job(self) -> Job:
         """The job as it is now."""
@@ -179,6 +188,8 @@ class Attempt:
         if self.is_lost or self._stopped_by is not None:
             self._cancel()
         self.obey(self.entry.wanted)
+        if self._is_hopeless:
+            self.stop(_interrupted(self.entry.interruptions))
         await asyncio.wait({self._work})
         for timer in self._timers:
             timer.cancel()
@@ -206,7 +217,9 @@ class Attempt:
     async def _partial(self) -> Any:
         """A result of what is finished; None if there is nothing, or if none can be made."""
         recipe = self._recipe
-        if not self._keeps_partial or recipe is None or recipe.partial is None or self._run.enough.is_set():
+        if not self._keeps_partial or recipe is None or recipe.partial is None:
+            return None
+        if self._run.enough.is_set() or self._is_hopeless:
             return None
         memory = await self._memory()
         making = asyncio.ensure_future(recipe.partial(self._request(recipe), self._run, memory))
@@ -295,6 +308,9 @@ class Attempt:
 
     def _remembered(self) -> None:
         self._advanced = time.monotonic()
+        if self.place.interruptions:
+            self.place.interruptions = 0
+            self._eased()
         if self._next_state is not None:
             self._stop(_HandBack(self._next_state))
 
@@ -304,8 +320,16 @@ class Attempt:
 
     def _shrink(self, memory: int) -> None:
         self.place.shrink(memory)
-        self._shrunk()
+        self._eased()
 
 
 def _on_request() -> Cancelled:
     return Cancelled("the job was cancelled on request")
+
+
+def _interrupted(times: int) -> InternalError:
+    return InternalError(
+        f"the job was ended because the server stopped during each of its last {times} attempts, and nothing "
+        "was finished in between; look at the server's log for what stopped it, then retry the job",
+        interruptions=times,
+    )

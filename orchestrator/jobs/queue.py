@@ -16,6 +16,8 @@ from orchestrator import metrics
 from orchestrator.jobs.job import Kind, State
 from orchestrator.jobs.ledger.entry import ClaimableJob
 
+_SUSPECT = 2  # interruptions; a process may end once for any reason
+
 
 class Capacity(Protocol):
     """How many requests of jobs may run. It changes with the models that they use."""
@@ -36,6 +38,7 @@ class RunningJob:
     kind: Kind = Kind.INTERACTIVE
     memory: int = 0  # bytes, at most
     requests: int = 1  # to the model that does most of its work, at a time
+    interruptions: int = 0  # attempts that ended without a word, since it remembered something last
 
     def shrink(self, memory: int) -> None:
         """Notes that it needs no more than so many bytes from now on. It never needs more than before."""
@@ -50,6 +53,9 @@ class JobQueue:
     that a model takes unless it works for batch jobs only. A job that needs more memory than there is runs
     when no other does. While a job waits for memory, no later one takes it, and no batch job starts; memory
     that only batch jobs could return is not waited for, because they may take long: later jobs go past.
+
+    A job that was interrupted again and again may be what ends the process. One of those runs at a time in a
+    process, so that the others are not interrupted along with it; other processes run others of them.
     """
 
     def __init__(
@@ -83,10 +89,13 @@ class JobQueue:
         batch_held = sum(self._counted(job) for job in self._running if job.kind is Kind.BATCH)
         closed: set[tuple[str, Kind]] = set()
         batch_may_start = True
+        suspect_runs = any(map(_is_suspect, self._running))
         for job in waiting:
             needed, is_batch = self._counted(job), job.kind is Kind.BATCH
             place = job.method, job.kind
             if place in closed or (is_batch and not batch_may_start):
+                continue
+            if suspect_runs and _is_suspect(job):
                 continue
             if self._is_full(job.method, job.kind):
                 closed.add(place)
@@ -132,6 +141,10 @@ class JobQueue:
     def _counted(self, job: ClaimableJob | RunningJob) -> int:
         """The bytes that count: a batch job never keeps all others from running, however much it needs."""
         return int(min(job.memory, self._memory / 2)) if job.kind is Kind.BATCH else job.memory
+
+
+def _is_suspect(job: ClaimableJob | RunningJob) -> bool:
+    return job.interruptions >= _SUSPECT
 
 
 def _is_used_up(of_kind: int, of_all: int, most: float, halves: bool) -> bool:

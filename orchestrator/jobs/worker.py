@@ -145,7 +145,7 @@ class Worker:
             self._recipes.get(entry.method),
             self._ledger,
             changed=partial(self._listeners.tell, entry.name),
-            shrunk=self.look,
+            eased=self.look,
             idle_limit=self._limits.idle,
         )
         if self._is_draining:

@@ -35,7 +35,10 @@ _OF_LANE = 8
 _LANES_AT_ONCE = 50  # SQLite joins 500 selects at most
 _FACTS = tuple(
     jobs.c[name]
-    for name in ("name", "caller", "method", "kind", "memory", "requests", "rank", "state", "lease")
+    for name in (
+        *("name", "caller", "method", "kind", "memory", "requests"),
+        *("interruptions", "rank", "state", "lease"),
+    )
 )
 
 
@@ -52,13 +55,11 @@ def candidates(connection: Connection, now: ColumnElement[float]) -> list[Claima
     return [
         ClaimableJob(
             name=row.name,
-            caller=row.caller,
             method=row.method,
             kind=Kind(row.kind),
             memory=row.memory,
             requests=row.requests,
-            rank=row.rank,
-            running=of_caller[row.caller],
+            interruptions=row.interruptions,
             expired=row.state == State.RUNNING.value,
         )
         for row in sorted([*expired, *_first(connection)], key=order)
@@ -81,6 +82,7 @@ def take(
         "state": State.RUNNING.value,
         "owner": owner,
         "attempt": jobs.c.attempt + 1,
+        "interruptions": jobs.c.interruptions + int(state == State.RUNNING.value),
         "lease": None if lease is None else now + lease,
         "started": func.coalesce(jobs.c.started, now),
     }

@@ -69,6 +69,7 @@ class Entry(Submission):
 
     state: State
     attempt: int  # counts the claims
+    interruptions: int  # attempts that ended without a word, since it remembered something last
     owner: str  # who runs it, or has ended it
     wanted: Wish
     created: float
@@ -94,13 +95,11 @@ class ClaimableJob:
     """A job that may be claimed, as far as the choice depends on it."""
 
     name: str
-    caller: str
     method: str
     kind: Kind
     memory: int
     requests: int
-    rank: float  # smaller is earlier
-    running: int  # jobs of its caller that run
+    interruptions: int  # as in the entry
     expired: bool  # the lease of its last owner ran out
 
 

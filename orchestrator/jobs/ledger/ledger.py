@@ -196,7 +196,8 @@ class Ledger:
             )
 
         def work(connection: Connection) -> None:
-            rows.lock(connection, hold)
+            if rows.lock(connection, hold):
+                rows.write(connection, hold, {"interruptions": 0})
             connection.execute(_stage(hold, key))
             connection.execute(insert(tables.stages).values(job=hold.name, key=key, value=value))
             rows.refer(connection, hold.name, key, references)
@@ -272,7 +273,10 @@ class Ledger:
 
         def work(connection: Connection) -> tuple[Entry, ...]:
             found = connection.execute(query.with_for_update()).all()
-            return tuple(_release(connection, rows.entry(row), State.QUEUED) for row in found)
+            return tuple(
+                _release(connection, rows.entry(row), State.QUEUED, interruptions=row.interruptions + 1)
+                for row in found
+            )
 
         return tuple(self._tell(job).name for job in await self._database.run(work))
 
@@ -302,14 +306,14 @@ def _attempt(connection: Connection, hold: Hold) -> Entry | None:
     return None if row is None else rows.entry(row)
 
 
-def _release(connection: Connection, job: Entry, state: State) -> Entry:
-    """The job after its owner let go of it."""
+def _release(connection: Connection, job: Entry, state: State, **more: Any) -> Entry:
+    """The job after its owner let go of it, with `more` values."""
     cancelled = job.wanted in (Wish.CANCEL, Wish.KEEP_PARTIAL)
     if job.wanted is Wish.PAUSE:
         state = State.PAUSED
     if cancelled:
         state = State.QUEUED
-    values: dict[str, Any] = {"state": state.value, "owner": "", "lease": None}
+    values: dict[str, Any] = {"state": state.value, "owner": "", "lease": None, **more}
     if not cancelled:
         values["wanted"] = Wish.NOTHING.value
     row = connection.execute(update(jobs).where(jobs.c.name == job.name).values(values).returning(jobs)).one()

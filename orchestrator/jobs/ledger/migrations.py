@@ -71,6 +71,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE waiting (shard INTEGER PRIMARY KEY NOT NULL, jobs BIGINT NOT NULL)",
         *(f"INSERT INTO waiting (shard, jobs) VALUES ({shard}, 0)" for shard in range(SHARDS)),
     ),
+    ("ALTER TABLE jobs ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0",),
 )
 
 _LOCK = 5_215_310_976  # of PostgreSQL, while one program migrates; any number that nobody else uses

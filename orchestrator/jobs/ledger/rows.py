@@ -48,7 +48,7 @@ _SAME = (
         "memory",
         "requests",
     ),
-    *("attempt", "owner", "created", "started", "ended", "progress", "failure", "result"),
+    *("attempt", "interruptions", "owner", "created", "started", "ended", "progress", "failure", "result"),
 )
 
 
@@ -72,6 +72,7 @@ def add(connection: Connection, new: NewJob, now: ColumnElement[float]) -> Entry
         "lane": json.dumps([new.caller, new.kind.value, new.method]),
         "rank": now - LEVEL_SECONDS * new.priority,
         "attempt": 0,
+        "interruptions": 0,
         "owner": "",
         "wanted": Wish.NOTHING.value,
         "created": now,
@@ -111,11 +112,14 @@ def held(hold: Hold) -> ColumnElement[bool]:
     )
 
 
-def lock(connection: Connection, hold: Hold) -> None:
-    """Keeps the job from being taken over until the transaction ends. Raises Lost."""
-    query = select(jobs.c.name).where(held(hold)).with_for_update(key_share=True)
-    if connection.execute(query).one_or_none() is None:
+def lock(connection: Connection, hold: Hold) -> int:
+    """Keeps the job from being taken over until the transaction ends; returns its interruptions. Raises
+    Lost."""
+    query = select(jobs.c.interruptions).where(held(hold)).with_for_update(key_share=True)
+    interruptions = connection.execute(query).scalar_one_or_none()
+    if interruptions is None:
         raise Lost(hold)
+    return interruptions
 
 
 def write(connection: Connection, hold: Hold, values: dict[str, Any]) -> Row[Any]:

@@ -35,6 +35,8 @@ jobs = Table(
     # job waits, so that an index keeps the order.
     Column("rank", Double, nullable=False),
     Column("attempt", Integer, nullable=False),
+    # The attempts that ended without a word since the job remembered something last.
+    Column("interruptions", Integer, nullable=False),
     _text("owner"),
     Column("lease", Double),  # when it runs out; null if it never does
     _text("wanted"),

@@ -52,6 +52,7 @@ def retry(connection: Connection, job: Entry, now: ColumnElement[float]) -> Entr
         "rank": _rank(job, now),
         "wanted": Wish.NOTHING.value,
         "owner": "",
+        "interruptions": 0,
         "ended": None,
         "failure": None,
         "result": None,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intarsia.errors import ModelDown
+from intarsia.errors import InternalError, ModelDown
 from orchestrator.jobs.job import Kind, State
 from orchestrator.jobs.ledger_jobs import LedgerJobs
 from orchestrator.runs.run import Run
@@ -57,6 +57,37 @@ async def test_jobs_of_a_process_that_died_go_on_at_once(driver: Drivers) -> Non
     jobs = await driver(work, file=SAME)
     done = await last(jobs, job.name)
     assert done.state is State.SUCCEEDED and done.attempt == 2
+
+
+async def test_a_job_that_ends_its_process_again_and_again_fails(driver: Drivers) -> None:
+    work = Work()
+    jobs = await driver(work, file=SAME)
+    name = (await jobs.submit(LOCAL, "EditRegion", "request")).name
+    for _ in range(10):
+        await work.has_begun(1)
+        await driver.die(jobs)
+        jobs = await driver(work, file=SAME)
+    failed = await last(jobs, name)
+    assert isinstance(failed.failure, InternalError) and "its last 10 attempts" in failed.failure.message
+    assert work.begun.empty(), "it was not begun once more"
+    work.let_go.set()
+    await jobs.retry(LOCAL, name)
+    assert (await last(jobs, name)).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_server_that_is_stopped_again_and_again_fails_no_job(driver: Drivers, kind: Kind) -> None:
+    work = Work()
+    jobs = await driver(work, file=SAME)
+    name = (await jobs.submit(LOCAL, "EditRegion", "request", kind=kind)).name
+    for _ in range(11):
+        await work.has_begun(1)
+        await driver.end(jobs)
+        jobs = await driver(work, file=SAME)
+    entry = await driver.ledger(jobs).get(LOCAL.name, name)
+    assert entry.interruptions == 0
+    work.let_go.set()
+    assert (await last(jobs, name)).state is State.SUCCEEDED
 
 
 async def test_a_batch_job_is_handed_back_at_its_next_point(driver: Drivers) -> None:

@@ -38,16 +38,15 @@ class Jobs:
         memory: int = 0,
         requests: int = 1,
         kind: Kind = Kind.INTERACTIVE,
+        interruptions: int = 0,
     ) -> None:
         waiting = ClaimableJob(
             name=name,
-            caller="local",
             method=method,
             kind=kind,
             memory=memory,
             requests=requests,
-            rank=0.0,
-            running=0,
+            interruptions=interruptions,
             expired=False,
         )
         self.waiting.append(waiting)
@@ -75,7 +74,9 @@ class Jobs:
         while (name := self.queue.choose(self.waiting)) is not None:
             (job,) = (job for job in self.waiting if job.name == name)
             self.waiting.remove(job)
-            self.jobs[name] = RunningJob(name, job.method, job.kind, job.memory, job.requests)
+            self.jobs[name] = RunningJob(
+                name, job.method, job.kind, job.memory, job.requests, job.interruptions
+            )
             self.queue.add(self.jobs[name])
 
 
@@ -312,3 +313,15 @@ def test_metrics_tell_limits_and_memory() -> None:
     limits = [value("intarsia_jobs_limit", method=method) for method in METHODS]
     assert limits == [8, 3, 8]
     assert value("intarsia_jobs_reserved_bytes") == 60 and value("intarsia_jobs_memory_bytes") == 100
+
+
+def test_jobs_that_may_end_the_process_run_one_at_a_time_beside_the_others() -> None:
+    jobs = Jobs()
+    for name, interruptions in (("a", 2), ("b", 5), ("c", 0), ("d", 1), ("e", 2)):
+        jobs.add(name, interruptions=interruptions)
+    assert jobs.running == ["a", "c", "d"]
+    jobs.jobs["a"].interruptions = 0  # it has remembered something
+    jobs.start()
+    assert jobs.running == ["a", "c", "d", "b"]
+    jobs.end("b")
+    assert jobs.running == ["a", "c", "d", "e"]

@@ -229,6 +229,34 @@ async def test_the_next_process_takes_the_jobs_of_the_last(ledger: Ledger, datab
         assert await names(ledger) == running
 
 
+async def test_attempts_that_end_without_a_word_are_counted_until_something_is_remembered(
+    ledger: Ledger, database: Database, clock: Clock
+) -> None:
+    name = await submit(ledger)
+
+    async def interrupted(times: int) -> int:
+        for _ in range(times):
+            await claim(ledger, name)
+            if database.is_shared:
+                clock.move(16)
+            else:
+                await ledger.take_back_all()
+        hold, entry = await claim(ledger, name)
+        await ledger.report(hold, "{}")
+        await ledger.hand_back(hold, spent=1.0)
+        return entry.interruptions
+
+    assert await interrupted(2) == 2
+    assert await interrupted(1) == 3, "one that is handed back does not count, and changes nothing"
+    hold, _ = await claim(ledger, name)
+    await ledger.remember(hold, "key", "value")
+    await ledger.hand_back(hold, spent=1.0)
+    assert await interrupted(1) == 1
+    hold, _ = await claim(ledger, name)
+    await ledger.end(hold, State.FAILED, spent=1.0)
+    assert (await ledger.retry("me", name)).interruptions == 0
+
+
 async def test_changes_are_told(ledger: Ledger) -> None:
     changes = ledger.changes()
     waiting = asyncio.ensure_future(anext(changes))

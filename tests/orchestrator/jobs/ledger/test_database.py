@@ -63,6 +63,31 @@ async def test_programs_that_start_together_migrate_once(postgres: Postgres) -> 
         await database.close()
 
 
+OF_FIRST_SCHEMA = """
+INSERT INTO jobs (
+    name, caller, method, recipe, kind, priority, labels, request, sent, memory, requests, state, lane, rank,
+    attempt, owner, wanted, created, spent
+) VALUES (
+    'jobs/1', 'me', 'EditRegion', '1', 'interactive', 0, '[]', '{}', '', 0, 1, 'queued', 'lane', 0,
+    0, '', '', 0, 0
+)"""
+
+
+async def test_jobs_of_the_first_schema_go_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        database = await Database.open(url)
+    await database.run(lambda connection: connection.execute(text(OF_FIRST_SCHEMA)))
+    await database.close()
+    database = await Database.open(url)
+    ledger = Ledger(database)
+    hold, entry = await claim(ledger, "jobs/1")
+    assert (entry.attempt, entry.interruptions) == (1, 0)
+    await ledger.remember(hold, "piece", "1")
+    assert (await ledger.end(hold, State.SUCCEEDED, spent=1.0)).state is State.SUCCEEDED
+    await database.close()
+
+
 async def test_a_migration_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (*migrations.MIGRATIONS, ("CREATE TABLE more (name TEXT)", "CREATE TABLE more (name TEXT)"))
     await (await Database.open(url)).close()

@@ -58,6 +58,7 @@ class Record:
     lease: float = 0.0
     wanted: Wish = Wish.NOTHING
     attempt: int = 0
+    interruptions: int = 0
     memory: dict[str, str] = field(default_factory=dict)
     ended_by: Hold | None = None  # since it was submitted or retried last
 
@@ -110,6 +111,7 @@ class LedgerModel(RuleBasedStateMachine):
         record = expected[choice % len(expected)]
         assert taken is not None
         record.attempt += 1
+        record.interruptions += record.state is State.RUNNING
         assert taken[0] == Hold(record.name, owner, record.attempt)
         assert taken[1].wanted is record.wanted
         record.state, record.holder, record.lease = State.RUNNING, taken[0], self.clock() + LEASE
@@ -135,7 +137,7 @@ class LedgerModel(RuleBasedStateMachine):
         hold = self.recent(which)
         with self.counts_only_if_held(hold) as record:
             self.run(self.ledger.remember(hold, key, value))
-            record.memory[key] = value
+            record.memory[key], record.interruptions = value, 0
 
     @precondition(lambda self: self.holds)
     @rule(which=numbers, key=st.sampled_from("kl"))
@@ -216,7 +218,7 @@ class LedgerModel(RuleBasedStateMachine):
         self.run(self.ledger.retry(record.caller, record.name))
         if record.state in (State.FAILED, State.CANCELLED):
             record.state, record.rank = State.QUEUED, self.clock() - 600 * record.priority
-            record.wanted, record.ended_by = Wish.NOTHING, None
+            record.wanted, record.ended_by, record.interruptions = Wish.NOTHING, None, 0
 
     @rule(owner=st.sampled_from(OWNERS))
     def a_process_that_died_is_replaced(self, owner: str) -> None:
@@ -225,6 +227,7 @@ class LedgerModel(RuleBasedStateMachine):
         assert set(self.run(self.ledger.take_back_all(owner))) == {one.name for one in running}
         for record in running:
             self.release(record, State.QUEUED)
+            record.interruptions += 1
 
     @invariant()
     def the_ledger_is_what_the_model_says(self) -> None:
@@ -233,8 +236,8 @@ class LedgerModel(RuleBasedStateMachine):
             found = self.run(self.ledger.list(caller, size=1000))
             assert [one.name for one in found] == [one.name for one in reversed(expected)]
             for entry, record in zip(reversed(found), expected, strict=True):
-                assert (entry.state, entry.attempt, entry.wanted) == (
-                    record.state, record.attempt, record.wanted)  # fmt: skip
+                assert (entry.state, entry.attempt, entry.interruptions, entry.wanted) == (
+                    record.state, record.attempt, record.interruptions, record.wanted)  # fmt: skip
                 assert (entry.ended is not None) == record.state.is_final
         assert self.run(self.ledger.waiting()) == len(self.waiting())
 
