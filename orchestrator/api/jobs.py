@@ -66,9 +66,7 @@ class Jobs(rpc.JobsServicer):
 
         def closed(_: Any) -> None:
             if ends_job:
-                ending = asyncio.ensure_future(self._cancel(caller, name))
-                self._ending.add(ending)  # the loop itself keeps tasks only weakly
-                ending.add_done_callback(self._ending.discard)
+                self._cancel_soon(caller, name)
 
         context.add_done_callback(closed)
         try:
@@ -97,6 +95,11 @@ class Jobs(rpc.JobsServicer):
     async def RetryJob(self, request: pb.RetryJobRequest, context: grpc.aio.ServicerContext) -> pb.Job:
         caller = caller_of(context)
         return to_proto.job(await self._jobs.retry(caller, _job_name(request)))
+
+    def _cancel_soon(self, caller: Caller, name: str) -> None:
+        ending = asyncio.ensure_future(self._cancel(caller, name))
+        self._ending.add(ending)  # the loop itself keeps tasks only weakly
+        ending.add_done_callback(self._ending.discard)
 
     async def _cancel(self, caller: Caller, name: str) -> None:
         try:
