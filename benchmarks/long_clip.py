@@ -64,7 +64,7 @@ def processes(running: Stack) -> dict[str, psutil.Process]:
     """The processes whose memory is measured."""
     children = psutil.Process(running.triton.pid).children()
     (model,) = [child for child in children if any("/sam/" in word for word in child.cmdline())]
-    return {"orchestrator": psutil.Process(running.orchestrator_pid), "model": model}
+    return {"orchestrator": psutil.Process(running.orchestrator.pid), "model": model}
 
 
 def main(argv: list[str] | None = None) -> int:

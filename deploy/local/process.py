@@ -46,6 +46,12 @@ class ChildProcess:
         """None while it runs."""
         return self._process.poll()
 
+    def ended(self, *, within: float) -> bool:
+        """True once it has ended; False after so many seconds in which it did not."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within)
+        return self._process.poll() is not None
+
     def stop(self, grace: float) -> int:
         """Terminates it, waits so many seconds, kills the whole group, and returns the exit code."""
         if self._process.poll() is None:

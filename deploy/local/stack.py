@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from deploy.local.gpus import VISIBLE, GpuError
-from deploy.local.loopback import OPTIONS
 from deploy.local.model_server import ModelServer
 from deploy.local.models import ConfigError, RepositoryModel, memory_share, served_models
+from deploy.local.orchestrator import SupervisedOrchestrator
 from deploy.local.placement import GpuModels, PlacementError, place
 from deploy.local.ports import PortTaken, choose_ports
-from deploy.local.process import ChildProcess
 from deploy.local.stack_settings import StackSettings
 from deploy.local.triton import StartError, Triton, TritonSettings
 
@@ -57,9 +51,8 @@ class Stack:
             ModelServer(_triton_settings(settings, served, group, ports), settings.probe_limits)
             for group, ports in zip(groups, zip(others[::2], others[1::2], strict=True), strict=True)
         )
-        self._orchestrator: ChildProcess | None = None
         self._ready = settings.data / "orchestrator.json"
-        self._environment = {
+        environment = {
             **os.environ,
             "INTARSIA_LISTEN": self.address,
             "INTARSIA_METRICS_LISTEN": f"127.0.0.1:{metrics}",
@@ -71,6 +64,12 @@ class Stack:
             **_addresses(self.servers),
             **settings.environment,
         }
+        self.orchestrator = SupervisedOrchestrator(
+            self.address,
+            environment=environment,
+            ready_file=self._ready,
+            log=settings.data / "orchestrator.log",
+        )
 
     @property
     def triton(self) -> Triton:
@@ -105,13 +104,9 @@ class Stack:
             server.start()
         for server in self.servers:
             server.wait_alive()
-        self._ready.unlink(missing_ok=True)
-        self._orchestrator = ChildProcess(
-            [sys.executable, "-m", "orchestrator"],
-            environment=self._environment,
-            log=self.settings.data / "orchestrator.log",
-        )
-        self._wait_serving(self._orchestrator)
+        self.orchestrator.start()
+        self.orchestrator.wait_serving()
+        self.orchestrator.watch()
         for server in self.servers:
             server.watch()
 
@@ -120,40 +115,16 @@ class Stack:
         """How long the orchestrator keeps what, in one line."""
         return str(json.loads(self._ready.read_text(encoding="utf-8"))["keeps"])
 
-    @property
-    def orchestrator_pid(self) -> int:
-        """The orchestrator's process."""
-        if self._orchestrator is None:
-            raise StartError("the orchestrator was not started")
-        return self._orchestrator.pid
-
     def failed(self) -> str | None:
         """The reason why the platform cannot continue, or None."""
-        if self._orchestrator is not None and self._orchestrator.exit_code is not None:
-            return f"the orchestrator ended:\n{self._orchestrator.log_tail()}"
-        return next(filter(None, (server.failed() for server in self.servers)), None)
+        faults = (self.orchestrator.failed(), *(server.failed() for server in self.servers))
+        return next(filter(None, faults), None)
 
     def stop(self) -> None:
         """Stops everything, front to back, so that running jobs can finish."""
-        if self._orchestrator is not None:
-            self._orchestrator.stop(grace=self.settings.drain_seconds + 5)
+        self.orchestrator.stop(grace=self.settings.drain_seconds + 5)
         with ThreadPoolExecutor(len(self.servers)) as pool:
             list(pool.map(ModelServer.stop, self.servers))
-
-    def _wait_serving(self, orchestrator: ChildProcess, seconds: float = 60.0) -> None:
-        with grpc.insecure_channel(self.address, options=OPTIONS) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                if orchestrator.exit_code is not None:
-                    raise StartError(f"the orchestrator ended:\n{orchestrator.log_tail()}")
-                try:
-                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
-                except grpc.RpcError:
-                    continue
-                if answer.status == health_pb2.HealthCheckResponse.SERVING and self._ready.exists():
-                    return
-        raise StartError(f"the orchestrator did not serve in {seconds:.0f} s:\n{orchestrator.log_tail()}")
 
 
 def _placement(settings: StackSettings, served: Sequence[RepositoryModel]) -> tuple[GpuModels, ...]:
