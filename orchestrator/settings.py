@@ -8,8 +8,6 @@ from math import inf, nan
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.media.clip.writer import ENCODERS
-
 T = TypeVar("T")
 
 _AUTO, _NONE = "auto", "none"
@@ -110,7 +108,7 @@ class Settings:
             artifacts=artifacts,
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
-            video_encoder=read("VIDEO_ENCODER", "libx264", _one_of(*ENCODERS)),
+            video_encoder=read("VIDEO_ENCODER", "libx264", _one_of("libx264", "libvpx-vp9")),
             jobs_running=read("JOBS_RUNNING", _AUTO, _or_word(_AUTO, _count)),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
             jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),

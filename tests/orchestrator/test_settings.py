@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.media.clip.writer import ENCODERS
 from orchestrator.models.registry import MODELS
 from orchestrator.settings import BadSetting, Settings
 
@@ -101,3 +102,8 @@ def test_times_to_live_are_days_or_for_ever() -> None:
     assert (said.keep_uploads, said.keep_previews) == (inf, 43200)
     with pytest.raises(BadSetting, match="must be a number of days, or `forever`"):
         Settings.read({"INTARSIA_KEEP_JOBS_DAYS": "always"}, MODELS)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_of_colour_clips_can_be_set(encoder: str) -> None:
+    assert Settings.read({"INTARSIA_VIDEO_ENCODER": encoder}, MODELS).video_encoder == encoder
