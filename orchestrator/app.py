@@ -19,6 +19,7 @@ from orchestrator.api.jobs import Jobs
 from orchestrator.api.segmentation import Segmentation
 from orchestrator.api.server import Server
 from orchestrator.api.stores import Stores
+from orchestrator.api.uploads import UploadLimits, Uploads
 from orchestrator.deadline import Deadline
 from orchestrator.jobs.bound_recipe import BoundRecipe, CarryOut
 from orchestrator.jobs.free_memory import free_memory
@@ -121,7 +122,7 @@ class Orchestrator:
         stores = Stores(self._store, retention)
         intake = Intake(self.jobs, stores, self._facts, self._needs_of)
         self._server = Server(
-            Artifacts(stores),
+            Artifacts(stores, Uploads(UploadLimits(settings.uploads_per_peer, settings.upload_idle))),
             Segmentation(intake, immediate),
             Editing(intake, immediate),
             Adapters(immediate, stores),

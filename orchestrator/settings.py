@@ -70,6 +70,10 @@ class Settings:
     # call, and their time limit.
     segment_at_once: int
     segment_seconds: float
+    # INTARSIA_UPLOADS_PER_PEER: the most uploads that one address may have open at a time.
+    # INTARSIA_UPLOAD_IDLE_SECONDS: an upload that sends nothing for so long is ended.
+    uploads_per_peer: int
+    upload_idle: float
     # INTARSIA_WAIT_FULL_SECONDS, _WAIT_AWAY_SECONDS: how long a request that has not begun waits for a model
     # that is full or down, before it fails.
     wait_full: float
@@ -124,6 +128,8 @@ class Settings:
             keep_intermediates=read("KEEP_INTERMEDIATES_DAYS", "0", _days),
             segment_at_once=read("SEGMENT_AT_ONCE", "8", _count),
             segment_seconds=read("SEGMENT_SECONDS", "120", _positive),
+            uploads_per_peer=read("UPLOADS_PER_PEER", "32", _count),
+            upload_idle=read("UPLOAD_IDLE_SECONDS", "60", _positive),
             wait_full=read("WAIT_FULL_SECONDS", "600", _positive),
             wait_away=read("WAIT_AWAY_SECONDS", "180", _positive),
             stall_steps=read("STALL_STEPS", "10", _positive),

@@ -81,6 +81,9 @@ class ArtifactsServicer(object):
     def UploadArtifact(self, request_iterator, context):
         """Stores bytes sent in chunks. The first message has the header, every later one a chunk. Fails with
         `INVALID_ARGUMENT` (reason `DIGEST_MISMATCH`) and stores nothing if the bytes do not match the header.
+        An address has a limited number of uploads open (`RESOURCE_EXHAUSTED`, reason `BUSY`), and one that sends no
+        byte for a while is ended (`DEADLINE_EXCEEDED`, reason `TIME_LIMIT`); the server's settings say how many and
+        how long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

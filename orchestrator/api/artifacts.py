@@ -13,31 +13,34 @@ from intarsia.v1 import artifacts_pb2_grpc as rpc
 from orchestrator.api import fields, to_proto
 from orchestrator.api.caller import caller_of
 from orchestrator.api.stores import Stores
+from orchestrator.api.uploads import Uploads
 from store.artifact import CHUNK, Origin
 
 
 class Artifacts(rpc.ArtifactsServicer):
     """Bytes in and out, and how long they stay."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+    def __init__(self, stores: Stores, uploads: Uploads) -> None:
+        self._stores, self._uploads = stores, uploads
 
     async def UploadArtifact(
         self, request_iterator: AsyncIterator[pb.UploadArtifactRequest], context: grpc.aio.ServicerContext
     ) -> pb.Artifact:
         caller = caller_of(context)
-        pieces = aiter(request_iterator)
-        first = await anext(pieces, None)
-        if first is None or first.WhichOneof("piece") != "header":
-            raise InvalidRequest("the first message must be the header; chunks come after it", field="header")
-        header = first.header
-        stored = await self._stores.of(caller).put(
-            _chunks(pieces),
-            sha256=header.sha256,
-            size=header.size_bytes,
-            media_type=header.media_type,
-            origin=Origin.UPLOAD,
-        )
+        with self._uploads.open(caller, context.peer(), aiter(request_iterator)) as pieces:
+            first = await anext(pieces, None)
+            if first is None or first.WhichOneof("piece") != "header":
+                raise InvalidRequest(
+                    "the first message must be the header; chunks come after it", field="header"
+                )
+            header = first.header
+            stored = await self._stores.of(caller).put(
+                _chunks(pieces),
+                sha256=header.sha256,
+                size=header.size_bytes,
+                media_type=header.media_type,
+                origin=Origin.UPLOAD,
+            )
         return to_proto.artifact(await self._stores.retention_of(caller).describe(stored.name))
 
     async def DownloadArtifact(

@@ -17,6 +17,7 @@ from intarsia.v1 import artifacts_pb2_grpc as rpc
 from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.interceptor import CallInterceptor
 from orchestrator.api.stores import Stores
+from orchestrator.api.uploads import UploadLimits, Uploads
 from store.artifact import Artifact, Origin
 from store.disk import DiskStore
 from tests.orchestrator.doubles.retention import DictionaryRetention
@@ -39,7 +40,9 @@ def retention() -> DictionaryRetention:
 async def ask(retention: DictionaryRetention, tmp_path: Path) -> AsyncIterator[Ask]:
     """Sends a request to a method of `intarsia.v1.Artifacts`."""
     server = grpc.aio.server(interceptors=(CallInterceptor(),))
-    rpc.add_ArtifactsServicer_to_server(Artifacts(Stores(DiskStore(tmp_path), retention)), server)
+    rpc.add_ArtifactsServicer_to_server(
+        Artifacts(Stores(DiskStore(tmp_path), retention), Uploads(UploadLimits())), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
