@@ -13,6 +13,7 @@ importing a part of the package (such as `intarsia.errors`) costs no more than t
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("intarsia")
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"intarsia.{module}"), name)

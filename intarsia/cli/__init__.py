@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import intarsia
 from intarsia import errors
 from intarsia.cli import (
     adapters,
@@ -26,7 +27,7 @@ from intarsia.cli import (
     track_region,
 )
 from intarsia.cli.output import Console
-from intarsia.cli.usage import Parser, Usage
+from intarsia.cli.usage import Parser, Usage, bind_negative_values
 
 EXIT_CODES = """exit codes:
   0    done
@@ -47,6 +48,7 @@ def parser() -> Parser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action="version", version=f"intarsia {intarsia.__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
         edit_region,
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return server_commands.run(*arguments)
     console = Console(json="--json" in arguments)
     try:
-        options = parser().parse_args(arguments)
+        options = parser().parse_args(bind_negative_values(arguments))
         return options.run(options, console) or 0
     except Usage as error:
         console.error(error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from intarsia.cli import connection
 from intarsia.cli.output import Console
-from intarsia.cli.usage import picture
+from intarsia.cli.usage import input_file, source
 from intarsia.results import AdapterReport
 
 
@@ -16,14 +16,16 @@ def add_to(commands: Any) -> None:
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
     shower = actions.add_parser("show", help="describe an adapter, and check whether it fits")
     shower.set_defaults(run=show)
-    shower.add_argument("adapter", metavar="ADAPTER", type=picture, help="a safetensors file, or artifacts/…")
+    shower.add_argument(
+        "adapter", metavar="ADAPTER", type=input_file, help="a safetensors file, artifacts/…, or - for a pipe"
+    )
     shower.add_argument("--model", required=True, help="the model it is for, for example ip2p_unet")
     connection.add_options(shower)
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
-        found = client.inspect_adapter(options.adapter, options.model)
+        found = client.inspect_adapter(source(options.adapter), options.model)
     console.result("adapter", found, _text(found))
     return 0
 

@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from intarsia.cli import connection
+from intarsia.cli import connection, output_file
 from intarsia.cli.output import Console, as_json
+from intarsia.cli.output_file import writable_or_pipe
 from intarsia.cli.progress import Bytes
-from intarsia.cli.usage import add_limit, artifact_name, readable, writable_or_pipe
+from intarsia.cli.usage import add_limit, artifact_name, readable, source
 from intarsia.client import Client
 from intarsia.files import ResultFile
 from intarsia.results import ArtifactInfo
@@ -28,6 +29,7 @@ def add_to(commands: Any) -> None:
     getter.set_defaults(run=get)
     getter.add_argument("name", metavar="ARTIFACT", type=artifact_name)
     getter.add_argument("-o", "--output", metavar="FILE", required=True, help="- writes to standard output")
+    output_file.add_options(getter, inputs=False)
     shower = actions.add_parser("show", help="describe an artifact")
     shower.set_defaults(run=show)
     shower.add_argument("name", metavar="ARTIFACT", type=artifact_name)
@@ -53,15 +55,14 @@ def add_to(commands: Any) -> None:
 def put(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         for file in options.files:
-            source = sys.stdin.buffer if file == "-" else file
             with closing(Bytes(console, options.progress, file)) as progress:
-                artifact = client.upload(source, progress=progress)
+                artifact = client.upload(source(file), progress=progress)
             console.result("artifact", artifact, artifact.name)
     return 0
 
 
 def get(options: argparse.Namespace, console: Console) -> int:
-    target = writable_or_pipe(options.output, json=options.json)
+    target = writable_or_pipe(options.output, options)
     with connection.connect(options) as client:
         if target == Path("-"):
             to_standard_output(client, options.name)

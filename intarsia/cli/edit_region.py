@@ -9,8 +9,7 @@ from typing import Any
 
 from intarsia.cli import connection, folders, picture_job, regions
 from intarsia.cli.output import Console
-from intarsia.cli.usage import OptionValue, OrderedOption, Usage
-from intarsia.cli.usage import picture as picture_type
+from intarsia.cli.usage import OptionValue, OrderedOption, Usage, input_file
 from intarsia.region import Region
 
 
@@ -22,7 +21,7 @@ def add_to(commands: Any) -> None:
     )
     command.set_defaults(run=run)
     command.add_argument(
-        "picture", metavar="PICTURE", nargs="?", type=picture_type, help="a file, or artifacts/…"
+        "picture", metavar="PICTURE", nargs="?", type=input_file, help="a file, artifacts/…, or - for a pipe"
     )
     command.add_argument("-i", "--instruction", action=OrderedOption, metavar="WORDS", help="what to change")
     command.add_argument(

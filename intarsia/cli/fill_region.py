@@ -9,8 +9,7 @@ from typing import Any
 
 from intarsia.cli import connection, folders, picture_job, regions
 from intarsia.cli.output import Console
-from intarsia.cli.usage import OptionValue, Usage
-from intarsia.cli.usage import picture as picture_type
+from intarsia.cli.usage import OptionValue, Usage, input_file
 from intarsia.presets import PRESETS, Preset
 
 # Masks of damage are meant to be black and white; values between come from scaling or compression.
@@ -27,7 +26,7 @@ def add_to(commands: Any) -> None:
     )
     command.set_defaults(run=run)
     command.add_argument(
-        "picture", metavar="PICTURE", nargs="?", type=picture_type, help="a file, or artifacts/…"
+        "picture", metavar="PICTURE", nargs="?", type=input_file, help="a file, artifacts/…, or - for a pipe"
     )
     command.add_argument("-p", "--prompt", metavar="WORDS", help="what the region should show")
     command.add_argument("--negative-prompt", metavar="WORDS", help="what must not appear")

@@ -33,6 +33,7 @@ ONE_PICTURE = (
     "detach",
     "plan",
     "force",
+    "no_clobber",
     "request_id",
 )
 

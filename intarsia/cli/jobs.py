@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Any
 
 from intarsia import errors
-from intarsia.cli import connection, picture_job, track_region
+from intarsia.cli import connection, output_file, picture_job, track_region
 from intarsia.cli.follow_job import follow
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import Usage, add_limit, add_setting, job_name, writable, writable_or_pipe
+from intarsia.cli.output_file import writable, writable_or_pipe
+from intarsia.cli.usage import Usage, add_limit, add_setting, job_name
 from intarsia.results import JobState, JobStatus
 
 
@@ -54,6 +55,7 @@ def add_to(commands: Any) -> None:
             )
             action.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
             track_region.add_files(action)
+            output_file.add_options(action, inputs=False)
             connection.add_progress_option(action)
         if name == "cancel":
             action.add_argument(
@@ -88,8 +90,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
 
 
 def watch(options: argparse.Namespace, console: Console) -> int:
-    output = writable_or_pipe(options.output, json=options.json) if options.output else None
-    mask = writable("--save-mask", options.save_mask) if options.save_mask else None
+    output = writable_or_pipe(options.output, options) if options.output else None
+    mask = writable("--save-mask", options.save_mask, options) if options.save_mask else None
     with connection.connect(options) as client:
         tracked = client.get_job(options.job).method == "TrackRegion"
         if tracked and mask is not None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from intarsia import jobs
 from intarsia.artifacts import is_name
-from intarsia.cli import connection, follow_job
+from intarsia.cli import connection, follow_job, output_file
 from intarsia.cli.artifacts import to_standard_output
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import Usage, add_setting, numbers, writable, writable_or_pipe
+from intarsia.cli.output_file import writable, writable_or_pipe
+from intarsia.cli.usage import Usage, add_setting, numbers, source
 from intarsia.client import Client
 from intarsia.editing import Request
 from intarsia.folder.products import endings, products
@@ -26,7 +27,7 @@ def add_options(command: argparse.ArgumentParser, method: str) -> None:
     """Adds the options of the commands that make a picture; `method` is the rpc."""
     command.add_argument("-o", "--output", metavar="FILE", help="write the picture here; - for a pipe")
     command.add_argument("--save-mask", metavar="FILE", help="write the mask that was used, as PNG")
-    command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
+    output_file.add_options(command)
     command.add_argument("--plan", action="store_true", help="only print region, crop, working size and cost")
     follow_job.add_options(command)
     group = command.add_argument_group("how the picture is made")
@@ -86,9 +87,9 @@ def run(
     targets = {} if options.plan else _targets(options, inputs)
     chosen = settings(options)
     with connection.connect(options) as client:
-        picture = options.picture if is_name(options.picture) else client.upload(options.picture).name
+        picture = options.picture if is_name(options.picture) else client.upload(source(options.picture)).name
         request = make_request(client, chosen)
-        _check_products(request, targets, inputs, force=options.force)
+        _check_products(request, targets, options, inputs)
         if options.plan:
             plan = client.plan_region(picture, request)
             console.result("plan", plan, _plan_text(plan))
@@ -167,16 +168,16 @@ def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, 
         path = getattr(options, name)
         option = f"--{name.replace('_', '-')}"
         if name == "output":
-            targets[name] = writable_or_pipe(path, json=options.json, inputs=inputs, force=options.force)
+            targets[name] = writable_or_pipe(path, options, inputs=inputs)
         elif path is not None:
-            targets[name] = writable(option, path, inputs=inputs, force=options.force)
+            targets[name] = writable(option, path, options, inputs=inputs)
             if targets[name] in [other for key, other in targets.items() if key != name]:
                 raise Usage(f"{option}: {path!r} named twice; name different files")
     return targets
 
 
 def _check_products(
-    request: Request, targets: dict[str, Path], inputs: tuple[str, ...], *, force: bool
+    request: Request, targets: dict[str, Path], options: argparse.Namespace, inputs: tuple[str, ...]
 ) -> None:
     """Raises `Usage` if a further file would replace an input or another file that is written."""
     if "output" not in targets:
@@ -185,7 +186,7 @@ def _check_products(
     for ending in endings(request, with_mask=False):
         if output == Path("-"):
             raise Usage("-o/--output: several files do not fit through a pipe; name a file")
-        path = writable("--output", str(_product_path(output, ending)), inputs=inputs, force=force)
+        path = writable("--output", str(_product_path(output, ending)), options, inputs=inputs)
         if path in others:
             raise Usage(
                 f"-o/--output: {str(path)!r} is one of the further files and named twice; name another file"

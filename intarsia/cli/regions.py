@@ -20,8 +20,8 @@ from intarsia.cli.usage import (
     choice,
     corners,
     numbers,
-    picture,
     split,
+    stored_or_file,
     whole,
 )
 from intarsia.region import POLARITIES, Region
@@ -57,7 +57,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     select("--box", metavar="L,T,R,B", type=edges, help="the object in this box")
     select("--rectangle", metavar="L,T,R,B", type=edges, help="this rectangle itself")
     select("--polygon", metavar='"X,Y X,Y ..."', type=corners, help="the inside of this outline")
-    select("--mask", metavar="FILE", type=picture, help="the area of this mask picture")
+    select("--mask", metavar="FILE", type=stored_or_file, help="the area of this mask picture")
     select("--inside", choices=tuple(POLARITIES), help="the part of the mask that is the region")
     select("--mask-threshold", metavar="T", type=float, help="values from T are inside, lower ones outside")
     select("--fit-mask", nargs=0, help="resize a mask to the size of the picture")

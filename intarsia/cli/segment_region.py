@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from intarsia.cli import connection, regions
+from intarsia.cli import connection, output_file, regions
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import Usage, picture, writable
+from intarsia.cli.output_file import check_replaced, make_folder, writable
+from intarsia.cli.usage import Usage, input_file, source
 from intarsia.results import FoundRegion
 
 
@@ -19,12 +20,14 @@ def add_to(commands: Any) -> None:
         description="Finds a region and shows its mask.",
     )
     command.set_defaults(run=run)
-    command.add_argument("picture", metavar="PICTURE", type=picture, help="a file, or artifacts/…")
+    command.add_argument(
+        "picture", metavar="PICTURE", type=input_file, help="a file, artifacts/…, or - for a pipe"
+    )
     command.add_argument("-o", "--output", metavar="FILE", help="write the mask here, as PNG, white inside")
     command.add_argument(
         "--save-all", metavar="DIR", help="write the mask of every candidate here: candidate_0.png, ..."
     )
-    command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
+    output_file.add_options(command)
     regions.add_options(command)
     connection.add_options(command)
 
@@ -33,16 +36,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
     where, inputs = regions.region(options.ordered), (options.picture, *regions.masks(options.ordered))
     target, folder = None, None
     if options.output is not None:
-        target = writable("--output", options.output, inputs=inputs, force=options.force)
+        target = writable("--output", options.output, options, inputs=inputs)
     if options.save_all is not None:
-        folder = _folder(options.save_all, inputs=inputs, force=options.force)
+        folder = _folder(options, inputs=inputs)
     saved: list[Path] = []
     with connection.connect(options) as client:
-        found = client.segment_region(options.picture, where)
+        found = client.segment_region(source(options.picture), where)
         if target is not None:
             client.download(found.region.mask, to=target)
         if folder is not None:
-            folder.mkdir(exist_ok=True)
             for index, each in enumerate(found.instances):
                 saved.append(client.download(each.mask, to=folder / f"candidate_{index}.png"))
     names = [str(path) for path in saved] or [f"candidate {n}" for n in range(len(found.instances))]
@@ -57,15 +59,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _folder(path: str, *, inputs: tuple[str, ...], force: bool) -> Path:
-    """The folder for the candidates, which may not exist yet; no file that would be replaced is an input."""
-    folder = Path(path)
+def _folder(options: argparse.Namespace, *, inputs: tuple[str, ...]) -> Path:
+    """The folder for the candidates, which is there now; no file that would be replaced is an input."""
+    folder = Path(options.save_all)
     if folder.exists() and not folder.is_dir():
-        raise Usage(f"--save-all: {path!r} is a file; name a folder")
-    if not folder.parent.is_dir():
-        raise Usage(f"--save-all: the folder {str(folder.parent)!r} does not exist; create it first")
+        raise Usage(f"--save-all: {options.save_all!r} is a file; name a folder")
     for there in folder.glob("candidate_*.png"):
-        writable("--save-all", str(there), inputs=inputs, force=force)
+        check_replaced("--save-all", there, options, inputs=inputs)
+    make_folder("--save-all", folder)
     return folder
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from intarsia import jobs
 from intarsia.artifacts import is_name
-from intarsia.cli import connection, follow_job, regions
+from intarsia.cli import connection, follow_job, output_file, regions
 from intarsia.cli.artifacts import to_standard_output
 from intarsia.cli.output import Console, as_json
-from intarsia.cli.usage import OptionValue, OrderedOption, Usage, picture, whole, writable, writable_or_pipe
+from intarsia.cli.output_file import writable, writable_or_pipe
+from intarsia.cli.usage import OptionValue, OrderedOption, Usage, input_file, source, whole
 from intarsia.client import Client
 from intarsia.region import Region
 from intarsia.results import JobStatus
@@ -30,7 +31,9 @@ def add_to(commands: Any) -> None:
         "the end of this process, cancels the job.",
     )
     command.set_defaults(run=run)
-    command.add_argument("clip", metavar="CLIP", type=picture, help="a video file, or artifacts/…")
+    command.add_argument(
+        "clip", metavar="CLIP", type=input_file, help="a video file, artifacts/…, or - for a pipe"
+    )
     command.add_argument(
         "-o",
         "--output",
@@ -41,7 +44,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--overlay", action="store_true", help="make the overlay of a detached job, to fetch it later"
     )
-    command.add_argument("--force", action="store_true", help="allow to overwrite the input itself")
+    output_file.add_options(command)
     command.add_argument(
         "--frames",
         type=whole,
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise Usage("--frames: must be 1 or more, or left out")
     targets = _targets(options)
     with connection.connect(options) as client:
-        clip = options.clip if is_name(options.clip) else client.upload(options.clip).name
+        clip = options.clip if is_name(options.clip) else client.upload(source(options.clip)).name
         request = client.track_request(
             seen,
             frames=options.frames,
@@ -145,7 +148,6 @@ def add_files(command: argparse.ArgumentParser) -> None:
 def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
     """The files to write, `-` for a pipe, checked before any work is done; none of them is an input."""
     targets: dict[str, Path] = {}
-    force = getattr(options, "force", False)
     for name in _FILES:
         path, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if path is None:
@@ -154,9 +156,9 @@ def files(options: argparse.Namespace, *inputs: str) -> dict[str, Path]:
         if ending and path != "-" and Path(path).suffix.lower() != ending:
             raise Usage(f"{option}: the file is {ending[1:].upper()}; use the ending {ending}")
         if name == "output":
-            target = writable_or_pipe(path, json=options.json, inputs=inputs, force=force)
+            target = writable_or_pipe(path, options, inputs=inputs)
         else:
-            target = writable(option, path, inputs=inputs, force=force)
+            target = writable(option, path, options, inputs=inputs)
         if target in targets.values():
             raise Usage(f"{option}: {path!r} named twice; name different files")
         targets[name] = target

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from intarsia.artifacts import is_name
 from intarsia.settings import SETTINGS
@@ -104,13 +106,34 @@ def choice(text: str) -> str | int | tuple[float, ...]:
     )
 
 
-def picture(text: str) -> str:
+def stored_or_file(text: str) -> str:
     """An existing file, or an artifact's name."""
     if is_name(text) or Path(text).is_file():
         return text
     raise argparse.ArgumentTypeError(
         f"there is no file {text!r}; name an existing one, or an artifact with all 64 digits"
     )
+
+
+def input_file(text: str) -> str:
+    """An existing file, an artifact's name, or - for standard input."""
+    return text if text == "-" else stored_or_file(text)
+
+
+def source(text: str) -> str | BinaryIO:
+    """What the client reads for an input of this name."""
+    return sys.stdin.buffer if text == "-" else text
+
+
+def bind_negative_values(arguments: Iterable[str]) -> list[str]:
+    """The arguments, with values such as `-5,10` bound to their options: argparse takes them for options."""
+    bound: list[str] = []
+    for argument in arguments:
+        if re.match(r"-[\d.]", argument) and bound and re.fullmatch(r"--[a-z-]+", bound[-1]):
+            bound[-1] += f"={argument}"
+        else:
+            bound.append(argument)
+    return bound
 
 
 def whole(text: str) -> int:
@@ -153,28 +176,3 @@ def artifact_name(text: str) -> str:
     raise argparse.ArgumentTypeError(
         f"{text!r} is not the name of an artifact; write artifacts/ and all 64 digits"
     )
-
-
-def writable_or_pipe(
-    path: str, *, json: bool, inputs: tuple[str | None, ...] = (), force: bool = False
-) -> Path:
-    """The file that `-o` names, or - for standard output, unless `json` goes there."""
-    if path == "-" and json:
-        raise Usage("-o/--output: standard output is taken by --json; name a file")
-    return Path("-") if path == "-" else writable("--output", path, inputs=inputs, force=force)
-
-
-def writable(option: str, path: str, *, inputs: tuple[str | None, ...] = (), force: bool = False) -> Path:
-    """A file that can be written to; not one of the inputs, unless `force`."""
-    target = Path(path)
-    if path == "-":
-        raise Usage(f"{option}: cannot be written to standard output; name a file")
-    if target.is_dir():
-        raise Usage(f"{option}: {path!r} is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise Usage(f"{option}: the folder {str(target.parent)!r} does not exist; create it first")
-    if not force and target.exists():
-        for source in inputs:
-            if source is not None and Path(source).exists() and target.samefile(source):
-                raise Usage(f"{option}: {path!r} is the input itself; name another file, or add --force")
-    return target

@@ -108,7 +108,7 @@ def test_a_server_that_cannot_be_reached(cli: Callable[..., Ran]) -> None:
         ("segment-region PHOTO --click 1,2 --minus --grow 2 --plus --click 1,2", "e.g. --minus --click"),
         ("segment-region PHOTO --minus --click 1,2", "--minus: needs a region before it"),
         ("segment-region PHOTO --click 1,2 --save-all PHOTO", "name a folder"),
-        ("segment-region PHOTO --click 1,2 --save-all FOLDER/none/all", "create it first"),
+        ("segment-region PHOTO --click 1,2 --save-all PHOTO/all", "cannot be made"),
         ("segment-region PHOTO --mask PHOTO --inside white -o PHOTO", "--force"),
         ("edit-region PHOTO -i x -o out.png --click 1,2 --choose worst", "nearest:X,Y"),
         ("edit-region PHOTO -i x -o out.png --click 1,2 --steps many", "--steps"),
@@ -118,7 +118,11 @@ def test_a_server_that_cannot_be_reached(cli: Callable[..., Ran]) -> None:
         ("edit-region PHOTO -i x --click 1,2", "-o out.png"),
         ("edit-region PHOTO -i x --click 1,2 -o PHOTO", "--force"),
         ("edit-region PHOTO -i x --click 1,2 -o FOLDER", "folder"),
-        ("edit-region PHOTO -i x --click 1,2 -o FOLDER/none/out.png", "create it first"),
+        ("edit-region FOLDER/other.png -i x --click 1,2 -o PHOTO --no-clobber", "leave out --no-clobber"),
+        ("segment-region FOLDER/other.png --click 1,2 -o PHOTO --no-clobber", "leave out --no-clobber"),
+        ("jobs watch jobs/1 -o PHOTO --no-clobber", "leave out --no-clobber"),
+        ("edit-region PHOTO -i x --click 1,2 -o out.png --force --no-clobber", "not allowed with"),
+        ("edit-region PHOTO -i x --click 1,2 -o PHOTO/out.png", "cannot be made"),
         ("edit-region PHOTO -i x --click 1,2 -o out.gif", "--format"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --format jpeg", "contradicts"),
         ("edit-region PHOTO -i x --click 1,2 -o out.png --save-mask out.png", "named twice"),
@@ -146,6 +150,7 @@ def test_a_wrong_option_is_named_with_its_remedy(
         word.replace("PHOTO", str(photo)).replace("FOLDER", str(photo.parent)) for word in arguments.split()
     ]
     before = photo.read_bytes()
+    (photo.parent / "other.png").write_bytes(before)
     assert main([*words, "--json"] if machine else words) == 2
     out, err = capsys.readouterr()
     if machine and arguments:

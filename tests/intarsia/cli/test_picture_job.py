@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,24 @@ def test_a_preview_that_cannot_be_had_does_not_end_the_edit(
     assert ran.returncode == 0 and (tmp_path / "out.png").read_bytes() == b"an edited picture"
     said = lines(ran)[0]["warning"]["message"] if machine else ran.stderr
     assert "a preview was not written" in said and lost in said
+
+
+def test_a_picture_comes_through_a_pipe(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
+    with photo.open("rb") as content:
+        ran = cli("edit-region", "-", *EDIT, "-o", "out.png", stdin=content)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (
+        double.requests("EditRegion")[0].job.picture
+        == f"artifacts/{hashlib.sha256(photo.read_bytes()).hexdigest()}"
+    )
+
+
+def test_folders_of_written_files_are_made(cli: Callable[..., Ran], photo: Path, tmp_path: Path) -> None:
+    ran = cli("edit-region", photo, *EDIT, "-o", "new/folder/out.png", "--no-clobber")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (tmp_path / "new/folder/out.png").read_bytes() == b"an edited picture"
+    ran = cli("edit-region", photo, *EDIT, "-o", "new/folder/out.png", "--no-clobber")
+    assert ran.returncode == 2 and "'new/folder/out.png' exists" in ran.stderr
 
 
 def test_with_force_the_input_is_overwritten(cli: Callable[..., Ran], photo: Path) -> None:

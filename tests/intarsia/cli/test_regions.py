@@ -20,6 +20,11 @@ from tests.intarsia.double import Double, Fault
     ("options", "selector"),
     [
         (["--box", "1,2,3,4"], {"box": {"left": 1, "top": 2, "right": 3, "bottom": 4}}),
+        (["--box", "-5,-1.5,30,4"], {"box": {"left": -5, "top": -1.5, "right": 30, "bottom": 4}}),
+        (
+            ["--polygon", "-1,-1 9,1 1,9"],
+            {"polygon": {"corners": [{"x": -1, "y": -1}, {"x": 9, "y": 1}, {"x": 1, "y": 9}]}},
+        ),
         (["--rectangle", "1,2,3,4"], {"box": {"left": 1, "top": 2, "right": 3, "bottom": 4, "exact": True}}),
         (
             ["--polygon", "1,1 9,1 1,9"],
