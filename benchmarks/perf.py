@@ -94,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
                         streaming=model == "ip2p_unet",
                         window=options.window,
                         log=folder / f"{model}-{concurrency}.log",
+                        key=running.triton.key,
                     )
                 except PerfAnalyzerError as fault:
                     print(fault, file=sys.stderr)

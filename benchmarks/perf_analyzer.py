@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.libc import LibcError, prefix
+from deploy.local.loopback import KEY_HEADER
 
 FOLDER = Path(sys.prefix) / "perf_analyzer"
 PROGRAM = FOLDER / "perf_analyzer/bin/perf_analyzer"
@@ -66,8 +67,11 @@ def measure(
     streaming: bool,
     window: float,
     log: Path,
+    key: str,
 ) -> Measurement:
     """Keeps so many requests running for three windows of so many seconds.
+
+    `key` is Triton's: without it, it tells neither the model's settings nor its statistics.
 
     With `streaming`, requests have several replies and may take longer than a window, which then ends when
     enough of them have finished: of requests that finish together a window in time holds all or none.
@@ -75,6 +79,7 @@ def measure(
     table = log.with_suffix(".csv")
     table.unlink(missing_ok=True)
     arguments = [*start, "-m", model, "-u", url, "-i", "grpc", "--input-data", str(data)]
+    arguments += ["-H", f"{KEY_HEADER}:{key}"]
     arguments += ["--concurrency-range", f"{concurrency}:{concurrency}", "-f", str(table)]
     # Always three windows: on a noisy machine it would never regard its results as stable.
     arguments += ["-r", "3", "-s", "999"]

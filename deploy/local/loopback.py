@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tritonclient.grpc import InferenceServerClient
+from typing import Any
+
+from tritonclient.grpc import InferenceServerClient, InferenceServerClientPlugin
 
 OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -11,6 +13,25 @@ OPTIONS = (
 )
 
 
-def triton_client(url: str) -> InferenceServerClient:
-    """A client of the Triton beside us."""
-    return InferenceServerClient(url, channel_args=list(OPTIONS))
+# What a Triton of ours does only for those who send its key in this header. Whoever may load a model may run
+# code of his own; anybody may infer, ask for health and read metadata.
+RESTRICTED = ("shared-memory", "model-config", "model-repository", "statistics", "trace", "logging")
+KEY_HEADER = "triton-grpc-protocol-intarsia-key"
+
+
+def triton_client(url: str, key: str = "") -> InferenceServerClient:
+    """A client of the Triton beside us; `key` is the one it was started with, for what is restricted."""
+    client = InferenceServerClient(url, channel_args=list(OPTIONS))
+    if key:
+        client.register_plugin(_KeySender(key))
+    return client
+
+
+class _KeySender(InferenceServerClientPlugin):
+    """Adds the key to every request."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: Any) -> None:
+        request.headers[KEY_HEADER] = self._key

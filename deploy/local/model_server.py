@@ -26,7 +26,9 @@ class ModelServer:
         self._limits = limits or ProbeLimits()
         self.triton = Triton(settings)
         self.models = tuple(settings.models)
-        self.supervisor = Supervisor(self.triton.url, self.models, self._restart, self._limits)
+        self.supervisor = Supervisor(
+            self.triton.url, self.models, self._restart, self._limits, key=self.triton.key
+        )
         self._stop = threading.Event()
         self._watching = threading.Thread(
             target=self.supervisor.run,
@@ -42,7 +44,7 @@ class ModelServer:
     def wait_alive(self) -> None:
         """Returns once every model passed a probe."""
         self.triton.wait_ready()
-        with triton_client(self.triton.url) as client:
+        with triton_client(self.triton.url, self.triton.key) as client:
             for model in self.models:
                 facts = probe(client, model, seconds=self._limits.load_timeout)
                 log.info("%s at %s is alive: %s", model, self.triton.url, facts)

@@ -1,6 +1,6 @@
 """Probes a model: has it do a small piece of real work.
 
-    python -m deploy.local.probe 127.0.0.1:8001 ip2p_unet
+    python -m deploy.local.probe 127.0.0.1:8001 ip2p_unet --key-file DATA/triton/key
 
 Triton reports a model as ready even if its process is dead or stuck; only a reply shows that it works. The
 supervisor of the one-machine stack uses the same check, and so can a liveness probe in Kubernetes.
@@ -13,6 +13,7 @@ import json
 import queue
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -129,15 +130,25 @@ def _stream(client: InferenceServerClient, model: str, inputs: list, seconds: fl
     return reply
 
 
+def _key_in(file: Path | None) -> str:
+    try:
+        return "" if file is None else file.read_text(encoding="utf-8").strip()
+    except OSError as fault:
+        raise SystemExit(f"--key-file {file}: {fault.strerror}") from None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Probes models; exit code 0 if every named model works."""
     parser = argparse.ArgumentParser(description="Probes models: has each do a small piece of real work.")
     parser.add_argument("url", help="Triton's gRPC address, host:port")
     parser.add_argument("models", nargs="+")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit for each model")
+    parser.add_argument(
+        "--key-file", type=Path, help="file with Triton's key; `intarsia up` writes DATA/triton/key"
+    )
     options = parser.parse_args(argv)
     alive = True
-    with triton_client(options.url) as client:
+    with triton_client(options.url, _key_in(options.key_file)) as client:
         for model in options.models:
             try:
                 print(f"{model}: {json.dumps(probe(client, model, seconds=options.seconds))}")

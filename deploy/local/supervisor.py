@@ -35,9 +35,16 @@ class Supervisor:
     """Probes and repairs models. `restart` restarts the server, whatever state it is in."""
 
     def __init__(
-        self, url: str, models: Sequence[str], restart: Callable[[], None], limits: ProbeLimits | None = None
+        self,
+        url: str,
+        models: Sequence[str],
+        restart: Callable[[], None],
+        limits: ProbeLimits | None = None,
+        *,
+        key: str = "",
     ) -> None:
-        self._url, self._models, self._restart = url, tuple(models), restart
+        """`key` is that of the server, without which it loads no model."""
+        self._url, self._models, self._restart, self._key = url, tuple(models), restart, key
         self._limits = limits or ProbeLimits()
         self._failures = dict.fromkeys(self._models, 0)
         self._late = 0  # times in a row that the server itself did not reply in time
@@ -55,7 +62,7 @@ class Supervisor:
 
     def check(self) -> None:
         """Probes every model once, and repairs those that fail."""
-        with triton_client(self._url) as client:
+        with triton_client(self._url, self._key) as client:
             if self._server_is_down(client):
                 log.warning("Triton at %s does not reply; restarting it", self._url)
                 self._restart_server()

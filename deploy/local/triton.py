@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import secrets
 import sys
 import sysconfig
 import threading
@@ -21,13 +22,15 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.cores import usable_cores
-from deploy.local.loopback import triton_client
+from deploy.local.loopback import KEY_HEADER, RESTRICTED, triton_client
 from deploy.local.models import REPOSITORY
 from deploy.local.process import ChildProcess
 
 ROOT = Path(__file__).parents[2]
 
 log = logging.getLogger(__name__)
+
+_HEADER_PREFIX = "triton-grpc-protocol-"  # Triton adds it to the name of the header that it is given
 
 
 class StartError(RuntimeError):
@@ -53,12 +56,18 @@ class TritonSettings:
 
 
 class Triton:
-    """A server that runs from `start` to `stop`."""
+    """A server that runs from `start` to `stop`.
+
+    `key` opens what is restricted, and is drawn anew for each server; `key_file` holds it for the owner's own
+    tools. Triton takes it as an argument only, so those who may look at the processes of this machine see it.
+    """
 
     def __init__(self, settings: TritonSettings) -> None:
         self.settings = settings
         self.url = f"127.0.0.1:{settings.grpc_port}"
         self.metrics_url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+        self.key = secrets.token_hex(32)
+        self.key_file = settings.work / "key"
         self._shared = f"intarsia-{uuid.uuid4().hex[:12]}-"
         self._stopped = False
         self._changing = threading.Lock()  # the owner may stop what a supervisor is about to restart
@@ -130,6 +139,7 @@ class Triton:
     def _launch(self) -> ChildProcess:
         wheel = _wheel()
         backends = _link_backend(wheel, self.settings.work / "backends")
+        header = KEY_HEADER.removeprefix(_HEADER_PREFIX)
         command = [
             str(wheel / "bin/tritonserver"),
             f"--model-repository={self.settings.repository}",
@@ -140,6 +150,7 @@ class Triton:
             "--allow-http=false",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={self.settings.grpc_port}",
+            f"--grpc-restricted-protocol={','.join(RESTRICTED)}:{header}={self.key}",
             # A client that is frozen or lost its network is detected within 15 seconds.
             "--grpc-keepalive-time=10000",
             "--grpc-keepalive-timeout=5000",
@@ -162,9 +173,15 @@ class Triton:
             **self.settings.environment,
         }
         try:
+            self._write_key()
             return ChildProcess(command, environment=environment, log=self.settings.work / "triton.log")
         except OSError as fault:
             raise StartError(f"Triton cannot be started: {fault}") from fault
+
+    def _write_key(self) -> None:
+        self.key_file.unlink(missing_ok=True)
+        with open(os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self.key)
 
     def _all_ready(self, client: InferenceServerClient) -> bool:
         try:

@@ -63,6 +63,7 @@ def test_a_run_that_ends_in_an_error_has_no_figures(tmp_path):
             streaming=False,
             window=0.1,
             log=tmp_path / "sam.log",
+            key="5ecret",
         )
 
 
@@ -85,8 +86,11 @@ def test_windows_of_streams_end_by_requests_and_others_by_time(tmp_path, streami
         streaming=streaming,
         window=2.0,
         log=tmp_path / "model.log",
+        key="5ecret",
     )
-    assert wanted in (tmp_path / "arguments").read_text()
+    arguments = (tmp_path / "arguments").read_text()
+    assert wanted in arguments
+    assert "-H triton-grpc-protocol-intarsia-key:5ecret" in arguments
 
 
 def test_requests_differ_so_that_none_is_answered_from_memory():

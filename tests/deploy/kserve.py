@@ -30,6 +30,8 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     # What the server was asked to do with it; loading mends it unless it is beyond that.
     changes: list[str] = field(default_factory=list)
     beyond_repair: bool = False
+    # What its owner alone may ask for takes this key, if it has one.
+    key: str = ""
 
     def ServerLive(self, request, context):
         while self.server_silent and context.is_active():
@@ -42,22 +44,31 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
     def ModelReady(self, request, context):
         return service_pb2.ModelReadyResponse(ready=True)
 
+    def _check_key(self, context):
+        sent = dict(context.invocation_metadata()).get("triton-grpc-protocol-intarsia-key")
+        if self.key and sent != self.key:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted")
+
     def ModelConfig(self, request, context):
+        self._check_key(context)
         config = model_config_pb2.ModelConfig(name=request.name)
         config.model_transaction_policy.decoupled = self.decoupled
         return service_pb2.ModelConfigResponse(config=config)
 
     def ModelStatistics(self, request, context):
+        self._check_key(context)
         self.answered += self.answers_others
         told = service_pb2.ModelStatisticsResponse()
         told.model_stats.add(name=request.name).inference_stats.success.count = self.answered
         return told
 
     def RepositoryModelUnload(self, request, context):
+        self._check_key(context)
         self.changes.append("unload")
         return service_pb2.RepositoryModelUnloadResponse()
 
     def RepositoryModelLoad(self, request, context):
+        self._check_key(context)
         self.changes.append("load")
         if not self.beyond_repair:
             self.refusal, self.silent = "", False

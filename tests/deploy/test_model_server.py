@@ -23,7 +23,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[str]) -
     class Triton:
         """Stands for a Triton that writes down when it is stopped."""
 
-        url = "127.0.0.1:1"
+        url, key = "127.0.0.1:1", ""
 
         def __init__(self, settings: TritonSettings) -> None:
             pass

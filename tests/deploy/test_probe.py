@@ -96,7 +96,7 @@ def test_a_stack_whose_models_corrupt_numbers_does_not_serve(tmp_path: Path, mon
         """Stands for a server that is up and whose models load."""
 
         def __init__(self, settings: object) -> None:
-            self.url = url
+            self.url, self.key = url, ""
 
         def start(self) -> None:
             """It was."""

@@ -19,6 +19,11 @@ from deploy.local.ports import PortTaken, choose_ports
 from deploy.local.stack import Stack, StackSettings
 from deploy.local.triton import StartError, TritonSettings
 
+ALL_PROTOCOLS = {
+    *("health", "metadata", "inference", "shared-memory", "model-config", "model-repository"),
+    *("statistics", "trace", "logging"),
+}
+
 
 @pytest.fixture(autouse=True)
 def signals_as_before():
@@ -160,6 +165,27 @@ def test_triton_finds_this_python_first_and_then_what_it_found_before(
     triton.Triton(settings).start()
     own = str(triton._libpython().parent)
     assert given["LD_LIBRARY_PATH"] == (f"{own}:{before}" if before else own)
+
+
+def test_triton_never_starts_without_a_key_for_what_only_its_owner_may_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    commands: list[list[str]] = []
+    monkeypatch.setattr(triton, "ChildProcess", lambda command, **_: commands.append(command))
+    for number in range(2):
+        settings = TritonSettings(tmp_path / str(number), 1, 2, models=("any",), weights=tmp_path)
+        triton.Triton(settings).start()
+    keys = []
+    for number, command in enumerate(commands):
+        (option,) = [part for part in command if part.startswith("--grpc-restricted-protocol=")]
+        protocols, _, key = option.partition("=")[2].rpartition("=")
+        names, _, header = protocols.partition(":")
+        assert {*names.split(","), "health", "metadata", "inference"} == ALL_PROTOCOLS
+        assert header == "intarsia-key" and len(bytes.fromhex(key)) == 32
+        assert key == (tmp_path / str(number) / "key").read_text()
+        assert {"--allow-http=false", "--grpc-address=127.0.0.1"} <= set(command)
+        keys.append(key)
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize("in_the_way", ["triton/triton.log/", "triton/backends"])

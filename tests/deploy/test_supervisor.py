@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -23,7 +24,8 @@ def watched(model: Scripted) -> Iterator[tuple[Supervisor, list[str]]]:
     restarts: list[str] = []
     with serving(model) as url:
         limits = ProbeLimits(interval=0.01, timeout=0.5, failures=2)
-        yield Supervisor(url, ["any"], lambda: restarts.append("restart"), limits), restarts
+        restart = partial(restarts.append, "restart")
+        yield Supervisor(url, ["any"], restart, limits, key=model.key), restarts
 
 
 def test_a_model_that_replies_is_not_reloaded():
@@ -40,6 +42,14 @@ def test_a_dead_model_is_reloaded_at_once(decoupled: bool):
         supervisor.check()
         supervisor.check()
     assert (model.changes, restarts, supervisor.repairs) == (["unload", "load"], [], 1)
+
+
+def test_a_server_that_asks_for_its_key_is_given_it():
+    model = Scripted(refusal=DEAD, key="5ecret")
+    with watched(model) as (supervisor, restarts):
+        supervisor.check()
+        supervisor.check()
+    assert (model.asked, model.changes, restarts) == (2, ["unload", "load"], [])
 
 
 @pytest.mark.parametrize("decoupled", [False, True], ids=["unary", "decoupled"])

@@ -54,5 +54,5 @@ def client(stack: Stack) -> Iterator[intarsia.Client]:
 @pytest.fixture
 def models(stack: Stack) -> Iterator[TritonClient]:
     """A plain client to Triton."""
-    with TritonClient(stack.triton.url) as opened:
+    with TritonClient(stack.triton.url, stack.triton.key) as opened:
         yield opened

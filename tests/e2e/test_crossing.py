@@ -35,6 +35,7 @@ def test_numbers_come_back_unchanged(models: TritonClient, numbers):
 
 def test_the_probe_is_a_command_for_liveness_checks(stack):
     command = [sys.executable, "-m", "deploy.local.probe", stack.triton.url, *MODELS]
+    command += ["--key-file", str(stack.triton.key_file)]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert asked.returncode == 0, asked.stderr
     assert [line.split(":")[0] for line in asked.stdout.splitlines()] == list(MODELS)

@@ -87,7 +87,7 @@ def platform(copy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def toy(platform: Stack) -> Iterator[TritonClient]:
     """A client of the Triton that serves the toy."""
-    with TritonClient(platform.triton.url) as client:
+    with TritonClient(platform.triton.url, platform.triton.key) as client:
         yield client
 
 
