@@ -200,5 +200,5 @@ def test_the_reason_why_triton_cannot_start_is_named(tmp_path: Path, in_the_way:
 
 
 def test_a_python_without_a_stub_is_explained(tmp_path: Path):
-    with pytest.raises(StartError, match=r"Triton has no stub for Python 3\.\d+; use 3.10, 3.11 or 3.12"):
+    with pytest.raises(StartError, match=r"Triton has no stub for Python 3\.\d+; use 3.11 or 3.12"):
         triton._link_backend(tmp_path, tmp_path / "backends")
