@@ -227,6 +227,21 @@ class Drivers:
         return made
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Gives the address of an empty database; on SQLite it lies in the folder."""
+    if request.param == "sqlite":
+        return lambda folder: f"sqlite:///{folder}/jobs.sqlite"
+    postgres = request.getfixturevalue("postgres")
+    return lambda folder: postgres.create()
+
+
+@pytest.fixture
+def url(new_database: Callable[[Path], str], tmp_path: Path) -> str:
+    """The address of an empty database."""
+    return new_database(tmp_path)
+
+
 @pytest.fixture
 async def driver(tmp_path: Path) -> AsyncIterator[Drivers]:
     """Makes drivers, and sees that nothing of theirs outlives the test."""

@@ -24,14 +24,18 @@ class Clock:
             self._connection.execute(_REPLACEMENT)
             user = self._connection.info.user
             self._connection.execute(f"ALTER ROLE {user} SET search_path = {user}, pg_catalog".encode())
-            self.move(0)
+            self.set(moment)
 
     def __call__(self) -> float:
         return self._moment
 
     def move(self, seconds: float) -> None:
         """Moves the time forward, or backward."""
-        self._moment += seconds
+        self.set(self._moment + seconds)
+
+    def set(self, moment: float) -> None:
+        """Sets the time, in seconds since 1970."""
+        self._moment = moment
         if self._connection is not None:
             self._connection.execute("UPDATE clock SET moment = %s", [self._moment])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,14 +47,6 @@ async def listed(ledger: Ledger, **filter: Any) -> list[str]:
     """The names of one's jobs that a filter lets pass."""
     chosen = JobFilter(**{field: frozenset(values) for field, values in filter.items()})
     return [one.name for one in await ledger.list("me", chosen)]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/jobs.sqlite"
-    return request.getfixturevalue("postgres").create()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import count
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from orchestrator.jobs.retention.sweep import Sweep
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store.artifact import Artifact, Origin, digest_of
 from store.disk import DiskStore
+from tests.orchestrator.jobs.ledger.clock import Clock
 
 DAY = 86400.0
 NOW = 2e9
@@ -29,18 +30,12 @@ TIMES = TimesToLive()
 class World:
     """Artifacts and jobs of any age."""
 
-    def __init__(self, folder: Path, database: Database, moments: list[float]) -> None:
-        self.folder, self.database, self._moments = folder, database, moments
+    def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
+        """`clock` is that of the database, and of sweeps."""
+        self.folder, self.database, self.clock = folder, database, clock
         self.store = DiskStore(folder / "artifacts")
         self.ledger, self.references = Ledger(database), References(database)
         self._names = count()
-
-    def clock(self) -> float:
-        return self._moments[-1]
-
-    def at(self, moment: float) -> None:
-        """Sets the time of the ledger and of sweeps."""
-        self._moments.append(moment)
 
     def sweep(self, times: TimesToLive = TIMES) -> Sweep:
         return Sweep(self.store, self.references, times, tolerance=1, clock=self.clock)
@@ -69,7 +64,7 @@ class World:
         """The name of a job in this state."""
         name = f"jobs/{next(self._names):08}"
         moment = self.clock()
-        self.at(started)
+        self.clock.set(started)
         await self.ledger.submit(
             NewJob(name=name, caller="me", method="EditRegion", request="{}", sent="", inputs=tuple(inputs))
         )
@@ -79,13 +74,13 @@ class World:
             hold, _ = taken
             await self.ledger.report(hold, "{}", references=_of(ReferenceKind.PREVIEW, previews))
             await self.ledger.remember(hold, "stage", "1", _of(ReferenceKind.INTERMEDIATE, intermediates))
-            self.at(ended)
+            self.clock.set(ended)
             if state is State.PAUSED:
                 await self.ledger.hand_back(hold, spent=1, state=state)
             elif state.is_final:
                 made = _of(ReferenceKind.RESULT, results)
                 await self.ledger.end(hold, state, spent=1, references=made)
-        self.at(moment)
+        self.clock.set(moment)
         return name
 
     async def stored(self) -> set[str]:
@@ -101,16 +96,16 @@ def _of(kind: ReferenceKind, names: Sequence[str]) -> list[Reference]:
 
 
 @asynccontextmanager
-async def world_in(folder: Path) -> AsyncIterator[World]:
-    moments = [NOW]
-    database = await Database.open(f"sqlite:///{folder}/jobs.sqlite", clock=lambda: moments[-1])
-    try:
-        yield World(folder, database, moments)
-    finally:
-        await database.close()
+async def world_in(folder: Path, url: str) -> AsyncIterator[World]:
+    with closing(Clock(url, NOW)) as clock:
+        database = await Database.open(url, clock=clock)
+        try:
+            yield World(folder, database, clock)
+        finally:
+            await database.close()
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with world_in(tmp_path) as made:
+async def world(tmp_path: Path, url: str) -> AsyncIterator[World]:
+    async with world_in(tmp_path, url) as made:
         yield made

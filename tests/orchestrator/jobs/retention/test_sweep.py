@@ -132,8 +132,8 @@ def expected(stored: list[Stored], ran: list[Ran]) -> tuple[set[int], set[int]]:
     return needed, jobs_left
 
 
-async def check(folder: Path, stored: list[Stored], ran: list[Ran], kills: list[int]) -> None:
-    async with world_in(folder) as world:
+async def check(folder: Path, url: str, stored: list[Stored], ran: list[Ran], kills: list[int]) -> None:
+    async with world_in(folder, url) as world:
         names = [
             (await world.put(f"{n}", one.origin, used=NOW - one.age * DAY)).name
             for n, one in enumerate(stored)
@@ -183,9 +183,9 @@ async def submit(world: World, one: Ran, names: list[str]) -> str:
 
 @settings(max_examples=25)
 @given(artifacts, jobs, st.lists(st.integers(0, 30), max_size=4))
-def test_nothing_that_is_needed_goes_and_in_the_end_nothing_else_is_left(stored, ran, kills):
+def test_nothing_that_is_needed_goes_and_in_the_end_nothing_else_is_left(new_database, stored, ran, kills):
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        asyncio.run(check(Path(folder), stored, ran, kills))
+        asyncio.run(check(Path(folder), new_database(folder), stored, ran, kills))
 
 
 async def test_a_sweep_says_what_it_removed_and_the_next_one_finds_nothing(world):
