@@ -10,7 +10,7 @@ from intarsia.editing import Request
 from intarsia.errors import InvalidRequest
 from intarsia.folder.pairs import POLICIES, RELATIVE, Item, Pairs, pair
 from intarsia.folder.products import endings
-from intarsia.folder.scan import scan, within
+from intarsia.folder.scan import ENDINGS, scan, within
 
 PathLike = str | os.PathLike[str]
 
@@ -52,9 +52,17 @@ class Folder:
             raise InvalidRequest("the pictures lie in the same folder; name another one", field="masks")
 
     def pairs(self, request: Request) -> Pairs:
-        """Scans the folders and pairs pictures with masks; `request` names the files of a result."""
+        """Scans the folders and pairs pictures with masks; `request` names the files of a result.
+
+        `InvalidRequest` for a folder without pictures, which is more likely a mistake than a wish.
+        """
         closed = [Path(path) for path in (self.pictures, self.masks, self.out) if path is not None]
         pictures = scan(Path(self.pictures), closed=closed)
+        if not pictures.files and not pictures.unread:
+            raise InvalidRequest(
+                f"{str(self.pictures)!r} holds no picture; name a folder of {', '.join(ENDINGS)} files",
+                field="pictures",
+            )
         masks = None if self.masks is None else scan(Path(self.masks), closed=closed)
         return pair(pictures, masks, by=self.by, endings=endings(request, with_mask=self.with_mask))
 
