@@ -65,8 +65,9 @@ class AsyncClient:
         """Starts an edit by instruction; every pixel outside the region keeps its exact value.
 
         `picture` is a path, bytes, a PIL image, a NumPy array (see `upload`), a file of an earlier result, or
-        the name of an artifact. `further` edits are applied to the result in this order; each is a region,
-        an instruction and, optionally, a negative instruction. For the settings see
+        the name of an artifact. `region` is a region (`intarsia.click(120, 80)`), or short for one: a point,
+        a box of four numbers, or a mask as an array. `further` edits are applied to the result in this
+        order; each is a region, an instruction and, optionally, a negative instruction. For the settings see
         `intarsia.settings.SETTINGS`.
         """
         request = await self.edit_request(

@@ -9,7 +9,7 @@ import io
 import struct
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from intarsia import errors
 
@@ -24,10 +24,16 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # channels: grey, RGB, RGBA
 
 
+def is_array(value: Any) -> TypeGuard[Array]:
+    """True for an array of NumPy."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
 def encoded(picture: Any) -> Any:
     """A PIL image or an array as PNG; everything else as it is."""
-    image, numpy = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
-    if numpy is not None and isinstance(picture, numpy.ndarray):
+    image = sys.modules.get("PIL.Image")
+    if is_array(picture):
         return _array_to_png(picture)
     if image is not None and isinstance(picture, image.Image):
         return _image_to_png(picture)

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, TypeAlias
 
 from intarsia import errors, pixels
 from intarsia.artifacts import Source, is_name
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from intarsia.results import ArtifactInfo
 
 Point = tuple[float, float]
+Where: TypeAlias = "Region | v1.Region | Point | tuple[float, float, float, float] | Array"
 Path = tuple[int, ...]  # which term of a combination, which term of that one, ...; empty for the whole
 
 POLARITIES = {
@@ -106,12 +108,12 @@ class Region:
         return self._shaped(fill_holes=holes)
 
     def grown(self, pixels: float) -> Region:
-        """Moves the outline outward."""
-        return self._shaped(grow=pixels)
+        """Moves the outline outward; `grown(3).grown(2)` by 5 pixels."""
+        return self._moved("grow", pixels, "shrunk")
 
     def shrunk(self, pixels: float) -> Region:
-        """Moves the outline inward (after growing)."""
-        return self._shaped(shrink=pixels)
+        """Moves the outline inward (after growing); `shrunk(3).shrunk(2)` by 5 pixels."""
+        return self._moved("shrink", pixels, "grown")
 
     def inverted(self) -> Region:
         """Everything except the selection."""
@@ -120,6 +122,14 @@ class Region:
     def feathered(self, pixels: float) -> Region:
         """Softens the border over this many pixels, inward."""
         return self._shaped(feather=pixels)
+
+    def _moved(self, name: str, pixels: float, opposite: str) -> Region:
+        if not isinstance(pixels, Real) or not pixels >= 0:
+            raise errors.InvalidRequest(
+                f"must be a number of pixels from 0, not {pixels!r}; `{opposite}` is the opposite",
+                field=f"region.shaping.{name}",
+            )
+        return self._shaped(**{name: getattr(self.proto.shaping, name) + pixels})
 
     def _shaped(self, **values: float) -> Region:
         def shape(region: v1.Region) -> None:
@@ -160,12 +170,12 @@ def clicks(*on: Point, outside: Iterable[Point] = ()) -> Region:
 
 def box(left: float, top: float, right: float, bottom: float) -> Region:
     """The object in this box."""
-    return Region(v1.Region(box=v1.Box(left=left, top=top, right=right, bottom=bottom)))
+    return Region(v1.Region(box=_box(left, top, right, bottom)))
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Region:
     """This rectangle itself."""
-    return Region(v1.Region(box=v1.Box(left=left, top=top, right=right, bottom=bottom, exact=True)))
+    return Region(v1.Region(box=_box(left, top, right, bottom, exact=True)))
 
 
 def polygon(*corners: Point) -> Region:
@@ -213,12 +223,45 @@ def words(
     return Region(v1.Region(words=message))
 
 
+def as_region(value: Where, name: str = "region") -> Region:
+    """The region that a value stands for: a point for `click`, four numbers for `box`, an array for `mask`.
+
+    In an array, the region is white or True. `name` is the argument's name, for the error.
+    """
+    if isinstance(value, Region):
+        return value
+    if isinstance(value, v1.Region):
+        return Region(value)
+    if pixels.is_array(value):
+        return mask(value, inside="white")
+    if isinstance(value, tuple | list) and all(isinstance(each, Real) for each in value):
+        if len(value) == 2:
+            return click(*value)
+        if len(value) == 4:
+            return box(*value)
+    raise errors.InvalidRequest(
+        f"{name} cannot be {value!r:.80}; use a region such as intarsia.click(120, 80), a point (x, y), "
+        "a box (left, top, right, bottom), or a mask as an array",
+        field=name,
+    )
+
+
 def put(message: object, name: str, value: object, field: str) -> None:
     """Sets a field of a message; `InvalidRequest` with the field's path if the value does not fit."""
     try:
         setattr(message, name, value)
     except (TypeError, ValueError) as error:
         raise errors.InvalidRequest(f"{field} cannot be {value!r}: {error}", field=field) from None
+
+
+def _box(left: float, top: float, right: float, bottom: float, *, exact: bool = False) -> v1.Box:
+    if not (left < right and top < bottom):
+        raise errors.InvalidRequest(
+            f"must be left, top, right, bottom, with left < right and top < bottom, not {left}, {top}, "
+            f"{right}, {bottom}",
+            field="region.box",
+        )
+    return v1.Box(left=left, top=top, right=right, bottom=bottom, exact=exact)
 
 
 def _corners(points: Iterable[Point]) -> list[v1.Corner]:

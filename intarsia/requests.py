@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from intarsia import artifacts
@@ -11,7 +12,7 @@ from intarsia.artifacts import Source, is_name
 from intarsia.editing import edit_region_request, fill_region_request
 from intarsia.files import AsyncResultFile, ResultFile
 from intarsia.pixels import Array, PilImage
-from intarsia.region import Region, put
+from intarsia.region import Where, as_region, put
 from intarsia.results import ArtifactInfo
 from intarsia.retry import Calls
 from intarsia.settings import Settings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Stored: TypeAlias = ArtifactInfo | AsyncResultFile | ResultFile
 Picture: TypeAlias = "Source | Stored | PilImage | Array"
-Where: TypeAlias = Region | region_pb2.Region
 Request: TypeAlias = EditRegionRequest | FillRegionRequest | TrackRegionRequest
 Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
 
@@ -50,7 +50,7 @@ async def edit_region(
     request.region.CopyFrom(await _region_message(calls, region))
     for where, instruction, *negative in further:
         another = request.further_edits.add(instruction=instruction, negative_instruction="".join(negative))
-        another.region.CopyFrom(await _region_message(calls, where))
+        another.region.CopyFrom(await _region_message(calls, where, "further"))
     await _add_adapters(calls, request, settings)
     return request
 
@@ -86,19 +86,17 @@ async def track_region(
     calls: Calls, seen: Where | Mapping[int, Where], **settings: Any
 ) -> TrackRegionRequest:
     """The request to follow a region, without its clip."""
-    if not isinstance(seen, Mapping | Region | region_pb2.Region):
-        raise TypeError(f"seen must be a region, or regions by frame numbers, not {seen!r}")
     request = track_region_request(**settings)
-    for frame, region in sorted((seen if isinstance(seen, Mapping) else {0: seen}).items()):
+    sightings = seen.items() if isinstance(seen, Mapping) else [(0, seen)]
+    for frame, region in sorted(sightings, key=itemgetter(0)):
         sighting = request.sightings.add()
         put(sighting, "frame", frame, "sightings.frame")
-        sighting.region.CopyFrom(await _region_message(calls, region))
+        sighting.region.CopyFrom(await _region_message(calls, region, "seen"))
     return request
 
 
-async def _region_message(calls: Calls, region: Where) -> region_pb2.Region:
-    if isinstance(region, region_pb2.Region):
-        return region
+async def _region_message(calls: Calls, where: Where, name: str = "region") -> region_pb2.Region:
+    region = as_region(where, name)
     names = {path: await artifact_name(calls, source) for path, source in region.masks.items()}
     return region.naming(names)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,11 +37,13 @@ def test_the_package_itself_costs_nothing() -> None:
 def test_help_comes_at_once() -> None:
     best = float("inf")
     for _ in range(3):
-        start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-m", "intarsia.cli", "--help"], check=True, stdout=subprocess.DEVNULL
         )
-        best = min(best, time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Time of the processor: what else runs on this machine does not count.
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert best < 1.5
 
 

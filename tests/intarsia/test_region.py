@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import intarsia
 from intarsia import errors
+from intarsia.region import as_region
 from intarsia.v1 import region_pb2 as v1
 from tests.intarsia.double import Double
 
@@ -199,3 +201,32 @@ def test_a_shape_that_cannot_be_sent_is_refused_by_its_field() -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         intarsia.click(1, 2).filled(-1)
     assert caught.value.field == "region.shaping.fill_holes"
+
+
+def test_what_moves_an_outline_adds_up() -> None:
+    where = intarsia.click(1, 2).grown(3).grown(2.5).shrunk(1).shrunk(np.float32(1))
+    assert where.proto.shaping == v1.Shaping(grow=5.5, shrink=2)
+    for wrong, opposite in ((-3, "shrunk"), ("3", "shrunk"), (float("nan"), "shrunk")):
+        with pytest.raises(errors.InvalidRequest, match=f"`{opposite}` is the opposite") as refused:
+            intarsia.click(1, 2).grown(wrong)  # type: ignore[arg-type]
+        assert refused.value.field == "region.shaping.grow"
+
+
+@pytest.mark.parametrize("edges", [(30, 10, 10, 60), (10, 60, 30, 60), (0, 0, float("nan"), 5)])
+def test_a_box_whose_edges_are_in_another_order_is_refused(edges: tuple[float, float, float, float]) -> None:
+    for shape in (intarsia.box, intarsia.rectangle):
+        with pytest.raises(errors.InvalidRequest, match="left < right and top < bottom") as refused:
+            shape(*edges)
+        assert refused.value.field == "region.box"
+
+
+def test_numbers_and_arrays_stand_for_regions() -> None:
+    assert as_region((120, 80)) == intarsia.click(120, 80)
+    assert as_region([np.float32(1), np.int64(2), 3.5, 4]) == intarsia.box(1, 2, 3.5, 4)  # type: ignore[arg-type]
+    found = as_region(np.eye(4, dtype=bool))
+    assert found.proto == v1.Region(mask=v1.Mask(polarity=v1.POLARITY_WHITE_INSIDE))
+    assert list(found.masks) == [()]
+    for wrong in ((1, 2, 3), "hat", None, [(1, 2), (3, 4)]):
+        with pytest.raises(errors.InvalidRequest, match=r"seen cannot be .* a point \(x, y\)") as refused:
+            as_region(wrong, "seen")  # type: ignore[arg-type]
+        assert refused.value.field == "seen"

@@ -75,7 +75,7 @@ def test_a_region_by_itself_is_a_sighting_in_the_first_frame(
 
 def test_what_is_no_region_is_refused_at_once(client: intarsia.Client, walk: Path) -> None:
     for seen in ([HEART], None):
-        with pytest.raises(TypeError, match="a region, or regions by frame numbers"):
+        with pytest.raises(errors.InvalidRequest, match="seen cannot be"):
             client.track_region(walk, seen)  # type: ignore[arg-type]
 
 

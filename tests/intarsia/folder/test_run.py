@@ -176,7 +176,7 @@ def test_equal_pictures_are_two_items(run: Run, double: Painter, tmp_path: Path)
 def test_a_folder_without_pictures_is_refused(run: Run, double: Painter, tmp_path: Path) -> None:
     (tmp_path / "empty/below").mkdir(parents=True)
     (tmp_path / "empty/below/notes.txt").write_text("no picture")
-    with pytest.raises(errors.InvalidRequest, match="holds no picture; name a folder of .png, ") as refused:
+    with pytest.raises(errors.InvalidRequest, match=r"holds no picture; name a folder of \.png, ") as refused:
         run(pictures=tmp_path / "empty")
     assert refused.value.field == "pictures"
     assert not double.jobs
