@@ -6,6 +6,7 @@ Masks here are uint8 of 0 and 1, as models give them, all of the same size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _remainder(
             mask[both.window] &= 1 - shared
     if mask is None:
         return candidate
-    return MaskCandidate(mask, candidate.score) if mask[box.window].any() else None
+    return replace(candidate, mask=mask) if mask[box.window].any() else None
 
 
 def _overlap(one: PixelBox, other: PixelBox) -> PixelBox:

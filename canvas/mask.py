@@ -7,6 +7,7 @@ pixel belongs to a drawn shape if its centre does, so shapes that share an edge 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -112,7 +113,7 @@ def choose(candidates: Sequence[MaskCandidate], choice: Choice, *, field: str = 
     if isinstance(choice, Best):
         return ranked[0]
     if isinstance(choice, All):
-        return MaskCandidate(np.maximum.reduce([one.mask for one in ranked]), ranked[0].score)
+        return replace(ranked[0], mask=np.maximum.reduce([one.mask for one in ranked]))
     if isinstance(choice, Index):
         if not 0 <= choice.index < len(ranked):
             raise InvalidRequest(
@@ -130,13 +131,13 @@ def shape(mask: np.ndarray, shaping: Shaping) -> np.ndarray:
     Degrees that round to 0 of 255 become 0. Returns the same array if there is nothing to do.
     """
     box = extent(mask)
-    if box is not None and (shaping.fill_holes or shaping.grow > 0 or shaping.shrink > 0):
+    if box is not None and (shaping.fill_holes or shaping.grow or shaping.shrink > 0):
         # One pixel more than growing needs, so that shrinking sees the outside on every side.
-        around = box.widened(int(np.ceil(shaping.grow)) + 1, height=mask.shape[0], width=mask.shape[1])
+        around = box.widened(int(np.ceil(shaping.grow or 0)) + 1, height=mask.shape[0], width=mask.shape[1])
         part = mask[around.window]
         if shaping.fill_holes:
             part = fill_holes(part, at_most=shaping.fill_holes)
-        if shaping.grow > 0:
+        if shaping.grow:
             part = grow(part, by=shaping.grow)
         if shaping.shrink > 0:
             part = shrink(part, by=shaping.shrink)

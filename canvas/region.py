@@ -141,13 +141,16 @@ Choice = Best | All | Index | Nearest
 
 @dataclass(frozen=True)
 class Shaping:
-    """Adjusts a mask, in this order: fill holes, grow, shrink, invert. Lengths are pixels."""
+    """Adjusts a mask, in this order: fill holes, grow, shrink, invert. Lengths are pixels.
+
+    None leaves `grow` and `feather` to `resolve_shaping`; until then nothing is grown.
+    """
 
     fill_holes: int = 0
-    grow: float = 0.0
+    grow: float | None = None
     shrink: float = 0.0
     invert: bool = False
-    feather: float = 8.0
+    feather: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,11 +168,13 @@ class Region:
 class MaskCandidate:
     """A mask of the whole picture that a selector found, and the model's confidence, in [0, 1].
 
-    The mask is float32 degrees in [0, 1] if it was drawn, uint8 of 0 and 1 if a model returned it.
+    The mask is float32 degrees in [0, 1] if it was drawn, uint8 of 0 and 1 if a model returned it. Then
+    `model_pixel` is how many of the picture's pixels a pixel of the model spans.
     """
 
     mask: np.ndarray
     score: float
+    model_pixel: float | None = None
 
 
 def every(region: Region) -> Iterator[Region]:

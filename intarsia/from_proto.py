@@ -191,6 +191,8 @@ def _part(message: results_pb2.Part, file: File[F]) -> results.RegionPart[F]:
             results.WorkedSheet(_bounds(sheet.box), sheet.working_width, sheet.working_height)
             for sheet in message.sheets
         ),
+        grow=message.grow,
+        feather=message.feather,
     )
 
 

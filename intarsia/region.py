@@ -108,8 +108,12 @@ class Region:
         return self._shaped(fill_holes=holes)
 
     def grown(self, pixels: float) -> Region:
-        """Moves the outline outward; `grown(3).grown(2)` by 5 pixels."""
-        return self._moved("grow", pixels, "shrunk")
+        """Moves the outline outward; `grown(3).grown(2)` by 5 pixels.
+
+        By default edits and fills grow what a model found, and nothing else; `grown(0)` keeps its outline.
+        """
+        grown = self._moved("grow", pixels, "shrunk")
+        return grown if pixels else grown._shaped(keep_outline=True)
 
     def shrunk(self, pixels: float) -> Region:
         """Moves the outline inward (after growing); `shrunk(3).shrunk(2)` by 5 pixels."""
@@ -120,7 +124,7 @@ class Region:
         return self._but(lambda region: setattr(region.shaping, "invert", not region.shaping.invert))
 
     def feathered(self, pixels: float) -> Region:
-        """Softens the border over this many pixels, inward."""
+        """Softens the border over this many pixels, inward. By default over 1 to 8, by the region's size."""
         return self._shaped(feather=pixels)
 
     def _moved(self, name: str, pixels: float, opposite: str) -> Region:

@@ -80,12 +80,15 @@ class WorkedSheet:
 
 @dataclass(frozen=True)
 class RegionPart(Generic[F]):
-    """A region of a request: its crop, and the sheets (one, or one per tile) that the model worked on."""
+    """A region of a request: its crop, and the sheets (one, or one per tile) that the model worked on. Its
+    outline was moved outward by `grow` pixels and softened inward over `feather`."""
 
     region: FoundRegion[F]
     instruction: str
     crop: Bounds
     sheets: tuple[WorkedSheet, ...]
+    grow: float = 0.0
+    feather: float = 0.0
 
 
 @dataclass(frozen=True)

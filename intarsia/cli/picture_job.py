@@ -208,7 +208,8 @@ def _plan_text(plan: RequestPlan[Any]) -> str:
         tiles = f"{len(part.sheets)} tiles of" if len(part.sheets) > 1 else "worked at"
         lines.append(
             f"{words}score {part.region.score:.2f}, {part.region.area} pixels in "
-            f"{box.left},{box.top},{box.right},{box.bottom}; crop "
+            f"{box.left},{box.top},{box.right},{box.bottom}, grown by {part.grow:.3g}, feather "
+            f"{part.feather:.3g}; crop "
             f"{crop.left},{crop.top},{crop.right},{crop.bottom}, {tiles} "
             f"{sheet.working_width} x {sheet.working_height}"
         )

@@ -71,10 +71,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     shape("--correct", metavar="X,Y", type=point, help="add what is at this point (repeatable)")
     shape("--correct-not", metavar="X,Y", type=point, help="remove what is at this point (repeatable)")
     shape("--fill-holes", metavar="N", type=whole, help="fill holes of at most N pixels")
-    shape("--grow", metavar="PX", type=float, help="move the outline outward")
+    shape(
+        "--grow",
+        metavar="PX",
+        type=float,
+        help="move the outline outward (default: enough that no rim of a thing that a model found stays)",
+    )
     shape("--shrink", metavar="PX", type=float, help="move the outline inward")
     shape("--invert", nargs=0, help="everything except the selection")
-    shape("--feather", metavar="PX", type=float, help="soften the border of all regions, inward (default: 8)")
+    shape(
+        "--feather",
+        metavar="PX",
+        type=float,
+        help="soften the border of all regions, inward (default: 1 to 8)",
+    )
     more = partial(_group(command, "further regions, each with the options above"), action=OrderedOption)
     more("--plus", nargs=0, help="add the region of the options that follow")
     more("--minus", nargs=0, help="subtract it")

@@ -164,18 +164,20 @@ class Choice(_message.Message):
     def __init__(self, best: _Optional[_Union[Choice.Best, _Mapping]] = ..., all: _Optional[_Union[Choice.All, _Mapping]] = ..., index: _Optional[int] = ..., nearest: _Optional[_Union[Corner, _Mapping]] = ...) -> None: ...
 
 class Shaping(_message.Message):
-    __slots__ = ("fill_holes", "grow", "shrink", "invert", "feather")
+    __slots__ = ("fill_holes", "grow", "shrink", "invert", "feather", "keep_outline")
     FILL_HOLES_FIELD_NUMBER: _ClassVar[int]
     GROW_FIELD_NUMBER: _ClassVar[int]
     SHRINK_FIELD_NUMBER: _ClassVar[int]
     INVERT_FIELD_NUMBER: _ClassVar[int]
     FEATHER_FIELD_NUMBER: _ClassVar[int]
+    KEEP_OUTLINE_FIELD_NUMBER: _ClassVar[int]
     fill_holes: int
     grow: float
     shrink: float
     invert: bool
     feather: float
-    def __init__(self, fill_holes: _Optional[int] = ..., grow: _Optional[float] = ..., shrink: _Optional[float] = ..., invert: bool = ..., feather: _Optional[float] = ...) -> None: ...
+    keep_outline: bool
+    def __init__(self, fill_holes: _Optional[int] = ..., grow: _Optional[float] = ..., shrink: _Optional[float] = ..., invert: bool = ..., feather: _Optional[float] = ..., keep_outline: bool = ...) -> None: ...
 
 class Instance(_message.Message):
     __slots__ = ("mask", "score", "box", "area")

@@ -81,16 +81,20 @@ class Candidate(_message.Message):
     def __init__(self, picture: _Optional[str] = ..., seed: _Optional[int] = ..., views: _Optional[_Iterable[_Union[View, _Mapping]]] = ...) -> None: ...
 
 class Part(_message.Message):
-    __slots__ = ("region", "instruction", "crop", "sheets")
+    __slots__ = ("region", "instruction", "crop", "sheets", "grow", "feather")
     REGION_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     CROP_FIELD_NUMBER: _ClassVar[int]
     SHEETS_FIELD_NUMBER: _ClassVar[int]
+    GROW_FIELD_NUMBER: _ClassVar[int]
+    FEATHER_FIELD_NUMBER: _ClassVar[int]
     region: _region_pb2.Instance
     instruction: str
     crop: _region_pb2.PixelBox
     sheets: _containers.RepeatedCompositeFieldContainer[Sheet]
-    def __init__(self, region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., instruction: _Optional[str] = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., sheets: _Optional[_Iterable[_Union[Sheet, _Mapping]]] = ...) -> None: ...
+    grow: float
+    feather: float
+    def __init__(self, region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., instruction: _Optional[str] = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., sheets: _Optional[_Iterable[_Union[Sheet, _Mapping]]] = ..., grow: _Optional[float] = ..., feather: _Optional[float] = ...) -> None: ...
 
 class Sheet(_message.Message):
     __slots__ = ("box", "working_width", "working_height")

@@ -242,13 +242,14 @@ def _choice(message: pb.Choice, field: str, coordinate: _Coordinate) -> Choice:
 
 
 def _shaping(message: pb.Shaping, field: str) -> Shaping:
-    feather = message.feather if fields.is_set(message, "feather") else Shaping().feather
+    grow = fields.in_range(message.grow, f"{field}.grow", 0, 1024)
+    feather = message.feather if fields.is_set(message, "feather") else None
     return Shaping(
         fill_holes=message.fill_holes,
-        grow=fields.in_range(message.grow, f"{field}.grow", 0, 1024),
+        grow=grow if grow or message.keep_outline else None,
         shrink=fields.in_range(message.shrink, f"{field}.shrink", 0, 1024),
         invert=message.invert,
-        feather=fields.in_range(feather, f"{field}.feather", 0, 256),
+        feather=None if feather is None else fields.in_range(feather, f"{field}.feather", 0, 256),
     )
 
 

@@ -180,6 +180,8 @@ def _part(part: Part) -> results_pb2.Part:
             )
             for sheet in part.sheets
         ],
+        grow=part.grow,
+        feather=part.feather,
     )
 
 

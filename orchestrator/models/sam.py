@@ -75,7 +75,7 @@ class Sam:
             height, width, _ = picture.shape
             edges = np.array((selector.left, selector.top, selector.right, selector.bottom), np.float32)
             prompt = {"box": edges.clip(0, np.array((width, height, width, height), np.float32))}
-        return _candidates(await self._request(picture, prompt, field))
+        return await self._candidates(picture, prompt, field)
 
     async def segment_words(
         self, picture: np.ndarray, phrase: str, threshold: float, field: str
@@ -89,7 +89,7 @@ class Sam:
             )
         prompt = {"words": text(phrase), "threshold": np.array([threshold], np.float32)}
         reply = await self._request(picture, prompt, field)
-        return WordMatches(_candidates(reply), float(reply["best"][0]))
+        return WordMatches(_candidates(reply, await self._pixel(picture)), float(reply["best"][0]))
 
     async def correct(
         self, picture: np.ndarray, found: MaskCandidate, clicks: Sequence[Click], field: str
@@ -97,8 +97,17 @@ class Sam:
         """Corrects a mask by clicks: on parts to add, beside parts to remove."""
         inside = await asyncio.to_thread(np.greater_equal, found.mask, 0.5)
         prompt = {"mask": inside.view(np.uint8), "points": _points(clicks)}
-        (corrected,) = _candidates(await self._request(picture, prompt, field))
+        (corrected,) = await self._candidates(picture, prompt, field)
         return corrected
+
+    async def _candidates(self, picture: np.ndarray, prompt: Tensors, field: str) -> list[MaskCandidate]:
+        return _candidates(await self._request(picture, prompt, field), await self._pixel(picture))
+
+    async def _pixel(self, picture: np.ndarray) -> float:
+        """How many pixels of the picture a pixel of the model spans: it sees every picture as a square of its
+        own size."""
+        facts = await self.client.facts(self.affinity, self.weights)
+        return max(picture.shape[:2]) / float(facts["size"])
 
     async def _request(self, picture: np.ndarray, prompt: Tensors, field: str) -> Tensors:
         """Sends the key alone where that may do: a picture is large, and embedding it takes a while."""
@@ -133,10 +142,10 @@ class Sam:
             raise InvalidRequest(error.message, field=field, **error.facts) from None
 
 
-def _candidates(reply: Tensors) -> list[MaskCandidate]:
+def _candidates(reply: Tensors, model_pixel: float) -> list[MaskCandidate]:
     """The masks stay where the reply has them."""
     found = zip(reply["masks"], reply["scores"], strict=True)
-    return [MaskCandidate(mask, float(score)) for mask, score in found]
+    return [MaskCandidate(mask, float(score), model_pixel) for mask, score in found]
 
 
 def _points(clicks: Sequence[Click]) -> np.ndarray:

@@ -69,7 +69,7 @@ class Composition:
 def compose(picture: Picture, plans: Sequence[RegionPlan]) -> Composition:
     """The composition of these regions, which are laid over each other in this order."""
     window = enclosing_box(plans)
-    alphas = [np.array(feather(plan.mask, plan.feather)[window.window]) for plan in plans]
+    alphas = [np.array(feather(plan.mask, plan.part.feather)[window.window]) for plan in plans]
     return Composition(picture, plans, alphas, window)
 
 

@@ -32,7 +32,7 @@ def file_parameters(
             {
                 **of_region,
                 "mask": plan.part.region.mask,
-                "feather": plan.feather,
+                "feather": plan.part.feather,
                 "overlap": plan.layout.overlap,
                 "sheets": [
                     {

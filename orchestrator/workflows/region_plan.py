@@ -31,7 +31,6 @@ class RegionPlan:
     part: Part
     mask: np.ndarray
     mask_file: bytes
-    feather: float
     layout: SheetLayout
 
     @property
@@ -60,8 +59,8 @@ async def find_region(
     layout = await asyncio.to_thread(
         lay_out, selection.mask, cut, size=weights.size, multiple=weights.multiple, tiled=tiled
     )
-    part = Part(region, words, layout.crop, layout.sheets)
-    return RegionPlan(part, selection.mask, mask_file, selection.feather, layout)
+    part = Part(region, words, layout.crop, layout.sheets, selection.grow, selection.feather)
+    return RegionPlan(part, selection.mask, mask_file, layout)
 
 
 async def store_masks(plans: Sequence[RegionPlan], at: Stages) -> None:

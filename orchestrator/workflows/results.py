@@ -30,12 +30,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Part:
-    """A region of the request, and its layout for the model."""
+    """A region of the request, and its layout for the model.
+
+    Its outline was moved outward by `grow` pixels and is softened inward over `feather`.
+    """
 
     region: Instance
     words: str
     crop: PixelBox
     sheets: tuple[Sheet, ...]
+    grow: float = 0.0
+    feather: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
     """Find the candidates, choose, correct and shape one, store every mask."""
     picture = await at.pictures.load(request.picture)
     with at.stage("segment"):
-        selection = await select(picture, request.target, at)
+        selection = await select(picture, request.target, at, as_found=True)
     with at.stage("inlay"):
         region, *instances = await gather_or_cancel(
             store_instance(selection.mask, selection.score, at),

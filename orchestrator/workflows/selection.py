@@ -10,6 +10,7 @@ import numpy as np
 
 from canvas.describe import describe
 from canvas.exclude import excluding_masks, excluding_points
+from canvas.growth import resolve_shaping
 from canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
 from canvas.outline import remove_specks
 from canvas.region import (
@@ -50,58 +51,62 @@ class FieldRegion:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Candidates by falling score, and the mask after choice and shaping; it selects at least a pixel.
+    """Candidates by falling score, at least one, and the mask after choice and shaping.
 
-    The mask is float32 (height, width) in [0, 1].
+    The mask is float32 (height, width) in [0, 1], grown by `grow` pixels.
     """
 
     candidates: tuple[MaskCandidate, ...]
     mask: np.ndarray
     score: float
+    grow: float
     feather: float
 
 
 def needs_sam(target: FieldRegion) -> bool:
     """True if a region is not drawn by the client alone."""
-    return any(one.corrections or not _is_drawn(one.selector) for one in every(target.region))
+    return any(finds(one) for one in every(target.region))
+
+
+def finds(region: Region) -> bool:
+    """True if a model makes the mask of this region, whoever makes those that it may be combined from."""
+    return bool(region.corrections) or not _is_drawn(region.selector)
 
 
 async def select(
-    picture: Picture, target: FieldRegion, at: Stages, weights: WeightsRef | None = None
+    picture: Picture,
+    target: FieldRegion,
+    at: Stages,
+    weights: WeightsRef | None = None,
+    *,
+    as_found: bool = False,
 ) -> Selection:
     """Find candidates, choose among them, correct the choice, shape its outline. With `weights`, only by
-    those of `sam`."""
+    those of `sam`. With `as_found`, only by as much as the client says."""
     region = in_pixels(target.region, picture.width, picture.height)
     check_inside(region, picture.width, picture.height, field=target.field)
-    found = await _Search(picture, at, at.sam.requiring(weights)).find(region, target.field)
-    await _check_not_empty(found, region)
-    return Selection(
-        candidates=found.candidates,
-        mask=found.mask,
-        score=found.score,
-        feather=region.shaping.feather,
+    found = await _Search(picture, at, at.sam.requiring(weights), grows=not as_found).find(
+        region, target.field
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _SearchResult:
-    """At least one candidate, by falling score, and the mask, which shaping may have emptied."""
-
-    candidates: tuple[MaskCandidate, ...]
-    mask: np.ndarray
-    score: float
+    await _check_not_empty(found, region)
+    return found
 
 
 @dataclass(frozen=True)
 class _Search:
-    """Finds regions in one picture. Coordinates are pixels; `field` is the path of the region."""
+    """Finds regions in one picture. Coordinates are pixels; `field` is the path of the region.
+
+    What a model finds is grown by default if the search `grows`.
+    """
 
     picture: Picture
     at: Stages
     sam: Sam
+    grows: bool = True
 
-    async def find(self, region: Region, field: str) -> _SearchResult:
-        """Candidates and mask of a region. Raises `EmptyRegion` if nothing is found that could be shaped."""
+    async def find(self, region: Region, field: str) -> Selection:
+        """Candidates and mask of a region, which shaping may have emptied. Raises `EmptyRegion` if nothing is
+        found that could be shaped."""
         candidates = await self._candidates(region.selector, field)
         if not candidates:
             raise EmptyRegion(
@@ -112,8 +117,9 @@ class _Search:
             clicks = region.corrections
             chosen = await self.sam.correct(await self._pixels(), chosen, clicks, f"{field}.corrections")
             chosen = await asyncio.to_thread(_clean, chosen)
-        mask = await asyncio.to_thread(shape, degrees(chosen), region.shaping)
-        return _SearchResult(tuple(candidates), mask, chosen.score)
+        shaping = await asyncio.to_thread(resolve_shaping, region.shaping, chosen, grows=self.grows)
+        mask = await asyncio.to_thread(shape, degrees(chosen), shaping)
+        return Selection(tuple(candidates), mask, chosen.score, shaping.grow or 0.0, shaping.feather or 0.0)
 
     async def _candidates(self, selector: Selector, field: str) -> list[MaskCandidate]:
         """Candidates by falling score, without empty ones."""
@@ -180,8 +186,10 @@ class _Search:
     async def _term(self, term: Term, n: int, field: str) -> tuple[np.ndarray, float]:
         """The mask and the score of a term. A term that is subtracted may be empty."""
         region = term.region
+        # What is subtracted is taken as it was found: growing it would leave less than was asked for.
+        search = replace(self, grows=self.grows and term.operation is not Operation.MINUS)
         try:
-            found = await self.find(region, field)
+            found = await search.find(region, field)
             if term.operation is not Operation.MINUS:
                 await _check_not_empty(found, region)
         except EmptyRegion as error:
@@ -196,7 +204,7 @@ class _Search:
         return await asyncio.to_thread(eight_bits, self.picture.pixels)
 
 
-async def _check_not_empty(found: _SearchResult, region: Region) -> None:
+async def _check_not_empty(found: Selection, region: Region) -> None:
     if not await asyncio.to_thread(np.any, found.mask):
         raise EmptyRegion(
             f"no pixel is left of {describe(region.selector)} after choice, correction and shaping; "
@@ -234,4 +242,5 @@ def _clean(one: MaskCandidate) -> MaskCandidate:
 
 
 def _is_drawn(selector: Selector) -> bool:
-    return isinstance(selector, Polygon | MaskPicture) or (isinstance(selector, Box) and selector.exact)
+    drawn = isinstance(selector, Polygon | MaskPicture | Combination)
+    return drawn or (isinstance(selector, Box) and selector.exact)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from canvas.region import Combination, MaskPicture, Polygon, Region, Selector, Words, every
 from orchestrator.media.picture.header import PictureHeader
 from orchestrator.stages.factory import Stages
-from orchestrator.workflows.selection import AT_ONCE, FieldRegion
+from orchestrator.workflows.selection import AT_ONCE, FieldRegion, finds
 
 # Of a mask.
 MASK = 4
@@ -32,7 +32,9 @@ async def mask_headers(targets: Iterable[FieldRegion], at: Stages) -> dict[str, 
 def selection_bytes(region: Region, header: PictureHeader, masks: Mapping[str, PictureHeader]) -> int:
     """The bytes it takes to find a region and to store its mask; `masks` are the headers of mask pictures."""
     shaping, pixels = region.shaping, header.pixels
-    shaped = bool(shaping.fill_holes or shaping.grow or shaping.shrink)
+    # A thing that a model found is grown unless the client says by how much.
+    grown = shaping.grow or (shaping.grow is None and finds(region))
+    shaped = bool(shaping.fill_holes or grown or shaping.shrink)
     a_pixel = MASK + STORED + _CORRECTED * bool(region.corrections)
     a_pixel += _SHAPED * shaped + _INVERTED * shaping.invert
     a_pixel += 3 * (header.levels - 1)  # a copy in 8 bits, for models

@@ -35,7 +35,7 @@ async def find_sighting(
     still = Picture(frame.pixels, alpha=None, icc=None, exif=None, format="PNG", bits=8)
     unshaped = replace(sighting.target.region, shaping=Shaping())
     try:
-        found = await select(still, replace(sighting.target, region=unshaped), at, weights)
+        found = await select(still, replace(sighting.target, region=unshaped), at, weights, as_found=True)
     except EmptyRegion as error:
         raise EmptyRegion(
             f"in frame {frame.number}, {error.message}", frame=frame.number, **error.facts

@@ -230,3 +230,8 @@ def test_numbers_and_arrays_stand_for_regions() -> None:
         with pytest.raises(errors.InvalidRequest, match=r"seen cannot be .* a point \(x, y\)") as refused:
             as_region(wrong, "seen")  # type: ignore[arg-type]
         assert refused.value.field == "seen"
+
+
+def test_a_growth_of_0_is_said_since_the_server_would_choose_another() -> None:
+    assert intarsia.click(1, 2).grown(0).proto.shaping == v1.Shaping(keep_outline=True)
+    assert intarsia.click(1, 2).grown(3).proto.shaping == v1.Shaping(grow=3)

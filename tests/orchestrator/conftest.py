@@ -141,11 +141,12 @@ def picture_request(kind: Any, /, **fields: Any) -> Any:
 
 
 def click(picture: str, **changes: Any) -> editing_pb2.EditRegionRequest:
-    """An edit of what was clicked on, in ten steps."""
+    """An edit of what was clicked on, within its outline, in ten steps."""
+    on = region_pb2.Clicks(clicks=[region_pb2.Click(x=80, y=60)])
     request = picture_request(
         editing_pb2.EditRegionRequest,
         picture=picture,
-        region=region_pb2.Region(clicks=region_pb2.Clicks(clicks=[region_pb2.Click(x=80, y=60)])),
+        region=region_pb2.Region(clicks=on, shaping=region_pb2.Shaping(keep_outline=True)),
         instruction="make it blue",
         sampling=editing_pb2.Sampling(steps=10),
     )

@@ -42,7 +42,7 @@ def test_what_is_left_out_has_the_defaults_of_the_protos() -> None:
         picture=NAME,
         edits=(
             Edit(
-                FieldRegion(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping(feather=8.0))),
+                FieldRegion(Region(Clicks((Click(3.0, 4.0),)), Best(), Shaping())),
                 "make it blue",
                 "",
             ),

@@ -238,15 +238,17 @@ def regions(draw: st.DrawFn, depth: int = 2, feathered: bool = True) -> tuple[rg
     if feathered:
         shaping["feather"] = draw(reals(0, 256))
     said, corrections = draw(points())
-    relative = draw(st.booleans())
+    relative, keeps = draw(st.booleans()), draw(st.booleans())
+    # A growth of 0 leaves the choice to the server, unless the outline is to be kept.
+    shaped = {**shaping, "grow": shaping["grow"] if shaping["grow"] or keeps else None}
     message = rg.Region(
         **selector,
         choice=choice,
-        shaping=rg.Shaping(**shaping),
+        shaping=rg.Shaping(**shaping, keep_outline=keeps),
         units=rg.UNITS_RELATIVE if relative else rg.UNITS_PIXELS,
         corrections=said,
     )
-    return message, FieldRegion(Region(meant, rule, Shaping(**shaping), corrections, relative))
+    return message, FieldRegion(Region(meant, rule, Shaping(**shaped), corrections, relative))
 
 
 @given(regions())
