@@ -22,7 +22,7 @@ class Inpaint(UNetFamily):
     condition_channels = 5
     draws = 1
     usual_steps = 30
-    usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 7.5}
+    usual_guidance: ClassVar[Mapping[str, float]] = {"guidance": 5.0}
     # Masks are read coarsely: a hole is widened by so many pixels, so that a fine crack is not missed.
     usual_preparation: ClassVar[Mapping[str, int]] = {"margin": 4}
 

@@ -285,7 +285,7 @@ def test_where_a_bundle_does_not_say_how_it_wants_to_be_used_there_are_usual_set
     (copy / "intarsia.json").unlink()
     facts = Inpaint(Bundle.open(copy), CPU, torch.float32).facts()
     assert facts["defaults"] == {"steps": 30, "scheduler": "ddim"}
-    assert facts["guidance"]["guidance"]["default"] == 7.5 and facts["preparation"] == {"margin": 4}
+    assert facts["guidance"]["guidance"]["default"] == 5.0 and facts["preparation"] == {"margin": 4}
     assert (facts["size"], facts["multiple"]) == (128, 8)
 
 

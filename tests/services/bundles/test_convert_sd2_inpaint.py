@@ -118,7 +118,7 @@ def test_the_bundle_fills_holes_as_it_was_published_to(bundle):
     family = Inpaint(bundle, CPU, torch.float32)
     facts = family.facts()
     assert facts["defaults"] == {"steps": 30, "scheduler": "pndm"}
-    assert facts["guidance"]["guidance"]["default"] == 7.5 and facts["preparation"] == {"margin": 4}
+    assert facts["guidance"]["guidance"]["default"] == 5 and facts["preparation"] == {"margin": 4}
     assert bool(torch.isfinite(family.predict(family.sample(1, 64))).all())
 
 
