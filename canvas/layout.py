@@ -8,6 +8,7 @@ before it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,10 +25,10 @@ LARGEST_SIDE = 2048  # largest side of a single sheet, in pixels
 class Layout(Enum):
     """The ways to lay a region out for a model."""
 
-    FIT = "fit"  # one crop, scaled to the model's native size
+    FIT = "fit"  # one crop, scaled to a size that the model is good at
     KEEP = "keep"  # one crop at its own resolution
     TILES = "tiles"  # the crop at its own resolution, in tiles of the model's native size
-    WHOLE = "whole"  # the whole picture, scaled to the model's native size
+    WHOLE = "whole"  # the whole picture, scaled in the same way
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,23 @@ class SheetLayout:
     overlap: int = 0
 
 
-def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool = False) -> SheetLayout:
+def lay_out(
+    mask: np.ndarray,
+    cut: Cut,
+    *,
+    size: int,
+    multiple: int,
+    sizes: Sequence[int] = (),
+    tiled: bool = False,
+) -> SheetLayout:
     """Computes the sheets for a region of a picture; the mask is float32 (height, width).
 
-    `size` is the model's native size, the longer side in pixels. With `tiled`, a crop larger than that is
-    processed in tiles, unless the cut says otherwise. Raises `EmptyRegion`, and `InvalidRequest` for a crop
-    too large to keep its own resolution.
+    `size` is the model's native size, the longer side in pixels; `sizes` are those at which it does what
+    is promised of it. Unless the cut says otherwise, a single sheet has the smallest of these that holds the
+    crop, or the largest; where none is listed, the crop keeps its own size between half of and the whole
+    native size. With `tiled`, a crop larger than the native size is processed in tiles.
+
+    Raises `EmptyRegion`, and `InvalidRequest` for a crop too large to keep its own resolution.
     """
     height, width = mask.shape
     whole = PixelBox(0, 0, width, height)
@@ -86,9 +98,14 @@ def lay_out(mask: np.ndarray, cut: Cut, *, size: int, multiple: int, tiled: bool
             )
         exact: int | None = longer
     else:
-        exact = cut.working_size
+        exact = cut.working_size or _promised(sizes, longer)
     working = working_size(crop, smallest=size // 2, largest=size, exact=exact, multiple=multiple)
     return SheetLayout(crop, (Sheet(crop, working),))
+
+
+def _promised(sizes: Sequence[int], longer: int) -> int | None:
+    """The smallest of the sizes that holds a crop, or the largest; None if there are none."""
+    return min((one for one in sizes if one >= longer), default=max(sizes, default=None))
 
 
 def blend(remaining: np.ndarray, region: np.ndarray, overlap: int) -> np.ndarray:

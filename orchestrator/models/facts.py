@@ -25,6 +25,7 @@ class ModelFacts:
     scheduler: str
     schedulers: tuple[str, ...]
     guidance: Mapping[str, float]  # defaults by the names of requests, in the order of the model's input
+    sizes: tuple[int, ...] = ()  # longer sides at which the weights keep what their card promises, in pixels
     # Numbers for the preparation of a request, by name: `margin`, working pixels drawn anew around a hole.
     preparation: Mapping[str, int] = field(default_factory=dict)
 
@@ -44,5 +45,6 @@ class ModelFacts:
             guidance=request_names(
                 {name: float(of["default"]) for name, of in facts.get("guidance", {}).items()}
             ),
+            sizes=tuple(int(side) for side in facts.get("sizes", ())),
             preparation={name: int(value) for name, value in facts.get("preparation", {}).items()},
         )

@@ -62,8 +62,9 @@ async def _picture_memory(resolved: ResolvedRequest, targets: Sequence[FieldRegi
         masks = await mask_headers(targets, at)
     except InvalidRequest:
         return _FIXED
-    side = _largest_side(request.cut, resolved.weights.size, max(header.width, header.height))
-    sheet = (side + resolved.weights.multiple) ** 2
+    weights, longer = resolved.weights, max(header.width, header.height)
+    side = _largest_side(request.cut, max((weights.size, *weights.sizes)), longer)
+    sheet = (side + weights.multiple) ** 2
     finding = sorted(selection_bytes(target.region, header, masks) for target in targets)[-AT_ONCE:]
     found = len(targets) * (MASK + _MASK_FILE) * header.pixels
     segment = found + sum(finding) + SENT * header.pixels

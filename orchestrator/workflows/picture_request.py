@@ -56,8 +56,9 @@ class PinnedWeights:
     """The weights of every model that a request was resolved for, and the sizes that the denoiser's were
     made for.
 
-    `model` is the denoiser; `sam` is None if no region needs it. `size`, the longer side of a sheet, and
-    `multiple`, of which its sides are multiples, are in pixels; `factor` is in pixels to a latent.
+    `model` is the denoiser; `sam` is None if no region needs it. `size`, the longer side of a sheet,
+    `multiple`, of which its sides are multiples, and the `sizes` at which the denoiser keeps what its card
+    promises are in pixels; `factor` is in pixels to a latent.
     """
 
     model: str
@@ -68,6 +69,7 @@ class PinnedWeights:
     size: int
     multiple: int
     factor: int
+    sizes: tuple[int, ...] = ()
     path: str = ""  # by which the model computes reproducible requests
 
     @classmethod
@@ -84,6 +86,7 @@ class PinnedWeights:
             size=denoiser.size,
             multiple=denoiser.multiple,
             factor=denoiser.factor,
+            sizes=denoiser.sizes,
             path=denoiser.path,
         )
 

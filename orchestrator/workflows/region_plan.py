@@ -57,7 +57,13 @@ async def find_region(
     selection = await select(picture, target, at, weights.sam)
     region, mask_file = await measure_instance(selection.mask, selection.score)
     layout = await asyncio.to_thread(
-        lay_out, selection.mask, cut, size=weights.size, multiple=weights.multiple, tiled=tiled
+        lay_out,
+        selection.mask,
+        cut,
+        size=weights.size,
+        multiple=weights.multiple,
+        sizes=weights.sizes,
+        tiled=tiled,
     )
     part = Part(region, words, layout.crop, layout.sheets, selection.grow, selection.feather)
     return RegionPlan(part, selection.mask, mask_file, layout)

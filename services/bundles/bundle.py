@@ -34,6 +34,7 @@ __all__ = ["Bundle", "BundleError", "open_bundles"]
 NETWORKS = ("unet", "vae", "text_encoder", "text_head", "sam")
 PREPROCESSOR = "preprocessor_config.json"
 _NUMBER_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_LEAST, _MOST = 64, 2048  # pixels of a working size
 REMEDY = (
     "make random ones with `python -m training.tiny FOLDER`, or published ones with "
     "`intarsia weights convert`"
@@ -133,6 +134,22 @@ class Bundle:
     def defaults(self) -> dict[str, Any]:
         """Recommended settings, for example {"steps": 10, "guidance": 2.5}; may be empty."""
         return dict(self._notes("intarsia.json").get("defaults", {}))
+
+    @cached_property
+    def sizes(self) -> dict[int, dict[str, float]]:
+        """The working sizes, longer sides in pixels, at which the bundle is good, with figures that say how
+        good; published bundles name the size they were made for. May be empty.
+
+        In intarsia.json: {"sizes": {"128": {"recolour": 0.98}}}.
+        """
+        stored = self._notes("intarsia.json").get("sizes", {})
+        wrong = [side for side in stored if not (side.isdecimal() and _LEAST <= int(side) <= _MOST)]
+        if wrong:
+            raise BundleError(
+                f"bundle {self.name}: its sizes include {wrong[0]!r}, but a working size is a whole number "
+                f"of pixels from {_LEAST} to {_MOST}"
+            )
+        return {int(side): dict(figures) for side, figures in stored.items()}
 
     def number_type(self, device: torch.device) -> torch.dtype:
         """The number type of the networks on a device: float32 on a processor, float16 on a GPU.

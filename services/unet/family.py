@@ -67,6 +67,7 @@ class UNetFamily(ABC):
         self._preparation = {
             name: int(values.get(name, value)) for name, value in self.usual_preparation.items()
         }
+        self._sizes = bundle.sizes
         self._defaults = Defaults(
             steps=min(int(values.get("steps", self.usual_steps)), self._limits.steps[own]),
             guidance={name: float(values.get(name, value)) for name, value in self.usual_guidance.items()},
@@ -196,6 +197,7 @@ class UNetFamily(ABC):
             "factor": self._space.factor,
             "size": self._side * self._space.factor,
             "multiple": self._space.factor,
+            "sizes": sorted(self._sizes),
             "defaults": {"steps": self._defaults.steps, "scheduler": self._defaults.scheduler},
             "schedulers": sorted(self.schedules),
             "most_steps": dict(self._limits.steps),

@@ -33,6 +33,21 @@ def test_a_large_region_is_scaled_down_unless_it_is_tiled() -> None:
     assert len(lay_out(mask, Cut(layout=Layout.FIT), size=128, multiple=8, tiled=True).sheets) == 1
 
 
+@pytest.mark.parametrize(("side", "working"), [(20, 128), (64, 128), (65, 256), (120, 256), (200, 256)])
+def test_a_sheet_has_the_smallest_listed_size_that_holds_the_crop(side: int, working: int) -> None:
+    mask = masked(500, 700, PixelBox(100, 100, 100 + side, 100 + side // 2))
+    (sheet,) = lay_out(mask, Cut(), size=128, multiple=8, sizes=(256, 128)).sheets
+    assert sheet.working.scaled.width == working
+    (asked,) = lay_out(mask, Cut(working_size=96), size=128, multiple=8, sizes=(256, 128)).sheets
+    assert asked.working.scaled.width == 96
+
+
+def test_listed_sizes_change_no_tiles() -> None:
+    mask = masked(500, 700, PixelBox(100, 100, 400, 300))
+    tiles = [lay_out(mask, Cut(), size=128, multiple=8, sizes=of, tiled=True) for of in ((), (256,))]
+    assert tiles[0] == tiles[1]
+
+
 def test_a_kept_crop_is_not_scaled() -> None:
     mask = masked(500, 700, PixelBox(100, 100, 301, 203))
     (sheet,) = lay_out(mask, Cut(layout=Layout.KEEP), size=128, multiple=8).sheets

@@ -24,6 +24,7 @@ class Denoiser:
 
     def __init__(self) -> None:
         self.size, self.weights = 128, "d0" * 32
+        self.sizes: list[int] = []
         self.hold_at: int | None = None  # before this step, counted from 0
         self.held, self.holding = asyncio.Event(), 0
         self.go_on = asyncio.Event()
@@ -53,6 +54,7 @@ class Denoiser:
             return
         if "ask" in inputs:
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
+            facts |= {"sizes": self.sizes}
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
             facts["path"] = "eager"
             facts["capacity"] = self.capacity

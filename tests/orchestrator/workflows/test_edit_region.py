@@ -49,6 +49,17 @@ async def test_pixels_outside_the_region_keep_their_bytes(client: Client, pictur
     assert (after[inside] != picture[inside]).any()
 
 
+async def test_a_crop_is_worked_at_a_size_that_the_bundle_lists(
+    start: Start, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.ip2p_unet.sizes = [64, 96, 128]
+    _, client = await start()
+    name = await client.upload(png(picture))
+    for request, side in (click(name), 96), (click(name, cut=ed.Cut(working_size=72)), 72):
+        made = (await edited(client, request)).manifest
+        assert (made.working_width, made.working_height) == (side, side)
+
+
 async def test_the_result_has_the_region_and_the_settings(
     client: Client, triton: Triton, picture: np.ndarray
 ) -> None:

@@ -233,6 +233,18 @@ def test_tokenizer_scheduler_and_defaults_come_from_the_bundle(ip2p):
     assert ip2p.defaults == {"steps": 10, "guidance": 2.5, "picture_guidance": 1.2}
 
 
+def test_a_bundle_lists_working_sizes_with_their_figures(ip2p, tmp_path):
+    bundle = copied(ip2p, tmp_path)
+    assert bundle.sizes == {}
+    notes = bundle.folder / "intarsia.json"
+    notes.write_text('{"sizes": {"128": {"recolour": 0.98}, "512": {}}}')
+    assert Bundle.open(bundle.folder).sizes == {128: {"recolour": 0.98}, 512: {}}
+    for wrong in ("63", "-128", "large"):
+        notes.write_text(json.dumps({"sizes": {wrong: {}}}))
+        with pytest.raises(BundleError, match=f"sizes include '{wrong}'"):
+            _ = Bundle.open(bundle.folder).sizes
+
+
 def test_loading_opens_no_connection(weights, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("something outside was asked for")

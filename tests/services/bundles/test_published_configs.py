@@ -71,4 +71,5 @@ def test_the_published_scheduler_and_defaults_are_those_of_the_paper():
     published = Bundle.open(IP2P)
     assert published.scheduler_config()["beta_end"] == 0.012
     assert published.defaults == {"steps": 20, "guidance": 7.5, "picture_guidance": 1.5}
+    assert published.sizes == {512: {}}
     assert 2 ** (len(published.config("vae")["block_out_channels"]) - 1) == 8
