@@ -141,7 +141,7 @@ MAY: dict[str, set[str]] = {
     "deploy": {"intarsia", "intarsia.v1", "deploy.local.sample", "deploy.local.weights", *ERRORS},
     "deploy.local.sample": {"training"},  # a picture drawn in the world the starter weights know
     "deploy.local.weights": {"deploy", "training"},
-    "training": {"services.denoising.prediction"},
+    "training": {"canvas", "services.denoising.prediction"},
 }
 # These may import everything.
 FREE = ("tests", "benchmarks")

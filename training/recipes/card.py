@@ -8,18 +8,18 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from training.recipes.component import RECORD
+from training.recipes.component import RECORD, read_notes, write_notes
 from training.recipes.figure import Figure, table
 
 ABOUT = {
     "ip2p": (
         "Edits by instruction",
-        "Recolours, removes, reshapes and replaces the thing in the middle of a picture, asked in words like "
+        "Recolours, removes, reshapes and replaces the thing that a crop is made around, asked in words like "
         "`make the circle blue` or `turn it into a star`.",
         ("vae", "tokenizer", "ip2p"),
         (
-            "Learnt on pictures of 128 x 128 with one thing of 22 to 46 pixels radius near the middle. "
-            "Larger pictures go through crops around a region.",
+            "Works at 128 pixels, whatever the size of a picture and of the thing in it: sees the crop "
+            "around a region, scaled to that.",
             "Knows eight colours and seven shapes. Other words have tokens but no meaning.",
             "The raw output redraws the whole crop through the autoencoder: lay it back under a mask.",
             "Steer gently: 10 steps, guidance 2.0 for the words and 1.2 for the picture.",
@@ -64,8 +64,19 @@ def write_card(folder: Path, figures: list[Figure], command: str) -> None:
         "measured": {"command": command, "split": "test", "precision": "fp16 files, float32 arithmetic"},
         "limits": list(limits),
     }
+    write_sizes(folder, figures)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "README.md").write_text(_page(card, figures))
+
+
+def write_sizes(folder: Path, figures: list[Figure]) -> None:
+    """List the working sizes that figures are promised for in the notes of a bundle."""
+    sizes: dict[str, dict[str, float]] = {}
+    for figure in figures:
+        if figure.side is not None:
+            sizes.setdefault(str(figure.side), {})[figure.metric] = round(figure.value, 4)
+    if sizes:
+        write_notes(folder, {**read_notes(folder), "sizes": sizes})
 
 
 def _components(folder: Path) -> Iterator[dict]:
@@ -131,6 +142,7 @@ def _page(card: dict, figures: list[Figure]) -> str:
             "",
             table(figures),
             "",
+            *_conditions(figures),
             "```",
             card["measured"]["command"],
             "```",
@@ -140,6 +152,16 @@ def _page(card: dict, figures: list[Figure]) -> str:
             "",
         ]
     )
+
+
+def _conditions(figures: list[Figure]) -> list[str]:
+    """What the figures were measured on, as lines of a list."""
+    named: dict[str, list[str]] = {}
+    for figure in figures:
+        if figure.conditions:
+            named.setdefault(figure.conditions, []).append(figure.metric)
+    lines = [f"- Measured on {on}: {'; '.join(metrics)}." for on, metrics in named.items()]
+    return [*lines, ""] if lines else []
 
 
 def _training(record: dict) -> str:

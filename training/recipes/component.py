@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-RECORD = "training.json"
+RECORD, NOTES = "training.json", "intarsia.json"
 
 
 def write_network(network: nn.Module, folder: Path, record: dict) -> None:
@@ -43,8 +43,18 @@ def write_record(folder: Path, record: dict) -> None:
 
 
 def write_defaults(folder: Path, **defaults: float) -> None:
-    """Write the recommended settings of a bundle."""
-    (folder / "intarsia.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
+    """Write the recommended settings of a bundle; its working sizes are listed once they are measured."""
+    write_notes(folder, {"defaults": defaults})
+
+
+def read_notes(folder: Path) -> dict:
+    """The notes of a bundle about its use; may be empty."""
+    file = folder / NOTES
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def write_notes(folder: Path, notes: dict) -> None:
+    (folder / NOTES).write_text(json.dumps(notes, indent=2) + "\n")
 
 
 def earlier(folder: Path, warm: bool) -> dict:

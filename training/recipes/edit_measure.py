@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
 
+from canvas.patch import restore
 from training.recipes.figure import Row, tally
 from training.world.address import Address
 from training.world.edit import KINDS, SceneEdit, an_edit, some_versions
 from training.world.hue import apart, hue_of, nearest
+from training.world.photo import Photo, a_photo
 from training.world.scene import DrawnScene
 from training.world.thing import Thing
 
@@ -22,26 +25,32 @@ _BATCH = 12
 
 @dataclass(frozen=True)
 class EditCase:
-    """An edit, with its source and target pictures."""
+    """An edit, with its source and target pictures, in which the edited thing has a `place` among the others.
+
+    Pixels up to `margin` from the thing, before and after, may change.
+    """
 
     edit: SceneEdit
     thing: Thing | None
     source: DrawnScene
     target: DrawnScene
+    place: int = -1
+    margin: int = 4
 
     @property
     def before(self) -> np.ndarray:
-        return self.source.masks[-1] > 0.5
+        return self.source.masks[self.place] > 0.5
 
     @property
     def after(self) -> np.ndarray:
-        return self.target.masks[-1] > 0.5 if self.thing else np.zeros_like(self.before)
+        return self.target.masks[self.place] > 0.5 if self.thing else np.zeros_like(self.before)
 
     @property
     def around(self) -> np.ndarray:
         """The pixels that may change: the thing before and after, and a margin for soft borders."""
         touched = (self.before | self.after).astype(np.uint8)
-        return cv2.dilate(touched, np.ones((9, 9), np.uint8)) > 0
+        size = 2 * self.margin + 1
+        return cv2.dilate(touched, np.ones((size, size), np.uint8)) > 0
 
 
 def edit_cases(split: str, count: int) -> list[EditCase]:
@@ -56,6 +65,20 @@ def edit_cases(split: str, count: int) -> list[EditCase]:
             EditCase(edit, versions.things[edit.target], pictures[edit.source], pictures[edit.target])
         )
     return cases
+
+
+def photo_case(photo: Photo, rng: np.random.Generator, kind: str) -> EditCase:
+    """An edit of a photo, about its crop; of another kind if the thing is turned too far for this one."""
+    versions, pictures = photo.versions, photo.pictures()
+    edit = an_edit(rng, versions.things, kind)
+    return EditCase(
+        edit,
+        versions.within(photo.crop).things[edit.target],
+        pictures[edit.source],
+        pictures[edit.target],
+        place=len(versions.others),
+        margin=max(2, round(4 * photo.crop.width / photo.working.scaled.width)),
+    )
 
 
 @torch.no_grad()
@@ -81,6 +104,35 @@ def run_edits(pipeline, cases: list[EditCase], **settings) -> list[np.ndarray]:
     return results
 
 
+def photo_cases(split: str, count: int) -> list[tuple[Photo, EditCase]]:
+    """Edits of photos, of all kinds in turn."""
+    cases = []
+    for index in range(count):
+        address = Address(split, "photos", index)
+        photo = a_photo(address)
+        cases.append((photo, photo_case(photo, address.rng("question"), KINDS[index % len(KINDS)])))
+    return cases
+
+
+def photo_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
+    """Means over edits of `count` photos: the pipeline redraws the sheets, their regions are laid back."""
+    rows, alike = [], defaultdict(list)
+    for photo, case in photo_cases(split, count):
+        alike[photo.working.width, photo.working.height].append((photo, case))
+    for photos in alike.values():
+        sheets = [photo.sheet(case.source).transpose(1, 2, 0) for photo, case in photos]
+        asked = [
+            replace(case, source=replace(case.source, pixels=np.ascontiguousarray(sheet)))
+            for (_, case), sheet in zip(photos, sheets, strict=True)
+        ]
+        for (photo, case), made in zip(photos, run_edits(pipeline, asked, **settings), strict=True):
+            patch = (made * 255).round().astype(np.uint8).transpose(2, 0, 1)
+            result, window = case.source.pixels.copy(), photo.region.within(photo.crop).window
+            result[window] = restore(patch, photo.crop, photo.working)[window]
+            rows.append(figures_of(case, result / 255))
+    return {f"photo {name}": value for name, value in tally(rows).items()}
+
+
 def edit_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
     """Means over `count` edits, a quarter of each kind."""
     cases = edit_cases(split, count)
@@ -97,7 +149,8 @@ def figures_of(case: EditCase, result: np.ndarray) -> Row:
     if case.edit.kind == "remove":
         changed = np.abs(target - source).max(2) > 0.12
         nearer = np.abs(result - target).sum(2) < np.abs(result - source).sum(2)
-        return {**figures, "remove nearer": float(nearer[changed].mean())}
+        figures["remove nearer"] = float(nearer[changed].mean())
+        return {**figures, "remove rim": _rim(case, np.abs(result - target))}
     off, saturation = _hue_off(case, result)
     if case.edit.kind == "recolour":
         named = nearest((case.thing.hue + off) % 360) == case.thing.colour
@@ -107,6 +160,15 @@ def figures_of(case: EditCase, result: np.ndarray) -> Row:
     idle = (case.before & case.after).sum() / (case.before | case.after).sum()
     kind = case.edit.kind
     return {**figures, f"{kind} IoU": _shape_iou(case, result, around), f"{kind} idle IoU": float(idle)}
+
+
+def _rim(case: EditCase, error: np.ndarray) -> float:
+    """How much further a band around the outline of the removed thing is from the truth than what lies
+    within, in [0, 1]: an outline that is left shows there."""
+    size = 2 * case.margin + 1
+    within = cv2.erode(case.before.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    band = case.around & ~within
+    return float(error[band].mean() - error[within if within.any() else case.before].mean())
 
 
 def _hue_off(case: EditCase, result: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,11 @@ Row = Mapping[str, float]  # the measurements of one sample, by name; not every 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. Without a minimum it is for information only."""
+    """One measured number. Without a minimum it is for information only.
+
+    `conditions` says what it was measured on; `side` is the working size, in pixels, if it is promised for
+    that.
+    """
 
     metric: str
     value: float
@@ -20,6 +24,8 @@ class Figure:
     goal: float | None = None
     unit: str = ""
     least: bool = False  # true where smaller is better
+    conditions: str = ""
+    side: int | None = None
 
     @property
     def verdict(self) -> str:

@@ -42,10 +42,18 @@ def parse_options(about: str, minutes: float, argv: list[str] | None = None) -> 
     parser.add_argument(
         "--training", type=Path, default=TRAINING, help="folder of training states and cached arrays"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual number of cached samples")
     parser.add_argument("--warm", action="store_true", help="begin with the weights in the bundle")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     budget = (
         Budget(minutes=arguments.minutes) if math.isinf(arguments.steps) else Budget(steps=arguments.steps)
     )
-    return RecipeOptions(budget, arguments.device, arguments.starter, arguments.training, warm=arguments.warm)
+    return RecipeOptions(
+        budget,
+        arguments.device,
+        arguments.starter,
+        arguments.training,
+        share=arguments.share,
+        warm=arguments.warm,
+    )
