@@ -214,7 +214,7 @@ def test_step_loops_divide_the_memory_of_their_own_gpu(bundles: Path, tmp_path: 
 def test_the_orchestrator_learns_the_addresses_of_every_copy(bundles: Path, tmp_path: Path):
     made = stack(tmp_path, bundles, 6, 4)
     first, second = (server.triton.url for server in made.servers)
-    read = Settings.read(made._environment, MODELS)
+    read = Settings.read(made.orchestrator._environment, MODELS)
     for model in made.models:
         copies = (first, second) if model in made.servers[1].models else (first,)
         assert read.triton[model] == copies
