@@ -23,7 +23,7 @@ from deploy.local.weights import default_weights
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the platform; exit code 0 after Ctrl-C or SIGTERM, 1 if something failed to start or ended."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = StackSettings(
         data=options.data,
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="intarsia up", description="Runs the whole platform on this machine."
     )

@@ -19,6 +19,7 @@ from intarsia import errors
 from intarsia.cli import (
     adapters,
     artifacts,
+    completion,
     edit_region,
     fill_region,
     jobs,
@@ -58,6 +59,7 @@ def parser() -> Parser:
         jobs,
         artifacts,
         adapters,
+        completion,
         server_commands,
     ):
         module.add_to(commands)

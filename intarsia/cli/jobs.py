@@ -9,7 +9,8 @@ from typing import Any
 from intarsia import errors
 from intarsia.cli import connection, output_file, picture_job, track_region
 from intarsia.cli.follow_job import follow
-from intarsia.cli.output import Console, as_json
+from intarsia.cli.job_text import details, line
+from intarsia.cli.output import Console
 from intarsia.cli.output_file import writable, writable_or_pipe
 from intarsia.cli.usage import Usage, add_limit, add_setting, job_name
 from intarsia.results import JobState, JobStatus
@@ -75,17 +76,14 @@ def list_jobs(options: argparse.Namespace, console: Console) -> int:
             page_size=min(options.limit, 1000),
         )
         for job in islice(found, options.limit):
-            console.result("job", job, _line(job))
+            console.result("job", job, line(job))
     return 0
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
     with connection.connect(options) as client:
         job = client.get_job(options.job)
-    details = [
-        f"  {key}: {value}" for key, value in as_json(job).items() if key not in ("name", "state", "method")
-    ]
-    console.result("job", job, "\n".join([_line(job), *details]))
+    console.result("job", job, "\n".join([line(job), *(f"  {name}: {text}" for name, text in details(job))]))
     return 0
 
 
@@ -132,14 +130,5 @@ def cancel(options: argparse.Namespace, console: Console) -> int:
 
 
 def _print(console: Console, job: JobStatus[Any]) -> int:
-    console.result("job", job, _line(job))
+    console.result("job", job, line(job))
     return 0
-
-
-def _line(job: JobStatus[Any]) -> str:
-    at = job.progress
-    where = f"{at.stage} {at.step}/{at.steps}" if at.steps else at.stage
-    since = as_json(job.create_time) or ""
-    why = f"{job.error.reason}: {job.error.message}" if job.error is not None else ""
-    parts = (job.name, job.method, job.state.value, "" if why else where, since, why)
-    return "  ".join(part for part in parts if part)

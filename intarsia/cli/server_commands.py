@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,14 @@ def add_to(commands: Any) -> None:
     """Adds the commands to the list in the help; their modules parse their options."""
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands, if they are installed."""
+    try:
+        return {name: import_module(home).parser() for name, (home, _) in COMMANDS.items()}
+    except ModuleNotFoundError:
+        return {}
 
 
 def run(command: str, *arguments: str) -> int:

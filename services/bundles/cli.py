@@ -21,7 +21,7 @@ _STARTER = Path(__file__).parents[2] / "weights/starter"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 if all is well, 1 if a bundle is not sound or cannot be made."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     try:
         return options.run(options)
     except BundleError as problem:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="answer in JSON")
     parser = argparse.ArgumentParser(prog="intarsia weights", description=__doc__)

@@ -117,7 +117,7 @@ def test_a_gpu_is_not_named_twice():
 
 
 def test_gpu_without_a_list_means_all_and_its_absence_none():
-    options = [up._parser().parse_args(line.split()).gpu for line in ("", "--gpu", "--gpu 1,0")]
+    options = [up.parser().parse_args(line.split()).gpu for line in ("", "--gpu", "--gpu 1,0")]
     assert options == [None, (), (1, 0)]
 
 

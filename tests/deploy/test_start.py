@@ -94,7 +94,7 @@ def test_a_stack_uses_the_cores_of_its_affinity_mask(tmp_path: Path):
     os.sched_setaffinity(0, {min(allowed)})
     try:
         assert StackSettings(data=tmp_path, weights=tmp_path).threads == 1
-        assert up._parser().parse_args([]).threads == 1
+        assert up.parser().parse_args([]).threads == 1
     finally:
         os.sched_setaffinity(0, allowed)
 

@@ -36,6 +36,21 @@ def test_jobs_are_listed_shown_and_cancelled(cli: Callable[..., Ran], double: Do
     assert cli("jobs", "watch", names[0]).returncode == 130
 
 
+def test_a_job_is_told_in_words(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
+    name = cli("edit-region", photo, *EDIT, "--detach", "--label", "mural", "--priority", 3).stdout.strip()
+    assert cli("jobs", "watch", name, "-o", "out.png").returncode == 0
+    job = double.jobs[name][-1]
+    made = job.result.picture.manifest
+    first, *lines = cli("jobs", "show", name).stdout.splitlines()
+    told = dict(line.strip().split(": ", 1) for line in lines)
+    assert first.startswith(f"{name}  EditRegion  succeeded")
+    assert told["labels"] == "mural" and told["kind"].startswith("interactive, priority 3, attempt ")
+    assert told["made with"].startswith(f"seed {made.seed}, {made.steps} steps of ddim")
+    assert told["mask"] == job.result.picture.mask
+    assert told["note"] == "16-bit values were rounded to 8 bits"
+    assert "{" not in "".join(lines)
+
+
 def test_jobs_are_paused_resumed_and_tried_again(
     cli: Callable[..., Ran], double: Double, photo: Path
 ) -> None:
