@@ -101,7 +101,7 @@ class Orchestrator:
     async def start(self) -> int:
         """Opens the ledger, listens, and returns the port. What needs no model is served from now on."""
         settings = self._settings
-        self._database = await _open_database(settings.jobs_database, self._store.identity)
+        self._database = await _open_database(settings.jobs_database, self._store)
         self.jobs = LedgerJobs(
             Ledger(self._database),
             {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
@@ -194,12 +194,12 @@ def _open_store(folder: Path) -> DiskStore:
         raise BadSetting(f"INTARSIA_ARTIFACTS={folder}: {error}") from None
 
 
-async def _open_database(url: str, store: str) -> Database:
-    """The database of the jobs whose artifacts are in the store of this identity."""
+async def _open_database(url: str, store: DiskStore) -> Database:
+    """The database of the jobs whose artifacts are in this store."""
     try:
-        database = await Database.open(url)
+        database = await Database.open(url, space=store.space)
         try:
-            await References(database).bind(store)
+            await References(database).bind(store.identity)
         except BaseException:
             await database.close()
             raise

@@ -1,10 +1,11 @@
-"""Space on the disk: what may go is removed before anything is refused."""
+"""Space on the disk: what may go is removed before anything is refused for want of it."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ T = TypeVar("T")
 
 # Frees what may go; True if anything did.
 Free = Callable[[], Awaitable[bool]]
+
+DISK_FULL = {"disk": "full"}  # facts of a `Busy` that room on the disk would have spared
 
 
 class DiskSpace:
@@ -28,13 +31,17 @@ class DiskSpace:
         self._free = free
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
-        """What `work` returns, called in a thread. After it raised `Busy`, because the disk is full, space
-        is freed and it is called again, as long as there is something that may go."""
+        """What `work` returns, called in a thread; like `retry`."""
+        return await self.retry(partial(asyncio.to_thread, work, *args))
+
+    async def retry(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` returns. After it raised `Busy`, because the disk is full, space is freed and it is
+        called again, as long as there is something that may go."""
         while True:
             try:
-                return await asyncio.to_thread(work, *args)
-            except Busy:
-                if self._free is None or not await self._free():
+                return await work()
+            except Busy as error:
+                if error.facts != DISK_FULL or self._free is None or not await self._free():
                     raise
 
     async def reserve(self, size: int) -> None:

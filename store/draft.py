@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from intarsia.errors import Busy
+from store.disk_space import DISK_FULL
 
 # So many bytes take about as long to digest as to reach the disk.
 _LARGE = 4 << 20
@@ -185,7 +186,9 @@ def disk_full_is_busy() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Busy("the artifact store is full; try again when space has been freed") from error
+            raise Busy(
+                "the artifact store is full; try again when space has been freed", **DISK_FULL
+            ) from error
         raise
 
 

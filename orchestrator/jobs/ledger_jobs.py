@@ -7,7 +7,6 @@ carries jobs out; those of a process that is gone are carried out by the next on
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ from orchestrator.jobs.queue import JobQueue
 from orchestrator.jobs.worker import Worker, WorkLimits
 from orchestrator.runs.needs import LITTLE, Needs
 from orchestrator.stages.memory import artifacts_in
-
-log = logging.getLogger(__name__)
 
 _BETWEEN_MESSAGES = 0.1  # seconds; a watcher gets a change at most ten times a second
 
@@ -62,8 +59,6 @@ class LedgerJobs:
 
     async def start(self) -> None:
         """Begins to run jobs; first, where this process is the only one, those that the last one left."""
-        if not self._ledger.is_shared and (left := await self._ledger.take_back_all()):
-            log.info("%d jobs of the process before go on", len(left))
         self._worker.start()
 
     @property

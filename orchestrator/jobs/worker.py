@@ -111,11 +111,15 @@ class Worker:
 
     async def _claim_forever(self) -> None:
         pause = first = 0.25
+        alone = not self._ledger.is_shared
         while not self._is_draining:
             # Now and then without a reason too: the lease of another process may have run out.
             await wait_event(self._look, within=self._limits.lease / 3)
             self._look.clear()
             try:
+                if alone and (left := await self._ledger.take_back_all()):
+                    log.info("%d jobs of the process before go on", len(left))
+                alone = False
                 await self._claim_all()
                 pause = first
             except IntarsiaError as error:

@@ -91,7 +91,7 @@ MAY: dict[str, set[str]] = {
         *BELOW_JOBS,
     },  # recipes are handed to it, so it knows none of them
     "orchestrator.jobs.job": BELOW_JOBS,
-    "orchestrator.jobs.ledger": {"orchestrator.jobs.job", "orchestrator.aio", *ERRORS},
+    "orchestrator.jobs.ledger": {"orchestrator.jobs.job", "orchestrator.aio", "store", *ERRORS},
     "orchestrator.api": BELOW_API,
     # The two modules that connect everything.
     "orchestrator.app": {"orchestrator.api", "orchestrator.settings", *BELOW_API} - {"intarsia.v1"},

@@ -20,6 +20,7 @@ from sqlalchemy.types import Double
 from intarsia.errors import InternalError
 from orchestrator.jobs.ledger.failures import is_passing, presented
 from orchestrator.jobs.ledger.migrations import NewerSchema, migrate
+from store.disk_space import DiskSpace
 
 T = TypeVar("T")
 
@@ -46,27 +47,38 @@ class BadDatabase(Exception):
 class Database:
     """Runs transactions in threads. `await Database.open(url)` gives one that is up to date."""
 
-    def __init__(self, url: URL, engine: Engine, threads: int, clock: Callable[[], float], lock: int) -> None:
+    def __init__(
+        self,
+        url: URL,
+        engine: Engine,
+        threads: int,
+        clock: Callable[[], float],
+        space: DiskSpace | None,
+        lock: int,
+    ) -> None:
         """Use `open`. `lock`: the descriptor that owns the file, -1 for PostgreSQL."""
         self._url = url
         self.is_shared = lock < 0  # among processes: leases decide who runs a job
-        self._engine, self._clock, self._lock = engine, clock, lock
+        self._engine, self._clock, self._space, self._lock = engine, clock, space, lock
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ledger")
 
     @classmethod
-    async def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Database:
+    async def open(
+        cls, url: str, *, clock: Callable[[], float] = time.time, space: DiskSpace | None = None
+    ) -> Database:
         """The database at `sqlite:///path` or `postgresql://user:password@host/name`, its schema up to date.
 
-        `clock` is asked on SQLite; PostgreSQL has its own. Raises BadDatabase if it cannot be used as it is,
+        `clock` is asked on SQLite; PostgreSQL has its own. `space`: of a disk, to be freed when that of
+        the database is full, because it may be the same. Raises BadDatabase if it cannot be used as it is,
         ModelDown while it is out of reach.
         """
         parsed = _parsed(url)
         if parsed.get_backend_name() == "sqlite":
             assert parsed.database
             lock = _own(Path(parsed.database))
-            database = cls(parsed, _sqlite(parsed), 1, clock, lock)
+            database = cls(parsed, _sqlite(parsed), 1, clock, space, lock)
         else:
-            database = cls(parsed, _postgresql(parsed), _CONNECTIONS, clock, -1)
+            database = cls(parsed, _postgresql(parsed), _CONNECTIONS, clock, space, -1)
         try:
             await database.run(migrate)
         except (NewerSchema, InternalError) as error:
@@ -114,7 +126,8 @@ class Database:
             self._lock = -1
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        run = partial(asyncio.get_running_loop().run_in_executor, self._threads, work)
+        return await (run() if self._space is None else self._space.retry(run))
 
     def _transact(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         for attempt in range(_ATTEMPTS):

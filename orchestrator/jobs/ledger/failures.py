@@ -7,6 +7,7 @@ import sqlite3
 from sqlalchemy.exc import DataError, DBAPIError
 
 from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
+from store.disk_space import DISK_FULL
 
 # By SQLSTATE of PostgreSQL: a transaction that another one was preferred to, or was quicker than.
 _PASSING = {"40001", "40P01", "23505"}
@@ -28,7 +29,7 @@ def presented(error: DBAPIError) -> IntarsiaError:
     if _is_full(error):
         return Busy(
             f"the disk of the jobs database is full ({reason}); make room there, and try again then",
-            disk="full",
+            **DISK_FULL,
         )
     if _is_read_only(error):
         return ModelDown(
@@ -52,7 +53,12 @@ def _says(error: DBAPIError, *texts: str) -> bool:
 
 
 def _is_full(error: DBAPIError) -> bool:
-    return _sqlstate(error) in _FULL or _says(error, "disk is full")
+    # The second is a file that SQLite needs beside its own, and that a start makes.
+    return (
+        _sqlstate(error) in _FULL
+        or _says(error, "disk is full")
+        or getattr(error.orig, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE"
+    )
 
 
 def _is_read_only(error: DBAPIError) -> bool:

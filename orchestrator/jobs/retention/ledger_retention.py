@@ -83,7 +83,9 @@ class LedgerRetention:
         return await asyncio.shield(self._under_way)
 
     async def free(self) -> bool:
-        """Removes all that may go, because the disk is full; True if anything went."""
+        """Removes all that may go, because a disk is full; True if anything went."""
+        if asyncio.current_task() is self._under_way:
+            return False  # it is the sweep that found the database full: it goes on with the artifacts
         now = asyncio.get_running_loop().time()
         if now < self._full_until:
             return False

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from intarsia.errors import InternalError, ModelDown
+from intarsia.errors import Busy, InternalError, ModelDown
 from orchestrator.jobs.job import Kind, State
+from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.ledger_jobs import LedgerJobs
 from orchestrator.runs.run import Run
 from orchestrator.stages.memory import Memory
@@ -56,6 +57,28 @@ async def test_jobs_of_a_process_that_died_go_on_at_once(driver: Drivers) -> Non
     work.let_go.set()
     jobs = await driver(work, file=SAME)
     done = await last(jobs, job.name)
+    assert done.state is State.SUCCEEDED and done.attempt == 2
+
+
+async def test_jobs_of_a_process_that_died_go_on_once_the_database_lets_them(
+    driver: Drivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work()
+    jobs = await driver(work, file=SAME)
+    name = (await jobs.submit(LOCAL, "EditRegion", "request")).name
+    await work.has_begun(1)
+    await driver.die(jobs)
+    take_back, refusals = Ledger.take_back_all, iter([Busy("the disk is full")])
+
+    async def refused_at_first(ledger: Ledger) -> tuple[str, ...]:
+        for refusal in refusals:
+            raise refusal
+        return await take_back(ledger)
+
+    monkeypatch.setattr(Ledger, "take_back_all", refused_at_first)
+    jobs = await driver(work, file=SAME)
+    work.let_go.set()
+    done = await last(jobs, name)
     assert done.state is State.SUCCEEDED and done.attempt == 2
 
 

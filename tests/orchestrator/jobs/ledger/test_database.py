@@ -20,6 +20,7 @@ from orchestrator.jobs.ledger import migrations
 from orchestrator.jobs.ledger.database import BadDatabase, Database
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.ledger.tables import metadata
+from store.disk_space import DiskSpace
 from tests.orchestrator.jobs.ledger.conftest import claim, job
 from tests.postgres import Postgres
 
@@ -161,26 +162,53 @@ async def test_one_process_owns_a_file_until_it_dies(tmp_path: Path) -> None:
         await (await Database.open(url)).close()
 
 
+def limit(more: int) -> Any:
+    """What makes a disk of SQLite full once so many more pages are written."""
+
+    def work(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + more}")
+
+    return work
+
+
+LARGE = '"' + "x" * 100_000 + '"'
+
+
 async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     database = await Database.open(f"sqlite:///{tmp_path}/jobs")
     ledger = Ledger(database)
     kept = await ledger.submit(job(labels=("first",)))
-
-    def limit(more: int) -> Any:
-        def work(connection: Connection) -> None:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + more}")
-
-        return work
-
     await database.run(limit(0))
-    large = job(request='"' + "x" * 100_000 + '"')
+    large = job(request=LARGE)
     with pytest.raises(Busy, match=r"disk of the jobs database is full.*make room"):
         await ledger.submit(large)
     assert [one.name for one in await ledger.list("me")] == [kept.name] and await ledger.waiting() == 1
     await database.run(limit(1000))
     await ledger.submit(large)
     assert await ledger.waiting() == 2
+    await database.close()
+
+
+async def test_a_full_disk_is_freed_before_anything_is_refused(tmp_path: Path) -> None:
+    space = DiskSpace(tmp_path)
+    database = await Database.open(f"sqlite:///{tmp_path}/jobs", space=space)
+    ledger = Ledger(database)
+    room = [1000, 0]
+
+    async def free() -> bool:
+        await database.run(limit(more := room.pop()))
+        return bool(more)
+
+    space.free_by(free)
+    with pytest.raises(Busy, match="0 jobs are waiting already"):
+        await ledger.submit(job(), waiting=0)
+    assert len(room) == 2, "nothing is freed for a queue that is full"
+    await database.run(limit(0))
+    with pytest.raises(Busy, match="disk of the jobs database is full"):
+        await ledger.submit(job(request=LARGE))
+    await ledger.submit(job(request=LARGE))
+    assert await ledger.waiting() == 1
     await database.close()
 
 

@@ -30,10 +30,9 @@ TIMES = TimesToLive()
 class World:
     """Artifacts and jobs of any age."""
 
-    def __init__(self, folder: Path, database: Database, clock: Clock) -> None:
+    def __init__(self, folder: Path, store: DiskStore, database: Database, clock: Clock) -> None:
         """`clock` is that of the database, and of sweeps."""
-        self.folder, self.database, self.clock = folder, database, clock
-        self.store = DiskStore(folder / "artifacts")
+        self.folder, self.store, self.database, self.clock = folder, store, database, clock
         self.ledger, self.references = Ledger(database), References(database)
         self._names = count()
 
@@ -98,9 +97,10 @@ def _of(kind: ReferenceKind, names: Sequence[str]) -> list[Reference]:
 @asynccontextmanager
 async def world_in(folder: Path, url: str) -> AsyncIterator[World]:
     with closing(Clock(url, NOW)) as clock:
-        database = await Database.open(url, clock=clock)
+        store = DiskStore(folder / "artifacts")
+        database = await Database.open(url, clock=clock, space=store.space)
         try:
-            yield World(folder, database, clock)
+            yield World(folder, store, database, clock)
         finally:
             await database.close()
 

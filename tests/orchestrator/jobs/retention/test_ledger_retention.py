@@ -13,6 +13,7 @@ from orchestrator.jobs.retention import ledger_retention
 from orchestrator.jobs.retention.retention import Retention
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from store.artifact import Origin, digest_of
+from store.disk_space import DISK_FULL
 from tests.orchestrator.jobs.retention.conftest import DAY, NOW
 
 
@@ -128,6 +129,18 @@ async def test_a_store_frees_by_its_retention_before_it_refuses(world, monkeypat
     monkeypatch.setattr(type(world.store.space), "_left", lambda space: next(left))
     async with world.store.scratch():
         assert await world.stored() == {young.name} != {old.name}
+
+
+async def test_a_sweep_that_finds_the_ledger_full_does_not_wait_for_itself(world, monkeypatch):
+    retention = world.retention()
+    await world.put("old", used=NOW - 90 * DAY)
+    world.store.space.free_by(retention.free)
+
+    async def full():
+        raise Busy("the disk is full", **DISK_FULL)
+
+    monkeypatch.setattr(world.references, "release", lambda *_, **__: world.store.space.retry(full))
+    assert await retention.free() and await world.stored() == set()
 
 
 async def test_a_full_disk_is_full_while_nobody_can_say_what_may_go(world, monkeypatch):
