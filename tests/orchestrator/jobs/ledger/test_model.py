@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import floor
 from typing import Any, TypeVar
 
@@ -23,15 +24,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from orchestrator.jobs.job import State
-from orchestrator.jobs.ledger import tables
+from orchestrator.jobs.ledger import claims, rows, tables
 from orchestrator.jobs.ledger.database import Database
-from orchestrator.jobs.ledger.entry import ClaimableJob, Hold, Lost, Wish
+from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, Lost, Wish
 from orchestrator.jobs.ledger.ledger import Ledger
 from tests.orchestrator.jobs.ledger.clock import Clock
-from tests.orchestrator.jobs.ledger.conftest import job
+from tests.orchestrator.jobs.ledger.conftest import claim, job
 
 T = TypeVar("T")
 
@@ -263,17 +264,66 @@ class LedgerModel(RuleBasedStateMachine):
             self.run(self.ledger.take_back_all())
         order: dict[tuple[str, int], list[float]] = {}
         while (taken := self.run(self.ledger.claim("last", 10_000, lambda jobs: jobs[0].name))) is not None:
-            self.run(self.ledger.hand_back(taken[0], spent=1.0))
-            again = self.run(self.ledger.claim("last", 10_000, lambda jobs, name=taken[0].name: name))
-            assert again is not None
-            self.counts_for_nothing(taken[0])  # though the same owner has the job
-            hold, entry = again
+            hold, entry = taken
             order.setdefault((entry.caller, entry.priority), []).append(self.records[entry.name].rank)
             state = State.CANCELLED if entry.wanted in CANCELS else State.SUCCEEDED
             self.run(self.ledger.end(hold, state, spent=1.0))
         for caller in "xy":
             assert all(one.state.is_final for one in self.run(self.ledger.list(caller, size=1000)))
         assert all(ranks == sorted(ranks) for ranks in order.values())
+        self.one_job_is_lost_in_every_way()
+
+    def one_job_is_lost_in_every_way(self) -> None:
+        """Whatever the rules have come upon, none of these holds counts once it is lost."""
+        new = job("x")
+        self.run(self.ledger.submit(new))
+        handed_back, _ = self.claimed(new.name, "a")
+        self.run(self.ledger.hand_back(handed_back, spent=1.0))
+        expired, _ = self.claimed(new.name, "b")
+        self.counts_for_nothing(handed_back)
+        assert not self.may_be_taken(new.name)
+        if self.database.is_shared:
+            self.clock.move(LEASE + 1)
+        else:
+            self.run(self.ledger.take_back_all("b"))
+        forgotten, entry = self.claimed(new.name, "a")
+        assert entry.interruptions == 1
+        self.counts_for_nothing(handed_back)  # though its owner has the job again
+        self.run(self.ledger.remember(forgotten, "k", "1"))
+        assert self.run(self.ledger.get("x", new.name)).interruptions == 0
+        self.forget_claim(forgotten)
+        last, _ = self.claimed(new.name, "b")
+        self.counts_for_nothing(forgotten)  # though the attempt has the same number
+        self.counts_for_nothing(expired)  # though it has the same owner
+        assert self.run(self.ledger.renew([last], LEASE)) == {last: Wish.NOTHING}
+        assert self.leases()[new.name] == (self.clock() + LEASE if self.database.is_shared else None)
+        self.run(self.ledger.end(last, State.SUCCEEDED, spent=1.0))
+        for hold in (handed_back, expired, forgotten):
+            with pytest.raises(Lost):
+                self.run(self.ledger.end(hold, State.SUCCEEDED, spent=1.0))
+        with pytest.raises(Lost):
+            self.run(self.ledger.end(last, State.FAILED, spent=1.0))
+        self.counts_for_nothing(last)
+        assert not self.may_be_taken(new.name)
+
+    def claimed(self, name: str, owner: str) -> tuple[Hold, Entry]:
+        return self.run(claim(self.ledger, name, owner, LEASE))
+
+    def may_be_taken(self, name: str) -> bool:
+        """True if one could claim the job who saw it wait, or its lease run out, a moment ago."""
+        take = partial(claims.take, name=name, owner="late", lease=LEASE, now=self.database.now)
+        return self.run(self.database.note(take)) is not None
+
+    def forget_claim(self, hold: Hold) -> None:
+        """The machine of the database fails, and a claim was not on its disk yet."""
+        before = {"state": "queued", "owner": "", "lease": None, "attempt": hold.attempt - 1}
+        forgetting = update(tables.jobs).where(tables.jobs.c.name == hold.name).values(before)
+
+        def work(connection: Connection) -> None:
+            connection.execute(forgetting)
+            rows.count(connection, 1)
+
+        self.run(self.database.run(work))
 
     def recent(self, which: int) -> Hold:
         """One of the last holds, whether it is lost or not."""
