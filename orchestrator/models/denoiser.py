@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from intarsia.errors import Busy, IntarsiaError, InternalError, InvalidRequest, ModelDown, NotReady
+from intarsia.errors import Busy, IntarsiaError, InternalError, ModelDown
 from orchestrator.models.adapters import AdapterRef, AdapterUploads, adapter_field
+from orchestrator.models.checkpointed_stream import CheckpointedStream, Checkpoints, OnPreview
 from orchestrator.models.client import ModelClient
 from orchestrator.models.facts import ModelFacts
 from orchestrator.models.sampling import ResolvedSampling, model_names
@@ -22,8 +21,6 @@ from orchestrator.runs.run import Run, Work
 from orchestrator.triton.errors import model_reason
 from orchestrator.triton.lease import Lease
 from orchestrator.triton.tensors import Tensors, from_text, text
-
-log = logging.getLogger(__name__)
 
 COMMON_FIELDS = {
     "seed": "sampling.seed",
@@ -49,8 +46,6 @@ FILL_FIELDS = {**COMMON_FIELDS, "source": "cut.working_size", "text": "prompt", 
 
 # A model drops adapters when others need the memory. So many times a request is tried with its own.
 _ATTEMPTS = 3
-# A stream that broke is begun again; so often without a new checkpoint, then the request is the likely cause.
-_BREAKS = 5
 
 
 class Conditioning(Protocol):
@@ -99,32 +94,6 @@ class Cost:
 
     evaluations: int
     seconds: float
-
-
-OnPreview = Callable[[np.ndarray], None]
-
-
-class Checkpoints(Protocol):
-    """The checkpoints of one trajectory: opaque bytes, uint8, that its model goes on from."""
-
-    every: int  # steps from one to the next, 0 for no new ones
-
-    async def checkpoint(self) -> np.ndarray | None:
-        """The last one that was kept."""
-
-    async def keep_checkpoint(self, checkpoint: np.ndarray) -> None:
-        """Keeps one in place of the one before."""
-
-    async def drop_checkpoint(self) -> None:
-        """Drops one that is of no use."""
-
-
-@dataclass
-class _Pulse:
-    """Whether a stream has replied by now, and how many broke since the last checkpoint."""
-
-    begun: bool = False
-    breaks: int = 0
 
 
 @dataclass(frozen=True)
@@ -219,7 +188,7 @@ class Denoiser:
             uses = [{"key": adapter.key, "strength": adapter.strength} for adapter in used.values()]
             inputs["adapters"] = np.frombuffer(json.dumps(uses).encode(), np.uint8)
 
-        pulse = _Pulse()
+        stream = CheckpointedStream(work, preview, checkpoints, self.run.deadline)
 
         async def run(lease: Lease) -> np.ndarray | None:
             """None if the model dropped the adapters again and again before they were used."""
@@ -231,7 +200,7 @@ class Denoiser:
             for _ in range(_ATTEMPTS):
                 uploads = {adapter: lease.known.upload_of(adapter.known_as) for adapter in used.values()}
                 try:
-                    return await self._resume(lease, inputs, work, preview, checkpoints, pulse)
+                    return await stream.latents(lease, inputs)
                 except IntarsiaError as error:
                     if model_reason(error) != "UNKNOWN_ADAPTER":
                         raise
@@ -243,19 +212,13 @@ class Denoiser:
 
         cells = math.prod(inputs["source"].shape[1:])
         while True:
-            pulse.begun = False
             try:
                 denoised = await self.client.run(
                     run, deadline=self.run.deadline, weights=weights, work=float(sampling.steps * cells)
                 )
                 break
             except ModelDown as error:
-                pulse.breaks += 1
-                if not pulse.begun or pulse.breaks == _BREAKS:
-                    raise
-                log.warning(
-                    "%s broke off in the middle; goes on when it is back: %s", self.client.name, error
-                )
+                stream.begin_again(error)
         if denoised is None:
             raise Busy(
                 f"{self.client.name} has no room to keep these adapters until they are used; try again "
@@ -263,68 +226,3 @@ class Denoiser:
                 model=self.client.name,
             )
         return denoised
-
-    async def _resume(
-        self,
-        lease: Lease,
-        inputs: Tensors,
-        work: Work,
-        preview: OnPreview | None,
-        checkpoints: Checkpoints | None,
-        pulse: _Pulse,
-    ) -> np.ndarray:
-        """Goes on from the last checkpoint, else from the beginning, with new checkpoints if it may."""
-        if checkpoints is None:
-            return await self._stream(lease, inputs, work, preview, None, pulse)
-        every = {"checkpoint_every": np.array([checkpoints.every], np.int32)} if checkpoints.every else {}
-        last = await checkpoints.checkpoint()
-        if last is not None:
-            resumed = {**inputs, **every, "checkpoint": last}
-            try:
-                return await self._stream(lease, resumed, work, preview, checkpoints, pulse)
-            except (InvalidRequest, NotReady) as error:
-                _check_refused(error)
-                log.warning("begins with the first step, since the checkpoint is refused: %s", error)
-            await checkpoints.drop_checkpoint()
-        if every:
-            try:
-                return await self._stream(lease, {**inputs, **every}, work, preview, checkpoints, pulse)
-            except (InvalidRequest, NotReady) as error:
-                _check_refused(error)
-                log.warning("no checkpoints are made: %s", error)
-        return await self._stream(lease, inputs, work, preview, None, pulse)
-
-    async def _stream(
-        self,
-        lease: Lease,
-        inputs: Tensors,
-        work: Work,
-        preview: OnPreview | None,
-        checkpoints: Checkpoints | None,
-        pulse: _Pulse,
-    ) -> np.ndarray:
-        latents = None
-        async with aclosing(lease.stream(inputs, deadline=self.run.deadline)) as beats:
-            async for beat in beats:
-                done, of = (int(number) for number in beat["progress"])
-                pulse.begun = True
-                work.stepped(done, of)
-                lease.progress(done, of)
-                if checkpoints is not None and "checkpoint" in beat and done < of:
-                    await checkpoints.keep_checkpoint(beat["checkpoint"])
-                    pulse.breaks = 0
-                if "latents" not in beat:
-                    continue
-                if done == of:
-                    latents = beat["latents"]
-                elif preview is not None:
-                    preview(beat["latents"])
-        if latents is None:
-            raise ModelDown(f"{self.client.name} ended its stream before the last step; try again")
-        return latents
-
-
-def _check_refused(error: InvalidRequest | NotReady) -> None:
-    """Raises the error again unless it may be a model's that does not take this checkpoint, or any."""
-    if isinstance(error, InvalidRequest) and error.field not in ("checkpoint", "checkpoint_every"):
-        raise error
