@@ -37,22 +37,19 @@ class EngineMeter:
     """
 
     def __init__(self, model: str) -> None:
-        labels = {"model": model}
+        self._labels = {"model": model}
         # Triton drops a metric family as soon as no reference to it is held.
         self._families: list[Any] = []
-        self._running = self._gauge("running", "Trajectories stepping", labels)
-        self._waiting = self._gauge("waiting", "Trajectories waiting to step", labels)
-        self._passes = self._metric("steps", "Forward passes", pb.MetricFamily.COUNTER, labels)
-        self._rows = self._histogram("rows", "Rows per forward pass", labels, _ROWS)
-        self._shared = self._metric(
-            "trajectory_steps",
-            "Steps taken, counted once for each trajectory",
-            pb.MetricFamily.COUNTER,
-            labels,
-        )
-        self._seconds = self._histogram("step_seconds", "Time of a step", labels, _SECONDS)
-        ends = self._family("ended", "Trajectories by how they ended", pb.MetricFamily.COUNTER)
-        self._ended = {how: ends.Metric(labels={**labels, "how": how}) for how in _ENDS}
+        self._metrics: dict[str, Any] = {}
+        kinds = pb.MetricFamily
+        self._add("running", "Trajectories stepping", kinds.GAUGE)
+        self._add("waiting", "Trajectories waiting to step", kinds.GAUGE)
+        self._add("steps", "Forward passes", kinds.COUNTER)
+        self._add("rows", "Rows per forward pass", kinds.HISTOGRAM, buckets=_ROWS)
+        self._add("trajectory_steps", "Steps taken, counted once for each trajectory", kinds.COUNTER)
+        self._add("step_seconds", "Time of a step", kinds.HISTOGRAM, buckets=_SECONDS)
+        ends = self._family("ended", "Trajectories by how they ended", kinds.COUNTER)
+        self._ended = {how: ends.Metric(labels={**self._labels, "how": how}) for how in _ENDS}
         self._levels = (0, 0)  # told last
         self._changed = threading.Condition()
         self._news = _Figures()  # guarded by _changed, as is the next
@@ -82,11 +79,15 @@ class EngineMeter:
             self._changed.notify()
 
     def close(self) -> None:
-        """Publishes what it was told, and ends."""
+        """Publishes what it was told, takes the metrics off Triton's page, and ends."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
+        # Metrics that still exist when the stub ends make it crash, and stay on the page.
+        self._metrics.clear()
+        self._ended.clear()
+        self._families.clear()
 
     def _run(self) -> None:
         while (news := self._take()) is not None:
@@ -105,30 +106,24 @@ class EngineMeter:
 
     def _publish(self, news: _Figures) -> None:
         """Levels come last: who sees that nothing runs sees all that ran."""
+        metrics = self._metrics
         if news.passes:
-            self._passes.increment(len(news.passes))
-            self._shared.increment(sum(trajectories for _, trajectories, _ in news.passes))
+            metrics["steps"].increment(len(news.passes))
+            metrics["trajectory_steps"].increment(sum(trajectories for _, trajectories, _ in news.passes))
         for rows, _, seconds in news.passes:
-            self._rows.observe(rows)
-            self._seconds.observe(seconds)
+            metrics["rows"].observe(rows)
+            metrics["step_seconds"].observe(seconds)
         for how in news.ends:
             self._ended[how].increment(1)
         if news.levels is not None:
             running, waiting = news.levels
-            self._running.set(running)
-            self._waiting.set(waiting)
+            metrics["running"].set(running)
+            metrics["waiting"].set(waiting)
 
     def _family(self, name: str, description: str, kind: Any) -> Any:
         family = pb.MetricFamily(name=f"intarsia_engine_{name}", description=description, kind=kind)
         self._families.append(family)
         return family
 
-    def _metric(self, name: str, description: str, kind: Any, labels: dict[str, str]) -> Any:
-        return self._family(name, description, kind).Metric(labels=labels)
-
-    def _gauge(self, name: str, description: str, labels: dict[str, str]) -> Any:
-        return self._metric(name, description, pb.MetricFamily.GAUGE, labels)
-
-    def _histogram(self, name: str, description: str, labels: dict[str, str], buckets: list[float]) -> Any:
-        family = self._family(name, description, pb.MetricFamily.HISTOGRAM)
-        return family.Metric(labels=labels, buckets=buckets)
+    def _add(self, name: str, description: str, kind: Any, **buckets: list[float]) -> None:
+        self._metrics[name] = self._family(name, description, kind).Metric(labels=self._labels, **buckets)

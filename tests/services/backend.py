@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import types
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -87,14 +89,19 @@ class ResponseSender:
 
 
 class MetricFamily:
-    """Keeps what its metrics are told in `told`, as (family, labels, value), for all families together."""
+    """Keeps what its metrics are told in `told`, as (family, labels, value), for all families together.
+
+    `alive` holds the families and metrics that exist.
+    """
 
     COUNTER, GAUGE, HISTOGRAM = range(3)
     told: list[tuple[str, dict[str, str], float]]
+    alive: weakref.WeakSet[Any]
     broken: bool
 
     def __init__(self, name: str, description: str, kind: int) -> None:
         self.name = name
+        self.alive.add(self)
 
     def Metric(self, labels: dict[str, str], buckets: list[float] | None = None) -> Any:
         def tell(value: float) -> None:
@@ -102,7 +109,15 @@ class MetricFamily:
                 raise TritonModelException("no metrics today")
             self.told.append((self.name, labels, value))
 
-        return types.SimpleNamespace(increment=tell, set=tell, observe=tell)
+        return Metric(self, tell)
+
+
+class Metric:
+    """A metric of a family, of any kind."""
+
+    def __init__(self, family: MetricFamily, tell: Callable[[float], None]) -> None:
+        self.increment = self.set = self.observe = tell
+        family.alive.add(self)
 
 
 def module() -> types.ModuleType:
@@ -112,7 +127,9 @@ def module() -> types.ModuleType:
     backend.TritonError, backend.Tensor, backend.InferenceResponse = TritonError, Tensor, InferenceResponse
     backend.Logger = types.SimpleNamespace(log_error=backend.errors.append, log_warn=backend.errors.append)
     backend.TritonModelException, backend.TRITONSERVER_RESPONSE_COMPLETE_FINAL = TritonModelException, 1
-    backend.MetricFamily = type("MetricFamily", (MetricFamily,), {"told": [], "broken": False})
+    backend.MetricFamily = type(
+        "MetricFamily", (MetricFamily,), {"told": [], "alive": weakref.WeakSet(), "broken": False}
+    )
 
     def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
         return Tensor(name, request.tensors[name]) if name in request.tensors else None

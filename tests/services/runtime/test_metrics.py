@@ -33,6 +33,14 @@ def test_everything_is_published_before_the_meter_is_closed(stub, meter):
     assert stub.MetricFamily.told[-1][0] == "intarsia_engine_waiting", "levels come last"
 
 
+def test_no_metric_outlives_the_meter_once_it_is_closed(stub, meter):
+    assert stub.MetricFamily.alive
+    meter.stepped(6, 2, 0.01)
+    meter.ended("finished")
+    meter.close()
+    assert not stub.MetricFamily.alive
+
+
 def test_passes_are_published_together_at_the_latest_with_what_is_urgent(stub, meter, monkeypatch):
     from services.runtime import metrics
 
