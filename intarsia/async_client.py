@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intarsia import artifacts, from_proto, jobs, requests
+from intarsia import artifacts, from_proto, jobs, requests, server_address
 from intarsia.artifacts import Progress
 from intarsia.files import AsyncResultFile
 from intarsia.jobs import AsyncJob
@@ -48,6 +48,7 @@ class AsyncClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         transport: type[AsyncioTransport] | type[BlockingTransport] = AsyncioTransport,
     ) -> None:
+        server_address.check(server)
         self.server = server
         headers = metadata(server, token, encrypted=tls is not False)
         self._calls = Calls(transport(server, credentials(tls), headers), timeout=timeout, retry=retry)

@@ -13,6 +13,7 @@
     ├── Cancelled             stopped on request
     ├── TimeLimit             stopped by its own deadline
     ├── ModelDown             a model, or the server, is out of reach; trying again is safe
+    │   └── Unreachable       no server answers at this address
     ├── DataLoss              stored bytes are damaged
     └── InternalError         a bug in the server
 
@@ -113,6 +114,13 @@ class ModelDown(IntarsiaError):
     """A model or a server cannot be reached, or crashed during the call."""
 
     reason = "MODEL_DOWN"
+
+
+class Unreachable(ModelDown):
+    """No server answers at this address: it does not run, restarts, or has another address."""
+
+    reason = "UNREACHABLE"
+    is_unknown_host = False  # True if no host has this name, so that it is useless to try again
 
 
 class DataLoss(IntarsiaError):

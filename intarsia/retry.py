@@ -3,7 +3,8 @@
 Every rpc of Intarsia may be repeated: reading changes nothing, bytes are stored under their digest, an edit
 carries a request id, and a job that is paused, resumed, cancelled or tried again already stays as it is. So a
 call that ends with `ModelDown` (the server cannot be reached, or went away during the call) is tried again,
-with growing pauses, as often as the retry policy and the timeout allow.
+with growing pauses, as often as the retry policy and the timeout allow. A server that has answered before is
+given the time of a restart; one that never has may be a wrong address, so that is said sooner.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ class RetryPolicy:
     """The number of attempts of a call, and the pauses between them, in seconds.
 
     Pauses double from `first_pause` to `longest_pause`; half of each is random, so that many clients of a
-    restarted server do not all come back at the same moment.
+    restarted server do not all come back at the same moment. A server that has never answered is tried for
+    `first_contact` seconds only.
     """
 
-    attempts: int = 6
+    attempts: int = 16  # three quarters of a minute
     first_pause: float = 0.2
     longest_pause: float = 5.0
+    first_contact: float = 5.0
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after this many failures in a row."""
@@ -47,6 +50,7 @@ class Calls:
 
     def __init__(self, transport: Transport, *, timeout: float, retry: RetryPolicy) -> None:
         self.transport, self.timeout, self._policy = transport, timeout, retry
+        self.has_answered = False  # the server, to any call
 
     @cached_property
     def editing(self) -> EditingStub:
@@ -73,7 +77,9 @@ class Calls:
         attempts = self.attempts(self.timeout)
         while True:
             try:
-                return await self.transport.unary(method, request, attempts.time_left())
+                response = await self.transport.unary(method, request, attempts.time_left())
+                self.has_answered = True
+                return response
             except errors.ModelDown as error:
                 await attempts.failed(error)
 
@@ -83,14 +89,15 @@ class Calls:
 
     def attempts(self, timeout: float | None) -> Attempts:
         """A fresh count of failures, for a task that has `timeout` seconds in all."""
-        return Attempts(self.transport, self._policy, timeout)
+        return Attempts(self, self._policy, timeout)
 
 
 class Attempts:
     """Counts failures in a row and decides whether there is another attempt."""
 
-    def __init__(self, transport: Transport, retry: RetryPolicy, timeout: float | None) -> None:
-        self._transport, self._policy, self._failures = transport, retry, 0
+    def __init__(self, calls: Calls, retry: RetryPolicy, timeout: float | None) -> None:
+        self._calls, self._policy, self._failures = calls, retry, 0
+        self._began = time.monotonic()
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def time_left(self) -> float | None:
@@ -100,6 +107,7 @@ class Attempts:
     def succeeded(self) -> None:
         """Resets the count: something arrived."""
         self._failures = 0
+        self._calls.has_answered = True
 
     async def failed(self, error: errors.ModelDown) -> None:
         """Returns after a pause if there is another attempt; raises `error` if not."""
@@ -107,4 +115,10 @@ class Attempts:
         pause, left = self._policy.pause(self._failures), self.time_left()
         if self._failures >= self._policy.attempts or (left is not None and left <= pause):
             raise error
-        await self._transport.sleep(pause)
+        if not isinstance(error, errors.Unreachable):
+            self._calls.has_answered = True
+        elif not self._calls.has_answered:
+            so_far = time.monotonic() - self._began
+            if error.is_unknown_host or so_far + pause > self._policy.first_contact:
+                raise error
+        await self._calls.transport.sleep(pause)

@@ -42,12 +42,36 @@ def from_rpc_error(call: grpc.RpcError, server: str) -> errors.IntarsiaError:
     if info is not None:
         return _exception(info.reason, code, details, info.metadata, field)
     if code == "UNAVAILABLE":
-        return errors.ModelDown(
-            f"cannot reach {server} ({details}); start a server with `intarsia up`, or name another one"
-        )
+        return _unreachable(server, details)
+    if code == "RESOURCE_EXHAUSTED" and "message larger than max" in details:
+        return _too_large(details)
     if code == "DEADLINE_EXCEEDED":
         return errors.TimeLimit(f"{server} did not answer in time ({details}); allow more with `timeout`")
     return _exception("", code, details, {}, field)
+
+
+def _unreachable(server: str, details: str) -> errors.Unreachable:
+    # Words of gRPC's, which has no code for this; if they change, the call is only repeated in vain.
+    if any(
+        words in details for words in ("errors resolving", "name resolution failed", "DNS resolution failed")
+    ):
+        error = errors.Unreachable(f"no host has the name in {server} ({details}); correct it")
+        error.is_unknown_host = True
+        return error
+    return errors.Unreachable(
+        f"cannot reach {server} ({details}); start a server with `intarsia up`, or name another one"
+    )
+
+
+def _too_large(details: str) -> errors.InvalidRequest:
+    if "CLIENT: Received" in details:
+        return errors.InvalidRequest(
+            f"the answer is too large ({details}); ask for less at once", field="page_size"
+        )
+    return errors.InvalidRequest(
+        f"the request is too large ({details}): shorten its texts, and send pictures, masks and adapters as "
+        "artifacts"
+    )
 
 
 def from_failure(failure: Failure, job: str) -> errors.IntarsiaError:

@@ -19,6 +19,7 @@ from grpc.experimental import ChannelOptions
 
 from intarsia import errors, status
 from intarsia.blocking import iterate
+from intarsia.server_address import is_local
 
 T = TypeVar("T")
 
@@ -178,12 +179,6 @@ def metadata(server: str, token: str | None, *, encrypted: bool) -> Metadata:
             f"a token is not sent to {server} in plain text; set `tls`", field="token"
         )
     return (("authorization", f"Bearer {token}"),)
-
-
-def is_local(server: str) -> bool:
-    """True if a server is on this machine."""
-    host = server.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
-    return server.startswith("unix:") or host in ("localhost", "127.0.0.1", "::1")
 
 
 def channel_options(server: str) -> tuple[tuple[str, int], ...]:

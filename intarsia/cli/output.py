@@ -62,6 +62,7 @@ FIELD_OPTIONS = {
     "by": "--pair",
     "at_once": "--at-once",
     "token": "--tls and INTARSIA_TOKEN",
+    "server": "--server",
     "page_size": "--limit",
     "states": "--state",
     "methods": "--method",

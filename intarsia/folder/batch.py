@@ -29,6 +29,7 @@ RequestFactory: TypeAlias = Callable[[AsyncClient], Awaitable[Request]]
 
 # Waits about five minutes for a server that is busy or restarting.
 FOLDER_RETRY = RetryPolicy(attempts=12, first_pause=1.0, longest_pause=60.0)
+_CALL_RETRY = RetryPolicy(attempts=6)  # of each call; the folder's own policy repeats it
 
 
 def run(
@@ -43,7 +44,7 @@ def run(
     """`run_async` as a blocking call. `connection` are further settings of `AsyncClient`."""
 
     async def work() -> Report:
-        async with AsyncClient(server, **connection) as client:
+        async with AsyncClient(server, **{"retry": _CALL_RETRY, **connection}) as client:
             return await run_async(client, folder, make_request, listener=listener, retry=retry)
 
     return asyncio.run(work())

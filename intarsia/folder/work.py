@@ -204,7 +204,8 @@ class ItemWorker:
                 raise BatchError(error) from error
             except (errors.Busy, errors.QuotaExceeded, errors.ModelDown) as error:
                 failures += 1
-                if failures >= self._policy.attempts:
+                unknown = isinstance(error, errors.Unreachable) and error.is_unknown_host
+                if failures >= self._policy.attempts or unknown:
                     if isinstance(error, errors.Busy):
                         raise
                     raise BatchError(error) from error

@@ -23,6 +23,7 @@ from orchestrator.api.artifacts import Artifacts
 from orchestrator.api.editing import Editing
 from orchestrator.api.interceptor import CallInterceptor
 from orchestrator.api.jobs import Jobs
+from orchestrator.api.malformed_messages import RECEIVED
 from orchestrator.api.segmentation import Segmentation
 
 # What needs no model is served from the start; the rest, and the server as a whole, once every model has
@@ -39,6 +40,7 @@ _WITH_MODELS = (
 )
 
 _OPTIONS = (
+    ("grpc.max_receive_message_length", RECEIVED),
     # Two servers on one port would take turns; better to fail.
     ("grpc.so_reuseport", 0),
     # A client that froze or lost its network is noticed within half a minute, and its observed jobs with it.

@@ -60,6 +60,56 @@ def test_patience_ends(client: intarsia.Client, double: Double) -> None:
     assert len(double.requests("GetJob")) == 4
 
 
+def test_a_server_that_never_answered_is_given_up_soon() -> None:
+    retry = intarsia.RetryPolicy(first_pause=0.05, longest_pause=0.05, first_contact=0.2)
+    start = time.monotonic()
+    with intarsia.Client("localhost:1", retry=retry) as client, pytest.raises(errors.Unreachable):
+        client.get_job("jobs/1")
+    assert 0.1 < time.monotonic() - start < 2
+
+
+def test_a_server_that_has_answered_is_given_the_time_of_a_restart(server: str, double: Double) -> None:
+    retry = intarsia.RetryPolicy(attempts=9, first_pause=0.01, longest_pause=0.01, first_contact=0)
+    with intarsia.Client(server, retry=retry) as client:
+        job = client.edit_region(b"a picture", WHERE, "make it blue")
+        double.faults["GetJob"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 8
+        assert job.get().name == job.name
+    assert len(double.requests("GetJob")) == 9
+
+
+def test_an_unknown_host_is_not_tried_again() -> None:
+    retry = intarsia.RetryPolicy(first_pause=60, longest_pause=60)
+    with intarsia.Client("no-such-host.invalid:50051", retry=retry) as client:
+        with pytest.raises(errors.Unreachable, match="no host has the name in no-such"):
+            client.get_job("jobs/1")
+
+
+@pytest.mark.parametrize(
+    ("server", "remedy"),
+    [
+        ("http://example.com", "write example.com:50051$"),
+        ("https://example.com:443/path", "write example.com:443 and use TLS"),
+        ("example.com", "names no port; write for example example.com:50051"),
+        ("::1", r"brackets, for example \[::1\]:50051"),
+        ("localhost:99999", "from 1 to 65535"),
+        ("localhost:port", "not host:port"),
+        ("a b:50051", "not host:port"),
+        ("", "not host:port"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_corrected(server: str, remedy: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match=remedy) as caught:
+        intarsia.Client(server)
+    assert caught.value.field == "server"
+
+
+@pytest.mark.parametrize(
+    "server", ["localhost:1", "[::1]:50051", "unix:/tmp/socket", "dns:///example.com:1", "ipv4:10.0.0.7:1"]
+)
+def test_an_address_that_can_be_one_is_taken(server: str) -> None:
+    intarsia.Client(server).close()
+
+
 def test_repeats_stay_within_the_calls_time(server: str, double: Double) -> None:
     double.faults["GetJob"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 99
     retry = intarsia.RetryPolicy(attempts=99, first_pause=0.05, longest_pause=0.05)

@@ -75,7 +75,7 @@ def test_a_failed_job_raises_its_failure(
         (grpc.StatusCode.NOT_FOUND, errors.NotFound),
         (grpc.StatusCode.UNIMPLEMENTED, errors.NotReady),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.Busy),
-        (grpc.StatusCode.UNAVAILABLE, errors.ModelDown),
+        (grpc.StatusCode.UNAVAILABLE, errors.Unreachable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.TimeLimit),
         (grpc.StatusCode.INTERNAL, errors.InternalError),
         (grpc.StatusCode.UNKNOWN, errors.InternalError),
@@ -120,5 +120,13 @@ def test_garbled_details_do_not_hide_the_error() -> None:
 
 def test_the_error_of_an_unreachable_server_says_where_and_what_to_do() -> None:
     client = intarsia.Client("localhost:1", retry=intarsia.RetryPolicy(attempts=2, first_pause=0.01))
-    with pytest.raises(errors.ModelDown, match=r"localhost:1 .*intarsia up"):
+    with pytest.raises(errors.Unreachable, match=r"localhost:1 .*intarsia up"):
         client.get_job("jobs/1")
+
+
+@pytest.mark.parametrize("size", [5 << 20, 9 << 20], ids=["for the server", "for the client"])
+def test_a_message_that_is_too_large_is_a_wrong_request(size: int, server: str) -> None:
+    with intarsia.Client(server) as client:
+        with pytest.raises(errors.InvalidRequest, match="the request is too large") as caught:
+            client.get_job("x" * size)
+    assert caught.value.reason == "INVALID_FIELD" and "shorten its texts" in caught.value.message

@@ -25,6 +25,7 @@ from tests.intarsia.double import Double, Fault
         (errors.EmptyRegion, 3),
         (errors.Busy, 4),
         (errors.ModelDown, 4),
+        (errors.Unreachable, 4),
         (errors.Unauthenticated, 5),
         (errors.PermissionDenied, 5),
         (errors.QuotaExceeded, 5),

@@ -26,6 +26,7 @@ CODES = {
     errors.Cancelled: grpc.StatusCode.CANCELLED,
     errors.TimeLimit: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.ModelDown: grpc.StatusCode.UNAVAILABLE,
+    errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
     errors.DataLoss: grpc.StatusCode.DATA_LOSS,
     errors.InternalError: grpc.StatusCode.INTERNAL,
 }

@@ -145,7 +145,7 @@ async def test_a_server_that_stays_down_ends_the_batch(imgs: Path) -> None:
         with pytest.raises(errors.ModelDown, match="localhost:1"):
             await folder.run_async(client, where, ask(), retry=QUICK)
     facts = json.loads((imgs.parent / "out/report.json").read_text())
-    assert not facts["complete"] and facts["ended_by"]["reason"] == "MODEL_DOWN"
+    assert not facts["complete"] and facts["ended_by"]["reason"] == "UNREACHABLE"
 
 
 @pytest.mark.parametrize("reason", ["MODEL_DOWN", "BUSY"])

@@ -375,3 +375,10 @@ async def test_bytes_that_are_no_message_are_refused_as_such(client: Client, met
         else:
             await call(iter([noise]) if method.startswith("Artifacts") else noise)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_message_that_is_too_large_is_refused_as_such(client: Client):
+    call = client.channel.unary_unary("/intarsia.v1.Editing/EditRegion")
+    with pytest.raises(grpc.aio.AioRpcError, match="at most 4194304 are taken: shorten its texts") as refused:
+        await call(b"\0" * ((4 << 20) + 1))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
