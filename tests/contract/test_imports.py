@@ -64,6 +64,7 @@ MAY: dict[str, set[str]] = {
     "intarsia.v1": set(),
     "intarsia": {"intarsia.v1", *ERRORS},
     "intarsia.cli": {"intarsia", "intarsia.v1", *ERRORS},
+    "intarsia.__main__": {"intarsia.cli"},
     "canvas": ERRORS,
     "store": ERRORS,
     "orchestrator.settings": set(),
