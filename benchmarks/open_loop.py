@@ -192,7 +192,7 @@ def requests_of(
     """Edits in different places, with different instructions."""
     requests = []
     for _, edit in zip(range(count), workload.edits(WIDTH, HEIGHT, sides, seed)):  # noqa: B905 - endless
-        request = edit_region_request(edit.instruction, seed=edit.seed, steps=steps)
+        request = edit_region_request(edit.instruction, seed=edit.seed, steps=steps, detach=True)
         request.job.picture = picture
         request.region.CopyFrom(intarsia.rectangle(*edit.box).proto)
         requests.append(request)

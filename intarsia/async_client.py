@@ -134,7 +134,10 @@ class AsyncClient:
             FillRegionRequest: self._calls.editing.FillRegion,
             TrackRegionRequest: self._calls.segmentation.TrackRegion,
         }[type(request)]
-        return self.job((await self._calls.unary(method, request)).name)
+        job = self.job((await self._calls.unary(method, request)).name)
+        if (request if isinstance(request, TrackRegionRequest) else request.job).HasField("watched_within"):
+            self._calls.started.add(job.name)
+        return job
 
     async def inspect_adapter(self, adapter: Picture, model: str) -> AdapterReport:
         """Describes an adapter for `ip2p_unet` or `sd2_inpaint`; `InvalidRequest` if nothing in it fits."""
@@ -279,14 +282,23 @@ class AsyncClient:
         return await jobs.retry(self._calls, name)
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection. Jobs that it started, and nobody else watches, end soon unless detached."""
+        self._calls.started.stop()
         await self._calls.transport.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        await self.leave()
+
+    async def leave(self) -> None:
+        """What the end of a `with` block does: cancels the jobs that were started in it and have not ended,
+        unless they are detached, and closes the connection."""
+        try:
+            await self._calls.started.cancel()
+        finally:
+            await self.close()
 
     def _file(self, name: str) -> AsyncResultFile:
         return AsyncResultFile(name, self._calls)

@@ -66,6 +66,7 @@ class Client:
     resume_job = blocking_as(blocking_status, AsyncClient.resume_job)
     retry_job = blocking_as(blocking_status, AsyncClient.retry_job)
     close = blocking(AsyncClient.close)
+    leave = blocking(AsyncClient.leave)
 
     def job(self, name: str) -> Job:
         """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
@@ -75,4 +76,4 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.leave()

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from intarsia import errors
 from intarsia.region import put
 from intarsia.settings import KINDS
+from intarsia.started_jobs import LEASE
 from intarsia.v1.editing_pb2 import PictureJob
 from intarsia.v1.segmentation_pb2 import TrackRegionRequest
 
@@ -23,11 +24,17 @@ def set_job_settings(
     priority: int | None = None,
     labels: Iterable[str] = (),
     kind: str | None = None,
+    detach: bool | None = None,
 ) -> None:
-    """Sets the fields that all messages which start a job share. A request id that is left out is made."""
+    """Sets the fields that all messages which start a job share. A request id that is left out is made.
+
+    Unless `detach`, the job ends with the client that starts it.
+    """
     message.request_id = request_id or str(uuid.uuid4())
     if time_limit is not None:
         message.time_limit.CopyFrom(_duration(time_limit))
+    if not detach:
+        message.watched_within.CopyFrom(_duration(LEASE))
     if priority is not None:
         put(message, "priority", priority, "priority")
     if kind is not None:

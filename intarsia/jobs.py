@@ -17,7 +17,8 @@ from intarsia.v1 import jobs_pb2 as v1
 
 
 class AsyncJob:
-    """The handle of a job on the server. The job goes on without this object."""
+    """The handle of a job on the server. The job goes on without this object, but not without its client,
+    unless it was started with `detach`."""
 
     def __init__(self, calls: Calls, name: str) -> None:
         self._calls, self.name = calls, name
@@ -147,13 +148,16 @@ async def watch(
     while True:
         try:
             stream = calls.server_stream(calls.jobs.WatchJob, request, attempts.time_left())
-            async with aclosing(stream):
-                async for message in stream:
-                    attempts.succeeded()
-                    job = _status(calls, message)
-                    yield job
-                    if job.state.finished:
-                        return
+            with calls.started.watching(name):
+                async with aclosing(stream):
+                    async for message in stream:
+                        attempts.succeeded()
+                        job = _status(calls, message)
+                        if job.state.finished:
+                            calls.started.discard(name)
+                        yield job
+                        if job.state.finished:
+                            return
             raise errors.ModelDown(f"the stream of {name} ended early; try again")
         except errors.ModelDown as error:
             await attempts.failed(error)

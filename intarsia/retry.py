@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from intarsia import errors
+from intarsia.started_jobs import StartedJobs
 from intarsia.transport import Transport
 from intarsia.v1.adapters_pb2_grpc import AdaptersStub
 from intarsia.v1.artifacts_pb2_grpc import ArtifactsStub
@@ -51,6 +52,7 @@ class Calls:
     def __init__(self, transport: Transport, *, timeout: float, retry: RetryPolicy) -> None:
         self.transport, self.timeout, self._policy = transport, timeout, retry
         self.has_answered = False  # the server, to any call
+        self.started = StartedJobs(self)
 
     @cached_property
     def editing(self) -> EditingStub:

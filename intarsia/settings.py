@@ -53,6 +53,7 @@ SETTINGS = (
     ),
     Setting("labels", "labels", None, "a word to find the job by (repeatable)", "WORD"),
     Setting("kind", "kind", KINDS, "default: batch for clips and folders, else interactive"),
+    Setting("detach", "watched_within", None, "the job goes on when the process that started it ends"),
     Setting("seed", "sampling.seed", int, "chooses the noise (default: random)", "N"),
     Setting("candidates", "candidates", int, "make N pictures, with consecutive seeds (default: 1)", "N"),
     Setting("steps", "sampling.steps", int, "denoising steps (default: the model's own)", "N"),
@@ -121,6 +122,7 @@ class JobSettings(TypedDict, total=False):
     priority: int | None
     labels: Iterable[str]
     kind: str | None
+    detach: bool | None
 
 
 class Settings(JobSettings, total=False):

@@ -8,8 +8,10 @@ to their end in the caller's thread, without an event loop and without a second 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,7 +20,7 @@ import grpc
 from grpc.experimental import ChannelOptions
 
 from intarsia import errors, status
-from intarsia.blocking import iterate
+from intarsia.blocking import iterate, run
 from intarsia.server_address import is_local
 
 T = TypeVar("T")
@@ -67,6 +69,9 @@ class Transport(Protocol):
     async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         """The result of something slow (disk, digests) that must not block the event loop."""
 
+    def repeat(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Does `work` after every so many seconds, beside everything else; returns what ends that."""
+
     async def close(self) -> None: ...
 
 
@@ -112,6 +117,19 @@ class AsyncioTransport:
     async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.to_thread(work, *args)
 
+    def repeat(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                await work()
+
+        repeating = asyncio.ensure_future(repeat())
+
+        def end() -> None:
+            repeating.cancel()
+
+        return end
+
     async def close(self) -> None:
         if "channel" in self.__dict__:
             await self.channel.close()
@@ -156,6 +174,23 @@ class BlockingTransport:
 
     async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return work(*args)
+
+    def repeat(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        stop = threading.Event()
+
+        def repeat() -> None:
+            while not stop.wait(seconds):
+                run(work())
+
+        # It ends with the process: Python waits for no daemon.
+        threading.Thread(target=repeat, name="intarsia leases", daemon=True).start()
+        atexit.register(stop.set)
+
+        def end() -> None:
+            stop.set()
+            atexit.unregister(stop.set)
+
+        return end
 
     async def close(self) -> None:
         self.channel.close()

@@ -35,6 +35,7 @@ async def requests(client: AsyncClient, count: int, seed: int) -> list[Request]:
             "steps": _STEPS[number // 5 % len(_STEPS)],
             "reproducible": True,
             "working_size": 64,
+            "detach": True,
         }
         match number % 5:
             case 0:
@@ -48,7 +49,7 @@ async def requests(client: AsyncClient, count: int, seed: int) -> list[Request]:
             case 3:
                 request = await client.fill_request(where, layout="tiles", context=0.0, **settings)
             case _:
-                request = await client.track_request(where, overlay=number % 2 == 0)
+                request = await client.track_request(where, overlay=number % 2 == 0, detach=True)
                 request.clip = clip.name
         if not isinstance(request, intarsia.v1.segmentation_pb2.TrackRegionRequest):
             request.job.picture = picture

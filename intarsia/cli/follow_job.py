@@ -47,16 +47,14 @@ def run(
     """The finished job, however it ended; None for a detached one."""
     with holding_interrupts() as held:
         job = client.start(request)
-    try:
-        if held.interrupted:
-            raise KeyboardInterrupt
+    if held.interrupted:
         if options.detach:
-            console.result("job", {"name": job.name}, job.name)
-            return None
-        return follow(client, job.name, console, options.progress, preview, cancel_on_exit=True)
-    except KeyboardInterrupt:
-        _cancel(options, job.name)
-        raise
+            job.cancel()  # any other job ends with the client
+        raise KeyboardInterrupt
+    if options.detach:
+        console.result("job", {"name": job.name}, job.name)
+        return None
+    return follow(client, job.name, console, options.progress, preview, cancel_on_exit=True)
 
 
 def follow(
@@ -87,13 +85,3 @@ def seconds(job: JobStatus[Any]) -> float:
     if job.start_time is None or job.end_time is None:
         return 0.0
     return (job.end_time - job.start_time).total_seconds()
-
-
-def _cancel(options: argparse.Namespace, name: str) -> None:
-    """Cancels a job that is not watched yet; one that is, is cancelled by the end of the watch."""
-    options.timeout = 3.0
-    with connection.connect(options) as client:
-        try:
-            client.cancel_job(name)
-        except errors.IntarsiaError:
-            return  # the server is out of reach

@@ -18,10 +18,11 @@ from intarsia.v1.region_pb2 import Mask, Region
 def template(request: Request, *, masked: bool) -> Request:
     """The request without what differs from picture to picture, and without previews, which are not shown.
 
-    Its jobs are batch jobs, unless it says otherwise.
+    Its jobs are batch jobs, unless it says otherwise. They need no watcher: a run that was killed leaves
+    them to the next one.
     """
     made = copy_of(request)
-    for field in ("picture", "request_id", "preview_every"):
+    for field in ("picture", "request_id", "preview_every", "watched_within"):
         made.job.ClearField(field)
     made.job.kind = made.job.kind or Job.KIND_BATCH
     if masked != (next(_unnamed_masks(made), None) is not None):

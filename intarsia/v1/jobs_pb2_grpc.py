@@ -95,7 +95,7 @@ class JobsServicer(object):
 
     def WatchJob(self, request, context):
         """Streams a job's state now and after every change, at most ten times per second. The last message is
-        the finished job.
+        the finished job. Watching renews a lease that the job's request asked for (`watched_within`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

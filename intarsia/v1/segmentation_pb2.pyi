@@ -34,7 +34,7 @@ class SegmentRegionResponse(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[_region_pb2.Instance, _Mapping]]] = ..., region: _Optional[_Union[_region_pb2.Instance, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TrackRegionRequest(_message.Message):
-    __slots__ = ("clip", "sightings", "frames", "overlay", "time_limit", "request_id", "priority", "labels", "kind")
+    __slots__ = ("clip", "sightings", "frames", "overlay", "time_limit", "request_id", "priority", "labels", "kind", "watched_within")
     CLIP_FIELD_NUMBER: _ClassVar[int]
     SIGHTINGS_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class TrackRegionRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_WITHIN_FIELD_NUMBER: _ClassVar[int]
     clip: str
     sightings: _containers.RepeatedCompositeFieldContainer[Sighting]
     frames: int
@@ -53,7 +54,8 @@ class TrackRegionRequest(_message.Message):
     priority: int
     labels: _containers.RepeatedScalarFieldContainer[str]
     kind: _jobs_pb2.Job.Kind
-    def __init__(self, clip: _Optional[str] = ..., sightings: _Optional[_Iterable[_Union[Sighting, _Mapping]]] = ..., frames: _Optional[int] = ..., overlay: bool = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_jobs_pb2.Job.Kind, str]] = ...) -> None: ...
+    watched_within: _duration_pb2.Duration
+    def __init__(self, clip: _Optional[str] = ..., sightings: _Optional[_Iterable[_Union[Sighting, _Mapping]]] = ..., frames: _Optional[int] = ..., overlay: bool = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_jobs_pb2.Job.Kind, str]] = ..., watched_within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Sighting(_message.Message):
     __slots__ = ("frame", "region")

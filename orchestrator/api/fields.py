@@ -19,6 +19,7 @@ _ARTIFACT = re.compile(r"artifacts/[0-9a-f]{64}")
 _JOB = re.compile(r"jobs/[0-9a-f]{32}")
 _LABEL = re.compile(r"[\w.:/=-]{1,64}")
 _MOST_LABELS, _HIGHEST_PRIORITY = 16, 100
+_WATCH_LEASES = 5.0, 86400.0  # seconds, the shortest and the longest
 _PAGE, _LARGEST_PAGE = 50, 1000
 
 
@@ -100,6 +101,21 @@ def labels(values: Sequence[str], field: str) -> tuple[str, ...]:
             field=field,
         )
     return tuple(sorted(different))
+
+
+def watched_within(message: Message) -> float | None:
+    """The length of a watcher's lease, if one is asked for."""
+    length = seconds(message, "watched_within")
+    if length is None:
+        return None
+    shortest, longest = _WATCH_LEASES
+    if not shortest <= length <= longest:
+        raise InvalidRequest(
+            f"watched_within must be from {shortest:g} to {longest:g} seconds, not {length:g}; leave it out "
+            "for a job that needs no watcher",
+            field="watched_within",
+        )
+    return length
 
 
 def page_size(value: int) -> int:

@@ -46,11 +46,12 @@ class Intake:
         """The job for a request, which was read from `message` and needs these artifacts and models.
 
         `resolve` decides what the request leaves open. A repeated request gives the job that it gave before,
-        whatever has changed since; kind, priority and labels of the repeat do not count.
+        whatever has changed since; kind, priority, labels and lease of the repeat do not count.
         """
         method = type(request).__name__
         request_id = fields.request_id(message.request_id)
         time_limit = fields.seconds(message, "time_limit")
+        watched_within = fields.watched_within(message)
         kind = from_proto.job_kind(message.kind, method)
         priority, labels = fields.priority(message.priority), fields.labels(message.labels, "labels")
         job = await self._jobs.repeated(caller, method, request, request_id=request_id, time_limit=time_limit)
@@ -69,6 +70,7 @@ class Intake:
                     kind=kind,
                     priority=priority,
                     labels=labels,
+                    watched_within=watched_within,
                 )
         logs.job.set(job.name)
         return to_proto.job(job)

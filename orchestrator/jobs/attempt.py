@@ -22,6 +22,7 @@ from orchestrator.jobs.ledger.entry import Entry, Hold, Lost, Reference, Referen
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.persistence import until_written
 from orchestrator.jobs.queue import RunningJob
+from orchestrator.jobs.watch_leases import unwatched
 from orchestrator.runs.run import Progress, Run
 from orchestrator.stages.memory import artifacts_in
 
@@ -150,6 +151,8 @@ class Attempt:
         elif wish is Wish.NOTHING and self._pause is not None:
             self._pause.cancel()
             self._next_state = self._pause = None
+        elif wish is Wish.UNWATCHED:
+            self.stop(unwatched(self.entry.watched_within))
         elif wish in (Wish.CANCEL, Wish.KEEP_PARTIAL):
             self._keeps_partial = wish is Wish.KEEP_PARTIAL
             self._cancel_on_request()

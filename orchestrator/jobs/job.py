@@ -114,6 +114,7 @@ class JobDriver(Protocol):
         kind: Kind = Kind.INTERACTIVE,
         priority: int = 0,
         labels: Sequence[str] = (),
+        watched_within: float | None = None,
     ) -> Job:
         """Queues a request as a job and returns it at once.
 
@@ -121,7 +122,8 @@ class JobDriver(Protocol):
         that is not the same. The same request id and original give the same job; with another
         original it is an InvalidRequest. Raises Busy when too many wait, ModelDown while the server shuts
         down. `time_limit`, in seconds, counts while the job runs, over all attempts. Of the jobs of a `kind`
-        that wait, those of greater `priority` run first.
+        that wait, those of greater `priority` run first. The job is cancelled when nobody has watched it for
+        `watched_within` seconds in which the server answered; None: it needs no watcher.
         """
 
     async def get(self, caller: Caller, name: str) -> Job:

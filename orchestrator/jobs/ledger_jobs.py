@@ -91,6 +91,7 @@ class LedgerJobs:
         kind: Kind = Kind.INTERACTIVE,
         priority: int = 0,
         labels: Sequence[str] = (),
+        watched_within: float | None = None,
     ) -> Job:
         original = request if original is None else original
         if self._is_draining:
@@ -107,6 +108,7 @@ class LedgerJobs:
             labels=tuple(labels),
             request_id=request_id,
             time_limit=self._time_limit(kind, time_limit),
+            watched_within=watched_within,
             memory=needs.memory,
             requests=needs.requests,
             inputs=artifacts_in(to_plain(request)),
@@ -132,6 +134,7 @@ class LedgerJobs:
             while True:
                 listener.clear()
                 job = await self.get(caller, name)
+                self._worker.watch_leases.note(name)
                 sent = time.monotonic()
                 if job != last:
                     yield job

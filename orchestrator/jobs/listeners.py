@@ -38,6 +38,11 @@ class Listeners:
             if not self._listeners[name]:
                 del self._listeners[name]
 
+    @property
+    def names(self) -> set[str]:
+        """The jobs that somebody listens to."""
+        return set(self._listeners)
+
     def tell(self, name: str, *, over: bool = False) -> None:
         """Tells that a job has changed, or even ended."""
         for listener in self._listeners.get(name, ()):

@@ -24,6 +24,7 @@ from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.listeners import Listeners
 from orchestrator.jobs.queue import JobQueue
+from orchestrator.jobs.watch_leases import CHECK_SECONDS, WatchLeases
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Worker:
     ) -> None:
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.attempts: dict[str, Attempt] = {}  # by job, those that run here
+        self.watch_leases = WatchLeases(ledger, listeners)
         self.broken = asyncio.Event()  # set when a part of it has ended by a fault, which is in the log
         self._ledger, self._recipes, self._queue = ledger, recipes, queue
         self._listeners, self._limits = listeners, limits
@@ -72,6 +74,7 @@ class Worker:
             asyncio.ensure_future(self._ledger.exchange()),
             asyncio.ensure_future(self._every(self._limits.lease / 3, self._renew)),
             asyncio.ensure_future(self._every(_BETWEEN_REPORTS, self._report)),
+            asyncio.ensure_future(self._every(CHECK_SECONDS, self.watch_leases.check)),
         ]
         for task in (self._claiming, *self._loops):
             task.add_done_callback(self._check_fault)

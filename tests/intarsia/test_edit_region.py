@@ -64,6 +64,7 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
         ),
     )
     expected.job.time_limit.FromMilliseconds(60_500)
+    expected.job.watched_within.FromSeconds(30)
     assert sent == expected
 
 

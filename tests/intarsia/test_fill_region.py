@@ -74,6 +74,7 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, phot
             request_id="an-id",
         ),
     )
+    expected.job.watched_within.FromSeconds(30)
     assert sent == expected and double.stored[sent.job.picture] == photo.read_bytes()
 
 

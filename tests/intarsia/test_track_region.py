@@ -60,6 +60,7 @@ def test_all_that_is_given_is_sent(client: intarsia.Client, double: Double, walk
         kind="KIND_INTERACTIVE",
     )
     expected.time_limit.FromSeconds(60)
+    expected.watched_within.FromSeconds(30)
     assert sent == expected
 
 

@@ -18,6 +18,12 @@ class Wish(enum.Enum):
     PAUSE = "pause"
     CANCEL = "cancel"
     KEEP_PARTIAL = "keep_partial"  # a cancel after which what was made so far is the result
+    UNWATCHED = "unwatched"  # a cancel because nobody watches the job any more
+
+    @property
+    def ends_the_job(self) -> bool:
+        """True for the kinds of a cancel."""
+        return self in (Wish.CANCEL, Wish.KEEP_PARTIAL, Wish.UNWATCHED)
 
 
 class ReferenceKind(enum.Enum):
@@ -52,6 +58,7 @@ class Submission:
     labels: tuple[str, ...] = ()
     request_id: str = ""
     time_limit: float | None = None  # seconds of running time, over all attempts
+    watched_within: float | None = None  # it is cancelled when nobody has watched it for so many seconds
     memory: int = 0  # bytes, at most
     requests: int = 1  # to the model that does most of its work, at a time
 
@@ -101,6 +108,15 @@ class ClaimableJob:
     requests: int
     interruptions: int  # as in the entry
     expired: bool  # the lease of its last owner ran out
+
+
+@dataclass(frozen=True)
+class WatchLease:
+    """How long a job goes on without a watcher."""
+
+    name: str
+    within: float  # seconds that a renewal grants
+    until: float
 
 
 class Lost(Exception):

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from intarsia.errors import Busy, NotFound
 from orchestrator.jobs.job import ALL_JOBS, JobFilter, State
-from orchestrator.jobs.ledger import claims, lists, rows, tables, wishes
+from orchestrator.jobs.ledger import claims, lists, rows, tables, watchers, wishes
 from orchestrator.jobs.ledger.changes import Changes
 from orchestrator.jobs.ledger.database import CONNECTION, Database
-from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, NewJob, Reference, Wish
+from orchestrator.jobs.ledger.entry import ClaimableJob, Entry, Hold, NewJob, Reference, WatchLease, Wish
 from orchestrator.jobs.ledger.notifications import Notifications
 from orchestrator.jobs.ledger.rows import jobs
 
@@ -126,6 +126,26 @@ class Ledger:
             )
 
         return self._tell(await self._database.run(work))
+
+    # For watchers
+
+    async def watch_leases(self) -> tuple[float, Sequence[WatchLease]]:
+        """The time, and the watchers' leases of jobs that have not ended."""
+        return await self._database.read(lambda connection: watchers.leases(connection, self._database.now))
+
+    async def renew_watch_leases(self, names: Collection[str]) -> None:
+        """Grants these jobs, as far as they have a watcher's lease, a full one from now on."""
+        # If the machine forgets it, that does not matter: all are granted anew after a restart.
+        await self._database.note(lambda connection: watchers.renew(connection, names, self._database.now))
+
+    async def cancel_unwatched(self, name: str, failure: str) -> None:
+        """Cancels a job if its watcher's lease is still over; one that runs, through its owner."""
+
+        def work(connection: Connection) -> Entry | None:
+            return watchers.cancel(connection, name, failure, self._database.now)
+
+        if (job := await self._database.run(work)) is not None:
+            self._tell(job)
 
     # For owners
 
@@ -237,6 +257,7 @@ class Ledger:
         Raises Lost.
         """
         values = {"state": state.value, "spent": spent, "result": result, "failure": failure, "lease": None}
+        values["watched_until"] = None
         values |= {} if progress is None else {"progress": progress}
 
         def work(connection: Connection) -> Entry:
@@ -308,7 +329,7 @@ def _attempt(connection: Connection, hold: Hold) -> Entry | None:
 
 def _release(connection: Connection, job: Entry, state: State, **more: Any) -> Entry:
     """The job after its owner let go of it, with `more` values."""
-    cancelled = job.wanted in (Wish.CANCEL, Wish.KEEP_PARTIAL)
+    cancelled = job.wanted.ends_the_job
     if job.wanted is Wish.PAUSE:
         state = State.PAUSED
     if cancelled:

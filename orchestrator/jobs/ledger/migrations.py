@@ -72,6 +72,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         *(f"INSERT INTO waiting (shard, jobs) VALUES ({shard}, 0)" for shard in range(SHARDS)),
     ),
     ("ALTER TABLE jobs ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE jobs ADD COLUMN watched_within DOUBLE PRECISION",
+        "ALTER TABLE jobs ADD COLUMN watched_until DOUBLE PRECISION",
+        "CREATE INDEX jobs_watched ON jobs (watched_until) WHERE watched_until IS NOT NULL",
+    ),
 )
 
 _LOCK = 5_215_310_976  # of PostgreSQL, while one program migrates; any number that nobody else uses

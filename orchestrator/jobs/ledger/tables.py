@@ -39,6 +39,9 @@ jobs = Table(
     Column("interruptions", Integer, nullable=False),
     _text("owner"),
     Column("lease", Double),  # when it runs out; null if it never does
+    # Of a watcher: how long it is, and when it runs out. Null without one, and after the end.
+    Column("watched_within", Double),
+    Column("watched_until", Double),
     _text("wanted"),
     Column("created", Double, nullable=False),
     Column("started", Double),
@@ -53,6 +56,7 @@ jobs = Table(
     Index("jobs_state", "caller", "state", "name"),
     Index("jobs_method", "caller", "method", "state", "name"),
     Index("jobs_ended", "ended"),
+    Index("jobs_watched", "watched_until"),  # of those that have one
 )
 
 labels = Table(

@@ -31,7 +31,8 @@ def want(
     if wish is Wish.KEEP_PARTIAL and job.attempt:
         # Only a recipe can make a result of what is there: the next owner does, and ends the job.
         return _change(connection, job, {"state": State.QUEUED.value, "wanted": wish.value})
-    return _change(connection, job, {"state": State.CANCELLED.value, "ended": now, "failure": failure})
+    values = {"state": State.CANCELLED.value, "ended": now, "failure": failure, "watched_until": None}
+    return _change(connection, job, values)
 
 
 def resume(connection: Connection, job: Entry, now: ColumnElement[float]) -> Entry:

@@ -68,6 +68,7 @@ def test_every_option_of_an_edit_is_sent(cli: Callable[..., Ran], double: Double
         ),
     )
     expected.job.time_limit.FromSeconds(60)
+    expected.job.watched_within.FromSeconds(30)
     assert sent == expected
 
 
