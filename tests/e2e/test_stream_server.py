@@ -11,7 +11,7 @@ import pytest
 from tritonclient.grpc import InferenceServerException
 
 from tests.e2e.triton import TritonClient, edit_tensors, figure, fill_tensors, text
-from tests.e2e.waiting import running, until
+from tests.e2e.waiting import PATIENCE, running, until
 
 MODEL = "ip2p_unet"
 BOTH = pytest.mark.parametrize(
@@ -217,3 +217,18 @@ def test_a_picture_too_large_for_the_memory_is_an_invalid_request(models: Triton
     with models.stream(MODEL, edit_tensors(width, side=513)) as stream:
         with pytest.raises(InferenceServerException, match="source must have sides of 1 to 256"):
             stream.reply()
+
+
+def test_the_figures_of_a_model_leave_with_it(stack, models: TritonClient, width):
+    """They begin anew when the supervisor has loaded it again."""
+
+    def steps() -> float:
+        return figure(stack.triton.metrics_url, "intarsia_engine_trajectory_steps", model=MODEL)
+
+    with models.stream(MODEL, edit_tensors(width, steps=200)) as stream:
+        assert len(list(stream)) == 200
+    until(lambda: steps() >= 200)
+    models.client.unload_model(MODEL)
+    until(lambda: not models.client.is_model_ready(MODEL), PATIENCE)
+    until(lambda: models.client.is_model_ready(MODEL), PATIENCE)
+    assert steps() < 200  # those of probes
