@@ -10,7 +10,7 @@ from typing import Any
 # Command: the module of its `main(argv)`, and its help.
 COMMANDS = {
     "up": ("deploy.local.__main__", "start the whole stack on this machine, until Ctrl-C"),
-    "weights": ("services.bundles.cli", "list, verify or convert weights"),
+    "weights": ("services.bundles.cli", "fetch, convert, verify or list weights"),
 }
 
 

@@ -1,4 +1,5 @@
-"""`intarsia weights`: lists bundles, verifies them, and converts published checkpoints into bundles."""
+"""`intarsia weights`: fetches published weights, converts checkpoints into bundles, verifies and lists
+bundles."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.bundles.bundle import Bundle, BundleError, open_bundles
+from services.bundles.fetch import command as fetch_command
 from services.bundles.verify import verify
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="intarsia weights", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    fetch_command.add_to(commands, shared)
     listing = commands.add_parser("list", parents=[shared], help="show the bundles of a folder")
     listing.add_argument(
         "folder", nargs="?", type=Path, help="default: $INTARSIA_WEIGHTS, else the starter weights"

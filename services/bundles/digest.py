@@ -12,9 +12,14 @@ def of_files(files: Iterable[Path], *, root: Path) -> str:
     """SHA-256, in hexadecimal, over the names (below `root`) and contents of files, whatever their order."""
     whole = hashlib.sha256()
     for name, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
-        state = file.stat()
-        whole.update(f"{name}\0{_of_file(file, state.st_size, state.st_mtime_ns)}\n".encode())
+        whole.update(f"{name}\0{of_file(file)}\n".encode())
     return whole.hexdigest()
+
+
+def of_file(file: Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal."""
+    state = file.stat()
+    return _of_file(file, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)

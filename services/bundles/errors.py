@@ -7,5 +7,9 @@ class BundleError(Exception):
     """A bundle, or a checkpoint to be made into one, is not what it must be; says what to do."""
 
 
+class WrongBytes(BundleError):
+    """A file does not hold the bytes that were published."""
+
+
 class AdapterError(Exception):
     """An adapter is not whole, or not one for this network; goes on where "the adapter" begins."""

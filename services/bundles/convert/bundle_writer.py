@@ -13,6 +13,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from services.bundles.bundle import Bundle
 from services.bundles.errors import BundleError
 from services.bundles.verify import verify
 
@@ -61,6 +62,20 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+
+
+def write_settings(plan: Bundle, part: Path, *, tokenizer: Path) -> None:
+    """Write what a bundle has beside its networks: the files of the folder `tokenizer`, and the settings
+    of `plan`, a bundle of configs, whose tokenizer settings take precedence."""
+    copy_tokenizer(tokenizer, part / "tokenizer")
+    settings = plan.folder / "tokenizer" / "tokenizer_config.json"
+    if settings.is_file():
+        shutil.copyfile(settings, part / "tokenizer" / settings.name)
+        (part / "tokenizer" / "special_tokens_map.json").unlink(missing_ok=True)  # may contradict it
+    write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())
+    for name in ("model_index.json", "intarsia.json"):
+        if (plan.folder / name).is_file():
+            shutil.copyfile(plan.folder / name, part / name)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

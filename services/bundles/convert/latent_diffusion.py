@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 from services.bundles.architectures import build_on_meta
 from services.bundles.bundle import Bundle
 from services.bundles.convert import ldm
-from services.bundles.convert.bundle_writer import copy_tokenizer, new_bundle, write_json, write_tensors
+from services.bundles.convert.bundle_writer import new_bundle, write_json, write_settings, write_tensors
 from services.bundles.convert.open_clip import CLIP
 from services.bundles.errors import BundleError
 
@@ -46,15 +45,7 @@ def bundle_of(
                 part / component / FILES[component],
                 {_published_name(component, name): _cast(value, dtype) for name, value in found.items()},
             )
-        copy_tokenizer(tokenizer, part / "tokenizer")
-        settings = plan.folder / "tokenizer" / "tokenizer_config.json"
-        if settings.is_file():
-            shutil.copyfile(settings, part / "tokenizer" / settings.name)
-            (part / "tokenizer" / "special_tokens_map.json").unlink(missing_ok=True)  # may contradict it
-        write_json(part / "scheduler" / "scheduler_config.json", plan.scheduler_config())
-        for name in ("model_index.json", "intarsia.json"):
-            if (plan.folder / name).is_file():
-                shutil.copyfile(plan.folder / name, part / name)
+        write_settings(plan, part, tokenizer=tokenizer)
     return Bundle.open(to)
 
 

@@ -27,6 +27,14 @@ _STABLE = {
 }
 
 
+def of(name: str) -> Path:
+    """The configs of a published bundle, for example `ip2p`."""
+    folder = Path(__file__).parent / name
+    if not (folder / "model_index.json").is_file():
+        raise BundleError(f"there are no configs of a published {name}; name some by --config")
+    return folder
+
+
 def sam2_config(name: str) -> dict[str, Any]:
     """The `config.yaml` of a bundle for published weights, for example `sam2.1_hiera_t`."""
     from omegaconf import OmegaConf
