@@ -23,6 +23,10 @@ demo: $(VENV)/.serving ## Starts everything, edits a region of a picture into de
 serve: $(VENV)/.serving ## Runs the whole platform in the foreground until Ctrl-C.
 	$(BIN)/intarsia up $(ARGS)
 
+.PHONY: weights
+weights: $(VENV)/.serving ## Fetches published weights for photographs into full/, after asking.
+	$(BIN)/intarsia weights fetch ip2p sd2_inpaint sam2 $(ARGS)
+
 .PHONY: test
 test: $(VENV)/.dev ## Runs the whole suite, against a real tritonserver.
 	$(BIN)/python -m pytest $(ARGS)

@@ -37,7 +37,7 @@ _NUMBER_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32"
 _LEAST, _MOST = 64, 2048  # pixels of a working size
 REMEDY = (
     "make random ones with `python -m training.tiny FOLDER`, or published ones with "
-    "`intarsia weights convert`"
+    "`intarsia weights fetch`"
 )
 
 

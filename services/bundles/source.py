@@ -163,7 +163,7 @@ def read(file: Path) -> WeightSource:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise BundleError(f"{file} is no description of a source: {problem}") from problem
-    return _Reader(file).source(content)
+    return _Description(file).source(content)
 
 
 def sources(folder: Path = PUBLISHED) -> dict[str, WeightSource]:
@@ -184,7 +184,7 @@ def repository_at(text: str) -> tuple[str, str]:
     return repository, commit
 
 
-class _Reader:
+class _Description:
     """Reads the content of one file; every error names the file and the key."""
 
     def __init__(self, file: Path) -> None:
