@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +50,6 @@ class TrialSettings:
     lease: float = 2.0
     pause: float = 4.0
     seed: int = 7
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -219,7 +218,6 @@ def _orchestrator(
         "INTARSIA_ARTIFACTS": str(_artifacts(settings, name)),
         "INTARSIA_JOBS_LEASE_SECONDS": f"{settings.lease:g}",
         **({"INTARSIA_JOBS_DATABASE": database} if database else {}),
-        **settings.environment,
     }
     return OrchestratorProcess(settings.folder / name, environment)
 
