@@ -41,7 +41,7 @@ def test_setup_lines_are_possible(command: str, monkeypatch: pytest.MonkeyPatch)
         assert arguments == [".venv/bin/activate"]
     else:
         assert program == "intarsia"
-        parser = {"up": up._parser, "weights": weights._parser}[arguments[0]]()
+        parser = {"up": up.parser, "weights": weights.parser}[arguments[0]]()
         parser.parse_args(arguments[1:])  # ends this test if an option is unknown
 
 

@@ -44,7 +44,7 @@ def test_a_job_is_told_in_words(cli: Callable[..., Ran], double: Double, photo: 
     first, *lines = cli("jobs", "show", name).stdout.splitlines()
     told = dict(line.strip().split(": ", 1) for line in lines)
     assert first.startswith(f"{name}  EditRegion  succeeded")
-    assert told["labels"] == "mural" and told["kind"].startswith("interactive, priority 3, attempt ")
+    assert told["labels"] == "mural" and "priority 3, attempt " in told["kind"]
     assert told["made with"].startswith(f"seed {made.seed}, {made.steps} steps of ddim")
     assert told["mask"] == job.result.picture.mask
     assert told["note"] == "16-bit values were rounded to 8 bits"
