@@ -107,7 +107,7 @@ class Orchestrator:
             {name: _bind(self._stage_factory, recipe) for name, recipe in RECIPES.items()},
             self._queue(settings),
             JobLimits(settings.jobs_waiting, settings.time_limit, settings.batch_time_limit),
-            WorkLimits(settings.jobs_lease, settings.batch_idle),
+            WorkLimits(settings.jobs_lease, settings.batch_idle, settings.jobs_interruptions),
         )
         retention = LedgerRetention(
             self._store,

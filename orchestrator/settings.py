@@ -51,6 +51,9 @@ class Settings:
     # INTARSIA_JOBS_LEASE_SECONDS: with PostgreSQL, the time after which the jobs of a server that does not
     # answer are run by another one.
     jobs_lease: float
+    # INTARSIA_JOBS_INTERRUPTIONS: a job in whose attempts the server was killed so often in a row, with
+    # nothing remembered in between, fails.
+    jobs_interruptions: int
     # INTARSIA_TIME_LIMIT_SECONDS: the longest time that a job may run, over all its attempts.
     # INTARSIA_BATCH_TIME_LIMIT_SECONDS: that of a batch job which names none; None (none) for no limit.
     # INTARSIA_BATCH_IDLE_SECONDS: a batch job that makes no progress for so long is ended.
@@ -118,6 +121,7 @@ class Settings:
             jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),
             jobs_database=read("JOBS_DATABASE", f"sqlite:///{artifacts / 'jobs.sqlite'}", _database),
             jobs_lease=read("JOBS_LEASE_SECONDS", "15", _positive),
+            jobs_interruptions=read("JOBS_INTERRUPTIONS", "10", _count),
             time_limit=read("TIME_LIMIT_SECONDS", "3600", _positive),
             batch_time_limit=read("BATCH_TIME_LIMIT_SECONDS", _NONE, _or_word(_NONE, _positive)),
             batch_idle=read("BATCH_IDLE_SECONDS", "3600", _positive),

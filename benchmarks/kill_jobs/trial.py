@@ -217,6 +217,8 @@ def _orchestrator(
         "INTARSIA_TRITON": server.triton.url,
         "INTARSIA_ARTIFACTS": str(_artifacts(settings, name)),
         "INTARSIA_JOBS_LEASE_SECONDS": f"{settings.lease:g}",
+        # On a slow machine many kills fall into one job, which is not their cause here.
+        "INTARSIA_JOBS_INTERRUPTIONS": "1000000",
         **({"INTARSIA_JOBS_DATABASE": database} if database else {}),
     }
     return OrchestratorProcess(settings.folder / name, environment)

@@ -28,7 +28,6 @@ from orchestrator.stages.memory import artifacts_in
 
 log = logging.getLogger(__name__)
 
-_MOST_INTERRUPTIONS = 10  # a job that was interrupted so often in a row is not begun again
 _PARTIAL_SECONDS = 30.0  # a job that is to end with what it has is ended after so long, without
 _PAUSE_SECONDS = 10.0  # a job that is to pause stops after so long, even if it has remembered nothing
 
@@ -65,17 +64,20 @@ class Attempt:
         changed: Callable[[], None],
         eased: Callable[[], None],
         idle_limit: float,
+        most_interruptions: int,
     ) -> None:
         """`changed` is called after every change of the progress, `eased` when others may run beside the job
         that could not before.
 
-        `idle_limit`: seconds after which a batch job that makes no progress is ended.
+        `idle_limit`: seconds after which a batch job that makes no progress is ended. A job that was
+        interrupted `most_interruptions` times in a row is not begun again.
         """
         self.hold, self.entry = hold, entry
         self.place = RunningJob(
             entry.name, entry.method, entry.kind, entry.memory, entry.requests, entry.interruptions
         )
         self._recipe, self._ledger, self._idle_limit = recipe, ledger, idle_limit
+        self._most_interruptions = most_interruptions
         self._changed, self._eased = changed, eased
         self._began = self._advanced = time.monotonic()
         left = None if entry.time_limit is None else entry.time_limit - entry.spent
@@ -114,7 +116,7 @@ class Attempt:
     @property
     def _is_hopeless(self) -> bool:
         """True if the job was interrupted so often that it must be what ends the process."""
-        return self.entry.interruptions >= _MOST_INTERRUPTIONS
+        return self.entry.interruptions >= self._most_interruptions
 
     def job(self) -> Job:
         """The job as it is now."""

@@ -35,10 +35,11 @@ _LAST_WORDS_SECONDS = 1.0  # to tell other processes of them
 
 @dataclass(frozen=True)
 class WorkLimits:
-    """Times of claims. Seconds."""
+    """Limits of attempts. Times in seconds."""
 
     lease: float = 15.0
     idle: float = 3600.0  # a batch job that makes no progress for so long is ended
+    interruptions: int = 10  # a job that was interrupted so often in a row fails
 
 
 class Worker:
@@ -154,6 +155,7 @@ class Worker:
             changed=partial(self._listeners.tell, entry.name),
             eased=self.look,
             idle_limit=self._limits.idle,
+            most_interruptions=self._limits.interruptions,
         )
         if self._is_draining:
             attempt.hand_back()

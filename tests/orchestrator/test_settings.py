@@ -57,6 +57,7 @@ def test_values_are_read() -> None:
         ("INTARSIA_JOBS_DATABASE", "mysql://somewhere/jobs"),
         ("INTARSIA_JOBS_DATABASE", "jobs.sqlite"),
         ("INTARSIA_JOBS_LEASE_SECONDS", "0"),
+        ("INTARSIA_JOBS_INTERRUPTIONS", "0"),
         ("INTARSIA_BATCH_TIME_LIMIT_SECONDS", "never"),
         ("INTARSIA_KEEP_UPLOADS_DAYS", "-1"),
         ("INTARSIA_KEEP_RESULTS_DAYS", "a month"),
@@ -85,6 +86,7 @@ def test_jobs_are_kept_beside_the_artifacts_unless_a_database_is_named() -> None
     settings = Settings.read({"INTARSIA_ARTIFACTS": "/data/artifacts"}, MODELS)
     assert settings.jobs_database == "sqlite:////data/artifacts/jobs.sqlite"
     assert settings.jobs_lease == 15 and settings.batch_time_limit is None
+    assert settings.jobs_interruptions == 10
     address = "postgresql://intarsia@db.example/intarsia"
     said = Settings.read(
         {"INTARSIA_JOBS_DATABASE": address, "INTARSIA_BATCH_TIME_LIMIT_SECONDS": "7200"}, MODELS

@@ -11,6 +11,7 @@ from intarsia.errors import Busy, InternalError, ModelDown
 from orchestrator.jobs.job import Kind, State
 from orchestrator.jobs.ledger.ledger import Ledger
 from orchestrator.jobs.ledger_jobs import LedgerJobs
+from orchestrator.jobs.worker import WorkLimits
 from orchestrator.runs.run import Run
 from orchestrator.stages.memory import Memory
 from tests.orchestrator.conftest import LOCAL
@@ -82,16 +83,20 @@ async def test_jobs_of_a_process_that_died_go_on_once_the_database_lets_them(
     assert done.state is State.SUCCEEDED and done.attempt == 2
 
 
-async def test_a_job_that_ends_its_process_again_and_again_fails(driver: Drivers) -> None:
+@pytest.mark.parametrize("limits, times", [(WorkLimits(), 10), (WorkLimits(interruptions=2), 2)])
+async def test_a_job_that_ends_its_process_again_and_again_fails(
+    driver: Drivers, limits: WorkLimits, times: int
+) -> None:
     work = Work()
-    jobs = await driver(work, file=SAME)
+    jobs = await driver(work, file=SAME, work_limits=limits)
     name = (await jobs.submit(LOCAL, "EditRegion", "request")).name
-    for _ in range(10):
+    for _ in range(times):
         await work.has_begun(1)
         await driver.die(jobs)
-        jobs = await driver(work, file=SAME)
+        jobs = await driver(work, file=SAME, work_limits=limits)
     failed = await last(jobs, name)
-    assert isinstance(failed.failure, InternalError) and "its last 10 attempts" in failed.failure.message
+    assert isinstance(failed.failure, InternalError)
+    assert f"its last {times} attempts" in failed.failure.message
     assert work.begun.empty(), "it was not begun once more"
     work.let_go.set()
     await jobs.retry(LOCAL, name)
