@@ -8,6 +8,11 @@ clicked on in the first frame, and the mask found there is tracked. Regions of e
 change, without a feather, and the model sees the whole picture, as in the recipe. For words the service does
 more than the card's network: SAM 2 outlines its map.
 
+Photos are edited as users do it: whole pictures, things of all sizes anywhere in them, nothing set but the
+seed. What is recoloured or removed is chosen by a click, a box, words or a mask; what gets another shape by a
+rectangle or a mask with room for it, since nothing changes outside a region. Two further parts ask the same
+of small pictures of small things, and of larger ones.
+
 A figure is kept if the mean is not worse than the card's by more than the noise of this run: two standard
 errors of the mean over its samples. Figures for which the card has no minimum are not compared.
 """
@@ -19,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,15 +38,20 @@ from benchmarks.report import BenchmarkReport, Origin, Value
 from benchmarks.stack import stack
 from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
-from training.recipes.edit_measure import EditCase
+from training.recipes.edit_measure import EditCase, PhotoKind
 from training.recipes.evaluate import SPLIT
 from training.recipes.figure import Figure, Row, tally
 from training.recipes.figures_of_ip2p import edits as edit_figures
+from training.recipes.figures_of_ip2p import photos as photo_figures
 from training.recipes.figures_of_sam import TrackingCase, tracking_case
 from training.recipes.figures_of_sam import tracking as track_figures
 from training.recipes.figures_of_sam import words as word_figures
 from training.recipes.figures_of_sd2_inpaint import fills as fill_figures
 from training.recipes.fill_measure import Gap
+from training.recipes.sam_prompt import deepest_point
+from training.world.ground import UNIT
+from training.world.photo import Photo
+from training.world.scene import draw
 
 FEWEST = 10  # samples of a kind below which results mean nothing
 ERRORS = 2.0  # standard errors that count as noise
@@ -54,6 +65,7 @@ class ServedPlatform:
     client: intarsia.Client
     at_once: int
     seed: int
+    listed_sizes: bool = True  # photos are worked at the sizes that bundles list, not at that of their crop
 
     def each(self, ask: Callable[..., Any], *of: Iterable[Any]) -> list[Any]:
         """Applies a call to each of the arguments in parallel; the results are in order."""
@@ -87,6 +99,22 @@ class ServedPlatform:
             layout="whole",
         )
         return self._made(job)
+
+    def edit_photo(self, number: int, photo: Photo, case: EditCase) -> np.ndarray:
+        """The crop of an edited photo, uint8 (height, width, 3); as it was if nothing was found there."""
+        scene = draw(photo.versions.scene(case.edit.source))
+        own_size = min(max(photo.crop.width, photo.crop.height, UNIT // 2), UNIT)
+        try:
+            job = self.client.edit_region(
+                workload.png(scene.pixels),
+                photo_region(number, photo, case, scene.masks[case.place] > 0.5),
+                case.edit.instruction,
+                seed=self.seed + number,
+                working_size=None if self.listed_sizes else own_size,
+            )
+            return self._made(job)[photo.crop.window]
+        except intarsia.errors.EmptyRegion:
+            return case.source.pixels
 
     def fill(self, number: int, gap: Gap) -> np.ndarray:
         """A picture with its hole filled, uint8 (height, width, 3)."""
@@ -137,6 +165,38 @@ def fills(service: ServedPlatform, count: int) -> list[Row]:
     return [fill_measure.figures_of(gap, one) for gap, one in zip(asked, made, strict=True)]
 
 
+def photos(kind: PhotoKind, service: ServedPlatform, count: int) -> list[Row]:
+    """So many edits of each kind."""
+    asked = list(kind.cases(SPLIT, count * len(kind.kinds)))
+    made = service.each(service.edit_photo, range(len(asked)), *zip(*asked, strict=True))
+    rows = [edit_measure.figures_of(case, one / 255) for (_, case), one in zip(asked, made, strict=True)]
+    return [{f"photo {name}": value for name, value in row.items()} for row in rows]
+
+
+def photo_region(number: int, photo: Photo, case: EditCase, inside: np.ndarray) -> intarsia.Region:
+    """The region of a user's edit: one way after the other. `inside` are the thing's visible pixels."""
+    way = number // len(edit_measure.KINDS)
+    room = np.zeros(inside.shape, bool)
+    room[photo.crop.window] = case.around
+    left, top, right, bottom = _box(room)
+    if case.edit.kind in ("reshape", "replace"):
+        return intarsia.rectangle(left, top, right, bottom) if way % 2 else _mask(room)
+    before = photo.versions.things[case.edit.source]
+    others = (*photo.versions.others, *photo.versions.front)
+    match way % 4:
+        case 0:
+            return intarsia.box(left, top, right, bottom)
+        case 1 if before is not None and all(other.words != before.words for other in others):
+            return intarsia.words(before.words)
+        case 2:
+            return _mask(room)
+    return intarsia.click(*map(float, deepest_point(inside)))
+
+
+SMALL = PhotoKind("small photos", (128, 128), (10.0, 32.0), ("recolour", "remove"))
+LARGE = PhotoKind("large photos", (480, 640), (35.0, 80.0), ("recolour", "remove"))
+
+
 @dataclass(frozen=True)
 class CardSection:
     """Figures of a bundle's card that are measured together."""
@@ -152,6 +212,9 @@ SECTIONS = (
     CardSection("tracks", "sam", tracks, track_figures),
     CardSection("edits", "ip2p", edits, edit_figures),
     CardSection("fills", "sd2_inpaint", fills, fill_figures),
+    CardSection("photos", "ip2p", partial(photos, PhotoKind()), photo_figures),
+    CardSection("photos 128 x 128", "ip2p", partial(photos, SMALL), photo_figures),
+    CardSection("photos 640 x 480", "ip2p", partial(photos, LARGE), photo_figures),
 )
 
 
@@ -185,6 +248,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--n", type=int, default=200, help="number of samples of each kind")
     parser.add_argument("--clients", type=int, default=4, help="calls at once")
+    names = [part.name for part in SECTIONS]
+    parser.add_argument("--only", choices=names, action="append", help="this part; may be repeated")
+    parser.add_argument(
+        "--crop-size", action="store_true", help="work photos at the size of their crop, 64 to 128 pixels"
+    )
     options = parse(parser, argv)
     if options.n < FEWEST:
         parser.error(f"--n {options.n}: must be at least {FEWEST}")
@@ -196,8 +264,10 @@ def main(argv: list[str] | None = None) -> int:
     asks = "Does the service reach the figures on the cards of the starter weights?"
     report = BenchmarkReport("served_figures", asks, replace(origin, weights=digests))
     with stack(options, "served_figures") as running, intarsia.Client(running.address) as client:
-        service = ServedPlatform(client, options.clients, options.seed)
+        service = ServedPlatform(client, options.clients, options.seed, not options.crop_size)
         for part in SECTIONS:
+            if options.only and part.name not in options.only:
+                continue
             if part.bundle not in bundles:
                 print(f"{part.name}: skipped, {options.weights} has no {part.bundle} with a card")
                 continue
@@ -207,6 +277,17 @@ def main(argv: list[str] | None = None) -> int:
     print(report.write(options.out))
     missed = any(line["verdict"] == "missed" for line in report.lines)
     return 1 if missed and options.strict else 0
+
+
+def _mask(inside: np.ndarray) -> intarsia.Region:
+    """A region as somebody painted it, from a mask, bool (height, width)."""
+    return intarsia.mask(workload.png(inside.astype(np.uint8) * 255), inside="white")
+
+
+def _box(inside: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is inside, bool (height, width)."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _region(inside: np.ndarray) -> intarsia.Region:

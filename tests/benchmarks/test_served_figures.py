@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from benchmarks.served_figures import CardSection, compare, main, promises
+from benchmarks.served_figures import CardSection, compare, main, photo_region, promises
+from training.recipes.edit_measure import PhotoKind
 from training.recipes.figure import Figure
 
 
@@ -67,3 +69,16 @@ def test_weights_without_a_card_promise_nothing(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--weights", str(tmp_path)])
     assert "no bundle has a card" in capsys.readouterr().err
+
+
+def test_regions_of_photos_come_in_every_way_and_have_room_for_another_shape():
+    ways = set()
+    for number, (photo, case) in enumerate(PhotoKind().cases("validation", 16)):
+        whole = photo.versions
+        inside = np.zeros((whole.height, whole.width), bool)
+        inside[photo.crop.window] = case.before
+        region = photo_region(number, photo, case, inside)
+        way = "rectangle" if region.proto.box.exact else region.proto.WhichOneof("selector")
+        ways.add(way)
+        assert case.edit.kind not in ("reshape", "replace") or way in ("rectangle", "mask")
+    assert ways == {"rectangle", "box", "words", "mask", "clicks"}

@@ -1,5 +1,8 @@
 """The parts of recipes: prompts, batches, losses, cached arrays, figures."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,9 @@ from torch import nn
 
 from training.recipes import fill_measure, patch_classes, text_measure
 from training.recipes.array_cache import cached_arrays
-from training.recipes.edit_measure import edit_cases, figures_of
+from training.recipes.card import write_sizes
+from training.recipes.component import write_defaults
+from training.recipes.edit_measure import PhotoKind, edit_cases, figures_of
 from training.recipes.figure import Figure, table, tally
 from training.recipes.fill_measure import gaps
 from training.recipes.muon import optimizer_for
@@ -200,6 +205,23 @@ def test_muon_steps_equally_far_in_loud_and_quiet_directions():
     optimizer.step()
     steps = torch.linalg.svdvals(network.weight.detach()) / 0.1
     assert steps.max() < 1.3 and steps.min() > 0.3
+
+
+def test_figures_of_a_working_size_are_listed_in_the_notes_of_a_bundle(tmp_path):
+    write_defaults(tmp_path, steps=10)
+    write_sizes(tmp_path, [Figure("a", 0.91234, side=128), Figure("b", 0.5, side=128), Figure("c", 1.0)])
+    notes = json.loads((tmp_path / "intarsia.json").read_text())
+    assert notes == {"defaults": {"steps": 10}, "sizes": {"128": {"a": 0.9123, "b": 0.5}}}
+
+
+def test_an_outline_that_is_left_shows_at_the_rim():
+    (_, case), *_ = PhotoKind(kinds=("remove",)).cases("validation", 1)
+    clean = figures_of(case, case.target.pixels / 255)
+    outlined = case.target.pixels.copy()
+    rim = cv2.dilate(case.before.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    outlined[rim & ~(cv2.erode(case.before.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)] = 255, 0, 0
+    assert clean["remove rim"] == 0 and clean["remove nearer"] == 1
+    assert figures_of(case, outlined / 255)["remove rim"] > 0.05
 
 
 def test_a_figure_knows_whether_it_is_reached():

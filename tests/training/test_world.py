@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from training.world.address import SPLITS, Address
 from training.world.clip import PLOTS, a_clip, film
-from training.world.edit import GONE, KINDS, an_edit, some_versions
+from training.world.edit import GONE, KINDS, an_edit, some_versions, versions_of
 from training.world.ground import paint_ground
 from training.world.hole import a_hole, around, roomy
 from training.world.hue import COLOURS, HUES, apart, hue_of, nearest, rgb
+from training.world.photo import RADII, SIDES, a_photo
 from training.world.phrase import phrases
 from training.world.scene import Scene, a_scene, draw
 from training.world.shape import ROUND, SHAPES
@@ -127,6 +128,44 @@ def test_an_instruction_says_what_the_edit_does(kind):
             assert (after.shape != before.shape) == (kind in ("reshape", "replace"))
             assert after.colour in words or kind == "reshape"
             assert after.shape in words or kind == "recolour"
+
+
+@given(indices)
+@settings(max_examples=12, deadline=None)
+def test_a_photo_is_seen_through_the_crop_around_its_region(index):
+    photo = a_photo(Address("validation", "photos", index))
+    crop, working, whole = photo.crop, photo.working, photo.versions
+    assert min(SIDES) <= min(whole.height, whole.width) <= max(whole.height, whole.width) <= max(SIDES)
+    assert RADII[0] <= whole.things[0].radius <= RADII[1]
+    assert 0 <= crop.left <= photo.region.left and photo.region.right <= crop.right <= whole.width
+    assert 0 <= crop.top <= photo.region.top and photo.region.bottom <= crop.bottom <= whole.height
+    assert max(working.scaled.width, working.scaled.height) == 128
+    pictures = photo.pictures()
+    assert pictures[0].pixels.shape[:2] == (crop.height, crop.width)
+    assert photo.sheet(pictures[0]).shape == (3, working.height, working.width)
+    inside = photo.inside(8)
+    assert inside.shape == (working.height // 8, working.width // 8) and inside.any()
+    place = len(whole.others)
+    assert pictures[0].masks[place].any() and len(pictures[0].masks) == place + 1 + len(whole.front)
+
+
+def test_the_crop_of_a_photo_is_a_part_of_it():
+    photo = a_photo(Address("validation", "photos", 1), size=(150, 200), radii=(10.0, 30.0))
+    whole, crop = draw(photo.versions.scene(1)), photo.pictures()[1]
+    shown = whole.pixels[photo.crop.window].astype(int)
+    # Things that the crop cuts have their unevenness drawn over what is left of them.
+    assert np.abs(shown - crop.pixels).max() < 60 and np.abs(shown - crop.pixels).mean() < 1
+    place = len(photo.versions.others)
+    assert np.array_equal(whole.masks[place][photo.crop.window], crop.masks[place])
+
+
+def test_what_is_turned_far_is_only_recoloured_or_removed():
+    thing = a_thing(Address("train", "one", 0).rng(), shape="star", turn=2.0)
+    for index in range(12):
+        address = Address("train", "one", index)
+        things = versions_of(address.rng("versions"), address, thing, ()).things
+        kind = an_edit(address.rng("edit"), things, "reshape").kind
+        assert kind == ("reshape" if things[2].shape in ROUND else "recolour")
 
 
 def test_a_thing_that_is_ever_round_stands_upright():

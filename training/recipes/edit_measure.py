@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,7 +17,7 @@ from training.recipes.figure import Row, tally
 from training.world.address import Address
 from training.world.edit import KINDS, SceneEdit, an_edit, some_versions
 from training.world.hue import apart, hue_of, nearest
-from training.world.photo import Photo, a_photo
+from training.world.photo import RADII, Photo, a_photo
 from training.world.scene import DrawnScene
 from training.world.thing import Thing
 
@@ -67,10 +69,33 @@ def edit_cases(split: str, count: int) -> list[EditCase]:
     return cases
 
 
-def photo_case(photo: Photo, rng: np.random.Generator, kind: str) -> EditCase:
-    """An edit of a photo, about its crop; of another kind if the thing is turned too far for this one."""
+@dataclass(frozen=True)
+class PhotoKind:
+    """Photos that are measured together: their size (height, width), if all have the same, and the radii of
+    the things in them."""
+
+    stream: str = "photos"
+    size: tuple[int, int] | None = None
+    radii: tuple[float, float] = RADII
+    kinds: tuple[str, ...] = KINDS
+
+    def cases(self, split: str, count: int) -> Iterator[tuple[Photo, EditCase]]:
+        """`count` edits, of all kinds in turn, about the crops of their photos."""
+        made = 0
+        for index in itertools.count():
+            if made == count:
+                return
+            address = Address(split, self.stream, index)
+            kind = self.kinds[made % len(self.kinds)]
+            photo = a_photo(address, size=self.size, radii=self.radii)
+            edit = an_edit(address.rng("question"), photo.versions.things, kind)
+            if edit.kind == kind:
+                made += 1
+                yield photo, _photo_case(photo, edit)
+
+
+def _photo_case(photo: Photo, edit: SceneEdit) -> EditCase:
     versions, pictures = photo.versions, photo.pictures()
-    edit = an_edit(rng, versions.things, kind)
     return EditCase(
         edit,
         versions.within(photo.crop).things[edit.target],
@@ -104,20 +129,11 @@ def run_edits(pipeline, cases: list[EditCase], **settings) -> list[np.ndarray]:
     return results
 
 
-def photo_cases(split: str, count: int) -> list[tuple[Photo, EditCase]]:
-    """Edits of photos, of all kinds in turn."""
-    cases = []
-    for index in range(count):
-        address = Address(split, "photos", index)
-        photo = a_photo(address)
-        cases.append((photo, photo_case(photo, address.rng("question"), KINDS[index % len(KINDS)])))
-    return cases
-
-
 def photo_figures(pipeline, split: str, count: int, **settings) -> dict[str, float]:
-    """Means over edits of `count` photos: the pipeline redraws the sheets, their regions are laid back."""
+    """Means over edits of `count` photos: the pipeline redraws the sheets, their regions laid back, with room
+    for what the thing becomes."""
     rows, alike = [], defaultdict(list)
-    for photo, case in photo_cases(split, count):
+    for photo, case in PhotoKind().cases(split, count):
         alike[photo.working.width, photo.working.height].append((photo, case))
     for photos in alike.values():
         sheets = [photo.sheet(case.source).transpose(1, 2, 0) for photo, case in photos]
@@ -127,8 +143,9 @@ def photo_figures(pipeline, split: str, count: int, **settings) -> dict[str, flo
         ]
         for (photo, case), made in zip(photos, run_edits(pipeline, asked, **settings), strict=True):
             patch = (made * 255).round().astype(np.uint8).transpose(2, 0, 1)
-            result, window = case.source.pixels.copy(), photo.region.within(photo.crop).window
-            result[window] = restore(patch, photo.crop, photo.working)[window]
+            result, region = case.source.pixels.copy(), case.around
+            region[photo.region.within(photo.crop).window] = True
+            result[region] = restore(patch, photo.crop, photo.working)[region]
             rows.append(figures_of(case, result / 255))
     return {f"photo {name}": value for name, value in tally(rows).items()}
 

@@ -75,21 +75,19 @@ def edits(values: Mapping[str, float]) -> list[Figure]:
 
 
 def photos(values: Mapping[str, float]) -> list[Figure]:
-    """The figures of edits of photos, with their minimums and goals."""
-    figures = [
-        Figure("photo, recolour: right one of 8 hues", values["photo recolour right"], 0.95, 0.99, "%"),
-        Figure("photo, remove: changed pixels nearer", values["photo remove nearer"], 0.97, 0.99, "%"),
-        Figure(
-            "photo, remove: error at the outline above that within",
-            values["photo remove rim"],
-            0.01,
-            0.0,
-            least=True,
-        ),
-        Figure("photo, reshape: IoU with the target mask", values["photo reshape IoU"], 0.78, 0.88),
-        Figure("photo, replace: IoU with the target mask", values["photo replace IoU"], 0.78, 0.88),
+    """The figures of edits of photos, with their minimums and goals: of the kinds that were measured."""
+    figures = {
+        "photo recolour right": Figure("photo, recolour: right one of 8 hues", 0, 0.95, 0.99, "%"),
+        "photo remove nearer": Figure("photo, remove: changed pixels nearer", 0, 0.97, 0.99, "%"),
+        "photo remove rim": Figure("photo, remove: error at the rim above within", 0, 0.01, 0, least=True),
+        "photo reshape IoU": Figure("photo, reshape: IoU with the target mask", 0, 0.78, 0.88),
+        "photo replace IoU": Figure("photo, replace: IoU with the target mask", 0, 0.78, 0.88),
+    }
+    return [
+        replace(figure, value=values[name], conditions=PHOTOS, side=UNIT)
+        for name, figure in figures.items()
+        if name in values
     ]
-    return [replace(figure, conditions=PHOTOS, side=UNIT) for figure in figures]
 
 
 @torch.no_grad()
