@@ -32,6 +32,7 @@ from orchestrator.jobs.queue import JobQueue
 from orchestrator.jobs.retention.ledger_retention import LedgerRetention
 from orchestrator.jobs.retention.times_to_live import TimesToLive
 from orchestrator.jobs.worker import WorkLimits
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
@@ -51,9 +52,11 @@ from store.disk import DiskStore
 
 log = logging.getLogger(__name__)
 
-# Fraction of the memory that is free at start, for all running jobs. Models beside it plan with 0.6 for
-# requests and a quarter as much for adapters.
+# Fraction of the memory that is free at start, for all running jobs, and as much for decoding. Models beside
+# it plan with 0.6 for requests and a quarter as much for adapters.
 _MEMORY_SHARE = 0.25
+# Bytes for a pixel of the largest picture, if it has 8 bits and no odd colours, with its file.
+_DECODED_PIXEL = 16
 # Time for watchers of the last jobs to get their last message, and for open downloads.
 _CLOSE_SECONDS = 5.0
 # A client that waited for one of the last jobs asks for its result next. After so long without a call none
@@ -81,7 +84,8 @@ class Orchestrator:
         )
         self._store = _open_store(settings.artifacts)
         picture_cache = PictureCache(int(settings.picture_memory * 1e6))
-        pictures = Pictures(self._store, PictureLimits(settings.picture_megapixels), picture_cache)
+        limits = PictureLimits(settings.picture_megapixels)
+        pictures = Pictures(self._store, limits, picture_cache, _decoding_budget(settings, limits))
         self._stage_factory = StageFactory(
             self._models,
             pictures,
@@ -185,6 +189,17 @@ class Orchestrator:
         await asyncio.wait({self._sweeping})
         await self._models.close()
         await self._database.close()
+
+
+def _decoding_budget(settings: Settings, limits: PictureLimits) -> DecodingBudget:
+    if settings.decoding_memory is None:
+        size = max(free_memory() * _MEMORY_SHARE, _DECODED_PIXEL * limits.megapixels * 1e6)
+    else:
+        size = settings.decoding_memory * 1e6
+    budget = DecodingBudget(size)
+    metrics.DECODING_MEMORY_BYTES.set(size)
+    metrics.DECODING_HELD_BYTES.set_function(lambda: budget.held)
+    return budget
 
 
 def _open_store(folder: Path) -> DiskStore:

@@ -34,6 +34,8 @@ JOBS_LIMIT = Gauge(
 )
 JOBS_RESERVED_BYTES = Gauge("intarsia_jobs_reserved_bytes", "Memory that the running jobs need at most.")
 JOBS_MEMORY_BYTES = Gauge("intarsia_jobs_memory_bytes", "Memory that running jobs may need together.")
+DECODING_HELD_BYTES = Gauge("intarsia_decoding_held_bytes", "Memory that files being decoded may take.")
+DECODING_MEMORY_BYTES = Gauge("intarsia_decoding_memory_bytes", "Memory that they may take together.")
 JOBS_ENDED = Counter("intarsia_jobs_ended", "Jobs that finished, by method and state.", ["method", "state"])
 JOB_WAIT_SECONDS = Histogram("intarsia_job_wait_seconds", "Time a job waited for its turn.", buckets=_LONG)
 

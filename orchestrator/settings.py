@@ -37,6 +37,10 @@ class Settings:
     picture_memory: float
     # INTARSIA_VIDEO_ENCODER: writes clips in colour; libx264 (under the GPL) or libvpx-vp9.
     video_encoder: str
+    # INTARSIA_DECODING_MEGABYTES: the memory that all files which are being decoded may take together; None
+    # (auto) for a quarter of what is free at start, but enough for the largest picture of 8 bits. A file that
+    # needs more is refused.
+    decoding_memory: float | None
     # INTARSIA_JOBS_RUNNING: the most jobs that run at a time, at most half of them batch jobs, but at least
     # one of each kind; None (auto) for as many as the models take. INTARSIA_JOBS_WAITING: the most that wait;
     # more are refused.
@@ -116,6 +120,7 @@ class Settings:
             picture_megapixels=read("PICTURE_MEGAPIXELS", "80", _positive),
             picture_memory=read("PICTURE_MEMORY_MEGABYTES", "512", _positive),
             video_encoder=read("VIDEO_ENCODER", "libx264", _one_of("libx264", "libvpx-vp9")),
+            decoding_memory=read("DECODING_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),
             jobs_running=read("JOBS_RUNNING", _AUTO, _or_word(_AUTO, _count)),
             jobs_waiting=read("JOBS_WAITING", "256", _count),
             jobs_memory=read("JOBS_MEMORY_MEGABYTES", _AUTO, _or_word(_AUTO, _positive)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from canvas.box import PixelBox, full_box
 from canvas.collage import CollageRow, Spacing
 from canvas.region import MaskPicture
 from canvas.view import blank, layer, overlay, side_by_side
+from intarsia.errors import InvalidRequest
 from orchestrator.aio import WorkerThread
 from orchestrator.media.collage.writer import CollageWriter
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.change import Change
 from orchestrator.media.picture.encode import Encoded, encode, profile_chunk, target_format
 from orchestrator.media.picture.header import PictureHeader, read_header
-from orchestrator.media.picture.mask_picture import decode_mask
+from orchestrator.media.picture.mask_picture import decode_mask, mask_bytes
 from orchestrator.media.picture.parameters import text_chunk
 from orchestrator.media.picture.picture import (
     Picture,
@@ -32,6 +34,8 @@ from orchestrator.media.picture.picture import (
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import write_png
 from store.artifact import Artifact, ArtifactStore, Origin
+
+T = TypeVar("T")
 
 # Previews are visible for a moment; a small file matters more than quality.
 _PREVIEW_QUALITY = 80
@@ -52,26 +56,39 @@ class Pictures:
     store: ArtifactStore
     limits: PictureLimits
     cache: PictureCache
+    budget: DecodingBudget
 
     async def load(self, name: str) -> Picture:
         """Loads a picture, upright. It is shared and must not be written to."""
         picture = self.cache.get(name)
         if picture is None:
-            picture = await asyncio.to_thread(decode, await self._read(name, "picture"), self.limits)
+            header = await self._checked_header(name, "picture")
+
+            async def read() -> Picture:
+                return await asyncio.to_thread(decode, await self.store.load(name), self.limits)
+
+            picture = await self._decode(header, header.needed, "picture", read)
             self.cache.keep(name, picture)
         return picture
 
-    async def header(self, name: str) -> PictureHeader:
+    async def header(self, name: str, field: str = "picture") -> PictureHeader:
         """What a picture's file says about it, without reading its pixels; raises `InvalidRequest`."""
         async with self.store.local(name, checked=False) as path:
-            return await asyncio.to_thread(read_header, path, self.limits)
+            return await asyncio.to_thread(read_header, path, self.limits, field=field)
 
     async def load_mask(self, drawn: MaskPicture, of: Picture, field: str = "region") -> np.ndarray:
         """Loads a mask for a picture, float32 (height, width) in [0, 1]; `field` is the region's path."""
-        data = await self._read(drawn.artifact, f"{field}.mask.artifact")
-        return await asyncio.to_thread(
-            decode_mask, data, drawn, of.width, of.height, self.limits, field=field
-        )
+        field_of_file = f"{field}.mask.artifact"
+        header = await self._checked_header(drawn.artifact, field_of_file)
+
+        async def read() -> np.ndarray:
+            data = await self.store.load(drawn.artifact)
+            return await asyncio.to_thread(
+                decode_mask, data, drawn, of.width, of.height, self.limits, field=field
+            )
+
+        needed = mask_bytes(header, of.width * of.height)
+        return await self._decode(header, needed, field_of_file, read)
 
     async def check_format(self, picture: Picture, format: str | None) -> None:
         """Rejects a format that cannot hold this picture, before any work is done."""
@@ -135,12 +152,24 @@ class Pictures:
         async with aclosing(_collage(rows, count, spacing, extra)) as chunks:
             return await self.store.put(chunks, sha256=None, size=None, media_type="image/png")
 
-    async def _read(self, name: str, field: str) -> bytes:
-        """Reads a picture's file; a file that cannot be a picture is not loaded: it may have 4 GiB."""
+    async def _checked_header(self, name: str, field: str) -> PictureHeader:
+        """The header of a file that may be loaded as a whole: it may have 4 GiB, and be no picture at all."""
         check_length((await self.store.describe(name)).size, self.limits, field)
         async with aclosing(self.store.read(name)) as chunks:
             check_kind(await anext(chunks, b""), field)
-        return await self.store.load(name)
+        try:
+            return await self.header(name, field)
+        except InvalidRequest:
+            async with self.store.local(name):  # what the store has damaged is no fault of the file
+                raise
+
+    async def _decode(
+        self, header: PictureHeader, needed: int, field: str, read: Callable[[], Awaitable[T]]
+    ) -> T:
+        """What `read` returns, which takes so many bytes; it waits until they are free."""
+        what = f"the picture ({header.format}, {header.width} x {header.height})"
+        self.budget.check(needed, what, field)
+        return await self.budget.run(needed, read)
 
     async def _put(self, encoded: Encoded, origin: Origin = Origin.RESULT) -> Artifact:
         return await self.store.put_bytes(encoded.pieces, encoded.media_type, origin=origin)

@@ -10,15 +10,17 @@ from PIL import Image
 from orchestrator.media.picture.levels import bits_of
 from orchestrator.media.picture.picture import FORMATS, PictureLimits, check_size, format_of, parsing
 
-# Bytes a pixel takes while a file is decoded, beside the levels that come out of it. Pillow holds 4; decoders
-# of WebP and progressive JPEG hold pixels of their own.
-_PILLOW = 4
-_DECODER = {"WEBP": 12, "JPEG": 6}
-# Modes that are read without conversion, and what others take for it; a colour key is searched in all pixels.
-_PLAIN = ("1", "L", "LA", "RGB", "RGBA", "RGBX")
-_CONVERTED, _KEYED = 8, 16
-# Sixteen bits of colour are read twice; numbers without a white are spread in float64.
-_SIXTEEN, _SPREAD = 20, 52
+# Bytes of a pixel in Pillow's memory by mode; all others take 4.
+_PILLOW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+# Modes that are read as they are; others are converted to an image of 4 bytes a pixel before.
+_PLAIN = ("1", "L", "LA", "RGB", "RGBA", "RGBX", "I", "F")
+_CONVERTED = 4
+# What decoders hold beside Pillow's image, for each pixel: WebP two canvases, a frame and its alpha. JPEG
+# holds coefficients of two bytes for each component, in blocks, if they come in several passes or scans.
+_WEBP, _COEFFICIENT, _BLOCKS = 14, 2, 32
+_TILE_WIDTH, _TILE_HEIGHT, _STRIP_ROWS, _SAMPLE_BITS, _SAMPLES = 322, 323, 278, 258, 277
+# How often a file is in memory; and what any decoding takes, in bands of rows.
+_COPIES, _FIXED = {"WEBP": 3}, 12 << 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class PictureHeader:
         return self.width * self.height
 
     @property
+    def needed(self) -> int:
+        """The most bytes that are taken at any moment until the picture is decoded."""
+        return self.decoding + self.nbytes
+
+    @property
     def nbytes(self) -> int:
         """The bytes of the decoded picture, with alpha whether it has one or not."""
         return 4 * self.levels * self.pixels
@@ -51,13 +58,37 @@ def read_header(path: Path, limits: PictureLimits, *, field: str = "picture") ->
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             check_size(width, height, limits, field)
-            bits, deep = bits_of(image, opening), image.mode.startswith("I;16")
-            spread, sixteen = image.mode in ("I", "F"), bits == 16 and image.mode in ("RGB", "RGBA")
-            a_pixel = _PILLOW + _DECODER.get(format_of(image), 0)
-            a_pixel += 0 if deep or spread or image.mode in _PLAIN else _CONVERTED
-            a_pixel += _KEYED if "transparency" in image.info else 0
-            a_pixel += _SIXTEEN * sixteen + _SPREAD * spread
-            levels = 2 if deep or spread or sixteen else 1
-            # Levels are copied once more when the picture is turned upright.
-            decoding = path.stat().st_size + (a_pixel + 4 * levels) * width * height
-            return PictureHeader(width, height, levels, decoding, format_of(image))
+            deep = image.mode.startswith("I;16") or image.mode in ("I", "F")
+            deep = deep or (bits_of(image, opening) == 16 and image.mode in ("RGB", "RGBA"))
+            levels, format = 2 if deep else 1, format_of(image)
+            pillow = _PILLOW.get(image.mode, 4) * width * height
+            converted = 0 if deep or image.mode in _PLAIN else _CONVERTED * width * height
+            picture = 4 * levels * width * height
+            # The decoder has ended before there are levels. To be turned upright these are copied once more,
+            # as OpenCV does when it reads 16 bits.
+            beside = max(converted, picture, _decoder_bytes(image, format) - picture)
+            file_bytes = path.stat().st_size * _COPIES.get(format, 1)
+            return PictureHeader(width, height, levels, _FIXED + file_bytes + pillow + beside, format)
+
+
+def _decoder_bytes(image: Image.Image, format: str) -> int:
+    """What the decoder of this format holds."""
+    width, height = image.size
+    if format == "WEBP":
+        return _WEBP * width * height
+    if format == "JPEG":
+        return _COEFFICIENT * len(image.getbands()) * (width + _BLOCKS) * (height + _BLOCKS)
+    if format == "TIFF":
+        return _strip_bytes(image)
+    return 0
+
+
+def _strip_bytes(image: Image.Image) -> int:
+    """A strip or a tile of a TIFF, which is decoded as a whole; a tile may be larger than the picture."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    width = tags.get(_TILE_WIDTH, image.width)
+    height = tags.get(_TILE_HEIGHT) or min(tags.get(_STRIP_ROWS, image.height), image.height)
+    bits = tags.get(_SAMPLE_BITS, 1)
+    samples = tags.get(_SAMPLES, 1)
+    # Colours that are not stored as RGB are decoded to 4 bytes a pixel.
+    return int(width * height * max(4, samples * (max(bits) if isinstance(bits, tuple) else bits) / 8))

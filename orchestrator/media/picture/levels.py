@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -9,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-# Rows copied at a time: Pillow returns pixels as copies, which should not be of the whole picture.
-_ROWS = 256
+# Pixels copied at a time, in whole rows: Pillow returns copies, which should not be of the whole picture.
+_BAND = 1 << 18
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
@@ -36,7 +37,7 @@ def levels_of(image: Image.Image, data: bytes) -> Levels:
     if mode.startswith("I;16"):
         found = replace(_grey_sixteen(image), bits=16)
     elif mode in ("I", "F"):
-        found = _normalise_range(np.asarray(image), bits)
+        found = _normalise_range(image, bits)
     elif bits == 16 and mode in ("RGB", "RGBA"):
         found = _sixteen(image, data)
     else:
@@ -91,35 +92,52 @@ def _sixteen(image: Image.Image, data: bytes) -> Levels:
     OpenCV reads all of them, but accepts files that were cut off, and supports fewer layouts. Its result is
     used if its upper eight bits equal Pillow's. For PNG, a difference can only mean that data are missing.
     """
-    pixels, alpha = _read(image, np.uint8)
     whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole is not None and whole.dtype == np.uint16 and whole.shape[2:] in ((3,), (4,)):
-        deep_alpha = whole[..., 3].copy() if alpha is not None and whole.shape[2] == 4 else None
-        deep = cv2.cvtColor(whole, cv2.COLOR_BGR2RGB if whole.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
-        if _upper(deep, pixels) and (alpha is None or _upper(deep_alpha, alpha)):
-            return Levels(deep, deep_alpha, 16)
+    if whole is not None and whole.dtype == np.uint16 and _upper_equal(whole, image):
+        pixels = _to_rgb(whole)
+        return Levels(pixels, whole[..., 3].copy() if image.mode == "RGBA" else None, 16)
     if image.format == "PNG":
         raise OSError("its 16-bit levels are incomplete")
+    pixels, alpha = _read(image, np.uint8)
     return Levels(pixels, alpha, 16, notes=("16 bits per level were reduced to 8",))
 
 
-def _upper(deep: np.ndarray | None, eight: np.ndarray) -> bool:
-    """True if `eight` are the upper bytes of `deep`."""
-    if deep is None or deep.shape != eight.shape:
+def _upper_equal(whole: np.ndarray, image: Image.Image) -> bool:
+    """True if the image's levels are the upper bytes of `whole`, whose colours OpenCV has in reverse."""
+    size, channels = whole.shape[:2], whole.shape[2:]
+    if size != (image.height, image.width) or channels not in ((3,), (4,)):
         return False
-    rows = range(0, len(deep), _ROWS)
-    return all(np.array_equal(deep[row : row + _ROWS] >> 8, eight[row : row + _ROWS]) for row in rows)
+    if image.mode == "RGBA" and channels == (3,):
+        return False
+    order = [2, 1, 0, 3][: len(image.getbands())]
+    return all(np.array_equal(whole[rows][..., order] >> 8, band) for rows, band in _bands(image))
 
 
-def _normalise_range(values: np.ndarray, bits: int) -> Levels:
+def _to_rgb(whole: np.ndarray) -> np.ndarray:
+    """The colours of what OpenCV has read; where it has read no alpha they take its place, to save memory."""
+    pixels: np.ndarray = whole if whole.shape[2] == 3 else np.empty((*whole.shape[:2], 3), np.uint16)
+    for rows in _row_slices(*whole.shape[:2]):
+        pixels[rows] = whole[rows][..., 2::-1]
+    return pixels
+
+
+def _normalise_range(image: Image.Image, bits: int) -> Levels:
     """Maps numbers without a fixed white to 16 bits: from [0, 1] if they lie in it, else from their range."""
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if values.size and low >= 0.0 and high <= 1.0 and bits == 32:
+    extremes = [(band.min(), band.max()) for _, band in _numbers(image)]
+    low, high = float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+    if low >= 0.0 and high <= 1.0 and bits == 32:
         low, high = 0.0, 1.0
-    grey = np.rint((values - low) * (65535 / (high - low or 1.0))).astype(np.uint16)
+    pixels: np.ndarray = np.empty((image.height, image.width, 3), np.uint16)
+    for rows, band in _numbers(image):
+        pixels[rows] = np.rint((band - low) * (65535 / (high - low or 1.0))).astype(np.uint16)
     note = f"grey values from {low:g} to {high:g} were spread over 16 bits and written out as RGB"
-    return Levels(np.repeat(grey[..., None], 3, axis=2), None, bits, notes=(note,))
+    return Levels(pixels, None, bits, notes=(note,))
+
+
+def _numbers(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
+    """The bands of an image of numbers as float64; what is not finite counts as 0."""
+    for rows, band in _bands(image):
+        yield rows, np.nan_to_num(band.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _apply_colour_key(found: Levels, image: Image.Image) -> Levels:
@@ -130,8 +148,9 @@ def _apply_colour_key(found: Levels, image: Image.Image) -> Levels:
     full = np.iinfo(found.pixels.dtype).max
     if found.bits < 8 or (found.bits == 16 and full == 255):
         key = np.asarray(key) * full // (2**found.bits - 1)
-    matches = (found.pixels == np.asarray(key)).all(axis=2)
-    alpha = np.where(matches, 0, full).astype(found.pixels.dtype)
+    alpha: np.ndarray = np.empty(found.pixels.shape[:2], found.pixels.dtype)
+    for rows in _row_slices(*alpha.shape):
+        alpha[rows] = np.where((found.pixels[rows] == np.asarray(key)).all(axis=2), 0, full)
     return replace(found, alpha=alpha, notes=(*found.notes, "a transparent colour became an alpha channel"))
 
 
@@ -162,12 +181,20 @@ def _read(image: Image.Image, dtype: type) -> tuple[np.ndarray, np.ndarray | Non
     width, height = image.size
     pixels: np.ndarray = np.empty((height, width, 3), dtype)
     alpha: np.ndarray | None = np.empty((height, width), dtype) if image.mode in ("LA", "RGBA") else None
-    for top in range(0, height, _ROWS):
-        rows = slice(top, min(top + _ROWS, height))
-        band = np.asarray(image.crop((0, rows.start, width, rows.stop))).reshape(
-            -1, width, len(image.getbands())
-        )
+    for rows, band in _bands(image):
         pixels[rows] = band[..., :3] if band.shape[2] >= 3 else band[..., :1]
         if alpha is not None:
             alpha[rows] = band[..., -1]
     return pixels, alpha
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some rows after the other, (rows, width, channels)."""
+    for rows in _row_slices(image.height, image.width):
+        band = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+        yield rows, band.reshape(-1, image.width, len(image.getbands()))
+
+
+def _row_slices(height: int, width: int) -> list[slice]:
+    rows = max(1, _BAND // width)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]

@@ -12,8 +12,12 @@ from canvas.mask import apply_threshold, extent, mask_from_picture, resize_mask
 from canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change
+from orchestrator.media.picture.header import PictureHeader
 from orchestrator.media.picture.picture import DEFAULT_LIMITS, Picture, PictureLimits, decode
 from orchestrator.media.picture.png import PngWriter, Strip, strips_of
+
+# Bytes of a pixel: a mask that is read from its picture; one that is scaled to the picture's size.
+_MASK, _FITTED = 12, 8
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
@@ -34,6 +38,11 @@ def encode_mask(mask: np.ndarray) -> bytes:
 def _black_strips(height: int, width: int) -> dict[int, Strip]:
     """The compressed strips of an empty mask of this size, filled as they are needed."""
     return {}
+
+
+def mask_bytes(header: PictureHeader, pixels: int) -> int:
+    """The most bytes that `decode_mask` takes for a file with this header and a picture of so many pixels."""
+    return max(header.needed, header.nbytes + _MASK * header.pixels) + _FITTED * pixels
 
 
 def decode_mask(

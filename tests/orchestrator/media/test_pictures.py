@@ -17,6 +17,7 @@ from canvas.box import PixelBox
 from canvas.collage import CollageRow, Spacing
 from intarsia.errors import InternalError, NotFound
 from orchestrator.media import pictures as stage
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.parameters import parameters_of
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
@@ -28,7 +29,7 @@ from tests.orchestrator.media.picture.files import SRGB, noise, saved, saved16
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Pictures:
-    return Pictures(DiskStore(tmp_path), PictureLimits(), PictureCache(10_000_000))
+    return Pictures(DiskStore(tmp_path), PictureLimits(), PictureCache(10_000_000), DecodingBudget(1e9))
 
 
 async def put(pictures: Pictures, data: bytes) -> str:
@@ -177,7 +178,7 @@ async def test_a_row_is_taken_when_the_rows_before_it_are_written(pictures: Pict
             events.append(f"row {n}")
             yield CollageRow(noise(40, 50, 3), np.zeros((40, 50), np.float32), noise(40, 50, 3, seed=n))
 
-    watched = Pictures(Watched(tmp_path), pictures.limits, pictures.cache)
+    watched = Pictures(Watched(tmp_path), pictures.limits, pictures.cache, pictures.budget)
     await watched.keep_collage(rows(), 3, Spacing())
     places = [events.index(f"row {n}") for n in range(3)]
     assert all("written" in events[a:b] for a, b in pairwise(places))
@@ -207,6 +208,7 @@ from canvas.box import PixelBox
 from canvas.collage import CollageRow, Spacing
 from store.disk import DiskStore
 from orchestrator.media.picture.picture_cache import PictureCache
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.pictures import Pictures
 
@@ -218,7 +220,7 @@ async def rows():
     for _ in range(count):
         yield CollageRow(original, mask, rng.integers(0, 256, (side, side, 3), np.uint8), ("a", "b", "c"))
 
-pictures = Pictures(DiskStore(Path(sys.argv[2])), PictureLimits(), PictureCache(0))
+pictures = Pictures(DiskStore(Path(sys.argv[2])), PictureLimits(), PictureCache(0), DecodingBudget(1e9))
 kept = asyncio.run(pictures.keep_collage(rows(), count, Spacing()))
 print(kept.size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

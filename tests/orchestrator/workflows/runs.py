@@ -10,6 +10,7 @@ from typing import Any
 
 from canvas.region import Click, Clicks, Region
 from orchestrator.deadline import Deadline
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.pictures import Pictures
@@ -39,7 +40,7 @@ async def stages_of(
     changed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Stages]:
     """The stages of a run, as a process that was just started would make them."""
-    pictures = Pictures(DiskStore(folder), PictureLimits(80), PictureCache(1 << 26))
+    pictures = Pictures(DiskStore(folder), PictureLimits(80), PictureCache(1 << 26), DecodingBudget(4e9))
     decoupled = [name for name, spec in MODELS.items() if spec.decoupled]
     served = Models({name: [triton.url] for name in MODELS}, StallLimits(), decoupled=decoupled)
     factory = StageFactory(served, pictures, WaitLimits(), limits)

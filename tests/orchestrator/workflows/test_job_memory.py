@@ -32,6 +32,7 @@ from canvas.region import (
 from intarsia.errors import InvalidRequest
 from orchestrator.deadline import Deadline
 from orchestrator.jobs.latest_facts import LatestFacts
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import write_png
@@ -70,7 +71,9 @@ async def factory(url: str, tmp_path: Path) -> AsyncIterator[StageFactory]:
     """Stages whose pictures are not cached: every job holds its own."""
     decoupled = [name for name, spec in MODELS.items() if spec.decoupled]
     models = Models(dict.fromkeys(MODELS, (url,)), StallLimits(), decoupled=decoupled)
-    pictures = Pictures(DiskStore(tmp_path / "artifacts"), PictureLimits(), PictureCache(0))
+    pictures = Pictures(
+        DiskStore(tmp_path / "artifacts"), PictureLimits(), PictureCache(0), DecodingBudget(1e10)
+    )
     yield StageFactory(models, pictures, WaitLimits())
     await models.close()
 
