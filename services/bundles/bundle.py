@@ -36,8 +36,7 @@ PREPROCESSOR = "preprocessor_config.json"
 _NUMBER_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _LEAST, _MOST = 64, 2048  # pixels of a working size
 REMEDY = (
-    "make random ones with `python -m training.tiny FOLDER`, or published ones with "
-    "`intarsia weights fetch`"
+    "make random ones with `python -m training.tiny FOLDER`, or published ones with `intarsia weights fetch`"
 )
 
 

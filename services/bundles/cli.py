@@ -92,6 +92,9 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{row['bundle']}  {row['size_bytes'] / 1e6:.1f} MB  {row['digest'][:12]}")
         for name, part in row["components"].items():
             print(f"  {name:<13}{part['network']:<28}{part['parameters']:>13,} numbers")
+        for side, figures in row["sizes"].items():
+            good = ", ".join(f"{metric}: {value:g}" for metric, value in figures.items())
+            print(f"  works at     {side} px" + (f": {good}" if good else ", for which it was made"))
         for command in row["card"].get("recipe", ()):
             print(f"  made by      {command}")
         for figure in row["card"].get("figures", ()):
@@ -116,6 +119,7 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
             item.component: {"network": item.network, "parameters": item.parameters} for item in inventories
         },
         "defaults": bundle.defaults,
+        "sizes": bundle.sizes,
         "card": bundle.card,
     }
 

@@ -112,9 +112,13 @@ def test_the_card_of_a_bundle_is_shown(ip2p, tmp_path, capsys, monkeypatch):
     figure = {"metric": "VAE PSNR", "value": 30.5, "unit": "dB", "verdict": "under"}
     card = {"recipe": ["python -m training.recipes.ip2p"], "figures": [figure]}
     (bundle.folder / "card.json").write_text(json.dumps(card))
+    sizes = {"128": {"right hue": 0.98}, "512": {}}
+    (bundle.folder / "intarsia.json").write_text(json.dumps({"sizes": sizes}))
     monkeypatch.setenv("INTARSIA_WEIGHTS", str(tmp_path))
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
+    assert "works at     128 px: right hue: 0.98" in shown
+    assert "works at     512 px, for which it was made" in shown
     assert "made by      python -m training.recipes.ip2p" in shown
     assert "held out     VAE PSNR: 30.5 dB (under)" in shown
     monkeypatch.delenv("INTARSIA_WEIGHTS")
