@@ -24,7 +24,7 @@ def _conditions(words: Words) -> list[str]:
     if words.not_phrases:
         conditions.append(f"not {_some([_quoted(phrase) for phrase in words.not_phrases])}")
     if words.not_at:
-        conditions.append(f"not at {_some([_point(x, y) for x, y in words.not_at])}")
+        conditions.append(f"not at {_some([describe_point(x, y) for x, y in words.not_at])}")
     return conditions
 
 
@@ -44,10 +44,11 @@ def _brief(selector: Selector) -> str:
     if isinstance(selector, Combination):
         return f"{len(selector.terms)} regions combined"
     if isinstance(selector, Clicks):
-        where = _some([_point(click.x, click.y) for click in selector.clicks if not click.outside])
+        where = _some([describe_point(click.x, click.y) for click in selector.clicks if not click.outside])
         return f"the click at {where}" if len(selector.clicks) == 1 else f"clicks at {where}"
     if isinstance(selector, Box):
-        return f"the box {_point(selector.left, selector.top)} to {_point(selector.right, selector.bottom)}"
+        corners = (selector.left, selector.top), (selector.right, selector.bottom)
+        return f"the box {' to '.join(describe_point(*corner) for corner in corners)}"
     return "the polygon" if isinstance(selector, Polygon) else "the mask picture"
 
 
@@ -61,5 +62,6 @@ def _quoted(phrase: str) -> str:
     return f"“{phrase}”" if len(phrase) <= _LETTERS else f"“{phrase[:_LETTERS]}…”"
 
 
-def _point(x: float, y: float) -> str:
+def describe_point(x: float, y: float) -> str:
+    """A point in plain words."""
     return f"({x:g}, {y:g})"

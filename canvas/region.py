@@ -169,12 +169,16 @@ class MaskCandidate:
     """A mask of the whole picture that a selector found, and the model's confidence, in [0, 1].
 
     The mask is float32 degrees in [0, 1] if it was drawn, uint8 of 0 and 1 if a model returned it. Then
-    `model_pixel` is how many of the picture's pixels a pixel of the model spans.
+    `model_pixel` is how many of the picture's pixels a pixel of the model spans. `stability`, in [0, 1], says
+    how little the mask depends on the level at which the model's map is cut off. `doubts` are those about the
+    regions that it is combined from.
     """
 
     mask: np.ndarray
     score: float
     model_pixel: float | None = None
+    stability: float = 1.0
+    doubts: tuple[str, ...] = ()
 
 
 def every(region: Region) -> Iterator[Region]:

@@ -145,9 +145,15 @@ class AsyncClient:
         response = await self._calls.unary(self._calls.adapters.InspectAdapter, request)
         return from_proto.adapter_report(response)
 
-    async def segment_region(self, picture: Picture, region: Where) -> SegmentResult[AsyncResultFile]:
-        """Finds a region: every candidate, and the mask that an edit would use."""
-        request = await requests.segment_region(self._calls, picture, region)
+    async def segment_region(
+        self, picture: Picture, region: Where, *, strict: bool = False
+    ) -> SegmentResult[AsyncResultFile]:
+        """Finds a region: every candidate, and the one that was chosen and shaped.
+
+        Edits and fills grow what a model found, unless the region says by how much. Doubts about the region
+        are notes; a `strict` request refuses it.
+        """
+        request = await requests.segment_region(self._calls, picture, region, strict=strict)
         response = await self._calls.unary(self._calls.segmentation.SegmentRegion, request)
         return from_proto.segment_result(response, self._file)
 

@@ -2,7 +2,8 @@
 
     IntarsiaError
     ├── InvalidRequest        a field is wrong; names it, and how to correct it
-    │   └── DigestMismatch    bytes are not what their name says
+    │   ├── DigestMismatch    bytes are not what their name says
+    │   └── DoubtfulRegion    a strict request, and doubts about the region that was found
     ├── Unauthenticated       no token, or one that the server does not know
     ├── PermissionDenied      the token is valid, but does not allow this
     ├── QuotaExceeded         the caller has used up its share; says when there is more
@@ -54,6 +55,12 @@ class DigestMismatch(InvalidRequest):
     """Bytes do not have the digest, or the length, they were announced with."""
 
     reason = "DIGEST_MISMATCH"
+
+
+class DoubtfulRegion(InvalidRequest):
+    """There are doubts about the region that was found, and the request is strict."""
+
+    reason = "DOUBTFUL_REGION"
 
 
 class Unauthenticated(IntarsiaError):

@@ -197,7 +197,9 @@ def _part(message: results_pb2.Part, file: File[F]) -> results.RegionPart[F]:
 
 
 def _region(message: region_pb2.Instance, file: File[F]) -> results.FoundRegion[F]:
-    return results.FoundRegion(file(message.mask), message.score, _bounds(message.box), message.area)
+    return results.FoundRegion(
+        file(message.mask), message.score, _bounds(message.box), message.area, message.stability
+    )
 
 
 def _bounds(message: region_pb2.PixelBox) -> results.Bounds:

@@ -76,10 +76,12 @@ async def plan_region(
     return made
 
 
-async def segment_region(calls: Calls, picture: Picture, region: Where) -> SegmentRegionRequest:
+async def segment_region(
+    calls: Calls, picture: Picture, region: Where, *, strict: bool = False
+) -> SegmentRegionRequest:
     """The request to find a region of a picture."""
     name = await artifact_name(calls, picture)
-    return SegmentRegionRequest(picture=name, region=await _region_message(calls, region))
+    return SegmentRegionRequest(picture=name, region=await _region_message(calls, region), strict=strict)
 
 
 async def track_region(

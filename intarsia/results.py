@@ -50,12 +50,16 @@ class Bounds:
 
 @dataclass(frozen=True)
 class FoundRegion(Generic[F]):
-    """A region that was found: its mask (white inside), score in [0, 1], box, and area in pixels."""
+    """A region that was found: its mask (white inside), score in [0, 1], box, and area in pixels.
+
+    `stability`, in [0, 1], says how little the mask depends on where the model's map is cut off.
+    """
 
     mask: F
     score: float
     box: Bounds
     area: int
+    stability: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ SETTINGS = (
         method="FillRegion",
     ),
     Setting("match_colours", "match_colours", bool, "adjust the patch to the colours around the region"),
+    Setting("strict", "strict", bool, "refuse regions with doubts about them, such as those in specks"),
     Setting("preview_every", "preview_every", int, "make a preview every N steps", "N"),
     Setting("format", "output.format", FORMATS, "default: by the ending of the output"),
     Setting("quality", "output.quality", int, "of lossy formats, 1 to 100 (default: 95)", "Q"),
@@ -142,6 +143,7 @@ class Settings(JobSettings, total=False):
     overlap: int | None
     margin: int | None
     match_colours: bool
+    strict: bool
     preview_every: int
     format: str | None
     quality: int | None

@@ -200,7 +200,7 @@ def _left_out(pairs: Pairs) -> Iterator[str]:
 
 def _success_text(line: Mapping[str, Any]) -> str:
     first = f"{line['files'][0]}: seed {line['seed']}, {line['seconds']:.1f} s"
-    return "\n".join([first, *(f"  {note}" for note in line["notes"])])
+    return "\n".join([first, *(f"  note: {note}" for note in line["notes"])])
 
 
 def _failure_text(line: Mapping[str, Any]) -> str:

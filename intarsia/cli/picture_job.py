@@ -136,7 +136,7 @@ def _write(
     }
     made, spent = result.manifest, follow_job.seconds(job)
     how = f"seed {made.seed}, {made.steps} steps of {made.scheduler}, {spent:.1f} s"
-    lines = [f"{output or result.picture}: {how}", *written[1:], *(f"  {note}" for note in made.notes)]
+    lines = [f"{output or result.picture}: {how}", *written[1:], *(f"  note: {note}" for note in made.notes)]
     console.result("result", facts, "\n".join(lines))
 
 
@@ -218,4 +218,4 @@ def _plan_text(plan: RequestPlan[Any]) -> str:
         f"{plan.candidates} of {plan.steps} steps with {plan.evaluations} network evaluations each: "
         f"about {seconds:.1f} s of denoising"
     )
-    return "\n".join([*lines, *(f"  {note}" for note in plan.notes)])
+    return "\n".join([*lines, *(f"  note: {note}" for note in plan.notes)])

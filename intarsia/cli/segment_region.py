@@ -9,7 +9,7 @@ from typing import Any
 from intarsia.cli import connection, output_file, regions
 from intarsia.cli.output import Console, as_json
 from intarsia.cli.output_file import check_replaced, make_folder, writable
-from intarsia.cli.usage import Usage, input_file, source
+from intarsia.cli.usage import Usage, add_setting, input_file, source
 from intarsia.results import FoundRegion
 
 
@@ -28,6 +28,7 @@ def add_to(commands: Any) -> None:
         "--save-all", metavar="DIR", help="write the mask of every candidate here: candidate_0.png, ..."
     )
     output_file.add_options(command)
+    add_setting(command, "strict")
     regions.add_options(command)
     connection.add_options(command)
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         folder = _folder(options, inputs=inputs)
     saved: list[Path] = []
     with connection.connect(options) as client:
-        found = client.segment_region(source(options.picture), where)
+        found = client.segment_region(source(options.picture), where, strict=options.strict)
         if target is not None:
             client.download(found.region.mask, to=target)
         if folder is not None:
@@ -49,7 +50,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 saved.append(client.download(each.mask, to=folder / f"candidate_{index}.png"))
     names = [str(path) for path in saved] or [f"candidate {n}" for n in range(len(found.instances))]
     lines = [f"{name}: {_described(each)}" for name, each in zip(names, found.instances, strict=True)]
-    lines += [f"{target or 'region'}: {_described(found.region)}", *(f"  {note}" for note in found.notes)]
+    lines += [
+        f"{target or 'region'}: {_described(found.region)}",
+        *(f"  note: {note}" for note in found.notes),
+    ]
     facts = {
         **as_json(found),
         "output": None if target is None else str(target),
@@ -73,4 +77,6 @@ def _folder(options: argparse.Namespace, *, inputs: tuple[str, ...]) -> Path:
 def _described(instance: FoundRegion[Any]) -> str:
     box = instance.box
     edges = f"{box.left},{box.top},{box.right},{box.bottom}"
-    return f"score {instance.score:.2f}, box {edges}, {instance.area} pixels"
+    return (
+        f"score {instance.score:.2f}, stability {instance.stability:.2f}, box {edges}, {instance.area} pixels"
+    )

@@ -110,7 +110,7 @@ def _write(
     lines = [f"{written.get('output', result.masks)}: {how}"]
     lines += [path for name, path in written.items() if name != "output"]
     facts = {**as_json(result), "job": job.name, **{name: written.get(name) for name in _FILES}}
-    console.result("result", facts, "\n".join([*lines, *(f"  {note}" for note in result.notes)]))
+    console.result("result", facts, "\n".join([*lines, *(f"  note: {note}" for note in result.notes)]))
 
 
 def _sightings(values: Iterable[OptionValue]) -> dict[int, Region]:

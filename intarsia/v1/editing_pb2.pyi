@@ -97,7 +97,7 @@ class FillRegionRequest(_message.Message):
     def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., margin: _Optional[int] = ...) -> None: ...
 
 class PictureJob(_message.Message):
-    __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id", "priority", "labels", "kind", "watched_within")
+    __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id", "priority", "labels", "kind", "watched_within", "strict")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +112,7 @@ class PictureJob(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WATCHED_WITHIN_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     picture: str
     sampling: Sampling
     cut: Cut
@@ -126,7 +127,8 @@ class PictureJob(_message.Message):
     labels: _containers.RepeatedScalarFieldContainer[str]
     kind: _jobs_pb2.Job.Kind
     watched_within: _duration_pb2.Duration
-    def __init__(self, picture: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_jobs_pb2.Job.Kind, str]] = ..., watched_within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    strict: bool
+    def __init__(self, picture: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., candidates: _Optional[int] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., match_colours: bool = ..., preview_every: _Optional[int] = ..., time_limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., kind: _Optional[_Union[_jobs_pb2.Job.Kind, str]] = ..., watched_within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., strict: bool = ...) -> None: ...
 
 class AdapterUse(_message.Message):
     __slots__ = ("adapter", "strength")

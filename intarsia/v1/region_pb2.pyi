@@ -180,16 +180,18 @@ class Shaping(_message.Message):
     def __init__(self, fill_holes: _Optional[int] = ..., grow: _Optional[float] = ..., shrink: _Optional[float] = ..., invert: bool = ..., feather: _Optional[float] = ..., keep_outline: bool = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("mask", "score", "box", "area")
+    __slots__ = ("mask", "score", "box", "area", "stability")
     MASK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
     AREA_FIELD_NUMBER: _ClassVar[int]
+    STABILITY_FIELD_NUMBER: _ClassVar[int]
     mask: str
     score: float
     box: PixelBox
     area: int
-    def __init__(self, mask: _Optional[str] = ..., score: _Optional[float] = ..., box: _Optional[_Union[PixelBox, _Mapping]] = ..., area: _Optional[int] = ...) -> None: ...
+    stability: float
+    def __init__(self, mask: _Optional[str] = ..., score: _Optional[float] = ..., box: _Optional[_Union[PixelBox, _Mapping]] = ..., area: _Optional[int] = ..., stability: _Optional[float] = ...) -> None: ...
 
 class PixelBox(_message.Message):
     __slots__ = ("left", "top", "right", "bottom")

@@ -27,7 +27,7 @@ from intarsia.v1 import jobs_pb2 as intarsia_dot_v1_dot_jobs__pb2
 from intarsia.v1 import region_pb2 as intarsia_dot_v1_dot_region__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eintarsia/v1/segmentation.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16intarsia/v1/jobs.proto\x1a\x18intarsia/v1/region.proto\"L\n\x14SegmentRegionRequest\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\"\x96\x01\n\x15SegmentRegionResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.intarsia.v1.Instance\x12%\n\x06region\x18\x02 \x01(\x0b\x32\x15.intarsia.v1.Instance\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x03(\t\"\xaa\x02\n\x12TrackRegionRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\tsightings\x18\x02 \x03(\x0b\x32\x15.intarsia.v1.Sighting\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\x12\x0f\n\x07overlay\x18\x04 \x01(\x08\x12-\n\ntime_limit\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12#\n\x04kind\x18\t \x01(\x0e\x32\x15.intarsia.v1.Job.Kind\x12\x31\n\x0ewatched_within\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x08Sighting\x12\r\n\x05\x66rame\x18\x01 \x01(\r\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region2\xa8\x01\n\x0cSegmentation\x12V\n\rSegmentRegion\x12!.intarsia.v1.SegmentRegionRequest\x1a\".intarsia.v1.SegmentRegionResponse\x12@\n\x0bTrackRegion\x12\x1f.intarsia.v1.TrackRegionRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eintarsia/v1/segmentation.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16intarsia/v1/jobs.proto\x1a\x18intarsia/v1/region.proto\"\\\n\x14SegmentRegionRequest\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"\x96\x01\n\x15SegmentRegionResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.intarsia.v1.Instance\x12%\n\x06region\x18\x02 \x01(\x0b\x32\x15.intarsia.v1.Instance\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x03(\t\"\xaa\x02\n\x12TrackRegionRequest\x12\x0c\n\x04\x63lip\x18\x01 \x01(\t\x12(\n\tsightings\x18\x02 \x03(\x0b\x32\x15.intarsia.v1.Sighting\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\x12\x0f\n\x07overlay\x18\x04 \x01(\x08\x12-\n\ntime_limit\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12#\n\x04kind\x18\t \x01(\x0e\x32\x15.intarsia.v1.Job.Kind\x12\x31\n\x0ewatched_within\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x08Sighting\x12\r\n\x05\x66rame\x18\x01 \x01(\r\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region2\xa8\x01\n\x0cSegmentation\x12V\n\rSegmentRegion\x12!.intarsia.v1.SegmentRegionRequest\x1a\".intarsia.v1.SegmentRegionResponse\x12@\n\x0bTrackRegion\x12\x1f.intarsia.v1.TrackRegionRequest\x1a\x10.intarsia.v1.Jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'intarsia.v1.segmentation_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SEGMENTREGIONREQUEST']._serialized_start=129
-  _globals['_SEGMENTREGIONREQUEST']._serialized_end=205
-  _globals['_SEGMENTREGIONRESPONSE']._serialized_start=208
-  _globals['_SEGMENTREGIONRESPONSE']._serialized_end=358
-  _globals['_TRACKREGIONREQUEST']._serialized_start=361
-  _globals['_TRACKREGIONREQUEST']._serialized_end=659
-  _globals['_SIGHTING']._serialized_start=661
-  _globals['_SIGHTING']._serialized_end=723
-  _globals['_SEGMENTATION']._serialized_start=726
-  _globals['_SEGMENTATION']._serialized_end=894
+  _globals['_SEGMENTREGIONREQUEST']._serialized_end=221
+  _globals['_SEGMENTREGIONRESPONSE']._serialized_start=224
+  _globals['_SEGMENTREGIONRESPONSE']._serialized_end=374
+  _globals['_TRACKREGIONREQUEST']._serialized_start=377
+  _globals['_TRACKREGIONREQUEST']._serialized_end=675
+  _globals['_SIGHTING']._serialized_start=677
+  _globals['_SIGHTING']._serialized_end=739
+  _globals['_SEGMENTATION']._serialized_start=742
+  _globals['_SEGMENTATION']._serialized_end=910
 # @@protoc_insertion_point(module_scope)

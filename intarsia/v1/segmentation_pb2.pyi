@@ -12,12 +12,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SegmentRegionRequest(_message.Message):
-    __slots__ = ("picture", "region")
+    __slots__ = ("picture", "region", "strict")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     picture: str
     region: _region_pb2.Region
-    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ...) -> None: ...
+    strict: bool
+    def __init__(self, picture: _Optional[str] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., strict: bool = ...) -> None: ...
 
 class SegmentRegionResponse(_message.Message):
     __slots__ = ("instances", "region", "width", "height", "notes")

@@ -67,7 +67,9 @@ KINDS: Mapping[int, Kind | None] = {
 
 def segment_region(message: segmentation_pb2.SegmentRegionRequest) -> SegmentRegion:
     """The request of `SegmentRegion`."""
-    return SegmentRegion(fields.artifact(message.picture, "picture"), region.field_region(message.region))
+    return SegmentRegion(
+        fields.artifact(message.picture, "picture"), region.field_region(message.region), message.strict
+    )
 
 
 def track_region(message: segmentation_pb2.TrackRegionRequest) -> TrackRegion:
@@ -160,6 +162,7 @@ def _picture_job(message: editing_pb2.PictureJob) -> dict[str, Any]:
         "match_colours": message.match_colours,
         "output": _output(message.output),
         "preview_every": fields.in_range(message.preview_every, "preview_every", 0, 1000),
+        "strict": message.strict,
     }
 
 

@@ -208,7 +208,13 @@ def _stage_times(seconds: Mapping[str, float]) -> list[results_pb2.StageTime]:
 
 
 def _instance(found: Instance) -> region_pb2.Instance:
-    return region_pb2.Instance(mask=found.mask, score=found.score, box=_box(found.box), area=found.area)
+    return region_pb2.Instance(
+        mask=found.mask,
+        score=found.score,
+        box=_box(found.box),
+        area=found.area,
+        stability=found.stability,
+    )
 
 
 def _box(box: PixelBox) -> region_pb2.PixelBox:

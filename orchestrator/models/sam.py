@@ -144,8 +144,8 @@ class Sam:
 
 def _candidates(reply: Tensors, model_pixel: float) -> list[MaskCandidate]:
     """The masks stay where the reply has them."""
-    found = zip(reply["masks"], reply["scores"], strict=True)
-    return [MaskCandidate(mask, float(score), model_pixel) for mask, score in found]
+    found = zip(reply["masks"], reply["scores"], reply["stability"], strict=True)
+    return [MaskCandidate(mask, float(score), model_pixel, float(stable)) for mask, score, stable in found]
 
 
 def _points(clicks: Sequence[Click]) -> np.ndarray:

@@ -164,7 +164,13 @@ async def find_edits(resolved: ResolvedEdit, picture: Picture, at: Stages) -> li
     async def find(edit: Edit) -> RegionPlan:
         async with slots:
             return await find_region(
-                picture, edit.target, edit.instruction, request.cut, resolved.weights, at
+                picture,
+                edit.target,
+                edit.instruction,
+                request.cut,
+                resolved.weights,
+                at,
+                strict=request.strict,
             )
 
     return await gather_or_cancel(*(find(edit) for edit in request.edits))

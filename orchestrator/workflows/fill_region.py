@@ -159,7 +159,14 @@ async def find_hole(resolved: ResolvedFill, picture: Picture, at: Stages) -> Reg
     """Finds the region to fill; it is laid out in tiles where it is larger than the model's native size."""
     request = resolved.request
     return await find_region(
-        picture, request.target, request.prompt, request.cut, resolved.weights, at, tiled=True
+        picture,
+        request.target,
+        request.prompt,
+        request.cut,
+        resolved.weights,
+        at,
+        tiled=True,
+        strict=request.strict,
     )
 
 

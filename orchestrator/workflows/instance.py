@@ -17,15 +17,16 @@ from store.artifact import name_of
 
 @dataclass(frozen=True)
 class Instance:
-    """A stored mask: its artifact, its score, its box and its area in pixels."""
+    """A stored mask: its artifact, its score, its box, its area in pixels, and its stability."""
 
     mask: str
     score: float
     box: PixelBox
     area: int
+    stability: float = 1.0
 
 
-async def measure_instance(mask: np.ndarray, score: float) -> tuple[Instance, bytes]:
+async def measure_instance(mask: np.ndarray, score: float, stability: float = 1.0) -> tuple[Instance, bytes]:
     """Measures and encodes a mask, float32 (height, width). Returns the instance and the file of its mask,
     which is still to be stored."""
     (file, name), box, pixels = await gather_or_cancel(
@@ -33,12 +34,12 @@ async def measure_instance(mask: np.ndarray, score: float) -> tuple[Instance, by
         asyncio.to_thread(bounding_box, mask),
         asyncio.to_thread(area, mask),
     )
-    return Instance(name, score, box, pixels), file
+    return Instance(name, score, box, pixels, stability), file
 
 
-async def store_instance(mask: np.ndarray, score: float, at: Stages) -> Instance:
+async def store_instance(mask: np.ndarray, score: float, at: Stages, stability: float = 1.0) -> Instance:
     """Stores a mask, float32 (height, width), and measures it."""
-    instance, file = await measure_instance(mask, score)
+    instance, file = await measure_instance(mask, score, stability)
     await at.pictures.keep_mask(file)
     return instance
 

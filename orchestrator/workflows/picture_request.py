@@ -49,6 +49,7 @@ class PictureRequest:
     match_colours: bool = False
     output: Output = field(default_factory=Output)
     preview_every: int = 0
+    strict: bool = False  # refuses regions with doubts about them
 
 
 @dataclass(frozen=True)

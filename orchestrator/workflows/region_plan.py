@@ -32,14 +32,18 @@ class RegionPlan:
     mask: np.ndarray
     mask_file: bytes
     layout: SheetLayout
+    doubts: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A warning if the region is suspiciously large."""
+        """What is doubtful about the region, and a warning if it is suspiciously large."""
         share = self.part.region.area / self.mask.size
         if share <= _SUSPICIOUS:
-            return ()
-        return (f"the region covers {share:.0%} of the picture; if it should not, invert it",)
+            return self.doubts
+        return (
+            *self.doubts,
+            f"the region covers {share:.0%} of the picture; if it should not, invert it",
+        )
 
 
 async def find_region(
@@ -51,11 +55,12 @@ async def find_region(
     at: Stages,
     *,
     tiled: bool = False,
+    strict: bool = False,
 ) -> RegionPlan:
     """Finds a region and lays it out. With `tiled`, regions larger than the model's native size are laid out
-    in tiles."""
-    selection = await select(picture, target, at, weights.sam)
-    region, mask_file = await measure_instance(selection.mask, selection.score)
+    in tiles; with `strict`, a region with doubts about it is refused."""
+    selection = await select(picture, target, at, weights.sam, strict=strict)
+    region, mask_file = await measure_instance(selection.mask, selection.score, selection.stability)
     layout = await asyncio.to_thread(
         lay_out,
         selection.mask,
@@ -66,7 +71,7 @@ async def find_region(
         tiled=tiled,
     )
     part = Part(region, words, layout.crop, layout.sheets, selection.grow, selection.feather)
-    return RegionPlan(part, selection.mask, mask_file, layout)
+    return RegionPlan(part, selection.mask, mask_file, layout, selection.notes)
 
 
 async def store_masks(plans: Sequence[RegionPlan], at: Stages) -> None:

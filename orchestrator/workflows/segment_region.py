@@ -12,10 +12,11 @@ from orchestrator.workflows.selection import FieldRegion, select
 
 @dataclass(frozen=True)
 class SegmentRegion:
-    """A region to find in a picture."""
+    """A region to find in a picture. If it is `strict`, one with doubts about it is refused."""
 
     picture: str
     target: FieldRegion
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ async def segment_region(request: SegmentRegion, at: Stages) -> Segmented:
     """Find the candidates, choose, correct and shape one, store every mask."""
     picture = await at.pictures.load(request.picture)
     with at.stage("segment"):
-        selection = await select(picture, request.target, at, as_found=True)
+        selection = await select(picture, request.target, at, as_found=True, strict=request.strict)
     with at.stage("inlay"):
         region, *instances = await gather_or_cancel(
-            store_instance(selection.mask, selection.score, at),
-            *(store_instance(found.mask, found.score, at) for found in selection.candidates),
+            store_instance(selection.mask, selection.score, at, selection.stability),
+            *(store_instance(one.mask, one.score, at, one.stability) for one in selection.candidates),
         )
-    return Segmented(tuple(instances), region, picture.width, picture.height, tuple(picture.notes))
+    return Segmented(
+        tuple(instances), region, picture.width, picture.height, (*picture.notes, *selection.notes)
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from canvas.describe import describe
+from canvas.doubts import doubts
 from canvas.exclude import excluding_masks, excluding_points
 from canvas.growth import resolve_shaping
 from canvas.mask import box_mask, choose, combine, degrees, polygon_mask, shape
@@ -30,7 +31,7 @@ from canvas.region import (
     term_field,
 )
 from canvas.validate import check_inside
-from intarsia.errors import EmptyRegion
+from intarsia.errors import DoubtfulRegion, EmptyRegion
 from orchestrator.aio import gather_or_cancel
 from orchestrator.media.picture.picture import Picture, eight_bits
 from orchestrator.models.sam import Sam
@@ -51,16 +52,18 @@ class FieldRegion:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Candidates by falling score, at least one, and the mask after choice and shaping.
+    """Candidates by falling score, and the mask after choice and shaping.
 
-    The mask is float32 (height, width) in [0, 1], grown by `grow` pixels.
+    The mask is float32 (height, width) in [0, 1], grown by `grow` pixels. `notes` are the doubts about it.
     """
 
     candidates: tuple[MaskCandidate, ...]
     mask: np.ndarray
     score: float
+    stability: float
     grow: float
     feather: float
+    notes: tuple[str, ...] = ()
 
 
 def needs_sam(target: FieldRegion) -> bool:
@@ -80,15 +83,24 @@ async def select(
     weights: WeightsRef | None = None,
     *,
     as_found: bool = False,
+    strict: bool = False,
 ) -> Selection:
     """Find candidates, choose among them, correct the choice, shape its outline. With `weights`, only by
-    those of `sam`. With `as_found`, only by as much as the client says."""
+    those of `sam`. With `as_found`, it is grown only as the client says; with `strict`, a region with doubts
+    about it is refused."""
     region = in_pixels(target.region, picture.width, picture.height)
     check_inside(region, picture.width, picture.height, field=target.field)
     found = await _Search(picture, at, at.sam.requiring(weights), grows=not as_found).find(
         region, target.field
     )
     await _check_not_empty(found, region)
+    if strict and found.notes:
+        raise DoubtfulRegion(
+            f"{'; '.join(found.notes)}; point at the thing in another way, or leave `strict` out",
+            field=target.field,
+            score=f"{found.score:.3f}",
+            stability=f"{found.stability:.3f}",
+        )
     return found
 
 
@@ -119,7 +131,16 @@ class _Search:
             chosen = await asyncio.to_thread(_clean, chosen)
         shaping = await asyncio.to_thread(resolve_shaping, region.shaping, chosen, grows=self.grows)
         mask = await asyncio.to_thread(shape, degrees(chosen), shaping)
-        return Selection(tuple(candidates), mask, chosen.score, shaping.grow or 0.0, shaping.feather or 0.0)
+        notes = await asyncio.to_thread(doubts, chosen, region)
+        return Selection(
+            candidates=tuple(candidates),
+            mask=mask,
+            score=chosen.score,
+            stability=chosen.stability,
+            grow=shaping.grow or 0.0,
+            feather=shaping.feather or 0.0,
+            notes=(*chosen.doubts, *notes),
+        )
 
     async def _candidates(self, selector: Selector, field: str) -> list[MaskCandidate]:
         """Candidates by falling score, without empty ones."""
@@ -172,19 +193,25 @@ class _Search:
     async def _combine(self, combination: Combination, field: str) -> MaskCandidate:
         """The union of the terms in their order; a few are found at a time.
 
-        Its score is the lowest of the terms that were added.
+        Its score and its stability are the lowest of the terms that were added.
         """
-        mask, scores = np.zeros((self.picture.height, self.picture.width), np.float32), []
+        mask, added, notes = np.zeros((self.picture.height, self.picture.width), np.float32), [], []
         for group in _group_terms(combination.terms):
             found = await gather_or_cancel(*(self._term(term, n, term_field(field, n)) for n, term in group))
-            for (_, term), (other, score) in zip(group, found, strict=True):
-                mask = await asyncio.to_thread(combine, mask, other, term.operation)
+            for (n, term), one in zip(group, found, strict=True):
+                mask = await asyncio.to_thread(combine, mask, one.mask, term.operation)
+                notes += [f"region {n + 1} of those combined: {note}" for note in one.notes]
                 if term.operation is Operation.PLUS:
-                    scores.append(score)
-        return MaskCandidate(mask, min(scores))
+                    added.append(one)
+        return MaskCandidate(
+            mask,
+            min(one.score for one in added),
+            stability=min(one.stability for one in added),
+            doubts=tuple(notes),
+        )
 
-    async def _term(self, term: Term, n: int, field: str) -> tuple[np.ndarray, float]:
-        """The mask and the score of a term. A term that is subtracted may be empty."""
+    async def _term(self, term: Term, n: int, field: str) -> Selection:
+        """What a term selects. A term that is subtracted may be empty."""
         region = term.region
         # What is subtracted is taken as it was found: growing it would leave less than was asked for.
         search = replace(self, grows=self.grows and term.operation is not Operation.MINUS)
@@ -195,10 +222,11 @@ class _Search:
         except EmptyRegion as error:
             if term.operation is Operation.MINUS:
                 nothing = np.zeros((self.picture.height, self.picture.width), np.float32)
-                return await asyncio.to_thread(shape, nothing, region.shaping), 1.0
+                mask = await asyncio.to_thread(shape, nothing, region.shaping)
+                return Selection((), mask, score=1.0, stability=1.0, grow=0.0, feather=0.0)
             message = f"region {n + 1} of those combined: {error.message}"
             raise EmptyRegion(message, **{"term": field, **error.facts}) from None
-        return found.mask, found.score
+        return found
 
     async def _pixels(self) -> np.ndarray:
         return await asyncio.to_thread(eight_bits, self.picture.pixels)

@@ -24,6 +24,15 @@ def masks_from_maps(maps: Tensor, height: int, width: int, *, level: float = 0.0
     return masks
 
 
+def stability(maps: Tensor, lower: float = -1.0, upper: float = 1.0) -> Tensor:
+    """How little masks depend on the level they are cut off at, float32 (count) on the host.
+
+    Of each map (count, h, w), the area above `upper` as a share of that above `lower`; 0 where there is none.
+    """
+    above = [(maps > level).sum(dim=(-2, -1)).float() for level in (upper, lower)]
+    return (above[0] / above[1].clamp(min=1)).cpu()
+
+
 def to_square(mask: Tensor, size: int) -> Tensor:
     """A mask of 0 and 1 (height, width) in the form of sam2's tracker: float32 (1, 1, size, size) of 0 and 1,
     1 where at least half of a pixel is inside. Of a very small mask the pixels with the largest part

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from services.sam.image_encoder import ImageEncoder, PictureFeatures
-from services.sam.mask import as_logits, masks_from_maps
+from services.sam.mask import as_logits, masks_from_maps, stability
 from services.sam.stream import stream_on
 
 # The labels of a box's corners among the points of sam2's prompt encoder.
@@ -46,10 +46,16 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Candidates:
-    """`masks` uint8 (count, height, width) of 0 and 1 and `scores` float32 (count), by falling score."""
+    """`masks` uint8 (count, height, width) of 0 and 1, `scores` and `stability` float32 (count), by falling
+    score."""
 
     masks: Tensor
     scores: Tensor
+    stability: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The outputs of the model."""
+        return {"masks": self.masks, "scores": self.scores, "stability": self.stability}
 
 
 class Sam2:
@@ -72,7 +78,9 @@ class Sam2:
         """The masks that a prompt may mean: three for an ambiguous one, else one."""
         logits, scores = self._decode(picture, [prompt], several=prompt.ambiguous)
         scores, order = scores[0].clamp(0, 1).sort(descending=True, stable=True)
-        return Candidates(masks_from_maps(logits[0, order], picture.height, picture.width), scores.cpu())
+        maps = logits[0, order]
+        masks = masks_from_maps(maps, picture.height, picture.width)
+        return Candidates(masks, scores.cpu(), stability(maps))
 
     @torch.inference_mode()
     def segment_each(self, picture: PictureFeatures, prompts: Sequence[Prompt]) -> Tensor:

@@ -12,6 +12,8 @@ from services.sam.picture_ref import PictureRef
 from services.sam.preprocessing import Preprocessing, preprocess
 from services.sam.text_head import Instances
 
+_MARGIN = (0.27, 0.73)  # of chances: logits of -1 and 1
+
 
 @dataclass(frozen=True)
 class Sam3Features:
@@ -64,6 +66,5 @@ class Sam3TextHead:
             attention_mask=words.attention_mask,
         )
         scores = answer.pred_logits.sigmoid() * answer.presence_logits.sigmoid()
-        return Instances(
-            features.height, features.width, scores[0], answer.pred_masks[0].sigmoid(), level=0.5
-        )
+        maps = answer.pred_masks[0].sigmoid()
+        return Instances(features.height, features.width, scores[0], maps, level=0.5, margin=_MARGIN)

@@ -96,10 +96,10 @@ class Sam:
             self._head.find(PictureRef(self._probe_cache, pixels=black), "a thing")
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`masks` and `scores` by falling score, of the candidates or of all that a phrase names; with a
-        phrase also `best`, the highest score, even if it was not above the threshold. For a frame of a clip
-        `logits` and `presence`, and `begun`, the number of the frame that the memory of the clip begins
-        with."""
+        """`masks`, `scores`, `stability` by falling score, of the candidates or of all that a phrase names.
+
+        With a phrase also `best`, the highest score, even if it was not above the threshold. For a frame of a
+        clip `logits` and `presence`, and `begun`, the number of the frame that its memory begins with."""
         if "clip" in request:
             frame = fields.frame(request)
             return self._clips.track(frame, self._frame_picture(frame, request))
@@ -132,13 +132,13 @@ class Sam:
             )
         instances = self._head.find(self._picture(request), phrase)
         found = instances.above(threshold)
-        return {"masks": found.masks, "scores": found.scores, "best": torch.tensor([instances.best])}
+        return {**found.tensors(), "best": torch.tensor([instances.best])}
 
     def _segment(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
         picture, prompt = self._picture(request), fields.prompt(request)
         fields.check_within(prompt, *picture.size(self._network))
         found = self._network.segment(picture.features_of(self._network), with_positive_click(prompt))
-        return {"masks": found.masks, "scores": found.scores}
+        return found.tensors()
 
     def _frame_picture(self, frame: fields.ClipFrame, request: Mapping[str, Tensor]) -> PictureRef | FrameRef:
         """The picture of a frame: the one that was sent ahead if none comes with the request."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from services.sam.mask import masks_from_maps
+from services.sam.mask import masks_from_maps, stability
 from services.sam.picture_ref import PictureRef
 from services.sam.sam2 import Candidates
 
@@ -18,7 +18,8 @@ MOST_BYTES = 1024**3  # of the masks in one response
 class Instances:
     """All things in a picture that a phrase may name, with any score.
 
-    `scores` (count) are in [0, 1]; `maps` (count, h, w) are above `level` inside each thing.
+    `scores` (count) are in [0, 1]; `maps` (count, h, w) are above `level` inside each thing, and the mask is
+    stable if it is about as large between the levels of `margin`.
     """
 
     height: int
@@ -26,6 +27,7 @@ class Instances:
     scores: Tensor
     maps: Tensor
     level: float
+    margin: tuple[float, float] = (-1.0, 1.0)
 
     @property
     def best(self) -> float:
@@ -37,8 +39,9 @@ class Instances:
         hold."""
         scores, order = self.scores.sort(descending=True, stable=True)
         count = min(int((scores > threshold).sum()), MOST_BYTES // (self.height * self.width))
-        masks = masks_from_maps(self.maps[order[:count]], self.height, self.width, level=self.level)
-        return Candidates(masks, scores[:count].float().cpu())
+        maps = self.maps[order[:count]]
+        masks = masks_from_maps(maps, self.height, self.width, level=self.level)
+        return Candidates(masks, scores[:count].float().cpu(), stability(maps, *self.margin))
 
 
 class TextHead(Protocol):

@@ -100,7 +100,7 @@ def test_the_command_sends_its_options_and_writes_its_files(
         out.splitlines()[0],
         "track.jsonl",
         "seen.mp4",
-        "  10-bit values were rounded to 8 bits",
+        "  note: 10-bit values were rounded to 8 bits",
     ]
     assert out.startswith("masks.mkv: seen in 8 of 10 frames")
     (sent,) = double.requests("TrackRegion")

@@ -21,6 +21,7 @@ from tests.intarsia.double import Double, Fault
     [
         (errors.InvalidRequest, 2),
         (errors.DigestMismatch, 2),
+        (errors.DoubtfulRegion, 2),
         (errors.NotFound, 3),
         (errors.EmptyRegion, 3),
         (errors.Busy, 4),

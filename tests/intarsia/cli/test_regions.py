@@ -120,9 +120,9 @@ def test_segmenting_writes_the_mask_and_says_what_was_found(
 ) -> None:
     ran = cli("segment-region", photo, "--click", "120,80", "-o", "mask.png")
     assert ran.stdout.splitlines() == [
-        "candidate 0: score 0.88, box 1,2,30,40, 900 pixels",
-        "mask.png: score 0.88, box 1,2,30,40, 900 pixels",
-        "  CMYK was converted to RGB",
+        "candidate 0: score 0.88, stability 0.95, box 1,2,30,40, 900 pixels",
+        "mask.png: score 0.88, stability 0.95, box 1,2,30,40, 900 pixels",
+        "  note: CMYK was converted to RGB",
     ]
     assert (tmp_path / "mask.png").read_bytes() == b"a mask"
     (line,) = lines(cli("segment-region", photo, "--click", "120,80", "--json"))
@@ -136,7 +136,7 @@ def test_every_candidate_is_written_to_a_folder(
     double.candidates = 3
     ran = cli("segment-region", photo, "--words", "dress", "--save-all", "found")
     assert ran.stdout.splitlines()[:3] == [
-        f"found/candidate_{n}.png: score {score}, box 1,2,30,40, 900 pixels"
+        f"found/candidate_{n}.png: score {score}, stability 0.95, box 1,2,30,40, 900 pixels"
         for n, score in enumerate(("0.88", "0.44", "0.29"))
     ]
     contents = [(tmp_path / "found" / f"candidate_{n}.png").read_bytes() for n in range(3)]

@@ -16,6 +16,7 @@ from intarsia import errors
 CODES = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.DigestMismatch: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.DoubtfulRegion: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,

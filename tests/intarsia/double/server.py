@@ -105,7 +105,11 @@ class Double(
         box = PixelBox(left=1, top=2, right=30, bottom=40)
         instances = [
             Instance(
-                mask=self.keep(b"a mask" + b" %d" % n * (n > 0)), score=0.875 / (n + 1), box=box, area=900
+                stability=0.95,
+                mask=self.keep(b"a mask" + b" %d" % n * (n > 0)),
+                score=0.875 / (n + 1),
+                box=box,
+                area=900,
             )
             for n in range(self.candidates)
         ]

@@ -25,6 +25,7 @@ class Sam:
         self.knows_words, self.weights = False, "5a" * 32
         self.radius = 1 / 6  # of the disc round a click, as a share of the shorter side
         self.things: dict[str, list[tuple[tuple[int, int, int, int], float]]] = {}  # boxes and their scores
+        self.stability = np.array([0.95, 0.9], np.float32)  # of what a click or a box finds
         self.asked: list[Tensors] = []
         self.refuses = ""  # a phrase
         self.known: dict[bytes, np.ndarray] = {}
@@ -73,7 +74,11 @@ class Sam:
             corrected = inputs["mask"].copy()
             for across, down, label in inputs["points"]:
                 corrected[np.hypot(x - across, y - down) <= 10] = label
-            yield {"masks": corrected[np.newaxis], "scores": np.array([0.7], np.float32)}
+            yield {
+                "masks": corrected[np.newaxis],
+                "scores": np.array([0.7], np.float32),
+                "stability": self.stability[:1],
+            }
             return
         if "points" in inputs:
             middle, radius = inputs["points"][0][:2], min(height, width) * self.radius
@@ -82,7 +87,7 @@ class Sam:
             middle, radius = ((left + right) / 2, (top + bottom) / 2), min(right - left, bottom - top) / 2
         away = np.hypot(x - middle[0], y - middle[1])
         masks = np.stack([away <= radius, away <= 1.5 * radius]).astype(np.uint8)
-        yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32)}
+        yield {"masks": masks, "scores": np.array([0.9, 0.6], np.float32), "stability": self.stability}
 
     def _asked(self, inputs: Tensors) -> None:
         if from_text(inputs["ask"]) == "forget":
@@ -131,4 +136,9 @@ class Sam:
             mask[top:bottom, left:right] = 1
         scores = np.array([score for _, score in things], np.float32)
         enough, best = scores >= threshold, scores.max(initial=0.0)
-        return {"masks": masks[enough], "scores": scores[enough], "best": np.array([best], np.float32)}
+        found = {
+            "masks": masks[enough],
+            "scores": scores[enough],
+            "stability": np.full_like(scores, 0.95)[enough],
+        }
+        return {**found, "best": np.array([best], np.float32)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intarsia.errors import EmptyRegion, InvalidRequest, NotFound
+from intarsia.errors import DoubtfulRegion, EmptyRegion, InvalidRequest, NotFound
 from intarsia.v1 import region_pb2 as rg
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.triton.tensors import Tensors
@@ -344,3 +344,35 @@ async def test_a_mask_that_was_never_uploaded_is_not_found_wherever_it_is_named(
     request.region.CopyFrom(region)
     with pytest.raises(NotFound, match="0000"):
         await shown.client.edit(request)
+
+
+async def test_doubts_about_a_region_are_notes_unless_the_request_is_strict(
+    shown: Shown, triton: Triton
+) -> None:
+    region = rg.Region(clicks=rg.Clicks(clicks=[rg.Click(x=80, y=60)]))
+    sure = await shown.segment(region)
+    assert not sure.notes and sure.region.stability == pytest.approx(0.95)
+    triton.sam.stability = np.array([0.4, 0.9], np.float32)
+    doubtful = await shown.segment(region)
+    (note,) = doubtful.notes
+    assert note == "the outline of the region is uncertain: its stability is 0.40"
+    assert doubtful.region.stability == pytest.approx(0.4)
+    assert (await shown.segment(drawn(0, 0, 90, 90))).region.stability == 1
+
+    strict = sg.SegmentRegionRequest(picture=shown.name, region=region, strict=True)
+    with pytest.raises(DoubtfulRegion, match=r"stability is 0\.40; point at the thing") as caught:
+        await shown.client.ask(shown.client.segmentation.SegmentRegion(strict))
+    assert caught.value.field == "region" and caught.value.facts["stability"] == "0.400"
+    both = await shown.segment(combined((PLUS, drawn(0, 0, 9, 9)), (PLUS, region)))
+    assert both.notes == [f"region 2 of those combined: {note}"]
+
+
+async def test_a_strict_edit_of_a_doubtful_region_fails(shown: Shown, triton: Triton) -> None:
+    triton.sam.stability = np.array([0.4, 0.9], np.float32)
+    request = click(shown.name)
+    request.job.strict = True
+    job = await shown.client.finished((await shown.client.edit(request)).name)
+    assert (job.failure.reason, job.failure.metadata["field"]) == ("DOUBTFUL_REGION", "region")
+    request.job.strict = False
+    job = await shown.client.finished((await shown.client.edit(request)).name)
+    assert "its stability is 0.40" in " ".join(job.result.picture.manifest.notes)
