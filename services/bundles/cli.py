@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         )
     sam2 = kinds.add_parser("sam2", parents=[shared], help="from a SAM 2 .pt")
     sam2.set_defaults(run=_convert_sam2)
-    sam3 = kinds.add_parser("sam3", parents=[shared], help="the text head of sam, from a SAM 3 folder")
+    sam3 = kinds.add_parser(
+        "sam3", parents=[shared], help="the text head of sam, from a folder or .pt of SAM 3"
+    )
     sam3.add_argument("--tokenizer", type=Path, help="folder with vocab.json and merges.txt, if elsewhere")
     sam3.set_defaults(run=_convert_sam3)
     for kind in (ip2p, fill, sam2, sam3):

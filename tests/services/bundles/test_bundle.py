@@ -167,7 +167,7 @@ def test_numbers_in_a_sam_config_are_numbers(sam_bundle, tmp_path):
 
 
 def test_the_error_for_missing_files_says_how_to_get_them(ip2p, tmp_path):
-    remedy = r"python -m training\.tiny FOLDER.*intarsia weights convert"
+    remedy = r"python -m training\.tiny FOLDER.*intarsia weights fetch"
     (tmp_path / "bare").mkdir()
     with pytest.raises(BundleError, match=f"there is no such folder; .*{remedy}"):
         Bundle.open(tmp_path / "none")

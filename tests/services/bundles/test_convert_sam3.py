@@ -13,7 +13,7 @@ from transformers import Sam3Model
 from services.bundles.bundle import BundleError
 from services.bundles.cli import main
 from services.bundles.convert import sam3
-from tests.services.sam.sam3 import write_published
+from tests.services.sam.sam3 import as_original, write_published
 
 
 @pytest.fixture
@@ -98,8 +98,9 @@ def test_a_config_of_another_size_is_not_forced_on_weights(published, tmp_path):
     ("source", "to", "words"),
     [
         ("published", "sam/words", "--to must be the folder text_head of the bundle sam"),
-        ("published/merges.txt", "text_head", r"no folder and no \.safetensors file"),
+        ("published/merges.txt", "text_head", r"no folder and no \.safetensors or \.pt file"),
         ("none.safetensors", "text_head", "no checkpoint at"),
+        ("none.pt", "text_head", "no checkpoint at"),
         ("empty", "text_head", "no safetensors weights in"),
         ("published", "published", "--to must be the folder text_head"),
     ],
@@ -108,6 +109,51 @@ def test_what_cannot_be_converted_is_an_error_with_a_remedy(published, tmp_path,
     (tmp_path / "empty").mkdir()
     with pytest.raises(BundleError, match=words):
         sam3.convert(tmp_path / source, tmp_path / to)
+
+
+@pytest.fixture
+def original(published):
+    """The file of the authors beside config and vocabulary, and its tensors."""
+    folder, network = published
+    (folder / "model.safetensors").unlink()
+    state = as_original(network.state_dict())
+    torch.save({"model": state}, folder / "sam3.pt")
+    return folder / "sam3.pt", state, network
+
+
+def test_the_file_of_the_authors_becomes_the_same_text_head(original, tmp_path):
+    file, state, network = original
+    assert not any("q_proj" in name or "vision_encoder" in name for name in state), "under other names"
+    bundle = sam3.convert(file, tmp_path / "sam" / "text_head")
+    loaded, wanted = bundle.network("text_head").state_dict(), network.state_dict()
+    assert loaded.keys() == wanted.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in wanted.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "detector.geometry_encoder.encode.1.linear1.bias",
+            r"missing: geometry_encoder\.encode\.1\.linear1\.bias",
+        ),
+        ("detector.transformer.decoder.more", r"left over: transformer\.decoder\.more"),
+        (
+            "detector.dot_prod_scoring.hs_proj.bias",
+            r"of another shape: dot_product_scoring\.query_proj\.bias",
+        ),
+    ],
+)
+def test_what_does_not_fit_in_the_file_of_the_authors_is_named(original, tmp_path, name, words):
+    file, state, _ = original
+    if "linear1" in name:
+        del state[name]
+    else:
+        state[name] = torch.ones(3)
+    torch.save({"model": state}, file)
+    with pytest.raises(BundleError, match=words):
+        sam3.convert(file, tmp_path / "sam" / "text_head")
+    assert not (tmp_path / "sam").exists()
 
 
 def test_the_command_line_puts_a_text_head_into_a_bundle(published, sam_bundle, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 from services.bundles.fetch.hub import Hub
 from services.bundles.source import Citation, Licence, SourceFile, WeightSource
 from tests.services.bundles.fetch.small_hub import SmallHub
+from tests.services.sam import sam3 as small_sam3
+from training.tiny import vocabulary
 
 COMMIT, LATER = "c" * 40, "d" * 40
 CLIP, CLIP_COMMIT = "openai/clip", "e" * 40
@@ -82,6 +85,19 @@ def sam2(hub: SmallHub, weights: Path) -> Publication:
     return _publication(
         hub, "sam2", "sam", "sam2", {"sam2.pt": content.getvalue()}, {}, weights / "sam" / "config.yaml"
     )
+
+
+@pytest.fixture
+def sam3(hub: SmallHub, tmp_path: Path) -> Publication:
+    """As its authors publish it: one pickle, without the vocabulary."""
+    folder = tmp_path / "sam3"
+    settings = small_sam3.config(vocabulary.write(folder))
+    content = io.BytesIO()
+    torch.save({"model": small_sam3.as_original(small_sam3.network(settings).state_dict())}, content)
+    (folder / "config.json").write_text(json.dumps(settings))
+    words = {file: (folder / file).read_bytes() for file in ("vocab.json", "merges.txt")}
+    files = {"sam3.pt": content.getvalue()}
+    return _publication(hub, "sam3", "sam/text_head", "sam3", files, words, folder / "config.json")
 
 
 def _latent(hub: SmallHub, name: str, weights: Path) -> Publication:

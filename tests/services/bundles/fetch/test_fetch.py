@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.bundles.bundle import Bundle, open_bundles
+from deploy.local.models import repository_models, served_models
+from services.bundles.bundle import Bundle
 from services.bundles.cli import main
 from services.bundles.errors import BundleError
 from services.bundles.fetch import hub as ours
 from services.bundles.source import read
+from services.bundles.verify import verify
 from tests.services.bundles.fetch.conftest import CLIP, COMMIT, LATER, Publication
 from tests.services.bundles.fetch.small_hub import LARGE, TOKEN
 
@@ -330,10 +332,17 @@ def test_nobody_is_asked_where_nobody_can_answer(ip2p, hub, command, tmp_path, m
     assert main(words) == 1 and not hub.downloads
 
 
-def test_a_sam_that_has_a_text_head_gets_sam_2_beside_it(sam2, command, weights, tmp_path):
-    shutil.copytree(weights / "sam" / "text_head", tmp_path / "full" / "sam" / "text_head")
-    assert command(sam2) == 0
-    assert set(open_bundles(tmp_path / "full")["sam"].components) == {"sam", "text_head"}
+@pytest.mark.parametrize("order", [("sam2", "sam3"), ("sam3", "sam2")])
+def test_a_sam_is_put_together_in_any_order(order, request, command, tmp_path):
+    assert [command(request.getfixturevalue(name)) for name in order] == [0, 0]
+    bundle = Bundle.open(tmp_path / "full" / "sam")
+    assert set(bundle.components) == {"sam", "text_head"} and verify(bundle.folder).sound
+    assert all((bundle.folder / place / "NOTICE.md").is_file() for place in ("", "text_head"))
+
+
+def test_what_was_fetched_is_all_that_the_stack_serves(ip2p, sd2_inpaint, sam2, command, tmp_path):
+    assert [command(publication) for publication in (ip2p, sd2_inpaint, sam2)] == [0, 0, 0]
+    assert served_models(tmp_path / "full") == repository_models()
 
 
 def test_weights_that_do_not_fit_the_configs_are_no_bundle(ip2p, sd2_inpaint, command, tmp_path, capsys):
