@@ -11,10 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from orchestrator.aio import WorkerThread
-from orchestrator.media.clip.reader import Clip, Frame, announced_pixels, open_clip
+from orchestrator.media.clip.reader import Clip, Frame, open_clip, read_clip_header
 from orchestrator.media.clip.track_writer import TrackWriter
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from store.artifact import ArtifactStore
 
@@ -25,19 +27,34 @@ class Clips:
 
     store: ArtifactStore
     limits: PictureLimits
+    budget: DecodingBudget
     encoder: str = "libx264"  # of colour clips; see `clip/writer.py`
 
     async def announced_pixels(self, name: str) -> int:
         """The number of pixels of a frame, as the file announces it, or the most there may be; raises
         `InvalidRequest`."""
         async with self.store.local(name, checked=False) as path:
-            announced = await asyncio.to_thread(announced_pixels, path)
+            announced = (await asyncio.to_thread(read_clip_header, path)).pixels
         return announced or int(self.limits.megapixels * 1e6)
 
     @asynccontextmanager
-    async def open(self, name: str) -> AsyncIterator[ClipSource]:
-        """Opens a clip, to be read frame by frame."""
-        async with self.store.local(name) as path, WorkerThread() as in_thread:
+    async def open(self, name: str, *, beside: int = 0) -> AsyncIterator[ClipSource]:
+        """Opens a clip, to be read frame by frame. `beside`: the bytes that decoding other files takes while
+        it is open, masks for its frames."""
+        async with self.store.local(name) as path:
+            header = await asyncio.to_thread(read_clip_header, path)
+            needed = header.decoding + beside
+            if header.pixels:
+                what = f"the clip ({header.width} x {header.height})"
+                self.budget.check(needed, what, "clip")
+            else:
+                needed = int(self.budget.size)  # it may be anything within the limits
+            async with self.budget.room(needed), self._opened(path) as clip:
+                yield clip
+
+    @asynccontextmanager
+    async def _opened(self, path: Path) -> AsyncIterator[ClipSource]:
+        async with WorkerThread() as in_thread:
             context = open_clip(path, self.limits)
             clip = await in_thread(context.__enter__)
             try:

@@ -10,11 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from intarsia.errors import InvalidRequest
 
 T = TypeVar("T")
+
+_within_room: ContextVar[bool] = ContextVar("_within_room", default=False)
 
 
 class DecodingBudget:
@@ -37,11 +40,17 @@ class DecodingBudget:
 
     @asynccontextmanager
     async def room(self, needed: int) -> AsyncIterator[None]:
-        """Holds so many bytes while the context is open; waits for them first."""
+        """Holds so many bytes while the context is open; waits for them first.
+
+        What is decoded within it is part of these bytes and does not wait: who holds some and waits for more
+        could wait for ever.
+        """
         await self._take(needed)
+        _within_room.set(True)
         try:
             yield
         finally:
+            _within_room.set(False)
             self._give(needed)
 
     async def run(self, needed: int, work: Callable[[], Awaitable[T]]) -> T:
@@ -50,7 +59,10 @@ class DecodingBudget:
         Once begun it goes on if the caller is cancelled: no thread can be stopped, and until its end the
         bytes are not free.
         """
-        await self._take(needed)
+        if _within_room.get():
+            needed = 0
+        else:
+            await self._take(needed)
         task: asyncio.Future[T] = asyncio.ensure_future(work())
 
         def ended(task: asyncio.Future[T]) -> None:

@@ -91,7 +91,7 @@ class StageFactory:
         clients, store = self._clients, self._pictures.store
         return Stages(
             pictures=self._pictures,
-            clips=Clips(store, self._pictures.limits, self._encoder),
+            clips=Clips(store, self._pictures.limits, self._pictures.budget, self._encoder),
             sam=Sam(clients["sam"], run),
             text_encoder=TextEncoder(clients["text_encoder"], run),
             vae=Vae(clients["vae"], run),

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from canvas.region import Combination, MaskPicture, Polygon, Region, Selector, Words, every
+from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.header import PictureHeader
+from orchestrator.media.picture.mask_picture import mask_bytes
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.selection import AT_ONCE, FieldRegion, finds
 
@@ -27,6 +29,16 @@ async def mask_headers(targets: Iterable[FieldRegion], at: Stages) -> dict[str, 
     selectors = (region.selector for target in targets for region in every(target.region))
     names = {selector.artifact for selector in selectors if isinstance(selector, MaskPicture)}
     return {name: await at.pictures.header(name) for name in sorted(names)}
+
+
+async def mask_decoding_bytes(targets: Iterable[FieldRegion], pixels: int, at: Stages) -> int:
+    """The bytes it takes to decode all mask pictures for pictures of so many pixels. Those that cannot be
+    read take none: the job will say why."""
+    try:
+        headers = await mask_headers(targets, at)
+    except InvalidRequest:
+        return 0
+    return sum(mask_bytes(header, pixels) for header in headers.values())
 
 
 def selection_bytes(region: Region, header: PictureHeader, masks: Mapping[str, PictureHeader]) -> int:

@@ -20,6 +20,7 @@ from orchestrator.models.weights import WeightsRef
 from orchestrator.runs.needs import Needs
 from orchestrator.stages.factory import Stages
 from orchestrator.workflows.job_memory import clip_memory
+from orchestrator.workflows.selection_memory import mask_decoding_bytes
 from orchestrator.workflows.sighting import Sighting, find_sighting, shape_sight
 
 log = logging.getLogger(__name__)
@@ -120,8 +121,11 @@ async def _follow(resolved: ResolvedTrack, at: Stages) -> Tracked:
     sighted = {sighting.frame: sighting for sighting in request.sightings}
     end = None if request.frames is None else first + request.frames
 
+    targets = [sighting.target for sighting in request.sightings]
+    masks = await mask_decoding_bytes(targets, await at.clips.announced_pixels(request.clip), at)
+
     async with (
-        at.clips.open(request.clip) as clip,
+        at.clips.open(request.clip, beside=masks) as clip,
         at.clips.track_writer(clip, overlay=request.overlay) as track,
         at.sam.requiring(weights).tracking() as session,
     ):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ _BROADCASTS = ("mpegts", "mpeg")
 # Has a frame rate and no times: the times libav reports are the order of decoding.
 _TIMELESS = "avi"
 _DEFAULT_RATE = Fraction(25)
+# Frames that a decoder holds at most: those that others refer to, and those that wait for their turn; PyAV's
+# threads work on parts of a frame, so they add none. Bytes of a pixel, where the format is unknown.
+_FRAMES, _INTRA_FRAMES, _LARGEST_PIXEL, _BLOCK = 32, 4, 8, 64
+# Bytes of a pixel of the frames that are converted, turned and read ahead; and what every decoder takes.
+_CONVERTED, _FIXED = 16, 12 << 20
 # Streams with these flags are covers and thumbnails.
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -66,14 +72,29 @@ def open_clip(path: Path, limits: PictureLimits = DEFAULT_LIMITS, *, field: str 
         yield Clip(container, _FORMATS[kind], limits, field)
 
 
-def announced_pixels(path: Path, *, field: str = "clip") -> int:
-    """The number of pixels of a frame, as the file announces it; no frame is read.
+@dataclass(frozen=True)
+class ClipHeader:
+    """What a clip announces: the size of its frames, 0 x 0 if it is unknown. `decoding`: the most bytes that
+    reading frames of this size takes."""
 
-    Raises `InvalidRequest` if it is not a clip.
-    """
+    width: int
+    height: int
+    decoding: int
+
+    @property
+    def pixels(self) -> int:
+        """The pixels of a frame."""
+        return self.width * self.height
+
+
+def read_clip_header(path: Path, *, field: str = "clip") -> ClipHeader:
+    """Reads what a clip announces; no frame is read. Raises `InvalidRequest` if it is not a clip."""
     with _container(path, _kind_of(path, field), field) as container:
-        stream, _ = _choose_stream(container, field)
-        return int(stream.codec_context.width * stream.codec_context.height)
+        codec = _choose_stream(container, field)[0].codec_context
+        frame = codec.format.padded_bits_per_pixel / 8 if codec.format else _LARGEST_PIXEL
+        held = _INTRA_FRAMES if codec.codec.intra_only else _FRAMES
+        pixels = (codec.width + _BLOCK) * (codec.height + _BLOCK)
+        return ClipHeader(codec.width, codec.height, _FIXED + int((held * frame + _CONVERTED) * pixels))
 
 
 class Clip:
@@ -89,8 +110,10 @@ class Clip:
         self._container, self._format, self._field = container, format, field
         self._stream, self._fixed_notes = _choose_stream(container, field)
         self._check_size(self._stream.codec_context, limits)
-        # Frames that become larger later are rejected before they are in memory. Decoders count in blocks.
-        self._stream.codec_context.options = {"max_pixels": str(int(limits.megapixels * 1.1e6) + (1 << 16))}
+        # Frames larger than announced are rejected before they are in memory. Decoders count in blocks.
+        announced = self._stream.codec_context.width * self._stream.codec_context.height
+        most = min(limits.megapixels * 1e6, announced or inf)
+        self._stream.codec_context.options = {"max_pixels": str(int(1.1 * most) + (1 << 16))}
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE)
         self.time_base = 1 / self.rate if format == _TIMELESS else Fraction(self._stream.time_base)
         self.frames = self._frame_count()

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from canvas.region import MaskPicture, Polarity
 from intarsia.errors import InvalidRequest
+from orchestrator.media.clip.reader import read_clip_header
+from orchestrator.media.clips import Clips
 from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from orchestrator.media.picture.picture_cache import PictureCache
@@ -77,12 +81,18 @@ async def test_one_that_leaves_while_it_waits_holds_nobody_up() -> None:
 
 
 async def test_one_that_leaves_when_its_turn_has_come_gives_its_bytes_back() -> None:
-    budget = DecodingBudget(100)
-    async with budget.room(100):
-        second = Decoding(budget, 100)
-        await settled()
-    second.task.cancel()
+    async def leave_room() -> None:
+        async with budget.room(100):
+            await leaving.wait()
+        second.task.cancel()
+
+    budget, leaving = DecodingBudget(100), asyncio.Event()
+    first = asyncio.ensure_future(leave_room())
     await settled()
+    second = Decoding(budget, 100)
+    assert await begun(second) == [False]
+    leaving.set()
+    await first
     third = Decoding(budget, 100)
     assert await begun(second, third) == [False, True]
     await third.result()
@@ -240,3 +250,84 @@ async def test_a_file_that_alone_exceeds_the_budget_is_refused(tmp_path: Path) -
     with pytest.raises(InvalidRequest, match="INTARSIA_DECODING_MEGABYTES") as caught:
         await pictures.load_mask(drawn, picture, "edits[0].region")
     assert caught.value.field == "edits[0].region.mask.artifact"
+
+
+async def test_what_is_decoded_within_a_room_does_not_wait_for_it() -> None:
+    budget = DecodingBudget(100)
+    async with budget.room(90):
+        inner = Decoding(budget, 50)
+        assert await begun(inner) == [True]
+        assert await inner.result() == 7
+        assert budget.held == 90
+    assert budget.held == 0
+
+
+def clip_of(folder: Path, codec: str, name: str, pixel_format: str, **options: str) -> Path:
+    path = folder / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 640, 480, pixel_format, options
+        for number in range(24):
+            levels = np.full((480, 640, 3), 10 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(levels, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+MEASURE_CLIP = """
+import sys
+from pathlib import Path
+from orchestrator.media.clip.reader import open_clip, read_clip_header
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+path = Path(sys.argv[1])
+needed = read_clip_header(path).decoding
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+with open_clip(path) as clip:
+    assert sum(1 for _ in clip) == 24
+print(needed, status("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        ("libx264", "refs.mp4", "yuv420p", {"refs": "16", "bf": "16", "preset": "ultrafast"}),
+        ("libvpx-vp9", "vp9.webm", "yuv420p", {"deadline": "realtime", "cpu-used": "8"}),
+        ("ffv1", "deep.mkv", "gbrp16le", {}),
+        ("mjpeg", "pictures.avi", "yuvj444p", {}),
+    ],
+    ids=lambda clip: clip[1],
+)
+def test_a_clip_takes_no_more_than_its_header_says(
+    clip: tuple[str, str, str, dict[str, str]], tmp_path: Path
+) -> None:
+    codec, name, pixel_format, options = clip
+    path = clip_of(tmp_path, codec, name, pixel_format, **options)
+    command = [sys.executable, "-c", MEASURE_CLIP, str(path)]
+    needed, taken = map(
+        int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    )
+    assert 0 < taken <= needed
+
+
+async def test_a_clip_that_exceeds_the_budget_is_refused_and_others_wait(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "store")
+    path = clip_of(tmp_path, "mjpeg", "clip.avi", "yuvj444p")
+    name = (await store.put_bytes(path.read_bytes(), "")).name
+    needed = read_clip_header(path).decoding
+    budget = DecodingBudget(needed)
+    clips = Clips(store, PictureLimits(), budget)
+    with pytest.raises(InvalidRequest, match=r"clip \(640 x 480\) .*INTARSIA_DECODING_MEGABYTES") as caught:
+        async with clips.open(name, beside=1):
+            raise AssertionError("never opened")
+    assert caught.value.field == "clip"
+    async with clips.open(name) as clip:
+        assert budget.held == needed
+        async with aclosing(clip.frames()) as frames:
+            assert len([frame.number async for frame in frames]) == 24
+    assert budget.held == 0

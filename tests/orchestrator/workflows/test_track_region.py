@@ -22,6 +22,7 @@ from intarsia.v1 import results_pb2 as rs
 from intarsia.v1 import segmentation_pb2 as sg
 from orchestrator.media.clip.reader import Clip
 from orchestrator.media.clips import Clips
+from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.picture import PictureLimits
 from store.disk import DiskStore
 from tests.orchestrator.conftest import Client, Start, png
@@ -340,7 +341,7 @@ async def test_a_trace_that_cannot_be_begun_leaves_no_file_open(
     monkeypatch.setattr("orchestrator.media.clip.track_writer.colour_clip", refused)
     store = DiskStore(tmp_path)
     name = (await store.put_bytes(clip(walk(frames=1)), "")).name
-    clips = Clips(store, PictureLimits())
+    clips = Clips(store, PictureLimits(), DecodingBudget(1e9))
     async with clips.open(name) as footage:
         with pytest.raises(InvalidRequest) as caught:
             async with clips.track_writer(footage, overlay=True):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from intarsia.errors import InvalidRequest
-from orchestrator.media.clip.reader import Frame, announced_pixels, open_clip
+from orchestrator.media.clip.reader import Frame, open_clip, read_clip_header
 from orchestrator.media.picture.picture import PictureLimits
 from tests.orchestrator.media.clip.clips import cut, drawn, simple, turned, written
 from tests.orchestrator.media.picture.files import noise, saved
@@ -286,13 +286,13 @@ def test_what_is_no_readable_clip_is_refused_in_words(tmp_path, make, says):
 @pytest.mark.parametrize("make", [make for make, _ in UNREADABLE.values()], ids=UNREADABLE)
 def test_of_what_cannot_be_read_the_announced_size_does_no_harm(tmp_path, make):
     with suppress(InvalidRequest):
-        assert announced_pixels(make(tmp_path / "clip.mp4")) >= 0
+        assert read_clip_header(make(tmp_path / "clip.mp4")).pixels >= 0
 
 
 def test_a_file_announces_the_size_of_its_frames(tmp_path):
     path = simple(tmp_path / "clip.mp4")
     with open_clip(path) as clip:
-        assert announced_pixels(path) == clip.width * clip.height
+        assert read_clip_header(path).pixels == clip.width * clip.height
 
 
 def test_a_clip_without_its_table_of_contents_is_refused(tmp_path):
