@@ -111,6 +111,7 @@ def _progress(message: jobs_pb2.Progress, file: File[F]) -> results.JobProgress[
         fraction=message.fraction,
         remaining=_duration(message.remaining) if message.HasField("remaining") else None,
         preview=file(message.preview) if message.preview else None,
+        note=message.note,
     )
 
 

@@ -205,6 +205,7 @@ class JobProgress(Generic[F]):
     """The progress of a job: its stage, steps of that stage, and the fraction of the whole in [0, 1].
 
     `steps` is 0 if the stage has none. `remaining` is an estimate. `preview` is the latest one, a JPEG.
+    `note` says what holds the job up, and is empty while it goes on.
     """
 
     stage: str = ""
@@ -213,6 +214,7 @@ class JobProgress(Generic[F]):
     fraction: float = 0.0
     remaining: timedelta | None = None
     preview: F | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Progress:
     def __init__(self, console: Console, requested: bool | None) -> None:
         self._console, self._enabled = console, wanted(requested, console)
         self._bar: tqdm | None = None
+        self._note = ""
 
     def __enter__(self) -> Progress:
         if self._enabled and not self._console.json:
@@ -43,6 +44,9 @@ class Progress:
             self._bar.close()
 
     def show(self, job: JobStatus[Any]) -> None:
+        note, self._note = self._note, job.progress.note
+        if self._note and self._note != note and not (self._enabled and self._console.json):
+            self.warn(self._note)
         if self._bar is not None:
             self._draw(self._bar, job)
         elif self._enabled:

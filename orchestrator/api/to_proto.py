@@ -118,6 +118,7 @@ def _progress(of: Progress) -> jobs_pb2.Progress:
         fraction=of.fraction,
         remaining=None if of.remaining is None else _duration(of.remaining),
         preview=of.preview,
+        note=of.note,
     )
 
 

@@ -66,8 +66,8 @@ def progress_of(text: str | None) -> Progress:
 def progress_at_the_end(progress: Progress, state: State) -> Progress:
     """The progress of a job that ended in this state."""
     if state is State.SUCCEEDED:
-        return replace(progress, fraction=1.0, remaining=0.0)
-    return replace(progress, remaining=None)
+        return replace(progress, fraction=1.0, remaining=0.0, note="")
+    return replace(progress, remaining=None, note="")
 
 
 def failure_text(error: IntarsiaError) -> str:

@@ -17,8 +17,8 @@ from orchestrator.triton.tensors import Tensors
 
 log = logging.getLogger(__name__)
 
-# A stream that broke is begun again; so often without a new checkpoint, then the request is the likely cause.
-_BREAKS = 5
+# A stream that broke is begun again so often without a new checkpoint; then the request is the likely cause.
+_AGAIN = 3
 
 OnPreview = Callable[[np.ndarray], None]
 
@@ -78,10 +78,13 @@ class CheckpointedStream:
     def begin_again(self, error: ModelDown) -> None:
         """Allows to begin again a stream that this error broke off in the middle; else raises the error."""
         self._breaks += 1
-        if not self._begun or self._breaks == _BREAKS:
+        if not self._begun or self._breaks > _AGAIN:
             raise error
         self._begun = False
         log.warning("a stream broke off in the middle; goes on when its model is back: %s", error)
+        again = "goes on from its last checkpoint" if self._checkpoints is not None else "begins again"
+        why = error.message.split(";")[0]
+        self._work.held_up(f"{why}; this stage {again} when the model is back ({self._breaks} of {_AGAIN})")
 
     async def _read(self, lease: Lease, inputs: Tensors) -> np.ndarray:
         latents = None

@@ -27,20 +27,29 @@ class Progress:
     fraction: float = 0.0
     remaining: float | None = None
     preview: str = ""
+    note: str = ""  # what holds it up, in words; empty while it goes on
 
 
 class Work:
     """A piece of a stage: the whole of it, or one of `of` equal ones, several of them open at once."""
 
-    def __init__(self, name: str, of: int, whole: float, changed: Callable[[Work], None]) -> None:
-        """`whole`: the share of the stage in the run."""
+    def __init__(
+        self, name: str, of: int, whole: float, changed: Callable[[Work], None], noted: Callable[[], None]
+    ) -> None:
+        """`whole`: the share of the stage in the run. `noted` is called when something holds it up."""
         self.name, self.of, self.step, self.steps, self.done = name, of, 0, 0, False
-        self._whole, self._changed = whole, changed
+        self.note = ""
+        self._whole, self._changed, self._noted = whole, changed, noted
 
     def stepped(self, done: int, of: int) -> None:
         """Reports that `done` steps of `of` are over in this piece; `of` is 0 if their number is unknown."""
-        self.step, self.steps = done, of
+        self.step, self.steps, self.note = done, of, ""
         self._changed(self)
+
+    def held_up(self, note: str) -> None:
+        """Reports what holds this piece up until its next step."""
+        self.note = note
+        self._noted()
 
     @property
     def share(self) -> float:
@@ -103,7 +112,7 @@ class Run:
         """
         began = time.monotonic()
         self._began = began if self._began is None else self._began
-        work = Work(name, of, self._shares.get(name, 0.0), self._stepped)
+        work = Work(name, of, self._shares.get(name, 0.0), self._stepped, self._changed)
         if name not in self._over:
             self._ticks.clear()
             self._over[name] = _Over(of)
@@ -135,7 +144,8 @@ class Run:
     def progress(self) -> Progress:
         """The progress as it is now."""
         step, steps = self._steps()
-        return Progress(self._stage, step, steps, self._fraction, self._remaining(), self._preview)
+        note = next((work.note for work in self._open if work.note), "")
+        return Progress(self._stage, step, steps, self._fraction, self._remaining(), self._preview, note)
 
     def _stepped(self, work: Work) -> None:
         self._ticks.append(time.monotonic())

@@ -25,7 +25,8 @@ from orchestrator.triton.breaker import Breaker, BreakerState
 from orchestrator.triton.connection import Connection
 from orchestrator.triton.errors import to_exception
 from orchestrator.triton.known_keys import KnownKeys
-from orchestrator.triton.stall import StallLimits, StallTimer
+from orchestrator.triton.pulse import Pulse, StreamLife
+from orchestrator.triton.stall import ENDLESS, StallLimits, StallTimer
 from orchestrator.triton.tensors import Tensors, answer, from_bytes, from_text, is_last, text, to_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _LARGE = 1 << 20  # bytes; packing more would hold up the event loop noticeably
 # Facts are read again after a while: weights may change without our notice, and the loop learns what a pass
 # costs while it serves.
 _FACTS_KEPT_SECONDS = 10.0
+_PULSE_SECONDS = 60.0  # a process that has not told for so long whether it lives is asked anew
 
 
 class Endpoint:
@@ -64,6 +66,7 @@ class Endpoint:
         self._connection, self._limits, self._decoupled, self._clock = connection, limits, decoupled, clock
         self._facts: dict[str, Any] | None = None
         self._facts_until = 0.0
+        self._pulse = Pulse(model, self._facts_for_pulse)
         self._work: set[asyncio.Future[Any]] = set()  # to be done to its end; the loop itself keeps it weakly
         self.report()
 
@@ -75,15 +78,22 @@ class Endpoint:
     async def facts(self, *, deadline: Deadline) -> Mapping[str, Any]:
         """The facts that the model publishes about itself. Kept for a while, and until the endpoint fails."""
         if self._facts is None or self._clock() > self._facts_until:
-            # New numbers make it a new request: Triton's cache would answer an old one after a reload.
-            ask = {"ask": text("facts"), "known": np.random.default_rng().random(4, np.float32)}
-            reply = await self.first_reply(ask, deadline=deadline)
+            reply = await self.first_reply(_question_for_facts(), deadline=deadline)
             if "facts" not in reply:
                 raise InternalError(f"{self.model} sent no facts")
             self._facts, self._facts_until = from_text(reply["facts"]), self._clock() + _FACTS_KEPT_SECONDS
             self.last_facts = self._facts
             self.on_change()
         return self._facts
+
+    async def _facts_for_pulse(self) -> Mapping[str, Any]:
+        """The facts as they are now, however long they take. The endpoint does not fail with them."""
+        replies = self._read_replies(
+            _question_for_facts(), Deadline.after(_PULSE_SECONDS), StallTimer(ENDLESS), pulse=None
+        )
+        async with aclosing(replies):
+            reply: Tensors = await anext(replies, {})
+        return from_text(reply["facts"]) if "facts" in reply else {}
 
     async def first_reply(self, inputs: Tensors, *, deadline: Deadline) -> Tensors:
         """The reply of a model that answers this request once, whether it is decoupled or not."""
@@ -126,7 +136,8 @@ class Endpoint:
         """
         with _Call(self) as call:
             try:
-                async with aclosing(self._read_replies(inputs, deadline)) as replies:
+                timer = StallTimer(self._limits)
+                async with aclosing(self._read_replies(inputs, deadline, timer, self._pulse)) as replies:
                     async for reply in replies:
                         self.succeed()
                         yield reply
@@ -166,22 +177,22 @@ class Endpoint:
         self.on_change()
 
     async def _read_replies(
-        self, inputs: Tensors, deadline: Deadline
+        self, inputs: Tensors, deadline: Deadline, timer: StallTimer, pulse: Pulse | None
     ) -> AsyncGenerator[dict[str, np.ndarray], None]:
-        """The replies of the server.
+        """The replies of the server. The `pulse` tells while there are none whether there may still be any.
 
         The request side stays open until the last reply is here, and is then closed instead of cancelled,
         also if the caller is cancelled meanwhile: Triton 2.51 dies of a cancel that meets a stream which is
         just completing.
         """
-        timer = StallTimer(self._limits)
         seconds = deadline.remaining()
         message = await self._serialized(inputs, seconds)
+        life = StreamLife(pulse) if pulse is not None else None
         call = self._connection.stream(timeout=seconds)
         ending = False
         try:
             await self._in_time(call, call.write(message), timer)
-            while (reply := await self._next(call, timer)) is not None:
+            while (reply := await self._next(call, timer, life)) is not None:
                 timer.beat()
                 if reply.error_message or is_last(reply.infer_response):
                     ending = True
@@ -222,19 +233,31 @@ class Endpoint:
         finally:
             call.cancel()  # of a stream that did not end in time
 
-    async def _next(self, call: Any, timer: StallTimer) -> kserve.ModelStreamInferResponse | None:
-        """The next reply, None after the last one; ModelDown if it does not come in time."""
-        reply = await self._in_time(call, call.read(), timer)
+    async def _next(
+        self, call: Any, timer: StallTimer, life: StreamLife | None = None
+    ) -> kserve.ModelStreamInferResponse | None:
+        """The next reply, None after the last one; ModelDown if it does not come in time, or not at all."""
+        reply = await self._in_time(call, call.read(), timer, life)
         return None if reply is grpc.aio.EOF else reply
 
-    async def _in_time(self, call: Any, work: Coroutine[Any, Any, Any], timer: StallTimer) -> Any:
-        """The result of a read from a call, or of a write to it; ModelDown if it takes too long."""
+    async def _in_time(
+        self,
+        call: Any,
+        work: Coroutine[Any, Any, Any],
+        timer: StallTimer,
+        life: StreamLife | None = None,
+    ) -> Any:
+        """The result of a read from a call, or of a write to it; ModelDown if it takes too long, or if it
+        cannot come any more since the `life` of the stream is over."""
         allowance = timer.allowance()
         # In a task of its own: the end of a cancelled call must not look like a cancellation of the
         # caller, and waiting with a time limit must not swallow one.
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait({task}, timeout=allowance)
+            if life is None:
+                await asyncio.wait({task}, timeout=allowance)
+            else:
+                await life.wait(task, within=allowance)
         finally:
             silent = not task.done()
             task.cancel()
@@ -249,6 +272,11 @@ class Endpoint:
         return ModelDown(
             f"no sign of life from {self.model} for {seconds:.3g} s; try again in a moment", model=self.model
         )
+
+
+def _question_for_facts() -> Tensors:
+    # New numbers make it a new request: Triton's cache would answer an old one after a reload.
+    return {"ask": text("facts"), "known": np.random.default_rng().random(4, np.float32)}
 
 
 async def _in_thread_if_large(size: int, work: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ Triton neither restarts a dead model nor ends its calls, so the caller has to no
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ class StallLimits:
     first: float = 120.0
     # A unary request may take this many seconds.
     answer: float = 300.0
+
+
+ENDLESS = StallLimits(floor=math.inf, answer=math.inf)
 
 
 class StallTimer:

@@ -33,6 +33,7 @@ class StreamServer:
         self._loader = AdapterLoader(denoiser.adapter, engine.adapters, denoiser.passes.clear)
         self._names = (*denoiser.inputs, required_weights.INPUT, *introspection.INPUTS)
         self._typical = denoiser.typical()
+        self._began = time.monotonic()
         watchdog.start()
         engine.start()
 
@@ -78,7 +79,9 @@ class StreamServer:
 
     def _facts(self) -> dict[str, Any]:
         capacity = self._engine.capacity(self._typical, self._denoiser.works())
-        return {**self._denoiser.facts(), **self._engine.facts(), "capacity": capacity}
+        # Streams that are older than this process began in another one, which has ended.
+        uptime = time.monotonic() - self._began
+        return {**self._denoiser.facts(), **self._engine.facts(), "capacity": capacity, "uptime": uptime}
 
 
 class _Caller:

@@ -74,6 +74,23 @@ def test_a_bar_says_that_its_job_is_paused() -> None:
             assert shown._bar is not None and shown._bar.desc == said
 
 
+@pytest.mark.parametrize(
+    ("json", "asked", "times"), [(False, True, 1), (False, False, 1), (True, False, 1), (True, True, 0)]
+)
+def test_what_holds_a_job_up_is_said_once(
+    json: bool, asked: bool, times: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(Console(json=json), asked) as shown:
+        for note in ("", "its model has ended", "its model has ended", ""):
+            at = JobProgress[ResultFile](stage="denoise", step=3, steps=10, note=note)
+            shown.show(JobStatus("jobs/1", "EditRegion", JobState.RUNNING, at))
+    said = capsys.readouterr()
+    told = [line for line in (said.out + said.err).splitlines() if "its model has ended" in line]
+    assert len([line for line in told if "progress" not in line]) == times
+    if json and asked:
+        assert len(told) == 2, "with every progress"
+
+
 def test_what_was_finished_of_a_cancelled_job_can_be_fetched(
     cli: Callable[..., Ran], double: Double, photo: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,9 @@ class Denoiser:
         self.requested = asyncio.Condition()
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
         self.capacity = {"full_pass": 4, "fit": 100, "running": 64, "waiting": 256}
+        self.uptime = 1e6  # seconds for which its process has been there
+        self.tells = asyncio.Event()  # facts are only sent while it is set
+        self.tells.set()
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "adapter" in inputs:
@@ -53,11 +56,12 @@ class Denoiser:
             yield {"facts": text(self._cost(self.cost_questions[-1]))}
             return
         if "ask" in inputs:
+            await self.tells.wait()
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
             facts |= {"sizes": self.sizes}
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
             facts["path"] = "eager"
-            facts["capacity"] = self.capacity
+            facts |= {"capacity": self.capacity, "uptime": self.uptime}
             facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
             defaults = {"steps": 20, "scheduler": "euler"}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}

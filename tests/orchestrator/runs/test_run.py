@@ -88,3 +88,18 @@ def test_pieces_of_a_stage_add_up() -> None:
         third.stepped(1, 10)
         assert (run.progress.step, run.progress.steps) == (16, 40)
     assert run.progress.fraction == pytest.approx(0.76 * 3 / 4 + 0.05 / 4)
+
+
+def test_what_holds_a_stage_up_is_told_until_its_next_step() -> None:
+    changes: list[str] = []
+    run = Run(Deadline(), lambda: changes.append(run.progress.note))
+    with run.stage("denoise", of=2) as one, run.stage("denoise", of=2) as other:
+        one.stepped(1, 3)
+        one.held_up("its model has ended")
+        assert changes[-1] == "its model has ended"
+        other.stepped(1, 3)
+        assert run.progress.note == "its model has ended"
+        one.stepped(2, 3)
+        assert run.progress.note == ""
+        other.held_up("another reason")
+    assert run.progress.note == "", "a piece that is over is not held up"

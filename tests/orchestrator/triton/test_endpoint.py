@@ -28,6 +28,7 @@ from intarsia.errors import (
 )
 from orchestrator.deadline import Deadline
 from orchestrator.triton import tensors
+from orchestrator.triton.breaker import BreakerState
 from orchestrator.triton.connection import Connection
 from orchestrator.triton.endpoint import Endpoint
 from orchestrator.triton.errors import model_reason, to_exception
@@ -219,6 +220,81 @@ async def test_a_silent_stream_is_given_up_and_cancelled(triton: Triton, endpoin
         async for _ in model.stream(walk(5), deadline=NO_LIMIT):
             pass
     await asyncio.wait_for(triton.ip2p_unet.left.wait(), 5)
+
+
+DEAD = Refused("Stub process 'ip2p_unet_0_0' is not healthy.", Code.INTERNAL)
+
+
+@pytest.fixture
+def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.triton.pulse.SECONDS", 0.1)
+
+
+async def held_up(triton: Triton, model: Endpoint) -> asyncio.Task[None]:
+    """A stream whose model has made one step and is silent."""
+    triton.ip2p_unet.hold_at = 1
+    triton.ip2p_unet.held.clear()
+
+    async def follow() -> None:
+        async with aclosing(model.stream(walk(5), deadline=NO_LIMIT)) as replies:
+            async for _ in replies:
+                pass
+
+    following = asyncio.ensure_future(follow())
+    await asyncio.wait_for(triton.ip2p_unet.held.wait(), 10)
+    return following
+
+
+@pytest.mark.usefixtures("quick_pulse")
+async def test_streams_end_soon_after_their_process(triton: Triton, unet: Endpoint) -> None:
+    streams = [await held_up(triton, unet) for _ in range(3)]
+    asked = triton.queries
+    triton.broken["ip2p_unet"] = DEAD
+    for stream in streams:
+        with pytest.raises(ModelDown, match="the process of ip2p_unet has ended"):
+            await asyncio.wait_for(stream, 5)
+    assert triton.queries - asked <= 4, "they ask together"
+    assert unet.breaker.state is not BreakerState.CLOSED
+
+
+@pytest.mark.usefixtures("quick_pulse")
+async def test_streams_end_when_another_process_answers(triton: Triton, unet: Endpoint) -> None:
+    stream = await held_up(triton, unet)
+    await asyncio.sleep(0.3)
+    assert not stream.done()
+    triton.ip2p_unet.uptime = 0.01
+    with pytest.raises(ModelDown, match="the process of ip2p_unet has ended"):
+        await asyncio.wait_for(stream, 5)
+
+
+@pytest.mark.usefixtures("quick_pulse")
+@pytest.mark.parametrize(
+    "answer",
+    [None, Refused("BUSY: no room for facts"), Refused("INTERNAL: a fault")],
+    ids=["facts", "busy", "fault"],
+)
+async def test_a_stream_stays_open_while_its_process_lives(
+    triton: Triton, unet: Endpoint, answer: Refused | None
+) -> None:
+    stream = await held_up(triton, unet)
+    if answer is not None:
+        triton.broken["ip2p_unet"] = answer
+    asked = triton.queries
+    await asyncio.wait({stream}, timeout=0.5)
+    assert not stream.done() and (answer is not None or triton.queries > asked)
+    triton.ip2p_unet.go_on.set()
+    await asyncio.wait_for(stream, 10)
+
+
+@pytest.mark.usefixtures("quick_pulse")
+async def test_a_process_that_does_not_tell_is_given_the_time_of_a_stall(
+    triton: Triton, endpoint_of: Open
+) -> None:
+    model = endpoint_of("ip2p_unet", triton.url, StallLimits(floor=0.6))
+    stream = await held_up(triton, model)
+    triton.ip2p_unet.tells.clear()
+    with pytest.raises(ModelDown, match=r"no sign of life from ip2p_unet for 0\.6 s"):
+        await asyncio.wait_for(stream, 10)
 
 
 async def test_a_request_without_a_reply_is_given_up_and_cancelled(triton: Triton, endpoint_of: Open) -> None:
