@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from deploy.local.loopback import triton_client
 from deploy.local.probe import probe
+from deploy.local.stubs import Stubs
 from deploy.local.supervisor import ProbeLimits, Supervisor
-from deploy.local.triton import Triton, TritonSettings
+from deploy.local.triton import StartError, Triton, TritonSettings
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +29,19 @@ class ModelServer:
         self.triton = Triton(settings)
         self.models = tuple(settings.models)
         self.supervisor = Supervisor(
-            self.triton.url, self.models, self._restart, self._limits, key=self.triton.key
+            self.triton.url,
+            self.models,
+            self._restart,
+            self._limits,
+            key=self.triton.key,
+            stubs=Stubs(self._running),
         )
         self._stop = threading.Event()
-        self._watching = threading.Thread(
-            target=self.supervisor.run,
-            args=(self._stop,),
-            name=f"supervisor of {self.triton.url}",
-            daemon=True,
+        self._threads = tuple(
+            threading.Thread(
+                target=work, args=(self._stop,), name=f"{name} of {self.triton.url}", daemon=True
+            )
+            for work, name in ((self.supervisor.run, "supervisor"), (self.supervisor.run_looks, "looks"))
         )
 
     def start(self) -> None:
@@ -51,11 +58,13 @@ class ModelServer:
 
     def watch(self) -> None:
         """Begins to check the models, until `stop`."""
-        self._watching.start()
+        for thread in self._threads:
+            thread.start()
 
     def failed(self) -> str | None:
         """The reason why the models are not watched any more, or None."""
-        if self._watching.ident and not self._watching.is_alive() and not self._stop.is_set():
+        ended = any(thread.ident and not thread.is_alive() for thread in self._threads)
+        if ended and not self._stop.is_set():
             return "the supervisor ended, so models are not checked any more; the log has the reason"
         return None
 
@@ -67,8 +76,17 @@ class ModelServer:
         self._wait_for_check(self._limits.timeout)
 
     def _wait_for_check(self, seconds: float) -> None:
-        if self._watching.is_alive():
-            self._watching.join(seconds)
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _running(self) -> int | None:
+        """Triton's process while it runs."""
+        try:
+            return self.triton.pid if self.triton.exit_code is None else None
+        except StartError:
+            return None
 
     def _restart(self) -> None:
         if not self._stop.is_set():

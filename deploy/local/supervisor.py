@@ -16,6 +16,7 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException
 
 from deploy.local.loopback import triton_client
 from deploy.local.probe import ProbeError, ProbeTimeout, in_a_long_step, probe
+from deploy.local.stubs import Stubs
 from deploy.local.triton import StartError
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class ProbeLimits:
     timeout: float = 20.0  # seconds a probe may take
     failures: int = 2  # failed probes in a row before a model counts as stuck
     load_timeout: float = 300.0  # seconds a model may take to load
+    look: float = 1.0  # seconds between two looks at the processes of the models
 
 
 class Supervisor:
@@ -42,13 +44,16 @@ class Supervisor:
         limits: ProbeLimits | None = None,
         *,
         key: str = "",
+        stubs: Stubs | None = None,
     ) -> None:
-        """`key` is that of the server, without which it loads no model."""
+        """`key` is that of the server, without which it loads no model; `stubs` are its processes."""
         self._url, self._models, self._restart, self._key = url, tuple(models), restart, key
         self._limits = limits or ProbeLimits()
         self._failures = dict.fromkeys(self._models, 0)
         self._late = 0  # times in a row that the server itself did not reply in time
         self.repairs = 0
+        self._stubs = stubs or Stubs(lambda: None)
+        self._repairing = threading.Lock()  # two threads find out what has to be repaired
 
     def run(self, stop: threading.Event) -> None:
         """Checks the models until `stop` is set."""
@@ -60,6 +65,19 @@ class Supervisor:
                 if not stop.is_set():
                     log.error("%s", fault)
 
+    def run_looks(self, stop: threading.Event) -> None:
+        """Looks after processes until `stop` is set; beside `run`, whose probes may take long."""
+        while not stop.wait(self._limits.look):
+            self.look()
+
+    def look(self) -> None:
+        """Loads models again whose process has ended; if that does not help, `check` restarts the server."""
+        with self._repairing:
+            for model in self._stubs.ended(self._models):
+                log.warning("the process of %s has ended; it is loaded again", model)
+                with triton_client(self._url, self._key) as client:
+                    self._reload(client, model)
+
     def check(self) -> None:
         """Probes every model once, and repairs those that fail."""
         with triton_client(self._url, self._key) as client:
@@ -70,10 +88,15 @@ class Supervisor:
             if self._late:
                 return
             for model in self._models:
-                if not self._is_alive(client, model) and not self._reload(client, model):
-                    log.warning("%s cannot be loaded again; restarting Triton at %s", model, self._url)
-                    self._restart_server()
-                    return
+                repairs = self.repairs
+                if self._is_alive(client, model):
+                    continue
+                with self._repairing:
+                    if self.repairs != repairs or self._reload(client, model):
+                        continue  # repaired in the meantime, or now
+                log.warning("%s cannot be loaded again; restarting Triton at %s", model, self._url)
+                self._restart_server()
+                return
 
     def _server_is_down(self, client: InferenceServerClient) -> bool:
         """True at once if it is unreachable; a late reply may only mean a busy machine."""
@@ -133,12 +156,15 @@ class Supervisor:
         except (InferenceServerException, ProbeError) as fault:
             log.warning("%s did not come back: %s", model, fault)
             return False
+        finally:
+            self._stubs.forget()
         log.warning("%s was loaded again", model)
         self._failures[model] = 0
         return True
 
     def _restart_server(self) -> None:
-        self.repairs += 1
-        self._late = 0
-        self._restart()
-        self._failures = dict.fromkeys(self._models, 0)
+        with self._repairing:
+            self.repairs += 1
+            self._late = 0
+            self._restart()
+            self._failures = dict.fromkeys(self._models, 0)

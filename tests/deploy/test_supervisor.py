@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
 from deploy.local.ports import choose_ports
+from deploy.local.stubs import Stubs
 from deploy.local.supervisor import ProbeLimits, Supervisor
 from deploy.local.triton import StartError
 from tests.deploy.kserve import Scripted, serving
+from tests.e2e.waiting import until
 
 DEAD = "Stub process 'any_0_0' is not healthy."
 
@@ -158,3 +160,53 @@ def test_a_failed_restart_is_tried_again():
 
     Supervisor(f"127.0.0.1:{free}", ["any"], restart, ProbeLimits(interval=0.01, timeout=1)).run(stop)
     assert len(tries) == 3
+
+
+class Ending(Stubs):
+    """Stands for processes that end when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.models: list[str] = []
+
+    def ended(self, models: Collection[str]) -> list[str]:
+        ended, self.models = self.models, []
+        return ended
+
+
+def test_a_model_whose_process_ended_is_loaded_again_while_a_probe_waits():
+    model, stubs = Scripted(decoupled=True, silent=True), Ending()
+    with serving(model) as url:
+        limits = ProbeLimits(interval=0.01, timeout=5, look=0.01)
+        supervisor = Supervisor(url, ["any"], lambda: None, limits, stubs=stubs)
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=work, args=(stop,)) for work in (supervisor.run, supervisor.run_looks)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: model.asked > 0)
+        stubs.models = ["any"]
+        took = until(lambda: model.changes == ["unload", "load"])
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert took < 4, "it does not wait for the probe"
+    assert (model.changes, supervisor.repairs) == (["unload", "load"], 1)
+
+
+def test_a_model_that_was_loaded_again_meanwhile_is_not_loaded_twice():
+    model, stubs = Scripted(refusal=DEAD), Ending()
+    with serving(model) as url:
+        supervisor = Supervisor(url, ["any"], lambda: None, ProbeLimits(timeout=0.5), stubs=stubs)
+        asked = supervisor._is_alive
+
+        def is_alive(*arguments) -> bool:
+            alive = asked(*arguments)
+            stubs.models = ["any"]
+            supervisor.look()
+            return alive
+
+        supervisor._is_alive = is_alive
+        supervisor.check()
+    assert model.changes == ["unload", "load"]

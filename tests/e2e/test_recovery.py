@@ -59,6 +59,8 @@ def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, pi
     log, killed = stack.settings.data / "orchestrator.log", stub(stack, "ip2p_unet")
     before = len(log.read_bytes())
     killed.kill()
+    notes = {state.progress.note for state in jobs[0].watch(timeout=PATIENCE)}
+    assert any("the process of ip2p_unet has ended; this stage goes on" in note for note in notes)
     results = [job.result(timeout=PATIENCE) for job in jobs]
     assert [result.picture for result in results] == [result.picture for result in undisturbed]
     words = log.read_bytes()[before:]
@@ -118,6 +120,16 @@ def test_a_server_killed_in_mid_step(
     assert "ended by itself, with -9" in caplog.text
     assert not any(process.is_running() for process in stubs)
     assert not any(region.exists() for region in regions)
+
+
+def test_an_orchestrator_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
+    """It is started again; its job goes on, and so does the client's watch."""
+    job = edit(client, picture, seed=7, steps=150, working_size=128)
+    stepping(job, after=30)
+    before = stack.orchestrator.pid
+    os.kill(before, signal.SIGKILL)
+    assert job.result(timeout=PATIENCE).picture
+    assert stack.orchestrator.pid != before and job.get().attempt == 2
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def test_a_caller_that_has_gone_ends_its_request_before_the_next_step(stub):
     assert leaves.sender.asked.wait(20)
     server.admit([asks])  # is answered by the thread that was told so
     server.close()
+    facts = json_text.from_tensor("facts", asks.sender.sent[-1][0].tensors["facts"])
+    assert 0 < facts["uptime"] < 60
     response, flags = leaves.sender.sent[-1]
     assert response.error.code == stub.TritonError.CANCELLED and flags == 1
     assert len(passes) <= 1
