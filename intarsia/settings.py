@@ -97,6 +97,7 @@ SETTINGS = (
     Setting("preview_every", "preview_every", int, "make a preview every N steps", "N"),
     Setting("format", "output.format", FORMATS, "default: by the ending of the output"),
     Setting("quality", "output.quality", int, "of lossy formats, 1 to 100 (default: 95)", "Q"),
+    Setting("strip_location", "output.strip_location", bool, "leave out where the picture was taken (GPS)"),
     Setting("views", "output.views", None, "also make this view of the result (repeatable)"),
     Setting(
         "collage",
@@ -147,6 +148,7 @@ class Settings(JobSettings, total=False):
     preview_every: int
     format: str | None
     quality: int | None
+    strip_location: bool
     views: Iterable[str]
     collage: bool
     spacing: tuple[int, int] | None

@@ -54,7 +54,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("shell", choices=("bash", "zsh", "fish"))
-    command.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     command.set_defaults(run=run)
 
 

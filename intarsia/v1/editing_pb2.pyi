@@ -196,16 +196,18 @@ class Cut(_message.Message):
     def __init__(self, context: _Optional[float] = ..., working_size: _Optional[int] = ..., layout: _Optional[_Union[Layout, str]] = ..., overlap: _Optional[int] = ...) -> None: ...
 
 class Output(_message.Message):
-    __slots__ = ("format", "quality", "views", "collage")
+    __slots__ = ("format", "quality", "views", "collage", "strip_location")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     VIEWS_FIELD_NUMBER: _ClassVar[int]
     COLLAGE_FIELD_NUMBER: _ClassVar[int]
+    STRIP_LOCATION_FIELD_NUMBER: _ClassVar[int]
     format: Format
     quality: int
     views: _containers.RepeatedScalarFieldContainer[_results_pb2.View.Kind]
     collage: Collage
-    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ..., views: _Optional[_Iterable[_Union[_results_pb2.View.Kind, str]]] = ..., collage: _Optional[_Union[Collage, _Mapping]] = ...) -> None: ...
+    strip_location: bool
+    def __init__(self, format: _Optional[_Union[Format, str]] = ..., quality: _Optional[int] = ..., views: _Optional[_Iterable[_Union[_results_pb2.View.Kind, str]]] = ..., collage: _Optional[_Union[Collage, _Mapping]] = ..., strip_location: bool = ...) -> None: ...
 
 class Collage(_message.Message):
     __slots__ = ("spacing_horizontal", "spacing_vertical", "captions")

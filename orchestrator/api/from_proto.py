@@ -239,6 +239,7 @@ def _output(message: editing_pb2.Output) -> Output:
             fields.enum_value(kind, f"output.views[{n}]", VIEWS) for n, kind in enumerate(message.views)
         ),
         collage=_collage(message.collage) if message.HasField("collage") else None,
+        strip_location=message.strip_location,
     )
 
 

@@ -19,10 +19,11 @@ from orchestrator.aio import WorkerThread
 from orchestrator.media.collage.writer import CollageWriter
 from orchestrator.media.decoding_budget import DecodingBudget
 from orchestrator.media.picture.change import Change
-from orchestrator.media.picture.encode import Encoded, encode, profile_chunk, target_format
+from orchestrator.media.picture.encode import Encoded, encode, target_format
 from orchestrator.media.picture.header import PictureHeader, read_header
 from orchestrator.media.picture.mask_picture import decode_mask, mask_bytes
-from orchestrator.media.picture.parameters import text_chunk
+from orchestrator.media.picture.metadata import holds_gps, without_gps
+from orchestrator.media.picture.parameters import parameters_chunks
 from orchestrator.media.picture.picture import (
     Picture,
     PictureLimits,
@@ -33,10 +34,12 @@ from orchestrator.media.picture.picture import (
 )
 from orchestrator.media.picture.picture_cache import PictureCache
 from orchestrator.media.picture.png import write_png
+from orchestrator.media.picture.png_metadata import profile_chunks
 from store.artifact import Artifact, ArtifactStore, Origin
 
 T = TypeVar("T")
 
+_LOCATION_KEPT = "the place where the picture was taken is kept (EXIF, GPS); strip_location leaves it out"
 # Previews are visible for a moment; a small file matters more than quality.
 _PREVIEW_QUALITY = 80
 
@@ -102,15 +105,21 @@ class Pictures:
         quality: int,
         parameters: Mapping[str, Any] | None = None,
         window: PixelBox | None = None,
+        *,
+        strip_location: bool = False,
     ) -> tuple[Artifact, tuple[str, ...]]:
         """Stores new pixels with the picture's own metadata, and the parameters they were made with.
 
         The pixels are those of the whole picture, or of a `window` outside of which it stays the same.
+        `strip_location` leaves out where the picture was taken.
         Returns the artifact, and notes about what reading and writing changed.
         """
         change = Change(window or full_box(pixels), pixels, self.cache.strips(picture))
+        if strip_location:
+            picture = replace(picture, exif=without_gps(picture.exif))
         encoded = await asyncio.to_thread(encode, picture, format, quality, parameters, change)
-        return await self._put(encoded), (*picture.notes, *encoded.notes)
+        kept = [_LOCATION_KEPT] if holds_gps(picture.exif) else []
+        return await self._put(encoded), (*picture.notes, *encoded.notes, *kept)
 
     async def keep_mask(self, file: bytes) -> Artifact:
         """Stores a mask that was encoded before."""
@@ -136,7 +145,7 @@ class Pictures:
         other = after if mask is None else mask
         assert other is not None
         sheet = await asyncio.to_thread(_VIEWS[kind], before.pixels, other)
-        extra = (*profile_chunk(before.icc), *_text_chunks(parameters))
+        extra = (*profile_chunks(before.icc), *parameters_chunks(parameters))
         return await self.store.put_bytes(await asyncio.to_thread(write_png, sheet, *extra), "image/png")
 
     async def keep_collage(
@@ -148,7 +157,7 @@ class Pictures:
         parameters: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Stores a collage of `count` rows as a PNG. A row is taken when the rows before it are written."""
-        extra = (*profile_chunk(icc), *_text_chunks(parameters))
+        extra = (*profile_chunks(icc), *parameters_chunks(parameters))
         async with aclosing(_collage(rows, count, spacing, extra)) as chunks:
             return await self.store.put(chunks, sha256=None, size=None, media_type="image/png")
 
@@ -173,10 +182,6 @@ class Pictures:
 
     async def _put(self, encoded: Encoded, origin: Origin = Origin.RESULT) -> Artifact:
         return await self.store.put_bytes(encoded.pieces, encoded.media_type, origin=origin)
-
-
-def _text_chunks(parameters: Mapping[str, Any] | None) -> list[bytes]:
-    return [] if parameters is None else [text_chunk(parameters)]
 
 
 async def _collage(

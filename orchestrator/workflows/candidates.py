@@ -49,6 +49,7 @@ async def store_candidate(
             output.quality,
             parameters=file_parameters(resolved, composition, sampling, settings),
             window=composition.window,
+            strip_location=output.strip_location,
         )
         views = await candidate_views(composition, pixels, output, at)
     return StoredCandidate(Candidate(stored.name, sampling.seed, views), notes)

@@ -28,13 +28,15 @@ class Collage:
 class Output:
     """The format of the result, PNG, TIFF, WEBP or JPEG, and what is stored beside it.
 
-    Without a format it is the picture's own, if that is lossless.
+    Without a format it is the picture's own, if that is lossless. `strip_location` leaves out where the
+    picture was taken.
     """
 
     format: str | None = None
     quality: int = 95
     views: tuple[str, ...] = ()
     collage: Collage | None = None
+    strip_location: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,9 +13,16 @@ from PIL import Image
 
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change, no_change
-from orchestrator.media.picture.parameters import text_chunk, with_comment, with_description
+from orchestrator.media.picture.metadata import with_resolution
+from orchestrator.media.picture.parameters import parameters_chunks, with_comment, with_description
 from orchestrator.media.picture.picture import Picture, eight_bits
-from orchestrator.media.picture.png import PngWriter, chunk, strips_of
+from orchestrator.media.picture.png import PngWriter, strips_of
+from orchestrator.media.picture.png_metadata import (
+    exif_chunks,
+    profile_chunks,
+    resolution_chunks,
+    text_chunks,
+)
 from orchestrator.media.picture.tiff import write_tiff
 
 FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
@@ -90,7 +96,12 @@ def encode(
         return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
     picture = replace(picture, pixels=change.apply_to(picture.pixels, slice(0, picture.height)))
 
-    exif, most = picture.exif, _EXIF_IN_JPEG if target == "JPEG" else None
+    if picture.texts:
+        notes.append(f"texts of the PNG file were left out: {target} has no space for them")
+    exif, most = (
+        with_resolution(picture.exif, picture.resolution),
+        _EXIF_IN_JPEG if target == "JPEG" else None,
+    )
     if exif is not None and most is not None and len(exif) > most:
         exif = None
         notes.append("EXIF data are too long for JPEG and were left out")
@@ -113,17 +124,14 @@ def encode(
     return Encoded([data], "image/tiff", tuple(notes))
 
 
-def profile_chunk(icc: bytes | None) -> list[bytes]:
-    """The chunk of a PNG file that holds its colour profile; none for sRGB."""
-    return [] if icc is None else [chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc))]
-
-
 def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> list[bytes]:
-    extra = profile_chunk(picture.icc)
-    if picture.exif is not None:
-        extra.append(chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
-    if parameters is not None:
-        extra.append(text_chunk(parameters))
+    extra = [
+        *profile_chunks(picture.icc),
+        *resolution_chunks(picture.resolution),
+        *exif_chunks(picture.exif),
+        *text_chunks(picture.texts),
+        *parameters_chunks(parameters),
+    ]
 
     def levels_of(rows: slice) -> np.ndarray:
         alpha = None if picture.alpha is None else picture.alpha[rows]
@@ -145,6 +153,7 @@ def _jpeg(picture: Picture, exif: bytes | None, quality: int) -> bytes:
         subsampling=0 if quality >= 90 else 2,
         icc_profile=picture.icc,
         exif=exif or b"",
+        **({} if picture.resolution is None else {"dpi": picture.resolution}),
     )
     return file.getvalue()
 

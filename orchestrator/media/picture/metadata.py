@@ -1,22 +1,27 @@
-"""Metadata: orientation, EXIF and colour profile of a picture."""
+"""Metadata of a picture: orientation, EXIF, colour profile, resolution and texts."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import isfinite
+
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
-from orchestrator.media.picture.parameters import COMMENT, DESCRIPTION, is_ours
+from orchestrator.media.picture.parameters import COMMENT, DESCRIPTION, KEYWORD, is_ours
 
 _ORIENTATION = 0x0112
 _EXIF, _GPS = 0x8769, 0x8825
+_ACROSS, _DOWN, _UNIT, _INCH = 0x011A, 0x011B, 0x0128, 2
 # Tags that describe the picture. All others in the first directory describe its file.
 _PICTURE_TAGS = (
     DESCRIPTION,
     0x010F,  # make
     0x0110,  # model
-    0x011A,  # resolution across
-    0x011B,  # resolution down
-    0x0128,  # its unit
+    _ACROSS,  # resolution
+    _DOWN,
+    _UNIT,
     0x0131,  # software
     0x0132,  # date and time
     0x013B,  # artist
@@ -24,6 +29,10 @@ _PICTURE_TAGS = (
 )
 # Sides of the picture before it was rotated upright, and a pointer into the old file.
 _STALE = (0xA002, 0xA003, 0xA005)
+
+# Texts of a PNG file that say what an edit makes untrue, such as its orientation, or that are kept elsewhere.
+_OTHER_TEXTS = ("XML:com.adobe.xmp", "Raw profile type ", KEYWORD)
+_TEXT_BYTES = 1 << 20  # of all texts that are kept
 
 # By orientation: swap rows and columns, then flip rows, then flip columns.
 _TURNS = {
@@ -88,3 +97,60 @@ def icc_of(image: Image.Image, *, kept: bool) -> tuple[bytes | None, list[str]]:
     if icc[16:20] != b"RGB ":
         return None, ["the colour profile is not one for RGB and was left out"]
     return icc, []
+
+
+def with_resolution(exif: bytes | None, resolution: tuple[float, float] | None) -> bytes | None:
+    """EXIF data that hold pixels per inch, for files that have no other place for them."""
+    if resolution is None:
+        return exif
+    kept = _load(exif)
+    if _ACROSS not in kept:
+        kept[_ACROSS], kept[_DOWN] = (
+            IFDRational(Fraction(value).limit_denominator(1000)) for value in resolution
+        )
+        kept[_UNIT] = _INCH
+    return kept.tobytes()
+
+
+def holds_gps(exif: bytes | None) -> bool:
+    """True if EXIF data say where the picture was taken."""
+    return exif is not None and _GPS in _load(exif)
+
+
+def without_gps(exif: bytes | None) -> bytes | None:
+    """EXIF data without the place where the picture was taken."""
+    if not holds_gps(exif):
+        return exif
+    kept = _load(exif)
+    del kept[_GPS]
+    return kept.tobytes() if len(kept) else None
+
+
+def resolution_of(image: Image.Image, orientation: int) -> tuple[float, float] | None:
+    """Pixels per inch of the upright picture, across and down; None if the file does not say."""
+    try:
+        across, down = map(float, image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # not said, or nonsense
+        return None
+    if not all(isfinite(value) and 1 <= value <= 1e6 for value in (across, down)):
+        return None
+    return (down, across) if _TURNS.get(orientation, (False,))[0] else (across, down)
+
+
+def texts_of(image: Image.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """The texts of a PNG file by keyword, such as its author; and notes."""
+    found = getattr(image, "text", {}) if image.format == "PNG" else {}
+    kept = [(key, str(text)) for key, text in found.items() if not key.startswith(_OTHER_TEXTS)]
+    size = 0
+    for number, (key, text) in enumerate(kept):
+        size += len(key) + len(text.encode("utf-8", "replace"))
+        if size > _TEXT_BYTES:
+            return tuple(kept[:number]), [f"{len(kept) - number} long texts of the file were left out"]
+    return tuple(kept), []
+
+
+def _load(exif: bytes | None) -> Image.Exif:
+    found = Image.Exif()
+    if exif is not None:
+        found.load(exif)
+    return found

@@ -15,7 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from orchestrator.media.picture.png import SIGNATURE, chunk
+from orchestrator.media.picture.png import SIGNATURE
+from orchestrator.media.picture.png_metadata import text_chunks, text_opening
 
 DESCRIPTION, COMMENT, DIRECTORY = 0x010E, 0x9286, 0x8769
 
@@ -23,13 +24,14 @@ DESCRIPTION, COMMENT, DIRECTORY = 0x010E, 0x9286, 0x8769
 _MARK = "intarsia "
 # The prefix of an EXIF comment in ASCII.
 _ASCII = b"ASCII\0\0\0"
-# The keyword; then: not compressed, no language, no translated keyword.
-_OPENING = b"intarsia\0" + b"\0\0\0\0"
+KEYWORD = "intarsia"
 
 
-def text_chunk(parameters: Mapping[str, Any]) -> bytes:
+def parameters_chunks(parameters: Mapping[str, Any] | None) -> list[bytes]:
     """Parameters as a chunk of a PNG file."""
-    return chunk(b"iTXt", _OPENING + json.dumps(parameters, sort_keys=True, ensure_ascii=False).encode())
+    if parameters is None:
+        return []
+    return text_chunks([(KEYWORD, json.dumps(parameters, sort_keys=True, ensure_ascii=False))])
 
 
 def with_description(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
@@ -95,12 +97,12 @@ def _load_exif(exif: bytes | None) -> Image.Exif:
 
 
 def _of_png(data: bytes) -> Iterator[bytes]:
-    offset = len(SIGNATURE)
+    offset, opening = len(SIGNATURE), text_opening(KEYWORD)
     while offset + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, offset)
         body = data[offset + 8 : offset + 8 + length] if kind == b"iTXt" else b""
-        if body.startswith(_OPENING):
-            yield body[len(_OPENING) :]
+        if body.startswith(opening):
+            yield body[len(opening) :]
         offset += 12 + length
 
 

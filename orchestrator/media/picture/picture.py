@@ -14,7 +14,14 @@ from PIL import Image, UnidentifiedImageError
 
 from intarsia.errors import Busy, IntarsiaError, InvalidRequest
 from orchestrator.media.picture.levels import levels_of
-from orchestrator.media.picture.metadata import exif_of, icc_of, orientation_of, upright
+from orchestrator.media.picture.metadata import (
+    exif_of,
+    icc_of,
+    orientation_of,
+    resolution_of,
+    texts_of,
+    upright,
+)
 from store.media_type import OPENING, UNKNOWN, recognise
 
 # Pillow's own limit is global, lower than ours, and at first only a warning. `decode` compares the header
@@ -49,6 +56,7 @@ class Picture:
     same type, or None. `icc` is the colour profile of the RGB values, None for sRGB. `exif` holds what
     describes the picture (as `Exif\\0\\0` and a TIFF), without orientation and thumbnail. `format` is the
     file's, PNG, JPEG, WEBP or TIFF, and `bits` its bits per level. `notes` say what was converted.
+    `resolution` is in pixels per inch, across and down; `texts` are those of a PNG file, by keyword.
     """
 
     pixels: np.ndarray
@@ -58,6 +66,8 @@ class Picture:
     format: str
     bits: int
     notes: tuple[str, ...] = ()
+    resolution: tuple[float, float] | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
     @property
     def width(self) -> int:
@@ -87,6 +97,7 @@ def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = 
         orientation = orientation_of(image)
         exif, exif_notes = exif_of(image)
         icc, icc_notes = icc_of(image, kept=found.in_profile)
+        texts, text_notes = texts_of(image)
         return Picture(
             pixels=_read_only(upright(found.pixels, orientation)),
             alpha=None if found.alpha is None else _read_only(upright(found.alpha, orientation)),
@@ -94,7 +105,9 @@ def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = 
             exif=exif,
             format=format_of(image),
             bits=found.bits,
-            notes=(*notes, *found.notes, *exif_notes, *icc_notes),
+            notes=(*notes, *found.notes, *exif_notes, *icc_notes, *text_notes),
+            resolution=resolution_of(image, orientation),
+            texts=texts,
         )
 
 
