@@ -18,6 +18,7 @@ from canvas.box import PixelBox, full_box
 from canvas.feather import feather
 from canvas.inlay import inlay
 from canvas.layout import Sheet, blend
+from canvas.membrane import close_seam
 from canvas.patch import restore
 from canvas.seam import match_colours
 from orchestrator.media.picture.picture import Picture
@@ -116,12 +117,16 @@ def cut_piece(draft: RegionDraft, sheet: Sheet) -> Piece:
     return Piece(sheet, draft.pixels[box], blend(draft.missing[box], region, draft.plan.layout.overlap))
 
 
-def lay_sheet(draft: RegionDraft, piece: Piece, patch: np.ndarray, *, colours: bool) -> None:
+def lay_sheet(
+    draft: RegionDraft, piece: Piece, patch: np.ndarray, *, colours: bool, seam: bool = False
+) -> None:
     """Lays the patch of a piece, as `make_patch` returns it, into the draft. With `colours` it is matched to
-    its surroundings first."""
+    its surroundings first, and with `seam` bent to meet them all along the border of the hole."""
     pixels = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
     if colours:
         pixels = match_colours(pixels, piece.pixels, piece.hole)
+    if seam:
+        pixels = close_seam(pixels, piece.pixels, piece.hole)
     box = piece.sheet.box.within(draft.window).window
     draft.pixels[box] = inlay(piece.pixels, pixels, full_box(piece.pixels), piece.alpha)
     draft.missing[box] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from canvas.box import full_box
 from canvas.patch import blank_hole, cut, cut_hole, latent_hole
@@ -46,6 +47,8 @@ FAMILY, MODEL = "sd2_inpaint", "sd2_inpaint"
 class FillRegion(PictureRequest):
     """A region of a picture to fill, as the client sent it. `margin`: working pixels around the region that
     are drawn anew too, and not laid back; None for the model's default."""
+
+    closes_seams: ClassVar[bool] = True
 
     target: FieldRegion
     prompt: str = ""
@@ -139,7 +142,9 @@ async def _make_candidate(
                 previewed=sampling == resolved.sampling,
             )
             with at.stage("inlay", of=total_inlays(resolved, composition)):
-                await slots.lay(lay_sheet, draft, piece, patch, colours=request.match_colours)
+                await slots.lay(
+                    lay_sheet, draft, piece, patch, colours=request.match_colours, seam=request.closes_seams
+                )
         pixels = await slots.lay(lay_region, composition, 0, pixels, draft)
         async with slots.storage:
             return await store_candidate(resolved, composition, pixels, sampling, [_settings(resolved)], at)

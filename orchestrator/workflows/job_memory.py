@@ -39,7 +39,8 @@ _MASK_FILE = 1
 
 # A sheet: as the model sees it, as it draws it, and both on their way; a preview beside it.
 _SHEET, _PREVIEW = 84, 60
-# Cutting a piece out and laying it back, done for one candidate at a time; matching its colours first.
+# Cutting a piece out and laying it back, done for one candidate at a time; matching its colours first,
+# or closing its seam.
 _LAID, _MATCHED = 24, 110
 # Of a clip: frames in the decoder; frames that are searched, written or sent ahead, some of them; those that
 # wait in the encoders, an overlay's too.
@@ -114,7 +115,7 @@ def _drawing_bytes(
 ) -> int:
     """Candidates are drawn while one is stored; then come the files that they share."""
     output, levels, pixels = request.output, header.levels, header.pixels
-    lay = _LAID + 9 * levels + _MATCHED * request.match_colours
+    lay = _LAID + 9 * levels + _MATCHED * (request.match_colours or request.closes_seams)
     candidate = _candidate_bytes(request, levels, window, sheet)
     at_once = min(request.candidates, _at_once(candidate))
     draw = at_once * candidate + lay * window + storage_bytes(output, header)

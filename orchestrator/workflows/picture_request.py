@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from canvas.collage import Spacing
 from canvas.layout import Cut
@@ -42,6 +43,8 @@ class Output:
 @dataclass(frozen=True, kw_only=True)
 class PictureRequest:
     """The settings that edits and fills share, as the client sent them."""
+
+    closes_seams: ClassVar[bool] = False  # whether patches are bent to meet the picture around them
 
     picture: str
     candidates: int = 1
