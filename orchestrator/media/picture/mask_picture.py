@@ -42,7 +42,8 @@ def _black_strips(height: int, width: int) -> dict[int, Strip]:
 
 def mask_bytes(header: PictureHeader, pixels: int) -> int:
     """The most bytes that `decode_mask` takes for a file with this header and a picture of so many pixels."""
-    return max(header.needed, header.nbytes + _MASK * header.pixels) + _FITTED * pixels
+    fitted = 0 if pixels == header.pixels else _FITTED * pixels
+    return max(header.needed, header.nbytes + _MASK * header.pixels) + fitted
 
 
 def decode_mask(

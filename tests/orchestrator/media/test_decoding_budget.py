@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from store.disk import DiskStore
 from tests.orchestrator.media.picture.files import saved
 
 SIDE = 1100
+# Memory that is given back leaves the process at once: what is measured is what is held.
+ENVIRONMENT = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 class Decoding:
@@ -221,15 +224,22 @@ asyncio.run(main())
 """
 
 
+def measure(command: list[str]) -> str:
+    """What a process of its own prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout
+
+
 async def test_the_worst_files_take_what_their_headers_say_and_sixteen_at_once_the_budget(
     tmp_path: Path,
 ) -> None:
     store = DiskStore(tmp_path)
     names = {kind: (await store.put_bytes(make(), "")).name for kind, make in WORST.items()}
     command = [sys.executable, "-c", MEASURE, str(tmp_path), *names.values()]
-    measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    measured = json.loads(measure(command))
     found = {kind: measured[name] for kind, name in names.items()}
-    assert {kind: figures for kind, figures in found.items() if figures[1] > figures[0]} == {}
+    assert {
+        kind: figures for kind, figures in found.items() if not figures[0] / 4 < figures[1] <= figures[0]
+    } == {}
     assert {kind: figures for kind, figures in found.items() if figures[2] > 2.5 * figures[0]} == {}
     # More than a few of them were decoded at a time.
     assert found["PNG of 16 bits with alpha"][2] > 1.2 * found["PNG of 16 bits with alpha"][1]
@@ -309,9 +319,7 @@ def test_a_clip_takes_no_more_than_its_header_says(
     codec, name, pixel_format, options = clip
     path = clip_of(tmp_path, codec, name, pixel_format, **options)
     command = [sys.executable, "-c", MEASURE_CLIP, str(path)]
-    needed, taken = map(
-        int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    )
+    needed, taken = map(int, measure(command).split())
     assert 0 < taken <= needed
 
 
