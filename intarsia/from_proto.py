@@ -176,6 +176,7 @@ def _manifest(message: results_pb2.Manifest) -> results.ResultManifest:
         adapters=dict(message.adapters),
         notes=tuple(message.notes),
         path=message.path,
+        licences=dict(message.licences),
     )
 
 

@@ -117,7 +117,8 @@ class ResultManifest:
 
     `guidance` is by name: `text` and, of edits, `picture`. `stage_times` are added up over candidates and
     tiles. `weights` are SHA-256 digests by model, `adapters` strengths by artifact. `path` says how passes of
-    a reproducible request were computed: another path gives other bytes.
+    a reproducible request were computed: another path gives other bytes. `licences` are the terms of
+    weights by model, where the weights name any.
     """
 
     seed: int
@@ -133,6 +134,7 @@ class ResultManifest:
     adapters: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     path: str = ""
+    licences: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class View(_message.Message):
     def __init__(self, kind: _Optional[_Union[View.Kind, str]] = ..., picture: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes", "path")
+    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes", "path", "licences")
     class GuidanceEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,13 @@ class Manifest(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class LicencesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SEED_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +169,7 @@ class Manifest(_message.Message):
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    LICENCES_FIELD_NUMBER: _ClassVar[int]
     seed: int
     steps: int
     guidance: _containers.ScalarMap[str, float]
@@ -175,7 +183,8 @@ class Manifest(_message.Message):
     adapters: _containers.ScalarMap[str, float]
     notes: _containers.RepeatedScalarFieldContainer[str]
     path: str
-    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ..., path: _Optional[str] = ...) -> None: ...
+    licences: _containers.ScalarMap[str, str]
+    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ..., path: _Optional[str] = ..., licences: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")

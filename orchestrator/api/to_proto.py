@@ -201,6 +201,7 @@ def _manifest(of: Manifest) -> results_pb2.Manifest:
         adapters=of.adapters,
         notes=of.notes,
         path=of.path,
+        licences=of.licences,
     )
 
 

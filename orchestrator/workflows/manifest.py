@@ -66,6 +66,7 @@ def manifest(
         adapters=_strengths(resolved),
         notes=tuple(notes),
         path=_path(resolved),
+        licences=resolved.weights.licences,
     )
 
 

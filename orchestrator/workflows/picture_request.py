@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -77,6 +77,7 @@ class PinnedWeights:
     factor: int
     sizes: tuple[int, ...] = ()
     path: str = ""  # by which the model computes reproducible requests
+    licences: Mapping[str, str] = field(default_factory=dict)  # the terms of the weights, by model
 
     @classmethod
     def of(cls, facts: Facts, model: str, family: str) -> PinnedWeights:
@@ -94,6 +95,11 @@ class PinnedWeights:
             factor=denoiser.factor,
             sizes=denoiser.sizes,
             path=denoiser.path,
+            licences={
+                name: "; ".join(licences)
+                for name in (model, "sam")
+                if (licences := facts.get(name, {}).get("licences"))
+            },
         )
 
     @property

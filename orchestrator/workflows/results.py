@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from canvas.box import PixelBox
 from canvas.layout import Sheet
@@ -56,6 +56,7 @@ class Manifest:
     adapters: Mapping[str, float]
     notes: tuple[str, ...]
     path: str = ""  # of a reproducible request, by which its passes were computed
+    licences: Mapping[str, str] = field(default_factory=dict)  # of the weights, by model
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,17 @@ class Bundle:
         return self._notes("card.json")
 
     @property
+    def licences(self) -> list[str]:
+        """The terms of the weights and where they can be read, of the text head's too; may be empty."""
+        found = [self._notes(name).get("licence") for name in ("intarsia.json", "text_head/intarsia.json")]
+        only = "; academic use only"
+        return [
+            f"{licence['name']}; {licence['url']}{only if licence.get('academic_only') else ''}"
+            for licence in found
+            if licence
+        ]
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the configs and weights of every network, in hexadecimal."""
         files = [file for name in self.components for file in self._files(name)]

@@ -47,6 +47,7 @@ class Sam:
         clips_bytes: int = CLIPS_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._licences = bundle.licences
         self._digest = bundle.digest  # of what is loaded here; the files may change later
         network = bundle.network("sam", device=device)
         if half_precision.is_used_on(device):
@@ -66,6 +67,7 @@ class Sam:
         they are, whatever the picture's size."""
         return {
             "weights": self._digest,
+            "licences": self._licences,
             "size": self._network.size,
             "words": self._head is not None,
             "words_size": self._head.size if self._head is not None else None,

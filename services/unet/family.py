@@ -57,6 +57,7 @@ class UNetFamily(ABC):
         self.network = bundle.network("unet", device=device, dtype=dtype)
         self.passes = passes_for(self.network, device, call_unet)
         self._digest = bundle.digest
+        self._licences = bundle.licences
         self._side: int = unet["sample_size"]
         self._limits = NetworkLimits(
             channels=self._channels,
@@ -193,6 +194,7 @@ class UNetFamily(ABC):
         """Facts about the loaded network; sizes in pixels."""
         return {
             "weights": self._digest,
+            "licences": self._licences,
             "path": REPRODUCIBLE_PATH,
             "factor": self._space.factor,
             "size": self._side * self._space.factor,

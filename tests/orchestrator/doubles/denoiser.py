@@ -62,6 +62,7 @@ class Denoiser:
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
             facts["path"] = "eager"
             facts |= {"capacity": self.capacity, "uptime": self.uptime}
+            facts["licences"] = ["A Licence; https://example.org/terms"]
             facts["guidance"] = {name: {"default": value} for name, value in self.guidance.items()}
             defaults = {"steps": 20, "scheduler": "euler"}
             yield {"facts": text({**facts, "defaults": defaults, "schedulers": ["ddim", "euler"]})}

@@ -54,6 +54,7 @@ async def test_only_the_hole_is_filled(client: Client, triton: Triton, picture: 
     assert sent["guidance"].tolist() == [7.5] and sent["hole"].shape == (1, *sent["source"].shape[1:])
     assert set(np.unique(sent["hole"])) == {0.0, 1.0} and (sent["spread"] > 0).all()
     assert dict(result.manifest.weights).keys() == {"vae", "text_encoder", "sd2_inpaint"}
+    assert dict(result.manifest.licences) == {"sd2_inpaint": "A Licence; https://example.org/terms"}
 
 
 async def test_the_model_never_sees_what_is_in_the_hole(client: Client, triton: Triton) -> None:

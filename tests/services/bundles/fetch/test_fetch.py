@@ -20,6 +20,7 @@ from services.bundles.errors import BundleError
 from services.bundles.fetch import hub as ours
 from services.bundles.source import read
 from services.bundles.verify import verify
+from services.ip2p_unet.family import InstructPix2Pix
 from tests.services.bundles.fetch.conftest import CLIP, COMMIT, LATER, Publication
 from tests.services.bundles.fetch.small_hub import LARGE, TOKEN
 
@@ -92,6 +93,10 @@ def test_the_notice_has_terms_and_works_and_the_settings_name_the_licence(ip2p, 
     assert "IN NO EVENT WILL META" in notice, "the whole text of the licence"
     licence = json.loads((tmp_path / "full" / "ip2p" / "intarsia.json").read_text())["licence"]
     assert licence["name"] == "SAM License" and licence["source"] == f"authors/ip2p@{COMMIT}"
+    bundle = Bundle.open(tmp_path / "full" / "ip2p")
+    assert bundle.licences == ["SAM License; https://example.org/licence"]
+    facts = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32).facts()
+    assert facts["licences"] == bundle.licences, "from which manifests have it"
 
 
 def test_wrong_bytes_under_the_right_digest_are_refused_and_forgotten(ip2p, hub, command, tmp_path, capsys):
