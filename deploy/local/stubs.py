@@ -37,7 +37,7 @@ class Stubs:
         for model in ended:
             del self._known[model]
         if missing := set(models) - self._known.keys():
-            found = _stubs_of(server)
+            found = stubs_of(server)
             self._known |= {model: found[model] for model in missing & found.keys()}
         return ended
 
@@ -46,7 +46,7 @@ class Stubs:
         self._known = {}
 
 
-def _stubs_of(server: int) -> dict[str, int]:
+def stubs_of(server: int) -> dict[str, int]:
     """The processes of a server's models that have not ended."""
     found = {}
     for folder in _PROC.iterdir():

@@ -148,7 +148,6 @@ class Supervisor:
 
     def _reload(self, client: InferenceServerClient, model: str) -> bool:
         """Unloads and loads a model; without the unloading Triton would keep a dead stub."""
-        self.repairs += 1
         try:
             client.unload_model(model, client_timeout=self._limits.load_timeout)
             client.load_model(model, client_timeout=self._limits.load_timeout)
@@ -158,13 +157,17 @@ class Supervisor:
             return False
         finally:
             self._stubs.forget()
+            # At the end: a probe that was answered before it says nothing about the model as it is now.
+            self.repairs += 1
         log.warning("%s was loaded again", model)
         self._failures[model] = 0
         return True
 
     def _restart_server(self) -> None:
         with self._repairing:
-            self.repairs += 1
             self._late = 0
-            self._restart()
+            try:
+                self._restart()
+            finally:
+                self.repairs += 1
             self._failures = dict.fromkeys(self._models, 0)

@@ -210,3 +210,30 @@ def test_a_model_that_was_loaded_again_meanwhile_is_not_loaded_twice():
         supervisor._is_alive = is_alive
         supervisor.check()
     assert model.changes == ["unload", "load"]
+
+
+def test_a_probe_that_began_during_the_reload_loads_nothing_again():
+    model, stubs = Scripted(refusal=DEAD), Ending()
+    with serving(model) as url:
+        supervisor = Supervisor(url, ["any"], lambda: None, ProbeLimits(timeout=0.5), stubs=stubs)
+        reload, asked = supervisor._reload, supervisor._is_alive
+        reloading, probed = threading.Event(), threading.Event()
+
+        def reload_in_the_middle_of_a_probe(*arguments) -> bool:
+            reloading.set()
+            assert probed.wait(20)
+            return reload(*arguments)
+
+        def is_alive(*arguments) -> bool:
+            alive = asked(*arguments)
+            probed.set()
+            return alive
+
+        supervisor._reload, supervisor._is_alive = reload_in_the_middle_of_a_probe, is_alive
+        stubs.models = ["any"]
+        looking = threading.Thread(target=supervisor.look)
+        looking.start()
+        assert reloading.wait(20)
+        supervisor.check()
+        looking.join(20)
+    assert model.changes == ["unload", "load"]
