@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,9 @@ import pytest
 BINARIES = "/usr/lib/postgresql"
 # Set where the tests must not be skipped.
 REQUIRED = "INTARSIA_TESTS_NEED_POSTGRESQL"
+# A server must not run as root; Debian's package comes with a user for it. To change the user, Python would
+# fork, and gRPC's handlers of fork may crash the child.
+_AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
 
 
 def binaries() -> Path | None:
@@ -89,12 +91,11 @@ class Postgres:
         return f"{self._folder}/data"
 
     def _run(self, program: str, *arguments: str) -> None:
-        # A server must not run as root; Debian's package comes with a user for it.
-        user = {"user": "postgres", "group": "postgres", "extra_groups": []} if _is_root() else {}
-        command: Sequence[str] = [str(self._binaries / program), *arguments]
+        user = _AS_POSTGRES if _is_root() else ()
+        command = [*user, str(self._binaries / program), *arguments]
         with tempfile.TemporaryFile() as output:
             # A file and no pipe: the server keeps it open for as long as it runs.
-            ended = subprocess.run(command, cwd=self._folder, stdout=output, stderr=output, **user)  # type: ignore[call-overload]
+            ended = subprocess.run(command, cwd=self._folder, stdout=output, stderr=output)
             output.seek(0)
             if ended.returncode:
                 raise RuntimeError(f"{program}: {output.read().decode(errors='replace')}")
