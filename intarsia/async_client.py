@@ -21,7 +21,7 @@ from intarsia.retry import Calls, RetryPolicy
 from intarsia.settings import JobSettings, Settings
 from intarsia.transport import AsyncioTransport, BlockingTransport, credentials, metadata
 from intarsia.v1.adapters_pb2 import InspectAdapterRequest
-from intarsia.v1.editing_pb2 import EditRegionRequest, FillRegionRequest
+from intarsia.v1.editing_pb2 import EditRegionRequest, FillRegionRequest, RemoveRegionRequest
 from intarsia.v1.segmentation_pb2 import TrackRegionRequest
 
 if TYPE_CHECKING:
@@ -93,12 +93,21 @@ class AsyncClient:
         request.job.picture = await artifact_name(self._calls, picture)
         return await self.start(request)
 
-    async def plan_region(
-        self, picture: Picture, request: EditRegionRequest | FillRegionRequest
-    ) -> RequestPlan[AsyncResultFile]:
-        """Plans an edit or a fill of a picture: its sheets and its cost, without doing it.
+    async def remove_region(self, picture: Picture, region: Where, **settings: Unpack[Settings]) -> AsyncJob:
+        """Starts removing what a region shows, by the model whose weights are better at it: the manifest says
+        which. Every pixel outside the region keeps its exact value. For the settings see
+        `intarsia.settings.SETTINGS`.
+        """
+        request = await self.remove_request(region, **settings)
+        request.job.picture = await artifact_name(self._calls, picture)
+        return await self.start(request)
 
-        The request comes from `edit_request` or `fill_request`.
+    async def plan_region(
+        self, picture: Picture, request: requests.PictureRequest
+    ) -> RequestPlan[AsyncResultFile]:
+        """Plans an edit, a fill or a removal of a picture: its sheets and its cost, without doing it.
+
+        The request comes from `edit_request`, `fill_request` or `remove_request`.
         """
         plan = await requests.plan_region(self._calls, picture, request)
         response = await self._calls.unary(self._calls.editing.PlanRegion, plan)
@@ -124,6 +133,10 @@ class AsyncClient:
         """The request of `fill_region`, for any picture. Masks and adapters are uploaded."""
         return await requests.fill_region(self._calls, region, prompt, negative_prompt, **settings)
 
+    async def remove_request(self, region: Where, **settings: Unpack[Settings]) -> RemoveRegionRequest:
+        """The request of `remove_region`, for any picture. Masks and adapters are uploaded."""
+        return await requests.remove_region(self._calls, region, **settings)
+
     async def start(self, request: Request) -> AsyncJob:
         """Sends a request as it is, without uploading anything; the job that it starts.
 
@@ -132,6 +145,7 @@ class AsyncClient:
         method = {
             EditRegionRequest: self._calls.editing.EditRegion,
             FillRegionRequest: self._calls.editing.FillRegion,
+            RemoveRegionRequest: self._calls.editing.RemoveRegion,
             TrackRegionRequest: self._calls.segmentation.TrackRegion,
         }[type(request)]
         job = self.job((await self._calls.unary(method, request)).name)

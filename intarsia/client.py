@@ -40,8 +40,10 @@ class Client:
 
     edit_region = blocking_as(Job, AsyncClient.edit_region)
     fill_region = blocking_as(Job, AsyncClient.fill_region)
+    remove_region = blocking_as(Job, AsyncClient.remove_region)
     edit_request = blocking(AsyncClient.edit_request)
     fill_request = blocking(AsyncClient.fill_request)
+    remove_request = blocking(AsyncClient.remove_request)
     start = blocking_as(Job, AsyncClient.start)
     plan_region = blocking_as(_blocking_plan, AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)

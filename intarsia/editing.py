@@ -11,7 +11,7 @@ from intarsia.region import put
 from intarsia.settings import SETTINGS, VIEWS, JobSettings
 from intarsia.v1 import editing_pb2 as v1
 
-Request = v1.EditRegionRequest | v1.FillRegionRequest
+Request = v1.EditRegionRequest | v1.FillRegionRequest | v1.RemoveRegionRequest
 
 
 def edit_region_request(
@@ -30,6 +30,13 @@ def fill_region_request(prompt: str = "", negative_prompt: str = "", **settings:
     request = v1.FillRegionRequest()
     put(request, "prompt", prompt, "prompt")
     put(request, "negative_prompt", negative_prompt, "negative_prompt")
+    _set(request, settings)
+    return request
+
+
+def remove_region_request(**settings: Any) -> v1.RemoveRegionRequest:
+    """The request without its picture, region and adapters."""
+    request = v1.RemoveRegionRequest()
     _set(request, settings)
     return request
 

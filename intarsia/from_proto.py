@@ -177,6 +177,7 @@ def _manifest(message: results_pb2.Manifest) -> results.ResultManifest:
         notes=tuple(message.notes),
         path=message.path,
         licences=dict(message.licences),
+        model=message.model,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from intarsia import artifacts
 from intarsia.artifacts import Source, is_name
-from intarsia.editing import edit_region_request, fill_region_request
+from intarsia.editing import edit_region_request, fill_region_request, remove_region_request
 from intarsia.files import AsyncResultFile, ResultFile
 from intarsia.pixels import Array, PilImage
 from intarsia.region import Where, as_region, put
@@ -18,7 +18,12 @@ from intarsia.retry import Calls
 from intarsia.settings import Settings
 from intarsia.tracking import track_region_request
 from intarsia.v1 import region_pb2
-from intarsia.v1.editing_pb2 import EditRegionRequest, FillRegionRequest, PlanRegionRequest
+from intarsia.v1.editing_pb2 import (
+    EditRegionRequest,
+    FillRegionRequest,
+    PlanRegionRequest,
+    RemoveRegionRequest,
+)
 from intarsia.v1.segmentation_pb2 import SegmentRegionRequest, TrackRegionRequest
 
 if TYPE_CHECKING:
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
 
 Stored: TypeAlias = ArtifactInfo | AsyncResultFile | ResultFile
 Picture: TypeAlias = "Source | Stored | PilImage | Array"
-Request: TypeAlias = EditRegionRequest | FillRegionRequest | TrackRegionRequest
+PictureRequest: TypeAlias = EditRegionRequest | FillRegionRequest | RemoveRegionRequest
+Request: TypeAlias = PictureRequest | TrackRegionRequest
 Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
 
 
@@ -65,15 +71,24 @@ async def fill_region(
     return request
 
 
-async def plan_region(
-    calls: Calls, picture: Picture, request: EditRegionRequest | FillRegionRequest
-) -> PlanRegionRequest:
-    """The request to plan an edit or a fill of a picture."""
-    made = PlanRegionRequest()
-    planned = made.edit_region if isinstance(request, EditRegionRequest) else made.fill_region
+async def remove_region(calls: Calls, region: Where, **settings: Unpack[Settings]) -> RemoveRegionRequest:
+    """The request to remove, without its picture."""
+    request = remove_region_request(**settings)
+    request.region.CopyFrom(await _region_message(calls, region))
+    await _add_adapters(calls, request, settings)
+    return request
+
+
+async def plan_region(calls: Calls, picture: Picture, request: PictureRequest) -> PlanRegionRequest:
+    """The request to plan an edit, a fill or a removal of a picture."""
+    planned = type(request)()
     planned.CopyFrom(request)
     planned.job.picture = await artifact_name(calls, picture)
-    return made
+    if isinstance(planned, EditRegionRequest):
+        return PlanRegionRequest(edit_region=planned)
+    if isinstance(planned, FillRegionRequest):
+        return PlanRegionRequest(fill_region=planned)
+    return PlanRegionRequest(remove_region=planned)
 
 
 async def segment_region(
@@ -103,9 +118,7 @@ async def _region_message(calls: Calls, where: Where, name: str = "region") -> r
     return region.naming(names)
 
 
-async def _add_adapters(
-    calls: Calls, request: EditRegionRequest | FillRegionRequest, settings: Settings
-) -> None:
+async def _add_adapters(calls: Calls, request: PictureRequest, settings: Settings) -> None:
     adapters = settings.get("adapters") or ()
     if isinstance(adapters, str | bytes | os.PathLike | Stored):
         adapters = (adapters,)  # a single adapter, not a sequence of characters

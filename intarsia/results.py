@@ -118,7 +118,7 @@ class ResultManifest:
     `guidance` is by name: `text` and, of edits, `picture`. `stage_times` are added up over candidates and
     tiles. `weights` are SHA-256 digests by model, `adapters` strengths by artifact. `path` says how passes of
     a reproducible request were computed: another path gives other bytes. `licences` are the terms of
-    weights by model, where the weights name any.
+    weights by model, where the weights name any. `model` drew the regions.
     """
 
     seed: int
@@ -135,6 +135,7 @@ class ResultManifest:
     notes: tuple[str, ...] = ()
     path: str = ""
     licences: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass(frozen=True)

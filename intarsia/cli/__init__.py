@@ -23,6 +23,7 @@ from intarsia.cli import (
     edit_region,
     fill_region,
     jobs,
+    remove_region,
     segment_region,
     server_commands,
     track_region,
@@ -54,6 +55,7 @@ def parser() -> Parser:
     for module in (
         edit_region,
         fill_region,
+        remove_region,
         segment_region,
         track_region,
         jobs,

@@ -28,7 +28,7 @@ from intarsia.v1 import region_pb2 as intarsia_dot_v1_dot_region__pb2
 from intarsia.v1 import results_pb2 as intarsia_dot_v1_dot_results__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19intarsia/v1/editing.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16intarsia/v1/jobs.proto\x1a\x18intarsia/v1/region.proto\x1a\x19intarsia/v1/results.proto\"\xc2\x01\n\x11\x45\x64itRegionRequest\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.intarsia.v1.PictureJob\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x13\n\x0binstruction\x18\x03 \x01(\t\x12\x1c\n\x14negative_instruction\x18\x04 \x01(\t\x12/\n\rfurther_edits\x18\x05 \x03(\x0b\x32\x18.intarsia.v1.FurtherEdit\"e\n\x0b\x46urtherEdit\x12#\n\x06region\x18\x01 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x13\n\x0binstruction\x18\x02 \x01(\t\x12\x1c\n\x14negative_instruction\x18\x03 \x01(\t\"\xa7\x01\n\x11\x46illRegionRequest\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.intarsia.v1.PictureJob\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\x12\x13\n\x06margin\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\t\n\x07_margin\"\xc4\x03\n\nPictureJob\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12\'\n\x08sampling\x18\x02 \x01(\x0b\x32\x15.intarsia.v1.Sampling\x12\x1d\n\x03\x63ut\x18\x03 \x01(\x0b\x32\x10.intarsia.v1.Cut\x12#\n\x06output\x18\x04 \x01(\x0b\x32\x13.intarsia.v1.Output\x12\x12\n\ncandidates\x18\x05 \x01(\r\x12)\n\x08\x61\x64\x61pters\x18\x06 \x03(\x0b\x32\x17.intarsia.v1.AdapterUse\x12\x15\n\rmatch_colours\x18\x07 \x01(\x08\x12\x15\n\rpreview_every\x18\x08 \x01(\r\x12-\n\ntime_limit\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x10\n\x08priority\x18\x0b \x01(\x05\x12\x0e\n\x06labels\x18\x0c \x03(\t\x12#\n\x04kind\x18\r \x01(\x0e\x32\x15.intarsia.v1.Job.Kind\x12\x31\n\x0ewatched_within\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06strict\x18\x0f \x01(\x08\"A\n\nAdapterUse\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x15\n\x08strength\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x0b\n\t_strength\"\x8c\x01\n\x11PlanRegionRequest\x12\x35\n\x0b\x65\x64it_region\x18\x01 \x01(\x0b\x32\x1e.intarsia.v1.EditRegionRequestH\x00\x12\x35\n\x0b\x66ill_region\x18\x02 \x01(\x0b\x32\x1e.intarsia.v1.FillRegionRequestH\x00\x42\t\n\x07request\"\xab\x01\n\x12PlanRegionResponse\x12 \n\x05parts\x18\x01 \x03(\x0b\x32\x11.intarsia.v1.Part\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x13\n\x0b\x65valuations\x18\x03 \x01(\r\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12,\n\tdenoising\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05notes\x18\x06 \x03(\t\"\xed\x01\n\x08Sampling\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\x05steps\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x35\n\x08guidance\x18\x03 \x03(\x0b\x32#.intarsia.v1.Sampling.GuidanceEntry\x12)\n\tscheduler\x18\x04 \x01(\x0e\x32\x16.intarsia.v1.Scheduler\x12\x14\n\x0creproducible\x18\x05 \x01(\x08\x1a/\n\rGuidanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_seedB\x08\n\x06_steps\"\x9a\x01\n\x03\x43ut\x12\x14\n\x07\x63ontext\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x0cworking_size\x18\x02 \x01(\rH\x01\x88\x01\x01\x12#\n\x06layout\x18\x03 \x01(\x0e\x32\x13.intarsia.v1.Layout\x12\x14\n\x07overlap\x18\x04 \x01(\rH\x02\x88\x01\x01\x42\n\n\x08_contextB\x0f\n\r_working_sizeB\n\n\x08_overlap\"\xb5\x01\n\x06Output\x12#\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x13.intarsia.v1.Format\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x12%\n\x05views\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.View.Kind\x12%\n\x07\x63ollage\x18\x04 \x01(\x0b\x32\x14.intarsia.v1.Collage\x12\x16\n\x0estrip_location\x18\x05 \x01(\x08\x42\n\n\x08_quality\"\x87\x01\n\x07\x43ollage\x12\x1f\n\x12spacing_horizontal\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10spacing_vertical\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08\x63\x61ptions\x18\x03 \x03(\tB\x15\n\x13_spacing_horizontalB\x13\n\x11_spacing_vertical*\xc5\x01\n\tScheduler\x12\x19\n\x15SCHEDULER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSCHEDULER_DDIM\x10\x01\x12\x13\n\x0fSCHEDULER_EULER\x10\x02\x12\x1d\n\x19SCHEDULER_EULER_ANCESTRAL\x10\x03\x12\x18\n\x14SCHEDULER_DPM_SOLVER\x10\x04\x12\x13\n\x0fSCHEDULER_UNIPC\x10\x05\x12\x12\n\x0eSCHEDULER_DDPM\x10\x06\x12\x12\n\x0eSCHEDULER_PNDM\x10\x07*e\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x0e\n\nLAYOUT_FIT\x10\x01\x12\x0f\n\x0bLAYOUT_KEEP\x10\x02\x12\x10\n\x0cLAYOUT_TILES\x10\x03\x12\x10\n\x0cLAYOUT_WHOLE\x10\x04*c\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0e\n\nFORMAT_PNG\x10\x01\x12\x0f\n\x0b\x46ORMAT_TIFF\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x04\x32\xd8\x01\n\x07\x45\x64iting\x12>\n\nEditRegion\x12\x1e.intarsia.v1.EditRegionRequest\x1a\x10.intarsia.v1.Job\x12>\n\nFillRegion\x12\x1e.intarsia.v1.FillRegionRequest\x1a\x10.intarsia.v1.Job\x12M\n\nPlanRegion\x12\x1e.intarsia.v1.PlanRegionRequest\x1a\x1f.intarsia.v1.PlanRegionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19intarsia/v1/editing.proto\x12\x0bintarsia.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16intarsia/v1/jobs.proto\x1a\x18intarsia/v1/region.proto\x1a\x19intarsia/v1/results.proto\"\xc2\x01\n\x11\x45\x64itRegionRequest\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.intarsia.v1.PictureJob\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x13\n\x0binstruction\x18\x03 \x01(\t\x12\x1c\n\x14negative_instruction\x18\x04 \x01(\t\x12/\n\rfurther_edits\x18\x05 \x03(\x0b\x32\x18.intarsia.v1.FurtherEdit\"e\n\x0b\x46urtherEdit\x12#\n\x06region\x18\x01 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x13\n\x0binstruction\x18\x02 \x01(\t\x12\x1c\n\x14negative_instruction\x18\x03 \x01(\t\"\xa7\x01\n\x11\x46illRegionRequest\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.intarsia.v1.PictureJob\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\x12\x13\n\x06margin\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\t\n\x07_margin\"`\n\x13RemoveRegionRequest\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.intarsia.v1.PictureJob\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.intarsia.v1.Region\"\xc4\x03\n\nPictureJob\x12\x0f\n\x07picture\x18\x01 \x01(\t\x12\'\n\x08sampling\x18\x02 \x01(\x0b\x32\x15.intarsia.v1.Sampling\x12\x1d\n\x03\x63ut\x18\x03 \x01(\x0b\x32\x10.intarsia.v1.Cut\x12#\n\x06output\x18\x04 \x01(\x0b\x32\x13.intarsia.v1.Output\x12\x12\n\ncandidates\x18\x05 \x01(\r\x12)\n\x08\x61\x64\x61pters\x18\x06 \x03(\x0b\x32\x17.intarsia.v1.AdapterUse\x12\x15\n\rmatch_colours\x18\x07 \x01(\x08\x12\x15\n\rpreview_every\x18\x08 \x01(\r\x12-\n\ntime_limit\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x10\n\x08priority\x18\x0b \x01(\x05\x12\x0e\n\x06labels\x18\x0c \x03(\t\x12#\n\x04kind\x18\r \x01(\x0e\x32\x15.intarsia.v1.Job.Kind\x12\x31\n\x0ewatched_within\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06strict\x18\x0f \x01(\x08\"A\n\nAdapterUse\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x15\n\x08strength\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x0b\n\t_strength\"\xc7\x01\n\x11PlanRegionRequest\x12\x35\n\x0b\x65\x64it_region\x18\x01 \x01(\x0b\x32\x1e.intarsia.v1.EditRegionRequestH\x00\x12\x35\n\x0b\x66ill_region\x18\x02 \x01(\x0b\x32\x1e.intarsia.v1.FillRegionRequestH\x00\x12\x39\n\rremove_region\x18\x03 \x01(\x0b\x32 .intarsia.v1.RemoveRegionRequestH\x00\x42\t\n\x07request\"\xab\x01\n\x12PlanRegionResponse\x12 \n\x05parts\x18\x01 \x03(\x0b\x32\x11.intarsia.v1.Part\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x13\n\x0b\x65valuations\x18\x03 \x01(\r\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12,\n\tdenoising\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05notes\x18\x06 \x03(\t\"\xed\x01\n\x08Sampling\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\x05steps\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x35\n\x08guidance\x18\x03 \x03(\x0b\x32#.intarsia.v1.Sampling.GuidanceEntry\x12)\n\tscheduler\x18\x04 \x01(\x0e\x32\x16.intarsia.v1.Scheduler\x12\x14\n\x0creproducible\x18\x05 \x01(\x08\x1a/\n\rGuidanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_seedB\x08\n\x06_steps\"\x9a\x01\n\x03\x43ut\x12\x14\n\x07\x63ontext\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x0cworking_size\x18\x02 \x01(\rH\x01\x88\x01\x01\x12#\n\x06layout\x18\x03 \x01(\x0e\x32\x13.intarsia.v1.Layout\x12\x14\n\x07overlap\x18\x04 \x01(\rH\x02\x88\x01\x01\x42\n\n\x08_contextB\x0f\n\r_working_sizeB\n\n\x08_overlap\"\xb5\x01\n\x06Output\x12#\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x13.intarsia.v1.Format\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x12%\n\x05views\x18\x03 \x03(\x0e\x32\x16.intarsia.v1.View.Kind\x12%\n\x07\x63ollage\x18\x04 \x01(\x0b\x32\x14.intarsia.v1.Collage\x12\x16\n\x0estrip_location\x18\x05 \x01(\x08\x42\n\n\x08_quality\"\x87\x01\n\x07\x43ollage\x12\x1f\n\x12spacing_horizontal\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10spacing_vertical\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08\x63\x61ptions\x18\x03 \x03(\tB\x15\n\x13_spacing_horizontalB\x13\n\x11_spacing_vertical*\xc5\x01\n\tScheduler\x12\x19\n\x15SCHEDULER_UNSPECIFIED\x10\x00\x12\x12\n\x0eSCHEDULER_DDIM\x10\x01\x12\x13\n\x0fSCHEDULER_EULER\x10\x02\x12\x1d\n\x19SCHEDULER_EULER_ANCESTRAL\x10\x03\x12\x18\n\x14SCHEDULER_DPM_SOLVER\x10\x04\x12\x13\n\x0fSCHEDULER_UNIPC\x10\x05\x12\x12\n\x0eSCHEDULER_DDPM\x10\x06\x12\x12\n\x0eSCHEDULER_PNDM\x10\x07*e\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x0e\n\nLAYOUT_FIT\x10\x01\x12\x0f\n\x0bLAYOUT_KEEP\x10\x02\x12\x10\n\x0cLAYOUT_TILES\x10\x03\x12\x10\n\x0cLAYOUT_WHOLE\x10\x04*c\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0e\n\nFORMAT_PNG\x10\x01\x12\x0f\n\x0b\x46ORMAT_TIFF\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x04\x32\x9c\x02\n\x07\x45\x64iting\x12>\n\nEditRegion\x12\x1e.intarsia.v1.EditRegionRequest\x1a\x10.intarsia.v1.Job\x12>\n\nFillRegion\x12\x1e.intarsia.v1.FillRegionRequest\x1a\x10.intarsia.v1.Job\x12\x42\n\x0cRemoveRegion\x12 .intarsia.v1.RemoveRegionRequest\x1a\x10.intarsia.v1.Job\x12M\n\nPlanRegion\x12\x1e.intarsia.v1.PlanRegionRequest\x1a\x1f.intarsia.v1.PlanRegionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,36 +37,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLING_GUIDANCEENTRY']._loaded_options = None
   _globals['_SAMPLING_GUIDANCEENTRY']._serialized_options = b'8\001'
-  _globals['_SCHEDULER']._serialized_start=2180
-  _globals['_SCHEDULER']._serialized_end=2377
-  _globals['_LAYOUT']._serialized_start=2379
-  _globals['_LAYOUT']._serialized_end=2480
-  _globals['_FORMAT']._serialized_start=2482
-  _globals['_FORMAT']._serialized_end=2581
+  _globals['_SCHEDULER']._serialized_start=2337
+  _globals['_SCHEDULER']._serialized_end=2534
+  _globals['_LAYOUT']._serialized_start=2536
+  _globals['_LAYOUT']._serialized_end=2637
+  _globals['_FORMAT']._serialized_start=2639
+  _globals['_FORMAT']._serialized_end=2738
   _globals['_EDITREGIONREQUEST']._serialized_start=152
   _globals['_EDITREGIONREQUEST']._serialized_end=346
   _globals['_FURTHEREDIT']._serialized_start=348
   _globals['_FURTHEREDIT']._serialized_end=449
   _globals['_FILLREGIONREQUEST']._serialized_start=452
   _globals['_FILLREGIONREQUEST']._serialized_end=619
-  _globals['_PICTUREJOB']._serialized_start=622
-  _globals['_PICTUREJOB']._serialized_end=1074
-  _globals['_ADAPTERUSE']._serialized_start=1076
-  _globals['_ADAPTERUSE']._serialized_end=1141
-  _globals['_PLANREGIONREQUEST']._serialized_start=1144
-  _globals['_PLANREGIONREQUEST']._serialized_end=1284
-  _globals['_PLANREGIONRESPONSE']._serialized_start=1287
-  _globals['_PLANREGIONRESPONSE']._serialized_end=1458
-  _globals['_SAMPLING']._serialized_start=1461
-  _globals['_SAMPLING']._serialized_end=1698
-  _globals['_SAMPLING_GUIDANCEENTRY']._serialized_start=1632
-  _globals['_SAMPLING_GUIDANCEENTRY']._serialized_end=1679
-  _globals['_CUT']._serialized_start=1701
-  _globals['_CUT']._serialized_end=1855
-  _globals['_OUTPUT']._serialized_start=1858
-  _globals['_OUTPUT']._serialized_end=2039
-  _globals['_COLLAGE']._serialized_start=2042
-  _globals['_COLLAGE']._serialized_end=2177
-  _globals['_EDITING']._serialized_start=2584
-  _globals['_EDITING']._serialized_end=2800
+  _globals['_REMOVEREGIONREQUEST']._serialized_start=621
+  _globals['_REMOVEREGIONREQUEST']._serialized_end=717
+  _globals['_PICTUREJOB']._serialized_start=720
+  _globals['_PICTUREJOB']._serialized_end=1172
+  _globals['_ADAPTERUSE']._serialized_start=1174
+  _globals['_ADAPTERUSE']._serialized_end=1239
+  _globals['_PLANREGIONREQUEST']._serialized_start=1242
+  _globals['_PLANREGIONREQUEST']._serialized_end=1441
+  _globals['_PLANREGIONRESPONSE']._serialized_start=1444
+  _globals['_PLANREGIONRESPONSE']._serialized_end=1615
+  _globals['_SAMPLING']._serialized_start=1618
+  _globals['_SAMPLING']._serialized_end=1855
+  _globals['_SAMPLING_GUIDANCEENTRY']._serialized_start=1789
+  _globals['_SAMPLING_GUIDANCEENTRY']._serialized_end=1836
+  _globals['_CUT']._serialized_start=1858
+  _globals['_CUT']._serialized_end=2012
+  _globals['_OUTPUT']._serialized_start=2015
+  _globals['_OUTPUT']._serialized_end=2196
+  _globals['_COLLAGE']._serialized_start=2199
+  _globals['_COLLAGE']._serialized_end=2334
+  _globals['_EDITING']._serialized_start=2741
+  _globals['_EDITING']._serialized_end=3025
 # @@protoc_insertion_point(module_scope)

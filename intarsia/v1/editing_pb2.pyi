@@ -96,6 +96,14 @@ class FillRegionRequest(_message.Message):
     margin: int
     def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., margin: _Optional[int] = ...) -> None: ...
 
+class RemoveRegionRequest(_message.Message):
+    __slots__ = ("job", "region")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    job: PictureJob
+    region: _region_pb2.Region
+    def __init__(self, job: _Optional[_Union[PictureJob, _Mapping]] = ..., region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ...) -> None: ...
+
 class PictureJob(_message.Message):
     __slots__ = ("picture", "sampling", "cut", "output", "candidates", "adapters", "match_colours", "preview_every", "time_limit", "request_id", "priority", "labels", "kind", "watched_within", "strict")
     PICTURE_FIELD_NUMBER: _ClassVar[int]
@@ -139,12 +147,14 @@ class AdapterUse(_message.Message):
     def __init__(self, adapter: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class PlanRegionRequest(_message.Message):
-    __slots__ = ("edit_region", "fill_region")
+    __slots__ = ("edit_region", "fill_region", "remove_region")
     EDIT_REGION_FIELD_NUMBER: _ClassVar[int]
     FILL_REGION_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_REGION_FIELD_NUMBER: _ClassVar[int]
     edit_region: EditRegionRequest
     fill_region: FillRegionRequest
-    def __init__(self, edit_region: _Optional[_Union[EditRegionRequest, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionRequest, _Mapping]] = ...) -> None: ...
+    remove_region: RemoveRegionRequest
+    def __init__(self, edit_region: _Optional[_Union[EditRegionRequest, _Mapping]] = ..., fill_region: _Optional[_Union[FillRegionRequest, _Mapping]] = ..., remove_region: _Optional[_Union[RemoveRegionRequest, _Mapping]] = ...) -> None: ...
 
 class PlanRegionResponse(_message.Message):
     __slots__ = ("parts", "steps", "evaluations", "candidates", "denoising", "notes")

@@ -46,6 +46,11 @@ class EditingStub(object):
                 request_serializer=intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.SerializeToString,
                 response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
                 _registered_method=True)
+        self.RemoveRegion = channel.unary_unary(
+                '/intarsia.v1.Editing/RemoveRegion',
+                request_serializer=intarsia_dot_v1_dot_editing__pb2.RemoveRegionRequest.SerializeToString,
+                response_deserializer=intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+                _registered_method=True)
         self.PlanRegion = channel.unary_unary(
                 '/intarsia.v1.Editing/PlanRegion',
                 request_serializer=intarsia_dot_v1_dot_editing__pb2.PlanRegionRequest.SerializeToString,
@@ -72,8 +77,16 @@ class EditingServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveRegion(self, request, context):
+        """Starts removing what a region shows, by the editor or the filler: the one whose bundle says that it removes
+        more. The manifest says which. Poll or watch the returned job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanRegion(self, request, context):
-        """Returns what an edit or a fill would do and cost, without doing it.
+        """Returns what an edit, a fill or a removal would do and cost, without doing it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +103,11 @@ def add_EditingServicer_to_server(servicer, server):
             'FillRegion': grpc.unary_unary_rpc_method_handler(
                     servicer.FillRegion,
                     request_deserializer=intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.FromString,
+                    response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
+            ),
+            'RemoveRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRegion,
+                    request_deserializer=intarsia_dot_v1_dot_editing__pb2.RemoveRegionRequest.FromString,
                     response_serializer=intarsia_dot_v1_dot_jobs__pb2.Job.SerializeToString,
             ),
             'PlanRegion': grpc.unary_unary_rpc_method_handler(
@@ -152,6 +170,33 @@ class Editing(object):
             target,
             '/intarsia.v1.Editing/FillRegion',
             intarsia_dot_v1_dot_editing__pb2.FillRegionRequest.SerializeToString,
+            intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intarsia.v1.Editing/RemoveRegion',
+            intarsia_dot_v1_dot_editing__pb2.RemoveRegionRequest.SerializeToString,
             intarsia_dot_v1_dot_jobs__pb2.Job.FromString,
             options,
             channel_credentials,

@@ -127,7 +127,7 @@ class View(_message.Message):
     def __init__(self, kind: _Optional[_Union[View.Kind, str]] = ..., picture: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes", "path", "licences")
+    __slots__ = ("seed", "steps", "guidance", "scheduler", "reproducible", "crop", "working_width", "working_height", "stage_times", "weights", "adapters", "notes", "path", "licences", "model")
     class GuidanceEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +170,7 @@ class Manifest(_message.Message):
     NOTES_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LICENCES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     seed: int
     steps: int
     guidance: _containers.ScalarMap[str, float]
@@ -184,7 +185,8 @@ class Manifest(_message.Message):
     notes: _containers.RepeatedScalarFieldContainer[str]
     path: str
     licences: _containers.ScalarMap[str, str]
-    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ..., path: _Optional[str] = ..., licences: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    model: str
+    def __init__(self, seed: _Optional[int] = ..., steps: _Optional[int] = ..., guidance: _Optional[_Mapping[str, float]] = ..., scheduler: _Optional[str] = ..., reproducible: bool = ..., crop: _Optional[_Union[_region_pb2.PixelBox, _Mapping]] = ..., working_width: _Optional[int] = ..., working_height: _Optional[int] = ..., stage_times: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., weights: _Optional[_Mapping[str, str]] = ..., adapters: _Optional[_Mapping[str, float]] = ..., notes: _Optional[_Iterable[str]] = ..., path: _Optional[str] = ..., licences: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class StageTime(_message.Message):
     __slots__ = ("stage", "duration")

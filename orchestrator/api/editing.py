@@ -14,13 +14,14 @@ from orchestrator.api.caller import caller_of
 from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake, mask_artifacts
 from orchestrator.caller import Caller
-from orchestrator.workflows import edit_region, fill_region
+from orchestrator.workflows import edit_region, fill_region, remove_region
 from orchestrator.workflows.edit_region import EditRegion, ResolvedEdit
 from orchestrator.workflows.fill_region import FillRegion, ResolvedFill
 from orchestrator.workflows.plan_region import plan_region
+from orchestrator.workflows.remove_region import RemoveRegion
 
 # Methods of the servicer have the names of the requests.
-_Request: TypeAlias = EditRegion | FillRegion
+_Request: TypeAlias = EditRegion | FillRegion | RemoveRegion
 
 
 class Editing(rpc.EditingServicer):
@@ -57,6 +58,20 @@ class Editing(rpc.EditingServicer):
             fill_region.resolve,
         )
 
+    async def RemoveRegion(
+        self, request: pb.RemoveRegionRequest, context: grpc.aio.ServicerContext
+    ) -> jobs_pb2.Job:
+        caller = caller_of(context)
+        parsed = from_proto.remove_region(request)
+        return await self._intake.submit(
+            caller,
+            request.job,
+            parsed,
+            _artifacts(parsed),
+            remove_region.models(parsed),
+            remove_region.resolve,
+        )
+
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
     ) -> pb.PlanRegionResponse:
@@ -72,6 +87,9 @@ class Editing(rpc.EditingServicer):
     async def _resolve(self, caller: Caller, parsed: _Request) -> ResolvedEdit | ResolvedFill:
         if isinstance(parsed, EditRegion):
             return await self._intake.resolve(caller, parsed, edit_region.models(parsed), edit_region.resolve)
+        if isinstance(parsed, RemoveRegion):
+            models = remove_region.models(parsed)
+            return (await self._intake.resolve(caller, parsed, models, remove_region.resolve)).work
         return await self._intake.resolve(caller, parsed, fill_region.models(parsed), fill_region.resolve)
 
 

@@ -17,6 +17,7 @@ from orchestrator.workflows.edit_region import Edit, EditRegion
 from orchestrator.workflows.fill_region import FillRegion
 from orchestrator.workflows.picture_request import Collage, Output
 from orchestrator.workflows.recipes import RECIPES
+from orchestrator.workflows.remove_region import RemoveRegion
 from orchestrator.workflows.sampling import MOST_CANDIDATES, Sampling
 from orchestrator.workflows.segment_region import SegmentRegion
 from orchestrator.workflows.sighting import Sighting
@@ -143,11 +144,26 @@ def fill_region(message: editing_pb2.FillRegionRequest) -> FillRegion:
     )
 
 
-def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegion:
+def remove_region(message: editing_pb2.RemoveRegionRequest) -> RemoveRegion:
+    """The request of `RemoveRegion`."""
+    settings = _picture_job(message.job)
+    if settings["cut"].layout is Layout.TILES:
+        raise InvalidRequest(
+            "a removal may be done by an editor, which cannot work in tiles; choose another layout",
+            field="cut.layout",
+        )
+    return RemoveRegion(target=region.field_region(message.region), **settings)
+
+
+def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegion | RemoveRegion:
     """The request that `PlanRegion` plans."""
     method = message.WhichOneof("request")
     if method is None:
-        raise InvalidRequest("set edit_region or fill_region to the request to plan", field="request")
+        raise InvalidRequest(
+            "set edit_region or fill_region, or remove_region, to the request to plan", field="request"
+        )
+    if method == "remove_region":
+        return remove_region(message.remove_region)
     return edit_region(message.edit_region) if method == "edit_region" else fill_region(message.fill_region)
 
 

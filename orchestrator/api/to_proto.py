@@ -156,6 +156,7 @@ def _track_result(result: Tracked) -> results_pb2.Result:
 _RESULTS: Mapping[str, Callable[[Any], results_pb2.Result]] = {
     "EditRegion": _picture_result,
     "FillRegion": _picture_result,
+    "RemoveRegion": _picture_result,
     "TrackRegion": _track_result,
 }
 
@@ -202,6 +203,7 @@ def _manifest(of: Manifest) -> results_pb2.Manifest:
         notes=of.notes,
         path=of.path,
         licences=of.licences,
+        model=of.model,
     )
 
 

@@ -26,6 +26,9 @@ class ModelFacts:
     schedulers: tuple[str, ...]
     guidance: Mapping[str, float]  # defaults by the names of requests, in the order of the model's input
     sizes: tuple[int, ...] = ()  # longer sides at which the weights keep what their card promises, in pixels
+    removal: float = (
+        0.0  # of the pixels of a thing that is to go, the share that it makes like the ground behind
+    )
     # Numbers for the preparation of a request, by name: `margin`, working pixels drawn anew around a hole.
     preparation: Mapping[str, int] = field(default_factory=dict)
 
@@ -46,5 +49,6 @@ class ModelFacts:
                 {name: float(of["default"]) for name, of in facts.get("guidance", {}).items()}
             ),
             sizes=tuple(int(side) for side in facts.get("sizes", ())),
+            removal=float(facts.get("removal", 0.0)),
             preparation={name: int(value) for name, value in facts.get("preparation", {}).items()},
         )

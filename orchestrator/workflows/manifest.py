@@ -67,6 +67,7 @@ def manifest(
         notes=tuple(notes),
         path=_path(resolved),
         licences=resolved.weights.licences,
+        model=resolved.weights.model,
     )
 
 

@@ -13,6 +13,7 @@ from orchestrator.workflows.edit_region import MODEL as edit_model
 from orchestrator.workflows.edit_region import ResolvedEdit, edit_needs, edit_region
 from orchestrator.workflows.fill_region import MODEL as fill_model
 from orchestrator.workflows.fill_region import ResolvedFill, fill_needs, fill_region
+from orchestrator.workflows.remove_region import ResolvedRemoval, removal_needs, remove_region
 from orchestrator.workflows.results import EditResult
 from orchestrator.workflows.track_region import MODEL as track_model
 from orchestrator.workflows.track_region import ResolvedTrack, Tracked, track_needs, track_region
@@ -59,6 +60,14 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "FillRegion": Recipe(
         fill_region, ResolvedFill, EditResult, fill_needs, fill_model, partial=_partial(fill_region)
+    ),
+    "RemoveRegion": Recipe(
+        remove_region,
+        ResolvedRemoval,
+        EditResult,
+        removal_needs,
+        fill_model,
+        partial=_partial(remove_region),
     ),
     "TrackRegion": Recipe(track_region, ResolvedTrack, Tracked, track_needs, track_model, long=True),
 }

@@ -57,6 +57,7 @@ class Manifest:
     notes: tuple[str, ...]
     path: str = ""  # of a reproducible request, by which its passes were computed
     licences: Mapping[str, str] = field(default_factory=dict)  # of the weights, by model
+    model: str = ""  # that drew the regions
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,15 @@ class Bundle:
             )
         return {int(side): dict(figures) for side, figures in stored.items()}
 
+    @property
+    def removal(self) -> float:
+        """How well the bundle makes things go, in [0, 1]: of a thing's pixels, the share that comes nearer to
+        the ground behind it. 0 if intarsia.json does not say: {"removal": 0.99}."""
+        value = self._notes("intarsia.json").get("removal", 0.0)
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise BundleError(f"bundle {self.name}: its removal is {value!r}, but a share is in [0, 1]")
+        return float(value)
+
     def number_type(self, device: torch.device) -> torch.dtype:
         """The number type of the networks on a device: float32 on a processor, float16 on a GPU.
 

@@ -68,7 +68,7 @@ class UNetFamily(ABC):
         self._preparation = {
             name: int(values.get(name, value)) for name, value in self.usual_preparation.items()
         }
-        self._sizes = bundle.sizes
+        self._sizes, self._removal = bundle.sizes, bundle.removal
         self._defaults = Defaults(
             steps=min(int(values.get("steps", self.usual_steps)), self._limits.steps[own]),
             guidance={name: float(values.get(name, value)) for name, value in self.usual_guidance.items()},
@@ -208,6 +208,7 @@ class UNetFamily(ABC):
                 for name, value in self._defaults.guidance.items()
             },
             "preparation": self._preparation,
+            "removal": self._removal,
         }
 
 

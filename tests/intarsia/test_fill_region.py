@@ -261,3 +261,13 @@ def test_regions_reach_the_wire_whole(client: intarsia.Client, double: Double, p
         region_pb2.Term.OPERATION_PLUS,
         region_pb2.Term.OPERATION_MINUS,
     ]
+
+
+def test_a_removal_needs_a_region_and_nothing_else(
+    client: intarsia.Client, double: Double, photo: Path
+) -> None:
+    result = client.remove_region(photo, HOLE, seed=7).result()
+    (sent,) = double.requests("RemoveRegion")
+    assert (sent.region, sent.job.sampling.seed) == (HOLE.proto, 7)
+    assert sent.job.picture == double.keep(photo.read_bytes())
+    assert isinstance(result, PictureResult)

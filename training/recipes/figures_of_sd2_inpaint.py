@@ -35,4 +35,6 @@ def fills(values: Mapping[str, float]) -> list[Figure]:
         Figure("fill: PSNR on textured holes", values["textured dB"], unit="dB"),
         Figure("Telea: PSNR on textured holes", values["textured Telea dB"], unit="dB"),
         Figure("fill: over Telea, all holes", values["all over Telea dB"], unit="dB"),
+        Figure("fill: over Telea on plain holes", values["plain over Telea dB"], unit="dB"),
+        Figure("fill: pixels of hidden things nearer to the ground", values["removed"], unit="%"),
     ]

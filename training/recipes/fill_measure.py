@@ -21,6 +21,7 @@ from training.world.hole import a_hole, around
 
 STEPS, GUIDANCE, WORDS = 1, 1.0, "background"
 _BATCH = 12
+_SEEN = 16  # levels by which a thing differs from the ground behind it
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,20 @@ def figures_of(gap: Gap, result: np.ndarray) -> Row:
     mean = np.broadcast_to(gap.pixels[~gap.hole].mean(0), gap.pixels.shape)
     ours, classical, plain = (_psnr(answer, gap.truth, gap.hole) for answer in (result, telea, mean))
     figures = {"all dB": ours, "all over Telea dB": ours - classical, "all over mean dB": ours - plain}
+    ground = "textured" if gap.textured else "plain"
+    figures |= {f"{ground} over Telea dB": ours - classical}
+    thing = gap.hole & (np.abs(gap.pixels.astype(int) - gap.truth).max(axis=2) > _SEEN)
+    if thing.any():
+        nearer = _distance(result, gap.truth) < _distance(result, gap.pixels)
+        figures["removed"] = float(nearer[thing].mean())
     if gap.textured:
         figures |= {"textured dB": ours, "textured Telea dB": classical}
-        figures["textured over Telea dB"] = ours - classical
     return figures
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The distance of colours at every pixel."""
+    return np.abs(one.astype(np.float32) - other).sum(axis=2)
 
 
 def _psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import intarsia
 from intarsia.cli import main
 from intarsia.v1 import editing_pb2, region_pb2
 from tests.intarsia.cli.conftest import EDIT, Ran, lines
@@ -162,3 +163,10 @@ def test_bytes_of_a_picture_are_never_mixed_into_json(
     words = command.replace("PHOTO", str(photo)).replace("NAME", "0" * 64).split()
     assert main([*words, "-o", "-", "--json"]) == 2
     assert "standard output is taken" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_removal_takes_a_region_and_no_words(cli: Callable[..., Ran], double: Double, photo: Path) -> None:
+    ran = cli("remove-region", photo, "--click", "1,2", "--strict", "-o", "out.png")
+    assert ran.returncode == 0, ran.stderr
+    (sent,) = double.requests("RemoveRegion")
+    assert sent.region == intarsia.click(1, 2).proto and sent.job.strict

@@ -51,6 +51,9 @@ class Double(
     def FillRegion(self, request: editing_pb2.FillRegionRequest, context: Any) -> Job:
         return self._begin("FillRegion", request, context)
 
+    def RemoveRegion(self, request: editing_pb2.RemoveRegionRequest, context: Any) -> Job:
+        return self._begin("RemoveRegion", request, context)
+
     def TrackRegion(self, request: segmentation_pb2.TrackRegionRequest, context: Any) -> Job:
         return self._begin("TrackRegion", request, context)
 

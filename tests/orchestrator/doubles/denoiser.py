@@ -40,6 +40,7 @@ class Denoiser:
         self.requested = asyncio.Condition()
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
         self.capacity = {"full_pass": 4, "fit": 100, "running": 64, "waiting": 256}
+        self.removal = 0.0
         self.uptime = 1e6  # seconds for which its process has been there
         self.tells = asyncio.Event()  # facts are only sent while it is set
         self.tells.set()
@@ -58,7 +59,7 @@ class Denoiser:
         if "ask" in inputs:
             await self.tells.wait()
             facts = {"weights": self.weights, "factor": FACTOR, "size": self.size, "multiple": FACTOR}
-            facts |= {"sizes": self.sizes}
+            facts |= {"sizes": self.sizes, "removal": self.removal}
             facts |= {"adapters": {"budget_bytes": self.room}, "preparation": self.preparation}
             facts["path"] = "eager"
             facts |= {"capacity": self.capacity, "uptime": self.uptime}
