@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from canvas.view import GAP
-from orchestrator.media.picture.encode import lossless_format
+from orchestrator.media.picture.formats import lossless_format
 from orchestrator.media.picture.header import PictureHeader
 from orchestrator.workflows.picture_request import Collage, Output
 from orchestrator.workflows.views import CANDIDATE_VIEWS, SHARED_VIEWS

@@ -1,1 +1,1 @@
-"""Picture files: PNG, JPEG, WebP and TIFF."""
+"""Picture files: read, and written so that pixels keep their values."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from intarsia.errors import InvalidRequest
 from orchestrator.media.picture.change import Change, no_change
+from orchestrator.media.picture.formats import WRITTEN, lossless_format
 from orchestrator.media.picture.metadata import with_resolution
 from orchestrator.media.picture.parameters import parameters_chunks, with_comment, with_description
 from orchestrator.media.picture.picture import Picture, eight_bits
@@ -24,8 +25,6 @@ from orchestrator.media.picture.png_metadata import (
     text_chunks,
 )
 from orchestrator.media.picture.tiff import write_tiff
-
-FORMATS = ("PNG", "TIFF", "WEBP", "JPEG")
 
 _WEBP_SIDE = 16383
 _EXIF_IN_JPEG = 65533
@@ -46,20 +45,15 @@ class Encoded:
         return b"".join(self.pieces)
 
 
-def lossless_format(own: str) -> str:
-    """The format in which a picture of this one is written, unless another is asked for."""
-    return "PNG" if own == "JPEG" else own
-
-
 def target_format(picture: Picture, format: str | None) -> str:
     """Chooses the format to write a picture in: `format`, else its own if that is lossless, else PNG.
 
     Raises `InvalidRequest` if that format cannot hold the picture; call it before the work is done.
     """
     target = format or lossless_format(picture.format)
-    if target not in FORMATS:
+    if target not in WRITTEN:
         raise InvalidRequest(
-            f"the format {target!r} cannot be written; choose one of {', '.join(FORMATS)}", field=_FIELD
+            f"the format {target!r} cannot be written; choose one of {', '.join(WRITTEN)}", field=_FIELD
         )
     if target == "JPEG" and picture.alpha is not None and not _opaque(picture.alpha):
         raise InvalidRequest(
@@ -89,6 +83,8 @@ def encode(
     notes = []
     if format is None and picture.format == "JPEG":
         notes.append("written as PNG, since JPEG would change every pixel")
+    elif format is None and picture.format != target:
+        notes.append(f"written as PNG, since {picture.format} files are read, but not written")
     if picture.pixels.dtype == np.uint16 and target in ("JPEG", "WEBP"):
         notes.append(f"16 bits per level were reduced to 8, all that {target} holds")
     change = change or no_change()

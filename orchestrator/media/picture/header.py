@@ -7,17 +7,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from orchestrator.media.picture.formats import FORMATS, format_of
 from orchestrator.media.picture.levels import bits_of
-from orchestrator.media.picture.picture import FORMATS, PictureLimits, check_size, format_of, parsing
+from orchestrator.media.picture.picture import PictureLimits, check_size, parsing
 
 # Bytes of a pixel in Pillow's memory by mode; all others take 4.
 _PILLOW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 # Modes that are read as they are; others are converted to an image of 4 bytes a pixel before.
 _PLAIN = ("1", "L", "LA", "RGB", "RGBA", "RGBX", "I", "F")
 _CONVERTED = 4
-# What decoders hold beside Pillow's image, for each pixel: WebP two canvases, a frame and its alpha. JPEG
-# holds coefficients of two bytes for each component, in blocks, if they come in several passes or scans.
-_WEBP, _COEFFICIENT, _BLOCKS = 14, 2, 32
+# What decoders hold beside Pillow's image, for each pixel: WebP two canvases, a frame and its alpha; AVIF and
+# HEIF planes of up to 12 bits, and their colours. JPEG holds coefficients of two bytes for each component, in
+# blocks, if they come in several passes or scans.
+_DECODERS = {"WEBP": 14, "AVIF": 16, "HEIF": 12}
+_COEFFICIENT, _BLOCKS = 2, 32
 _TILE_WIDTH, _TILE_HEIGHT, _STRIP_ROWS, _SAMPLE_BITS, _SAMPLES = 322, 323, 278, 258, 277
 # How often a file is in memory; and what any decoding takes, in bands of rows.
 _COPIES, _FIXED = {"WEBP": 3}, 12 << 20
@@ -51,7 +54,7 @@ class PictureHeader:
 
 
 def read_header(path: Path, limits: PictureLimits, *, field: str = "picture") -> PictureHeader:
-    """Reads the header of a PNG, JPEG, WebP or TIFF file; raises `InvalidRequest` if there is none, or if the
+    """Reads the header of a picture file; raises `InvalidRequest` if there is none, or if the
     picture is larger than the limits."""
     with parsing(field), open(path, "rb") as file:
         opening = file.read(32)
@@ -74,8 +77,8 @@ def read_header(path: Path, limits: PictureLimits, *, field: str = "picture") ->
 def _decoder_bytes(image: Image.Image, format: str) -> int:
     """What the decoder of this format holds."""
     width, height = image.size
-    if format == "WEBP":
-        return _WEBP * width * height
+    if format in _DECODERS:
+        return _DECODERS[format] * width * height
     if format == "JPEG":
         return _COEFFICIENT * len(image.getbands()) * (width + _BLOCKS) * (height + _BLOCKS)
     if format == "TIFF":

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 # Pixels copied at a time, in whole rows: Pillow returns copies, which should not be of the whole picture.
 _BAND = 1 << 18
+_BOXES = 1 << 16  # bytes of an AVIF or HEIF file in which its configuration is looked for
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
@@ -46,12 +47,24 @@ def levels_of(image: Image.Image, data: bytes) -> Levels:
 
 
 def bits_of(image: Image.Image, data: bytes) -> int:
-    """The bits of a level; of the file at least the first 25 bytes are given."""
+    """The bits of a level; of the file at least the first 25 bytes are given, of AVIF and HEIF all."""
     if image.format == "PNG":
         return data[24]  # IHDR comes first, its bit depth after the two sides
     if image.format == "TIFF":
         tag = image.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]
         return int(max(tag) if isinstance(tag, tuple) else tag)
+    if image.format in ("AVIF", "HEIF"):
+        return _coded_bits(data)
+    return 8
+
+
+def _coded_bits(data: bytes) -> int:
+    """The bits of a level by the decoder's configuration, which stands among the first boxes of the file."""
+    if (place := data.find(b"av1C", 0, _BOXES)) >= 0 and len(data) > place + 6:
+        deep, twelve = data[place + 6] & 0x40, data[place + 6] & 0x20
+        return 8 if not deep else 12 if twelve else 10
+    if (place := data.find(b"hvcC", 0, _BOXES)) >= 0 and len(data) > place + 21:
+        return 8 + (data[place + 21] & 7)
     return 8
 
 
@@ -75,6 +88,8 @@ def _eight(image: Image.Image, bits: int) -> Levels:
     elif mode not in ("RGB", "RGBA", "RGBX"):
         target = "RGBA" if mode in ("La", "RGBa") else "RGB"
         image, notes = image.convert(target), [f"{mode} colours were converted to RGB"]
+    if image.format in ("AVIF", "HEIF") and bits > 8:
+        notes = [*notes, f"{bits} bits per level were reduced to 8"]
     pixels, alpha = _read(image, np.uint8)
     return Levels(pixels, alpha, bits, in_profile, tuple(notes))
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from intarsia.errors import Busy, IntarsiaError, InvalidRequest
+from orchestrator.media.picture.formats import FORMATS, format_of, refusal, unknown
 from orchestrator.media.picture.levels import levels_of
 from orchestrator.media.picture.metadata import (
     exif_of,
@@ -27,9 +28,6 @@ from store.media_type import OPENING, UNKNOWN, recognise
 # Pillow's own limit is global, lower than ours, and at first only a warning. `decode` compares the header
 # with its own limits before it reads any pixel.
 Image.MAX_IMAGE_PIXELS = None
-
-_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/tiff": "TIFF"}
-FORMATS = tuple(_FORMATS.values())
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Picture:
     `pixels` are RGB (height, width, 3), uint8 or uint16 as in the file; `alpha` is (height, width) of the
     same type, or None. `icc` is the colour profile of the RGB values, None for sRGB. `exif` holds what
     describes the picture (as `Exif\\0\\0` and a TIFF), without orientation and thumbnail. `format` is the
-    file's, PNG, JPEG, WEBP or TIFF, and `bits` its bits per level. `notes` say what was converted.
+    file's (see `formats.py`), and `bits` its bits per level. `notes` say what was converted.
     `resolution` is in pixels per inch, across and down; `texts` are those of a PNG file, by keyword.
     """
 
@@ -84,7 +82,7 @@ class Picture:
 
 
 def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = "picture") -> Picture:
-    """Decodes a PNG, JPEG, WebP or TIFF file; of several pages the first.
+    """Decodes a picture file; of several pages the first.
 
     A file that cannot be decoded raises `InvalidRequest` for `field`, with the reason.
     """
@@ -111,29 +109,21 @@ def decode(data: bytes, limits: PictureLimits = DEFAULT_LIMITS, *, field: str = 
         )
 
 
-def format_of(image: Image.Image) -> str:
-    """The format of an opened file: PNG, JPEG, WEBP or TIFF."""
-    # Phones wrap several JPEGs in one file (MPO).
-    return "JPEG" if image.format == "MPO" else str(image.format)
-
-
 def check_kind(data: bytes, field: str) -> None:
     """Rejects a file that is not a supported picture, by its first bytes; the rest is not read."""
     kind = recognise(data[:OPENING])
     if not data:
         raise InvalidRequest("the picture is a file of 0 bytes", field=field)
     if kind == UNKNOWN:
-        raise InvalidRequest("this is not a picture; send PNG, JPEG, WebP or TIFF", field=field)
+        raise InvalidRequest(unknown(), field=field)
     if kind.startswith("video/"):
         raise InvalidRequest(
-            f"this is a clip ({kind}), not a picture; send PNG, JPEG, WebP or TIFF, or follow a region "
-            "through the clip with track_region",
+            f"this is a clip ({kind}), not a picture; send a picture, or follow a region through the clip "
+            "with track_region",
             field=field,
         )
-    if kind not in _FORMATS:
-        raise InvalidRequest(
-            f"pictures of type {kind} are not read; send PNG, JPEG, WebP or TIFF", field=field
-        )
+    if refused := refusal(kind):
+        raise InvalidRequest(refused, field=field)
     # Pillow does not recognise a PNG without pixels as a PNG.
     if kind == "image/png" and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])

@@ -36,6 +36,8 @@ FILES = {
     ),
     "WebP": saved(COLOURS, "WEBP"),
     "TIFF": saved(COLOURS[..., :3], "TIFF"),
+    "BMP": saved(COLOURS[..., :3], "BMP"),
+    "AVIF": saved(COLOURS, "AVIF"),
     "sixteen bits": write_png(SIXTEEN[..., :3]),
     "sixteen bits with alpha": write_png(SIXTEEN),
     "sixteen bits of grey": saved(SIXTEEN[..., 0]),
