@@ -22,7 +22,7 @@ _STARTER = Path(__file__).parents[2] / "weights/starter"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 if all is well, 1 if a bundle is not sound or cannot be made."""
+    """Exit code 0 if all is well, 1 if a bundle is not sound or cannot be made, 130 after Ctrl-C."""
     options = parser().parse_args(argv)
     try:
         return options.run(options)
@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(f"intarsia weights: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("intarsia weights: stopped; what was fetched is kept, run it again to go on", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,6 +100,8 @@ def _list(options: argparse.Namespace) -> int:
         for side, figures in row["sizes"].items():
             good = ", ".join(f"{metric}: {value:g}" for metric, value in figures.items())
             print(f"  works at     {side} px" + (f": {good}" if good else ", for which it was made"))
+        for licence in row["licences"]:
+            print(f"  licence      {licence}")
         for command in row["card"].get("recipe", ()):
             print(f"  made by      {command}")
         for figure in row["card"].get("figures", ()):
@@ -121,6 +126,7 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
             item.component: {"network": item.network, "parameters": item.parameters} for item in inventories
         },
         "defaults": bundle.defaults,
+        "licences": bundle.licences,
         "sizes": bundle.sizes,
         "card": bundle.card,
     }

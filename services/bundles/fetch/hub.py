@@ -132,7 +132,9 @@ class Hub:
     def forget(self, file: SourceFile) -> None:
         """Removes a file from the cache whose bytes turned out to be wrong."""
         path = self._folder(file) / "snapshots" / str(file.commit) / file.name
-        path.resolve().unlink(missing_ok=True)
+        blob = path.resolve()
+        if blob.is_relative_to(self.cache.resolve()):  # a link may lead to a file that is not ours to remove
+            blob.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
     def _complete(self, stream: _Bounded, file: SourceFile, remote: RemoteFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import json
 import pickle
@@ -86,7 +87,7 @@ def test_what_other_programs_have_fetched_is_used(ip2p, hub, command, tmp_path):
     assert not hub.requests
 
 
-def test_the_notice_has_terms_and_works_and_the_settings_name_the_licence(ip2p, command, tmp_path):
+def test_the_notice_has_terms_and_works_and_the_settings_name_the_licence(ip2p, command, tmp_path, capsys):
     assert command(ip2p) == 0
     notice = (tmp_path / "full" / "ip2p" / "NOTICE.md").read_text()
     assert "SAM License" in notice and 'Somebody: "A Paper". 2023.' in notice and COMMIT in notice
@@ -95,6 +96,9 @@ def test_the_notice_has_terms_and_works_and_the_settings_name_the_licence(ip2p, 
     assert licence["name"] == "SAM License" and licence["source"] == f"authors/ip2p@{COMMIT}"
     bundle = Bundle.open(tmp_path / "full" / "ip2p")
     assert bundle.licences == ["SAM License; https://example.org/licence"]
+    capsys.readouterr()
+    assert main(["list", str(tmp_path / "full")]) == 0
+    assert "licence      SAM License; https://example.org/licence" in capsys.readouterr().out
     facts = InstructPix2Pix(bundle, torch.device("cpu"), torch.float32).facts()
     assert facts["licences"] == bundle.licences, "from which manifests have it"
 
@@ -308,6 +312,45 @@ def test_a_disk_that_fills_up_is_said_and_the_rest_comes_later(ip2p, hub, comman
     monkeypatch.setattr(ours._Bounded, "write", write)
     assert command(ip2p) == 0
     assert any(request.start > 100_000 for request in hub.downloads), "it went on where the disk was full"
+
+
+def test_two_fetches_into_one_folder_do_not_mix(ip2p, hub, command, tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    with (tmp_path / "full" / ".fetch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert command(ip2p) == 1
+    assert "another fetch works in" in capsys.readouterr().err and not hub.downloads
+    assert command(ip2p) == 0
+
+
+def test_a_fetch_that_is_interrupted_ends_quietly_and_goes_on_later(
+    ip2p, hub, command, monkeypatch, tmp_path, capsys
+):
+    write = ours._Bounded.write
+
+    def interrupted(self, data):
+        if self.tell() > 100_000:
+            raise KeyboardInterrupt
+        return write(self, data)
+
+    monkeypatch.setattr(ours._Bounded, "write", interrupted)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    assert command(ip2p) == 130
+    assert "run it again to go on" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "full").iterdir()] == [".fetch.lock"]
+    monkeypatch.setattr(ours._Bounded, "write", write)
+    assert command(ip2p) == 0 and any(request.start > 100_000 for request in hub.downloads)
+
+
+def test_a_wrong_file_that_the_cache_only_links_to_is_not_removed(ip2p, command, own_cache, tmp_path):
+    name = "unet/diffusion_pytorch_model.fp16.safetensors"
+    linked = own_cache / "models--authors--ip2p" / "snapshots" / COMMIT / name
+    linked.parent.mkdir(parents=True)
+    (tmp_path / "mine").write_bytes(b"of the user")
+    linked.symlink_to(tmp_path / "mine")
+    assert command(ip2p) == 1
+    assert (tmp_path / "mine").exists() and not linked.is_symlink()
+    assert command(ip2p) == 0
 
 
 def test_academic_licences_must_be_accepted(ip2p, command, capsys):
