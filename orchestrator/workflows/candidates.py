@@ -21,7 +21,7 @@ from orchestrator.workflows.views import candidate_views, shared_views, store_co
 
 @dataclass(frozen=True)
 class StoredCandidate:
-    """A candidate, and notes about how its file was written."""
+    """A candidate, and notes about how its file was written and about what it shows."""
 
     candidate: Candidate
     notes: tuple[str, ...]
@@ -34,11 +34,12 @@ async def store_candidate(
     sampling: ResolvedSampling,
     settings: Sequence[Mapping[str, object]],
     at: Stages,
+    doubts: Sequence[str] = (),
 ) -> StoredCandidate:
     """Stores a candidate, whose window has these pixels, with its parameters, and then its views.
 
-    `settings` are those of each region. No model is asked any more: a candidate that was made is not lost if
-    one goes down.
+    `settings` are those of each region, `doubts` those about this candidate. No model is asked any more: a
+    candidate that was made is not lost if one goes down.
     """
     output = resolved.request.output
     with at.stage("inlay", of=total_inlays(resolved, composition)):
@@ -52,7 +53,8 @@ async def store_candidate(
             strip_location=output.strip_location,
         )
         views = await candidate_views(composition, pixels, output, at)
-    return StoredCandidate(Candidate(stored.name, sampling.seed, views), notes)
+    said = [f"seed {sampling.seed}: {one}" if resolved.request.candidates > 1 else one for one in doubts]
+    return StoredCandidate(Candidate(stored.name, sampling.seed, views), (*notes, *said))
 
 
 async def collect_result(
@@ -78,5 +80,10 @@ async def collect_result(
         collage=await store_collage(composition, mask, candidates, output.collage, at)
         if output.collage
         else "",
-        manifest=manifest(resolved, composition, (*stored[0].notes, *dict.fromkeys(notes), *missing), at.run),
+        manifest=manifest(
+            resolved,
+            composition,
+            tuple(dict.fromkeys([*(note for one in stored for note in one.notes), *notes, *missing])),
+            at.run,
+        ),
     )

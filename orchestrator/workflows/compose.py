@@ -15,6 +15,7 @@ from functools import reduce
 import numpy as np
 
 from canvas.box import PixelBox, full_box
+from canvas.change import changed_share
 from canvas.feather import feather
 from canvas.inlay import inlay
 from canvas.layout import Sheet, blend
@@ -119,17 +120,23 @@ def cut_piece(draft: RegionDraft, sheet: Sheet) -> Piece:
 
 def lay_sheet(
     draft: RegionDraft, piece: Piece, patch: np.ndarray, *, colours: bool, seam: bool = False
-) -> None:
-    """Lays the patch of a piece, as `make_patch` returns it, into the draft. With `colours` it is matched to
-    its surroundings first, and with `seam` bent to meet them all along the border of the hole."""
+) -> float:
+    """Lays the patch of a piece, as `make_patch` returns it, into the draft.
+
+    With `colours` it is matched to its surroundings first, and with `seam` bent to meet them all along the
+    border of the hole. Returns the share of the hole's pixels that it changes by more than the model's noise.
+    """
     pixels = restore(patch, piece.sheet.box, piece.sheet.working, piece.pixels.dtype.type)
     if colours:
         pixels = match_colours(pixels, piece.pixels, piece.hole)
     if seam:
         pixels = close_seam(pixels, piece.pixels, piece.hole)
+    # The piece is a view of the draft, which is written next.
+    changed = changed_share(pixels, piece.pixels, piece.hole)
     box = piece.sheet.box.within(draft.window).window
     draft.pixels[box] = inlay(piece.pixels, pixels, full_box(piece.pixels), piece.alpha)
     draft.missing[box] = False
+    return changed
 
 
 def lay_region(composition: Composition, number: int, pixels: np.ndarray, draft: RegionDraft) -> np.ndarray:

@@ -42,6 +42,11 @@ from orchestrator.workflows.selection import AT_ONCE, FieldRegion
 
 FAMILY, MODEL = "ip2p", "ip2p_unet"
 
+# An edit that changes a smaller share of its region says so. A thing that is to go takes up much of its
+# region.
+_LEAST_CHANGED, _LEAST_REMOVED = 0.02, 0.25
+_REMOVES = ("remove", "erase", "delete", "get rid of", "take away")
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -126,7 +131,7 @@ async def _make_candidate(
     """Draw every sheet of every region, one after the other, and store the candidate."""
     request, sampling, slots = resolved.request, task.sampling, task.slots
     async with slots.memory:
-        pixels = await asyncio.to_thread(composition.pixels)
+        pixels, doubts = await asyncio.to_thread(composition.pixels), list[str]()
         for number, plan in enumerate(composition.plans):
             text, no_text = texts[number]
             draft = await slots.lay(begin_region, composition, number, pixels)
@@ -143,10 +148,13 @@ async def _make_candidate(
                     previewed=sampling == resolved.sampling,
                 )
                 with at.stage("inlay", of=total_inlays(resolved, composition)):
-                    await slots.lay(lay_sheet, draft, piece, patch, colours=request.match_colours)
+                    changed = await slots.lay(lay_sheet, draft, piece, patch, colours=request.match_colours)
+                doubts += _unchanged(request, number, changed)
             pixels = await slots.lay(lay_region, composition, number, pixels, draft)
         async with slots.storage:
-            return await store_candidate(resolved, composition, pixels, sampling, _settings(request), at)
+            return await store_candidate(
+                resolved, composition, pixels, sampling, _settings(request), at, doubts
+            )
 
 
 async def _condition(
@@ -174,6 +182,17 @@ async def find_edits(resolved: ResolvedEdit, picture: Picture, at: Stages) -> li
             )
 
     return await gather_or_cancel(*(find(edit) for edit in request.edits))
+
+
+def _unchanged(request: EditRegion, number: int, changed: float) -> list[str]:
+    """A note if an edit changed next to nothing of its region, or left in place what it was to remove."""
+    instruction = request.edits[number].instruction
+    removes = instruction.strip().lower().startswith(_REMOVES)
+    if changed >= (_LEAST_REMOVED if removes else _LEAST_CHANGED):
+        return []
+    edit = f"edit {number + 1} changed" if len(request.edits) > 1 else "the edit changed"
+    seen = f"{edit} almost nothing inside its region: {changed:.0%} of the pixels"
+    return [f"{seen}; remove-region makes a thing go" if removes else seen]
 
 
 def _texts(request: EditRegion) -> list[str]:

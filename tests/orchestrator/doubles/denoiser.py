@@ -41,6 +41,7 @@ class Denoiser:
         self.room = 1 << 20  # bytes of all adapters; those that came first leave for others
         self.capacity = {"full_pass": 4, "fit": 100, "running": 64, "waiting": 256}
         self.removal = 0.0
+        self.effect = 2.0  # of an edit: the negative of the picture; 0 for none
         self.uptime = 1e6  # seconds for which its process has been there
         self.tells = asyncio.Event()  # facts are only sent while it is set
         self.tells.set()
@@ -89,7 +90,7 @@ class Denoiser:
             yield beat
 
     def _latents(self, inputs: Tensors, done: int, steps: int) -> np.ndarray:
-        return (inputs["source"] * (1 - 2 * done / steps)).astype(np.float32)
+        return (inputs["source"] * (1 - self.effect * done / steps)).astype(np.float32)
 
     def _cost(self, question: dict[str, Any]) -> dict[str, Any]:
         """With equal prompts one evaluation less than there are numbers of guidance, and one."""

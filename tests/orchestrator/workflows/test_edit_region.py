@@ -333,3 +333,17 @@ async def test_candidates_that_were_not_chosen_are_dropped_before_the_long_part(
     await triton.ip2p_unet.held.wait()
     gc.collect()
     assert [candidate() is None for candidate in candidates] == [True, True]  # what was chosen is a copy
+
+
+async def test_an_edit_that_changes_next_to_nothing_says_so(client: Client, triton: Triton) -> None:
+    # A picture that the double of the VAE draws again as it was.
+    name = await client.upload(png(np.full((120, 160, 3), 30, np.uint8)))
+    assert not (await edited(client, click(name))).manifest.notes
+    triton.ip2p_unet.effect = 0.0
+    unchanged = "the edit changed almost nothing inside its region: 0% of the pixels"
+    assert unchanged in (await edited(client, click(name))).manifest.notes
+    gone = await edited(client, click(name, instruction="Remove the star"))
+    assert f"{unchanged}; remove-region makes a thing go" in gone.manifest.notes
+    seeds = ed.Sampling(seed=7, steps=2)
+    both = await edited(client, click(name, candidates=2, sampling=seeds))
+    assert list(both.manifest.notes) == [f"seed {seed}: {unchanged}" for seed in (7, 8)]
