@@ -54,7 +54,7 @@ starter-weights: $(VENV)/.serving ## Trains the starter weights from random ones
 .PHONY: bench
 bench: $(VENV)/.serving ## Measures the platform on this machine; tables in benchmarks/results/.
 	for question in step_sharing learnt_prices step_overhead served_sharing service_cost cancel_latency region_cost \
-	  adapters served_figures open_loop folder long_clip; do \
+	  adapters served_figures open_loop folder long_clip recovery; do \
 	  $(BIN)/python -m benchmarks.$$question $(ARGS) || exit 1; \
 	done
 
