@@ -15,19 +15,27 @@ from orchestrator.triton.tensors import from_text, text
 
 FIELDS = {"text": "instruction"}
 
+_MOST = 10  # words in a note
+
 
 @dataclass(frozen=True)
 class Embedding:
-    """The embedding of a text: float32 (tokens, width), and the words that did not fit."""
+    """The embedding of a text: float32 (tokens, width), the words that did not fit, and those that are not
+    known."""
 
     values: np.ndarray
     dropped: str
+    unknown: tuple[str, ...] = ()
 
     def notes(self, name: str) -> list[str]:
-        """A note about the words that did not fit, if there are any; `name` is the field they came from."""
-        if not self.dropped:
-            return []
-        return [f"the {name} was too long; its end was not read: “{self.dropped}”"]
+        """Notes about words that did not fit or are not known; `name` is the field they came from."""
+        notes = []
+        if self.dropped:
+            notes.append(f"the {name} was too long; its end was not read: “{self.dropped}”")
+        if self.unknown:
+            words = ", ".join(f"“{word}”" for word in self.unknown[:_MOST])
+            notes.append(f"the text encoder does not know these words of the {name}: {words}")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class TextEncoder:
     async def encode(self, words: str, weights: WeightsRef) -> Embedding:
         """The embedding of some words, which may be none."""
         reply = await self.client.infer({"text": text(words)}, deadline=self.run.deadline, weights=weights)
-        return Embedding(reply["embedding"], from_text(reply["dropped"]))
+        return Embedding(reply["embedding"], from_text(reply["dropped"]), tuple(from_text(reply["unknown"])))
 
     async def encode_each(self, texts: Iterable[str], weights: WeightsRef) -> list[Embedding]:
         """Embeddings in the order of the texts; equal texts are encoded once."""

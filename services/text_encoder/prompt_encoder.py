@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from services.bundles.bundle import BundleError
 
 @dataclass(frozen=True)
 class PromptEmbedding:
-    """`values` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit."""
+    """`values` is float32 shaped (tokens, width); `dropped` is the end of the text that did not fit. The
+    words of `unknown` were never learnt."""
 
     values: Tensor
     dropped: str
+    unknown: tuple[str, ...]
 
 
 class PromptEncoder:
@@ -53,7 +56,15 @@ class PromptEncoder:
         device = self._network.device
         mask = tokens.attention_mask.to(device) if self._masked else None
         hidden = self._network(tokens.input_ids.to(device), attention_mask=mask)[0]
-        return PromptEmbedding(hidden[0].float().cpu(), self._dropped(text))
+        return PromptEmbedding(hidden[0].float().cpu(), self._dropped(text), self._unknown(text))
+
+    def _unknown(self, text: str) -> tuple[str, ...]:
+        """The words that are no single token, each once, if the tokenizer says that those it knows are
+        (`whole_words` in its config). Others put words together from pieces that mean something."""
+        if not self._tokenizer.init_kwargs.get("whole_words"):
+            return ()
+        words = dict.fromkeys(re.findall(r"[^\W\d_]+", text))
+        return tuple(word for word in words if len(self._tokenizer.tokenize(word)) > 1)
 
     def _dropped(self, text: str) -> str:
         """The text from the first token that is replaced by the end token."""

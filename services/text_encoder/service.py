@@ -56,7 +56,8 @@ class TextEncoder:
             encoder.encode("")
 
     def answer(self, request: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The embedding of a text, float32 (tokens, width), and the end of the text that did not fit."""
+        """The embedding of a text, float32 (tokens, width), the end of the text that did not fit, and words
+        that the encoder does not know."""
         encoder = self._encoders[self._family(request)]
         if "text" not in request:
             raise invalid("text", "is missing")
@@ -64,7 +65,11 @@ class TextEncoder:
         if len(text) > LONGEST:
             raise invalid("text", f"has {len(text)} characters; at most {LONGEST} are read")
         embedding = encoder.encode(text)
-        return {"embedding": embedding.values, "dropped": json_text.to_tensor(embedding.dropped)}
+        return {
+            "embedding": embedding.values,
+            "dropped": json_text.to_tensor(embedding.dropped),
+            "unknown": json_text.to_tensor(embedding.unknown),
+        }
 
     def _family(self, request: Mapping[str, Tensor]) -> str:
         if "family" not in request:

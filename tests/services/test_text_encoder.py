@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +10,12 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from services import json_text
 from services.bundles.bundle import Bundle, BundleError
 from services.refusal import Refusal
+from services.text_encoder.prompt_encoder import PromptEncoder
 from services.text_encoder.service import LONGEST, TextEncoder
 from tests.services.calls import refusal, tensors
 
 CPU = torch.device("cpu")
+STARTER = Path(__file__).parents[2] / "weights/starter/ip2p"
 LONG = "make the big red circle blue and turn the small star into a green heart, change the sky and the car"
 
 
@@ -130,3 +133,13 @@ def test_the_facts_say_which_weights_and_what_they_make(service, ip2p):
         "tokens": 20,
         "width": 32,
     }
+
+
+def test_words_that_the_encoder_never_learnt_are_named_where_the_tokenizer_can_tell(ip2p):
+    learnt = Bundle.open(STARTER)
+    encoder = PromptEncoder(learnt.tokenizer(), learnt.network("text_encoder"))
+    told = encoder.encode("Make the flubber zorg, the flubber, a blue heart!")
+    assert told.unknown == ("flubber", "zorg")
+    assert encoder.encode("turn it into a red circle").unknown == ()
+    others = PromptEncoder(ip2p.tokenizer(), ip2p.network("text_encoder"))
+    assert others.encode("flubber").unknown == ()

@@ -61,6 +61,7 @@ def write(folder: Path) -> None:
         "eos_token": _END,
         "unk_token": _END,
         "pad_token": _END,
+        "whole_words": True,  # a word that takes several tokens is not known
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

@@ -17,6 +17,7 @@ class TextEncoder:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.weights = "7e" * 32
+        self.unknown: set[str] = set()
 
     async def answer(self, inputs: Tensors) -> AsyncIterator[Tensors]:
         if "ask" in inputs:
@@ -27,4 +28,5 @@ class TextEncoder:
         self.asked.append(words)
         digest = hashlib.sha256(words[:40].encode()).digest()
         embedding = np.frombuffer(digest, np.uint8).reshape(8, 4).astype(np.float32) / 255
-        yield {"embedding": embedding, "dropped": text(words[40:])}
+        unknown = [word for word in words.split() if word in self.unknown]
+        yield {"embedding": embedding, "dropped": text(words[40:]), "unknown": text(unknown)}

@@ -347,3 +347,12 @@ async def test_an_edit_that_changes_next_to_nothing_says_so(client: Client, trit
     seeds = ed.Sampling(seed=7, steps=2)
     both = await edited(client, click(name, candidates=2, sampling=seeds))
     assert list(both.manifest.notes) == [f"seed {seed}: {unchanged}" for seed in (7, 8)]
+
+
+async def test_words_that_the_text_encoder_does_not_know_are_told(
+    client: Client, triton: Triton, picture: np.ndarray
+) -> None:
+    triton.text_encoder.unknown = {"flubber", "zorg"}
+    request = click(await client.upload(png(picture)), instruction="flubber the zorg")
+    (note,) = (await edited(client, request)).manifest.notes
+    assert note == "the text encoder does not know these words of the instruction: “flubber”, “zorg”"
