@@ -44,7 +44,7 @@ def write_record(folder: Path, record: dict) -> None:
 
 def write_defaults(folder: Path, **defaults: float) -> None:
     """Write the recommended settings of a bundle; its working sizes are listed once they are measured."""
-    write_notes(folder, {"defaults": defaults})
+    write_notes(folder, {**read_notes(folder), "defaults": defaults})
 
 
 def read_notes(folder: Path) -> dict:
