@@ -16,7 +16,15 @@ from intarsia.artifacts import Progress
 from intarsia.files import AsyncResultFile
 from intarsia.jobs import AsyncJob
 from intarsia.requests import Further, Picture, Request, Stored, Where, artifact_name
-from intarsia.results import AdapterReport, ArtifactInfo, JobStatus, RequestPlan, SegmentResult
+from intarsia.results import (
+    AdapterReport,
+    ArtifactInfo,
+    JobStatus,
+    PictureResult,
+    RequestPlan,
+    SegmentResult,
+    TrackResult,
+)
 from intarsia.retry import Calls, RetryPolicy
 from intarsia.settings import JobSettings, Settings
 from intarsia.transport import AsyncioTransport, BlockingTransport, credentials, metadata
@@ -62,7 +70,7 @@ class AsyncClient:
         negative_instruction: str = "",
         further: Iterable[Further] = (),
         **settings: Unpack[Settings],
-    ) -> AsyncJob:
+    ) -> AsyncJob[PictureResult[AsyncResultFile]]:
         """Starts an edit by instruction; every pixel outside the region keeps its exact value.
 
         `picture` is a path, bytes, a PIL image, a NumPy array (see `upload`), a file of an earlier result, or
@@ -85,7 +93,7 @@ class AsyncClient:
         *,
         negative_prompt: str = "",
         **settings: Unpack[Settings],
-    ) -> AsyncJob:
+    ) -> AsyncJob[PictureResult[AsyncResultFile]]:
         """Starts filling a region with what fits its surroundings, or with what the prompt describes; every
         pixel outside the region keeps its exact value. For the settings see `intarsia.settings.SETTINGS`.
         """
@@ -93,7 +101,9 @@ class AsyncClient:
         request.job.picture = await artifact_name(self._calls, picture)
         return await self.start(request)
 
-    async def remove_region(self, picture: Picture, region: Where, **settings: Unpack[Settings]) -> AsyncJob:
+    async def remove_region(
+        self, picture: Picture, region: Where, **settings: Unpack[Settings]
+    ) -> AsyncJob[PictureResult[AsyncResultFile]]:
         """Starts removing what a region shows, by the model whose weights are better at it: the manifest says
         which. Every pixel outside the region keeps its exact value. For the settings see
         `intarsia.settings.SETTINGS`.
@@ -137,7 +147,7 @@ class AsyncClient:
         """The request of `remove_region`, for any picture. Masks and adapters are uploaded."""
         return await requests.remove_region(self._calls, region, **settings)
 
-    async def start(self, request: Request) -> AsyncJob:
+    async def start(self, request: Request) -> AsyncJob[Any]:
         """Sends a request as it is, without uploading anything; the job that it starts.
 
         A request id stands for one job: for another picture, set another `request_id`.
@@ -179,7 +189,7 @@ class AsyncClient:
         frames: int | None = None,
         overlay: bool = False,
         **settings: Unpack[JobSettings],
-    ) -> AsyncJob:
+    ) -> AsyncJob[TrackResult[AsyncResultFile]]:
         """Starts following a region through a clip, a file, its bytes, or an artifact's name.
 
         `seen` is the region in the first frame, or regions by the numbers of their frames. At most `frames`
@@ -245,7 +255,7 @@ class AsyncClient:
         """Removes an artifact now; `NotReady` if it is pinned, or if an unfinished job refers to it."""
         await artifacts.delete(self._calls, str(name))
 
-    def job(self, name: str) -> AsyncJob:
+    def job(self, name: str) -> AsyncJob[Any]:
         """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
         return AsyncJob(self._calls, name)
 

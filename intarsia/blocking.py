@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import closing
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -49,7 +50,7 @@ def blocking_as(
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> S:
         return wrap(run(method(self._core, *args, **kwargs)))
 
-    return call
+    return _returning(wrap.__annotations__["return"], call)
 
 
 def iterating(
@@ -74,7 +75,7 @@ def iterating_as(
         with closing(iterate(method(self._core, *args, **kwargs))) as elements:
             yield from map(wrap, elements)
 
-    return call
+    return _returning(f"Iterator[{wrap.__annotations__['return']}]", call)
 
 
 def iterate(source: AsyncGenerator[R, None]) -> Generator[R, None, None]:
@@ -87,6 +88,12 @@ def iterate(source: AsyncGenerator[R, None]) -> Generator[R, None, None]:
                 return
     finally:
         run(_as_coroutine(source.aclose()))
+
+
+def _returning(what: Any, call: Callable[P, R]) -> Callable[P, R]:
+    """The function, whose signature tells this return type instead of that of the method it wraps."""
+    call.__signature__ = signature(call).replace(return_annotation=what)  # type: ignore[attr-defined]
+    return call
 
 
 async def _as_coroutine(awaitable: Awaitable[R]) -> R:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from intarsia.async_client import SERVER, AsyncClient
 from intarsia.blocking import blocking, blocking_as, iterating, iterating_as
 from intarsia.files import AsyncResultFile, ResultFile, with_blocking_files
-from intarsia.jobs import Job, blocking_status
-from intarsia.results import RequestPlan, SegmentResult
+from intarsia.jobs import AsyncJob, Job, blocking_status
+from intarsia.results import PictureResult, RequestPlan, SegmentResult, TrackResult
 from intarsia.retry import RetryPolicy
 from intarsia.transport import BlockingTransport
 
@@ -19,6 +20,20 @@ def _blocking_plan(plan: RequestPlan[AsyncResultFile]) -> RequestPlan[ResultFile
 
 def _blocking_segments(found: SegmentResult[AsyncResultFile]) -> SegmentResult[ResultFile]:
     return with_blocking_files(found)
+
+
+def _picture_job(
+    core: AsyncJob[PictureResult[AsyncResultFile]],
+) -> Job[PictureResult[ResultFile]]:
+    return Job(core)
+
+
+def _track_job(core: AsyncJob[TrackResult[AsyncResultFile]]) -> Job[TrackResult[ResultFile]]:
+    return Job(core)
+
+
+def _any_job(core: AsyncJob[Any]) -> Job[Any]:
+    return Job(core)
 
 
 class Client:
@@ -38,17 +53,17 @@ class Client:
         )
         self.server = server
 
-    edit_region = blocking_as(Job, AsyncClient.edit_region)
-    fill_region = blocking_as(Job, AsyncClient.fill_region)
-    remove_region = blocking_as(Job, AsyncClient.remove_region)
+    edit_region = blocking_as(_picture_job, AsyncClient.edit_region)
+    fill_region = blocking_as(_picture_job, AsyncClient.fill_region)
+    remove_region = blocking_as(_picture_job, AsyncClient.remove_region)
     edit_request = blocking(AsyncClient.edit_request)
     fill_request = blocking(AsyncClient.fill_request)
     remove_request = blocking(AsyncClient.remove_request)
-    start = blocking_as(Job, AsyncClient.start)
+    start = blocking_as(_any_job, AsyncClient.start)
     plan_region = blocking_as(_blocking_plan, AsyncClient.plan_region)
     inspect_adapter = blocking(AsyncClient.inspect_adapter)
     segment_region = blocking_as(_blocking_segments, AsyncClient.segment_region)
-    track_region = blocking_as(Job, AsyncClient.track_region)
+    track_region = blocking_as(_track_job, AsyncClient.track_region)
     track_request = blocking(AsyncClient.track_request)
     upload = blocking(AsyncClient.upload)
     download = blocking(AsyncClient.download)
@@ -70,7 +85,7 @@ class Client:
     close = blocking(AsyncClient.close)
     leave = blocking(AsyncClient.leave)
 
-    def job(self, name: str) -> Job:
+    def job(self, name: str) -> Job[Any]:
         """The handle of a job, to wait for, watch, pause or cancel it; sends nothing to the server."""
         return Job(self._core.job(name))
 

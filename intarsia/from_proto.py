@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from intarsia import errors, results, status
+from intarsia.results import F
 from intarsia.v1 import (
     adapters_pb2,
     artifacts_pb2,
@@ -20,7 +21,6 @@ from intarsia.v1 import (
     segmentation_pb2,
 )
 
-F = TypeVar("F")
 File = Callable[[str], F]  # makes the handle of an artifact from its name
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from intarsia import errors, from_proto
-from intarsia.blocking import blocking_as, iterating_as
+from intarsia.blocking import blocking_as, iterating_as, run
 from intarsia.files import AsyncResultFile, ResultFile, with_blocking_files
 from intarsia.job_settings import label_list
 from intarsia.results import JobState, JobStatus
 from intarsia.retry import Calls
 from intarsia.v1 import jobs_pb2 as v1
 
+R = TypeVar("R")  # a `PictureResult` or a `TrackResult`
+ProgressCallback: TypeAlias = Callable[[JobStatus[Any]], None]
 
-class AsyncJob:
+
+class AsyncJob(Generic[R]):
     """The handle of a job on the server. The job goes on without this object, but not without its client,
     unless it was started with `detach`."""
 
@@ -36,13 +39,29 @@ class AsyncJob:
         """Its state now and after every change; the last one is the finished job."""
         return watch(self._calls, self.name, timeout=timeout, cancel_on_disconnect=cancel_on_disconnect)
 
-    async def wait(self, timeout: float | None = None) -> JobStatus[AsyncResultFile]:
-        """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it goes on."""
-        return await wait(self._calls, self.name, timeout)
+    async def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> JobStatus[AsyncResultFile]:
+        """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it goes on.
 
-    async def result(self, timeout: float | None = None) -> Any:
-        """Its `PictureResult` or `TrackResult`; raises the error of a job that failed or was cancelled."""
-        return result_of(await self.wait(timeout))
+        `progress` is called with its state now and after every change.
+        """
+        return await wait(self._calls, self.name, timeout, progress)
+
+    async def result(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> R:
+        """Its `PictureResult` or `TrackResult`; raises the error of a job that failed or was cancelled.
+
+        `progress` is called with its state now and after every change.
+        """
+        return result_of(await self.wait(timeout, progress=progress))
 
     async def cancel(self, *, keep_partial: bool = False) -> JobStatus[AsyncResultFile]:
         """Cancels it; it ends within one step. A finished job stays as it is.
@@ -69,10 +88,10 @@ def blocking_status(status: JobStatus[AsyncResultFile]) -> JobStatus[ResultFile]
     return with_blocking_files(status)
 
 
-class Job:
+class Job(Generic[R]):
     """The blocking version of `AsyncJob`."""
 
-    def __init__(self, core: AsyncJob) -> None:
+    def __init__(self, core: AsyncJob[Any]) -> None:
         self._core, self.name = core, core.name
 
     def __repr__(self) -> str:
@@ -80,12 +99,31 @@ class Job:
 
     get = blocking_as(blocking_status, AsyncJob.get)
     watch = iterating_as(blocking_status, AsyncJob.watch)
-    wait = blocking_as(blocking_status, AsyncJob.wait)
-    result = blocking_as(with_blocking_files, AsyncJob.result)
     cancel = blocking_as(blocking_status, AsyncJob.cancel)
     pause = blocking_as(blocking_status, AsyncJob.pause)
     resume = blocking_as(blocking_status, AsyncJob.resume)
     retry = blocking_as(blocking_status, AsyncJob.retry)
+
+    def wait(
+        self, timeout: float | None = None, *, progress: ProgressCallback | None = None
+    ) -> JobStatus[ResultFile]:
+        """The finished job, however it ended. `TimeoutError` after `timeout` seconds; it goes on.
+
+        `progress` is called with its state now and after every change.
+        """
+
+        def tell(job: JobStatus[AsyncResultFile]) -> None:
+            if progress is not None:
+                progress(blocking_status(job))
+
+        return blocking_status(run(self._core.wait(timeout, progress=tell)))
+
+    def result(self, timeout: float | None = None, *, progress: ProgressCallback | None = None) -> R:
+        """Its `PictureResult` or `TrackResult`; raises the error of a job that failed or was cancelled.
+
+        `progress` is called with its state now and after every change.
+        """
+        return result_of(self.wait(timeout, progress=progress))
 
 
 def result_of(job: JobStatus[Any]) -> Any:
@@ -163,12 +201,19 @@ async def watch(
             await attempts.failed(error)
 
 
-async def wait(calls: Calls, name: str, timeout: float | None) -> JobStatus[AsyncResultFile]:
+async def wait(
+    calls: Calls,
+    name: str,
+    timeout: float | None,
+    progress: ProgressCallback | None = None,
+) -> JobStatus[AsyncResultFile]:
     """The finished job; `TimeoutError` if it is not finished in time."""
     end = None if timeout is None else time.monotonic() + timeout
     try:
         async with aclosing(watch(calls, name, timeout=timeout, cancel_on_disconnect=False)) as states:
             async for job in states:
+                if progress is not None:
+                    progress(job)
                 if job.state.finished:
                     return job
     except errors.TimeLimit:

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Generic, TypeVar
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from intarsia import errors
 
-F = TypeVar("F")
+if TYPE_CHECKING:
+    from intarsia.files import AsyncResultFile, ResultFile
+
+F = TypeVar("F", bound="AsyncResultFile | ResultFile")
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,10 @@ class PictureResult(Generic[F]):
     views: Mapping[str, F] = field(default_factory=dict)
     collage: F | None = None
 
+    def save(self, path: str | PathLike[str]) -> Any:
+        """Writes the picture to a file, and returns its path; to be awaited with an `AsyncClient`."""
+        return self.picture.save(path)
+
 
 @dataclass(frozen=True)
 class TrackResult(Generic[F]):
@@ -182,6 +190,10 @@ class TrackResult(Generic[F]):
     stage_times: Mapping[str, timedelta] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def save(self, path: str | PathLike[str]) -> Any:
+        """Writes the masks to a file, and returns its path; to be awaited with an `AsyncClient`."""
+        return self.masks.save(path)
 
 
 class JobState(str, Enum):

@@ -105,6 +105,7 @@ def show_clip(client: intarsia.Client, out: Path) -> int:
     follow(job, f"follow the {HEART.words}", "frame")
     tracked = job.result()
     tracked.masks.save(out / "masks.mkv")
+    assert tracked.overlay is not None  # it was asked for
     tracked.overlay.save(out / "followed.mp4")
     rows = [json.loads(line) for line in tracked.track.bytes().splitlines()]
     hidden = [row["frame"] for row in rows if row["box"] is None]

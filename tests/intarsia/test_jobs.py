@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
 
 import intarsia
 from intarsia import errors
-from intarsia.results import JobState
+from intarsia.results import JobState, JobStatus
 from intarsia.v1.jobs_pb2 import Failure, Job
 from tests.intarsia.double import Double, Fault
 
@@ -193,3 +195,35 @@ def test_a_list_runs_over_its_pages_as_needed(client: intarsia.Client, double: D
     assert list(client.list_jobs(states=["running", "failed"])) == []
     with pytest.raises(errors.InvalidRequest, match="succeeded"):
         list(client.list_jobs(states=["done"]))
+
+
+def test_progress_is_told_while_a_result_is_waited_for(
+    client: intarsia.Client, photo: Path, tmp_path: Path
+) -> None:
+    seen: list[JobStatus[intarsia.ResultFile]] = []
+    job = client.edit_region(photo, (120, 80), "make it blue")
+    result = job.result(progress=seen.append)
+    assert [str(each.state) for each in seen] == ["queued", "running", "succeeded"]
+    assert isinstance(seen[-1].result, intarsia.PictureResult)
+    assert isinstance(seen[-1].result.picture, intarsia.ResultFile)
+    assert result.save(tmp_path / "out.png") == tmp_path / "out.png"
+    assert (tmp_path / "out.png").read_bytes() == b"an edited picture"
+
+
+def test_the_types_of_results_are_told() -> None:
+    for method, told in (
+        (intarsia.Client.edit_region, "Job[PictureResult[ResultFile]]"),
+        (intarsia.Client.track_region, "Job[TrackResult[ResultFile]]"),
+        (intarsia.Client.list_jobs, "Iterator[JobStatus[ResultFile]]"),
+        (intarsia.AsyncClient.edit_region, "AsyncJob[PictureResult[AsyncResultFile]]"),
+    ):
+        assert inspect.signature(method).return_annotation == told
+
+
+async def test_progress_is_told_by_the_asyncio_client(server: str, photo: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    async with intarsia.AsyncClient(server) as client:
+        job = await client.edit_region(photo, (120, 80), "make it blue")
+        result = await job.result(progress=lambda each: seen.append(str(each.state)))
+        assert await result.save(tmp_path / "out.png") == tmp_path / "out.png"
+    assert seen == ["queued", "running", "succeeded"]

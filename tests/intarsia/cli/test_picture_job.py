@@ -23,7 +23,7 @@ def test_an_edit_from_file_to_file(
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == [
         "out.png: seed 7, 2 steps of ddim, 0.0 s",
-        "  16-bit values were rounded to 8 bits",
+        "  note: 16-bit values were rounded to 8 bits",
     ]
     assert (tmp_path / "out.png").read_bytes() == b"an edited picture"
     assert (tmp_path / "mask.png").read_bytes() == b"a mask"
