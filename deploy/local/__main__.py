@@ -24,7 +24,9 @@ from deploy.local.weights import default_weights
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the platform; exit code 0 after Ctrl-C or SIGTERM, 1 if something failed to start or ended."""
     options = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     settings = StackSettings(
         data=options.data,
         weights=options.weights or default_weights(options.data),
@@ -98,6 +100,12 @@ def parser() -> argparse.ArgumentParser:
         "of models as far as its memory goes",
     )
     parser.add_argument("--threads", type=int, default=usable_cores(), help="threads of each model on CPU")
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="what this command logs (default: info); INTARSIA_LOG_LEVEL is for the orchestrator's log",
+    )
     return parser
 
 
