@@ -31,7 +31,9 @@ class Started:
 
         One that has ended may be in the table of processes until the system's first process removes it.
         """
-        return [each for each in psutil.wait_procs(self.processes, timeout=seconds)[1] if not _ended(each)]
+        # In a long run the system gives ids again, to threads too, for which nobody can wait.
+        there = [each for each in self.processes if each.is_running()]
+        return [each for each in psutil.wait_procs(there, timeout=seconds)[1] if not _ended(each)]
 
     def ports_answering(self) -> list[int]:
         """Those that still take connections."""
