@@ -47,6 +47,10 @@ format: $(VENV)/.dev ## Formats the code and applies automatic fixes.
 protos: $(VENV)/.dev ## Generates intarsia/v1 from protos/.
 	$(BIN)/python protos/generate.py
 
+.PHONY: docs
+docs: $(VENV)/.serving ## Makes docs/sdk.md from the docstrings of the client.
+	$(BIN)/python docs/make_sdk.py
+
 .PHONY: starter-weights
 starter-weights: $(VENV)/.serving ## Trains the starter weights from random ones; resumes where it was stopped.
 	$(BIN)/python -m training.recipes $(ARGS)

@@ -62,7 +62,8 @@ def iterating(
     def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         yield from iterate(method(self._core, *args, **kwargs))
 
-    return call
+    element = signature(method).return_annotation.removeprefix("AsyncGenerator[").removesuffix(", None]")
+    return _returning(f"Iterator[{element}]", call)
 
 
 def iterating_as(
