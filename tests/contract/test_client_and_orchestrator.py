@@ -33,7 +33,8 @@ WHERE = intarsia.rectangle(40, 30, 100, 90)
 
 @pytest.fixture
 async def server(triton: Triton, tmp_path: Path) -> AsyncIterator[str]:  # noqa: F811
-    """The address of a whole orchestrator."""
+    """The address of a whole orchestrator. Edits of 1000 steps do not end by themselves."""
+    triton.ip2p_unet.hold_at = 900
     environment = {
         "INTARSIA_LISTEN": "127.0.0.1:0",
         "INTARSIA_TRITON": triton.url,
