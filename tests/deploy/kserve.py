@@ -107,7 +107,7 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
 @contextmanager
 def serving(model: Scripted) -> Iterator[str]:
     """The address at which it answers."""
-    server = grpc.server(ThreadPoolExecutor(4))
+    server = grpc.server(ThreadPoolExecutor(16))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(model, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

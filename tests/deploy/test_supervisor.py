@@ -82,8 +82,8 @@ def test_a_model_that_replies_to_others_is_busy_and_not_stuck():
             supervisor.check()
         assert model.changes == []
         model.answers_others = False
-        supervisor.check()
-        supervisor.check()
+        for _ in range(4):  # a check says nothing if the whole server replies late, as on a busy machine
+            supervisor.check()
     assert model.changes == ["unload", "load"]
 
 

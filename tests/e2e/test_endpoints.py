@@ -138,11 +138,12 @@ async def test_fills_with_an_adapter_succeed_at_both_endpoints(
     client = await start(tritons[:2])
     style = lora(Bundle.open(weights / MODEL).network("unet"), 21).numpy().tobytes()
     before = [steps_at(triton) for triton in tritons]
-    jobs = [await fill(client, seed, 4, adapters=[style]) for seed in range(4)]
+    # Long enough that the first still runs when the last one comes.
+    jobs = [await fill(client, seed, 60, adapters=[style]) for seed in range(4)]
     assert all([(await job.result(timeout=PATIENCE)).picture for job in jobs])
     # A step is counted after its reply has left; a probe, as each gets when it is started, is a step too.
     for triton, old in zip(tritons[:2], before, strict=False):
-        await asyncio.to_thread(until, partial(has_taken, triton, old + 2 * 4), PATIENCE)
+        await asyncio.to_thread(until, partial(has_taken, triton, old + 2 * 60), PATIENCE)
     assert steps_at(tritons[2]) - before[2] <= 1
 
 
