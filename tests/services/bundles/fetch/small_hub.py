@@ -34,16 +34,14 @@ class SmallHub:
     commits: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
-    lies: dict[str, bytes] = field(
-        default_factory=dict
-    )  # by file: what is sent instead, under the same digest
+    lies: dict[str, bytes] = field(default_factory=dict)  # by file: what is sent, under the same digest
     announced: dict[str, int] = field(default_factory=dict)  # by file: the size that is told instead
     other_commit: str = ""  # what is told instead of the commit that was asked for
     requests: list[Request] = field(default_factory=list)
     sent: Callable[[int], None] = lambda count: None  # called with the bytes of each piece before it is sent
 
     def __post_init__(self) -> None:
-        self._servers = [self._serve(storage=False), self._serve(storage=True)]
+        self._servers = [_Server(self, storage=False), _Server(self, storage=True)]
         self.endpoint, self.storage = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
     def publish(self, repository: str, commit: str, files: dict[str, bytes]) -> None:
@@ -63,18 +61,8 @@ class SmallHub:
             request for request in self.requests if request.method == "GET" and "/api/" not in request.path
         ]
 
-    def _serve(self, *, storage: bool) -> ThreadingHTTPServer:
-        hub = self
-
-        class Handler(_Handler):
-            def answer(self) -> None:
-                hub._answer(self, storage)
-
-        server = _Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
-
-    def _answer(self, handler: _Handler, storage: bool) -> None:
+    def answer(self, handler: _Handler, storage: bool) -> None:
+        """Answers a request to the hub, or to its storage."""
         path = unquote(urlsplit(handler.path).path)
         given = handler.headers.get("Authorization")
         start = int(re.match(r"bytes=(\d+)-", handler.headers.get("Range") or "bytes=0-")[1])
@@ -129,23 +117,28 @@ class SmallHub:
 
 
 class _Server(ThreadingHTTPServer):
+    """Serves the hub, or its storage, from a thread of its own until it is closed."""
+
+    def __init__(self, hub: SmallHub, *, storage: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hub, self.storage = hub, storage
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
     def handle_error(self, *_: object) -> None:
         """Says nothing of clients that have gone."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Server
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
     def do_GET(self) -> None:
-        self.answer()
+        self.server.hub.answer(self, self.server.storage)
 
     do_HEAD = do_GET
-
-    def answer(self) -> None:
-        raise NotImplementedError
 
     def refuse(self, status: int, code: str) -> None:
         self.send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": "no"})
