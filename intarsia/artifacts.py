@@ -125,7 +125,7 @@ async def delete(calls: Calls, name: str) -> None:
     request, attempts, repeated = DeleteArtifactRequest(name=name), calls.attempts(calls.timeout), False
     while True:
         try:
-            await calls.transport.unary(calls.artifacts.DeleteArtifact, request, attempts.time_left())
+            await calls.unary_once(calls.artifacts.DeleteArtifact, request, attempts.time_left())
             return
         except errors.NotFound:
             if not repeated:
@@ -143,7 +143,7 @@ async def upload(calls: Calls, source: Any, media_type: str, progress: Progress 
     while True:
         try:
             try:
-                message = await calls.transport.unary(calls.artifacts.GetArtifact, stored, calls.timeout)
+                message = await calls.unary_once(calls.artifacts.GetArtifact, stored, calls.timeout)
                 return from_proto.artifact(message)
             except (errors.NotFound, errors.DataLoss):
                 return await _send(calls, content, media_type, progress)

@@ -79,11 +79,19 @@ class Calls:
         attempts = self.attempts(self.timeout)
         while True:
             try:
-                response = await self.transport.unary(method, request, attempts.time_left())
-                self.has_answered = True
-                return response
+                return await self.unary_once(method, request, attempts.time_left())
             except errors.ModelDown as error:
                 await attempts.failed(error)
+
+    async def unary_once(self, method: Any, request: Any, timeout: float | None) -> Any:
+        """One response to one request, not repeated. An error of the server's is an answer too."""
+        try:
+            response = await self.transport.unary(method, request, timeout)
+        except errors.IntarsiaError as error:
+            self.has_answered |= not isinstance(error, errors.Unreachable | errors.TimeLimit)
+            raise
+        self.has_answered = True
+        return response
 
     def server_stream(self, method: Any, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         """A stream of responses; not repeated, since only the caller knows where to continue."""

@@ -77,6 +77,16 @@ def test_a_server_that_has_answered_is_given_the_time_of_a_restart(server: str, 
     assert len(double.requests("GetJob")) == 9
 
 
+def test_an_upload_is_given_that_time_once_the_server_asked_for_its_bytes(
+    server: str, double: Double
+) -> None:
+    retry = intarsia.RetryPolicy(attempts=3, first_pause=0.01, longest_pause=0.01, first_contact=0)
+    double.faults["UploadArtifact"] += [Fault(grpc.StatusCode.UNAVAILABLE)] * 2
+    with intarsia.Client(server, retry=retry) as client:
+        assert client.upload(b"a picture").name in double.stored
+    assert len(double.requests("UploadArtifact")) == 3
+
+
 def test_an_unknown_host_is_not_tried_again() -> None:
     retry = intarsia.RetryPolicy(first_pause=60, longest_pause=60)
     with intarsia.Client("no-such-host.invalid:50051", retry=retry) as client:
