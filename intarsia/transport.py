@@ -180,7 +180,11 @@ class BlockingTransport:
 
         def repeat() -> None:
             while not stop.wait(seconds):
-                run(work())
+                try:
+                    run(work())
+                except ValueError:  # of gRPC: the channel was closed between two of its calls
+                    if not stop.is_set():
+                        raise
 
         # It ends with the process: Python waits for no daemon.
         threading.Thread(target=repeat, name="intarsia leases", daemon=True).start()

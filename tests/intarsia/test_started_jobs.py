@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any
 
 import grpc
 import pytest
@@ -102,3 +104,31 @@ def test_a_job_that_is_watched_needs_nothing_more(client: intarsia.Client, doubl
     with pytest.raises(TimeoutError):
         job.wait(timeout=0.5)
     assert 1 <= len(double.requests("WatchJob")) <= 2, "its own, and at most one before it"
+
+
+@pytest.mark.usefixtures("often")
+def test_a_client_that_is_closed_meanwhile_ends_its_thread_quietly(
+    server: str, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.by_hand = True
+    arrived, closed = double._arrived, threading.Event()
+    failures: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+
+    def hold(method: str, request: Any, context: Any) -> Fault | None:
+        fault = arrived(method, request, context)
+        if method == "WatchJob":
+            closed.wait(10)
+        return fault
+
+    monkeypatch.setattr(double, "_arrived", hold)
+    before = set(threading.enumerate())
+    client = intarsia.Client(server, retry=QUICK)
+    for _ in range(2):
+        client.edit_region(b"a picture", WHERE, "make it blue")
+    (thread,) = (each for each in set(threading.enumerate()) - before if each.name == "intarsia leases")
+    double.until(lambda: bool(double.requests("WatchJob")))
+    client.close()
+    closed.set()
+    thread.join(10)
+    assert not thread.is_alive() and failures == []
