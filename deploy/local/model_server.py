@@ -54,7 +54,8 @@ class ModelServer:
         with triton_client(self.triton.url, self.triton.key) as client:
             for model in self.models:
                 facts = probe(client, model, seconds=self._limits.load_timeout)
-                log.info("%s at %s is alive: %s", model, self.triton.url, facts)
+                log.info("%s at %s is ready", model, self.triton.url)
+                log.debug("%s: %s", model, facts)
 
     def watch(self) -> None:
         """Begins to check the models, until `stop`."""
