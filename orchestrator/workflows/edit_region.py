@@ -59,9 +59,13 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True)
 class EditRegion(PictureRequest):
-    """A picture and its edits, laid over each other in this order, as the client sent them."""
+    """A picture and its edits, laid over each other in this order, as the client sent them.
+
+    `is_removal`: the client asked for a removal, and gave no words.
+    """
 
     edits: tuple[Edit, ...]
+    is_removal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +196,8 @@ def _unchanged(request: EditRegion, number: int, changed: float) -> list[str]:
         return []
     edit = f"edit {number + 1} changed" if len(request.edits) > 1 else "the edit changed"
     seen = f"{edit} almost nothing inside its region: {changed:.0%} of the pixels"
-    return [f"{seen}; remove-region makes a thing go" if removes else seen]
+    advise = removes and not request.is_removal
+    return [f"{seen}; remove-region makes a thing go" if advise else seen]
 
 
 def _texts(request: EditRegion) -> list[str]:

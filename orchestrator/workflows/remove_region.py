@@ -64,7 +64,7 @@ async def remove_region(resolved: ResolvedRemoval, at: Stages) -> EditResult:
 
 
 def _edit(request: RemoveRegion) -> EditRegion:
-    return EditRegion(edits=(Edit(request.target, INSTRUCTION),), **_settings(request))
+    return EditRegion(edits=(Edit(request.target, INSTRUCTION),), is_removal=True, **_settings(request))
 
 
 def _fill(request: RemoveRegion) -> FillRegion:

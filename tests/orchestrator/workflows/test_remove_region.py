@@ -43,6 +43,18 @@ async def test_it_is_done_by_the_model_whose_bundle_says_that_it_removes_more(
     assert (after[mask > 0] != picture[mask > 0]).any()
 
 
+async def test_one_that_left_the_thing_in_place_does_not_advise_to_remove_it(
+    start: Start, triton: Triton
+) -> None:
+    triton.ip2p_unet.removal, triton.ip2p_unet.effect = 1.0, 0.0
+    _, client = await start()
+    # A picture that the double of the VAE draws again as it was.
+    request = removal(await client.upload(png(np.full((120, 160, 3), 30, np.uint8))))
+    job = await client.finished((await client.ask(client.editing.RemoveRegion(request))).name)
+    (note,) = job.result.picture.manifest.notes
+    assert note == "the edit changed almost nothing inside its region: 0% of the pixels"
+
+
 async def test_tiles_are_refused_since_an_editor_may_do_it(start: Start, picture: np.ndarray) -> None:
     _, client = await start()
     request = removal(await client.upload(png(picture)))
