@@ -10,6 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from canvas.mask import extent
+
 # Width in pixels of the border where differences are looked at, and over which they are averaged.
 _BORDER, _SIGMA = 3, 2.0
 # A difference of more than so many times the median, plus some levels of 255, shows other content and is cut.
@@ -17,6 +19,8 @@ _BORDER, _SIGMA = 3, 2.0
 _OUTLIER, _LEVELS, _OTHER = 4.0, 4.0, 32.0
 # Each size of the membrane begins with the one of half the size, and is relaxed so many times.
 _RELAXATIONS, _SMALLEST = 12, 4
+_SQUARE = np.ones((2 * _BORDER + 1, 2 * _BORDER + 1), np.uint8)
+_NEIGHBOURS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
 
 
 def close_seam(patch: np.ndarray, original: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -26,14 +30,15 @@ def close_seam(patch: np.ndarray, original: np.ndarray, hole: np.ndarray) -> np.
     is bool (height, width). Pixels outside the hole keep the patch's values. Without surroundings in the
     crop, or with others than the picture's, nothing is bent.
     """
-    near = cv2.dilate(hole.view(np.uint8), np.ones((2 * _BORDER + 1, 2 * _BORDER + 1), np.uint8)) > 0
-    border = near & ~hole
-    if not border.any() or not hole.any():
+    box = extent(hole)
+    if box is None:
+        return patch
+    around = box.widened(_BORDER, height=hole.shape[0], width=hole.shape[1]).window
+    hole = hole[around]
+    border = (cv2.dilate(hole.view(np.uint8), _SQUARE) > 0) & ~hole
+    if not border.any():
         return patch
     most = np.iinfo(patch.dtype).max
-    left, top, width, height = cv2.boundingRect(near.view(np.uint8))
-    around = slice(top, top + height), slice(left, left + width)
-    hole, border = hole[around], border[around]
     error = np.subtract(original[around], patch[around], dtype=np.float32)
     error[~border] = 0
     size = np.abs(error[border])
@@ -62,9 +67,8 @@ def _hang(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         sums = cv2.resize(np.where(known[..., None], values, 0), half, interpolation=cv2.INTER_AREA)
         coarse = _hang(sums / np.maximum(share, 1e-6)[..., None], share > 0)
         guess = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    result = np.where(known[..., None], values, guess).astype(np.float32)
+    result = np.where(known[..., None], values, guess)
     for _ in range(_RELAXATIONS):
-        framed = cv2.copyMakeBorder(result, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        mean = framed[:-2, 1:-1] + framed[2:, 1:-1] + framed[1:-1, :-2] + framed[1:-1, 2:]
-        result = np.where(known[..., None], values, mean / 4)
+        result = cv2.filter2D(result, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+        np.copyto(result, values, where=known[..., None])
     return result
