@@ -15,7 +15,7 @@ from functools import reduce
 import numpy as np
 
 from canvas.box import PixelBox, full_box
-from canvas.change import changed_share
+from canvas.difference import changed_share
 from canvas.feather import feather
 from canvas.inlay import inlay
 from canvas.layout import Sheet, blend

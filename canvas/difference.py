@@ -1,4 +1,4 @@
-"""Changes: how much of a region a patch changes, beyond what its model changes everywhere."""
+"""Differences: how much of a region a patch changes, beyond what its model changes everywhere."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from canvas.change import changed_share
+from canvas.difference import changed_share
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
