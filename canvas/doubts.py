@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from canvas.describe import describe_point
-from canvas.mask import area, box_mask
+from canvas.mask import area, box_mask, extent
 from canvas.region import All, Box, Click, Clicks, MaskCandidate, Region
 
 # A region in at least so many pieces, the largest of which has less than this share of it, is in specks.
@@ -27,7 +27,9 @@ def doubts(found: MaskCandidate, region: Region) -> tuple[str, ...]:
 
 def _doubts(found: MaskCandidate, region: Region) -> Iterator[str]:
     mask, selector = found.mask, region.selector
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    box = extent(mask)
+    # Of 32 bits a pixel, which should not be those of the whole picture.
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask[box.window] if box else mask, connectivity=8)
     sizes = np.sort(stats[1:, cv2.CC_STAT_AREA])
     # Several things that are meant together are pieces too.
     if count - 1 >= _PIECES and sizes[-1] < _LARGEST * sizes.sum() and not isinstance(region.choice, All):
