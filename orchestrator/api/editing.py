@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import ModuleType
 from typing import TypeAlias
 
 import grpc
@@ -15,13 +17,20 @@ from orchestrator.api.immediate import ImmediateCalls
 from orchestrator.api.intake import Intake, mask_artifacts
 from orchestrator.caller import Caller
 from orchestrator.workflows import edit_region, fill_region, remove_region
-from orchestrator.workflows.edit_region import EditRegion, ResolvedEdit
-from orchestrator.workflows.fill_region import FillRegion, ResolvedFill
+from orchestrator.workflows.edit_region import EditRegion
+from orchestrator.workflows.fill_region import FillRegion
 from orchestrator.workflows.plan_region import plan_region
 from orchestrator.workflows.remove_region import RemoveRegion
 
 # Methods of the servicer have the names of the requests.
 _Request: TypeAlias = EditRegion | FillRegion | RemoveRegion
+
+# By the type of the request: the module with its `models` and its `resolve`.
+_WORKFLOWS: Mapping[type[_Request], ModuleType] = {
+    EditRegion: edit_region,
+    FillRegion: fill_region,
+    RemoveRegion: remove_region,
+}
 
 
 class Editing(rpc.EditingServicer):
@@ -34,43 +43,19 @@ class Editing(rpc.EditingServicer):
         self, request: pb.EditRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         caller = caller_of(context)
-        parsed = from_proto.edit_region(request)
-        return await self._intake.submit(
-            caller,
-            request.job,
-            parsed,
-            _artifacts(parsed),
-            edit_region.models(parsed),
-            edit_region.resolve,
-        )
+        return await self._submit(caller, request.job, from_proto.edit_region(request))
 
     async def FillRegion(
         self, request: pb.FillRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         caller = caller_of(context)
-        parsed = from_proto.fill_region(request)
-        return await self._intake.submit(
-            caller,
-            request.job,
-            parsed,
-            _artifacts(parsed),
-            fill_region.models(parsed),
-            fill_region.resolve,
-        )
+        return await self._submit(caller, request.job, from_proto.fill_region(request))
 
     async def RemoveRegion(
         self, request: pb.RemoveRegionRequest, context: grpc.aio.ServicerContext
     ) -> jobs_pb2.Job:
         caller = caller_of(context)
-        parsed = from_proto.remove_region(request)
-        return await self._intake.submit(
-            caller,
-            request.job,
-            parsed,
-            _artifacts(parsed),
-            remove_region.models(parsed),
-            remove_region.resolve,
-        )
+        return await self._submit(caller, request.job, from_proto.remove_region(request))
 
     async def PlanRegion(
         self, request: pb.PlanRegionRequest, context: grpc.aio.ServicerContext
@@ -78,19 +63,18 @@ class Editing(rpc.EditingServicer):
         caller = caller_of(context)
         parsed = from_proto.plan_region(request)
         await self._intake.check_artifacts(caller, _artifacts(parsed))
-        resolved = await self._resolve(caller, parsed)
+        recipe = _WORKFLOWS[type(parsed)]
+        resolved = await self._intake.resolve(caller, parsed, recipe.models(parsed), recipe.resolve)
         plan = await self._immediate.run(
             caller, context, lambda at: plan_region(resolved, at), what="the plan was not made"
         )
         return to_proto.plan_region_response(plan)
 
-    async def _resolve(self, caller: Caller, parsed: _Request) -> ResolvedEdit | ResolvedFill:
-        if isinstance(parsed, EditRegion):
-            return await self._intake.resolve(caller, parsed, edit_region.models(parsed), edit_region.resolve)
-        if isinstance(parsed, RemoveRegion):
-            models = remove_region.models(parsed)
-            return (await self._intake.resolve(caller, parsed, models, remove_region.resolve)).work
-        return await self._intake.resolve(caller, parsed, fill_region.models(parsed), fill_region.resolve)
+    async def _submit(self, caller: Caller, message: pb.PictureJob, parsed: _Request) -> jobs_pb2.Job:
+        recipe = _WORKFLOWS[type(parsed)]
+        return await self._intake.submit(
+            caller, message, parsed, _artifacts(parsed), recipe.models(parsed), recipe.resolve
+        )
 
 
 def _artifacts(request: _Request) -> list[str]:

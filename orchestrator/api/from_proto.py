@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from canvas.collage import Spacing
@@ -159,12 +159,15 @@ def plan_region(message: editing_pb2.PlanRegionRequest) -> EditRegion | FillRegi
     """The request that `PlanRegion` plans."""
     method = message.WhichOneof("request")
     if method is None:
-        raise InvalidRequest(
-            "set edit_region or fill_region, or remove_region, to the request to plan", field="request"
-        )
-    if method == "remove_region":
-        return remove_region(message.remove_region)
-    return edit_region(message.edit_region) if method == "edit_region" else fill_region(message.fill_region)
+        raise InvalidRequest(f"set {' or '.join(_PLANNED)} to the request to plan", field="request")
+    return _PLANNED[method](getattr(message, method))
+
+
+_PLANNED: Mapping[str, Callable[[Any], EditRegion | FillRegion | RemoveRegion]] = {
+    "edit_region": edit_region,
+    "fill_region": fill_region,
+    "remove_region": remove_region,
+}
 
 
 def _picture_job(message: editing_pb2.PictureJob) -> dict[str, Any]:

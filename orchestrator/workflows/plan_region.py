@@ -1,4 +1,4 @@
-"""The work and the cost of an edit or a fill, without doing any of it."""
+"""The work and the cost of an edit, a fill or a removal, without doing any of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from orchestrator.workflows.edit_region import ResolvedEdit, find_edits
 from orchestrator.workflows.fill_region import ResolvedFill, find_hole
 from orchestrator.workflows.patches import network_cost
 from orchestrator.workflows.region_plan import RegionPlan, store_masks
+from orchestrator.workflows.remove_region import ResolvedRemoval
 from orchestrator.workflows.results import Plan
 
 
-async def plan_region(resolved: ResolvedEdit | ResolvedFill, at: Stages) -> Plan:
+async def plan_region(resolved: ResolvedEdit | ResolvedFill | ResolvedRemoval, at: Stages) -> Plan:
     """Find the regions, lay them out, add up what the network would cost."""
+    if isinstance(resolved, ResolvedRemoval):
+        resolved = resolved.work
     request, weights = resolved.request, resolved.weights
     denoiser = at.denoiser(weights.model)
     await denoiser.check_weights(weights.denoiser)
