@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from orchestrator.media.picture.parameters import COMMENT, DESCRIPTION, KEYWORD, is_ours
+from orchestrator.media.picture.exif import CAMERA, COMMENT, DESCRIPTION, GPS, load_exif
+from orchestrator.media.picture.parameters import KEYWORD, is_ours
 
 _ORIENTATION = 0x0112
-_EXIF, _GPS = 0x8769, 0x8825
 _ACROSS, _DOWN, _UNIT, _INCH = 0x011A, 0x011B, 0x0128, 2
 # Tags that describe the picture. All others in the first directory describe its file.
 _PICTURE_TAGS = (
@@ -76,7 +76,7 @@ def exif_of(image: Image.Image) -> tuple[bytes | None, list[str]]:
         for tag in _PICTURE_TAGS:
             if tag in found and not (tag == DESCRIPTION and is_ours(found[tag])):
                 kept[tag] = found[tag]
-        for directory in (_EXIF, _GPS):
+        for directory in (CAMERA, GPS):
             entries = {tag: value for tag, value in found.get_ifd(directory).items() if tag not in _STALE}
             if is_ours(entries.get(COMMENT)):
                 del entries[COMMENT]
@@ -103,7 +103,7 @@ def with_resolution(exif: bytes | None, resolution: tuple[float, float] | None) 
     """EXIF data that hold pixels per inch, for files that have no other place for them."""
     if resolution is None:
         return exif
-    kept = _load(exif)
+    kept = load_exif(exif)
     if _ACROSS not in kept:
         kept[_ACROSS], kept[_DOWN] = (
             IFDRational(Fraction(value).limit_denominator(1000)) for value in resolution
@@ -114,15 +114,15 @@ def with_resolution(exif: bytes | None, resolution: tuple[float, float] | None) 
 
 def holds_gps(exif: bytes | None) -> bool:
     """True if EXIF data say where the picture was taken."""
-    return exif is not None and _GPS in _load(exif)
+    return exif is not None and GPS in load_exif(exif)
 
 
 def without_gps(exif: bytes | None) -> bytes | None:
     """EXIF data without the place where the picture was taken."""
     if not holds_gps(exif):
         return exif
-    kept = _load(exif)
-    del kept[_GPS]
+    kept = load_exif(exif)
+    del kept[GPS]
     return kept.tobytes() if len(kept) else None
 
 
@@ -147,10 +147,3 @@ def texts_of(image: Image.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
         if size > _TEXT_BYTES:
             return tuple(kept[:number]), [f"{len(kept) - number} long texts of the file were left out"]
     return tuple(kept), []
-
-
-def _load(exif: bytes | None) -> Image.Exif:
-    found = Image.Exif()
-    if exif is not None:
-        found.load(exif)
-    return found

@@ -15,10 +15,9 @@ from typing import Any
 
 from PIL import Image
 
+from orchestrator.media.picture.exif import CAMERA, COMMENT, DESCRIPTION, load_exif
 from orchestrator.media.picture.png import SIGNATURE
 from orchestrator.media.picture.png_metadata import text_chunks, text_opening
-
-DESCRIPTION, COMMENT, DIRECTORY = 0x010E, 0x9286, 0x8769
 
 # Marks a description or comment as ours.
 _MARK = "intarsia "
@@ -36,7 +35,7 @@ def parameters_chunks(parameters: Mapping[str, Any] | None) -> list[bytes]:
 
 def with_description(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
     """EXIF data with the parameters as the picture's description; None if it has another description."""
-    found = _load_exif(exif)
+    found = load_exif(exif)
     if _is_filled(found.get(DESCRIPTION)):
         return None
     found[DESCRIPTION] = _text(parameters)
@@ -45,11 +44,11 @@ def with_description(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes
 
 def with_comment(exif: bytes | None, parameters: Mapping[str, Any]) -> bytes | None:
     """EXIF data with the parameters as a comment; None if it has another comment."""
-    found = _load_exif(exif)
-    directory = found.get_ifd(DIRECTORY)
+    found = load_exif(exif)
+    directory = found.get_ifd(CAMERA)
     if _is_filled(directory.get(COMMENT)):
         return None
-    found[DIRECTORY] = {**directory, COMMENT: _ASCII + _text(parameters).encode()}
+    found[CAMERA] = {**directory, COMMENT: _ASCII + _text(parameters).encode()}
     return found.tobytes()
 
 
@@ -89,13 +88,6 @@ def _remove_mark(words: object) -> str | None:
     return words.removeprefix(_MARK) if isinstance(words, str) and words.startswith(_MARK) else None
 
 
-def _load_exif(exif: bytes | None) -> Image.Exif:
-    found = Image.Exif()
-    if exif is not None:
-        found.load(exif)
-    return found
-
-
 def _of_png(data: bytes) -> Iterator[bytes]:
     offset, opening = len(SIGNATURE), text_opening(KEYWORD)
     while offset + 8 <= len(data):
@@ -110,7 +102,7 @@ def _of_exif(data: bytes) -> Iterator[str]:
     try:
         with Image.open(BytesIO(data)) as image:
             found = image.getexif()
-            words = (found.get(DESCRIPTION), found.get_ifd(DIRECTORY).get(COMMENT))
+            words = (found.get(DESCRIPTION), found.get_ifd(CAMERA).get(COMMENT))
     except Exception:  # Pillow documents no set of exceptions for damaged files
         return
     yield from (text for text in map(_remove_mark, words) if text is not None)

@@ -10,9 +10,9 @@ from itertools import accumulate
 
 import numpy as np
 from isal import isal_zlib
-from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from orchestrator.media.picture.exif import CAMERA, GPS, load_exif
 from orchestrator.media.picture.strips import EFFORT, map_threads, strip_height
 
 _LONG, _UNDEFINED = 4, 7
@@ -32,11 +32,9 @@ def write_tiff(
     offsets = tuple(accumulate(counts[:-1], initial=0))
 
     directory = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    if exif is not None:
-        found = Image.Exif()
-        found.load(exif)
-        for tag, value in found.items():
-            directory[tag] = found.get_ifd(tag) if tag in (0x8769, 0x8825) else value
+    found = load_exif(exif)
+    for tag, value in found.items():
+        directory[tag] = found.get_ifd(tag) if tag in (CAMERA, GPS) else value
     directory.tagtype[273] = directory.tagtype[279] = _LONG
     directory[256], directory[257] = width, height
     directory[258] = (pixels.itemsize * 8,) * samples
