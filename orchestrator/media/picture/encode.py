@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from math import inf
 from typing import Any
 
 import cv2
@@ -27,7 +28,7 @@ from orchestrator.media.picture.png_metadata import (
 from orchestrator.media.picture.tiff import write_tiff
 
 _WEBP_SIDE = 16383
-_EXIF_IN_JPEG = 65533
+_MOST_EXIF = {"JPEG": 65533}  # bytes
 _FIELD = "output.format"
 
 
@@ -91,25 +92,8 @@ def encode(
     if target == "PNG":
         return Encoded(_png(picture, parameters, change), "image/png", tuple(notes))
     picture = replace(picture, pixels=change.apply_to(picture.pixels, slice(0, picture.height)))
-
-    if picture.texts:
-        notes.append(f"texts of the PNG file were left out: {target} has no space for them")
-    exif, most = (
-        with_resolution(picture.exif, picture.resolution),
-        _EXIF_IN_JPEG if target == "JPEG" else None,
-    )
-    if exif is not None and most is not None and len(exif) > most:
-        exif = None
-        notes.append("EXIF data are too long for JPEG and were left out")
-    if parameters is not None:
-        add = with_description if target == "TIFF" else with_comment
-        extended = add(exif, parameters)
-        if extended is None or (most is not None and len(extended) > most):
-            notes.append(
-                f"the parameters were not written: {target} has no space for them beside its EXIF data"
-            )
-        else:
-            exif = extended
+    exif, left_out = _exif(picture, target, parameters)
+    notes += left_out
     if target == "JPEG":
         if picture.alpha is not None:
             notes.append("the alpha channel, opaque everywhere, was left out")
@@ -118,6 +102,29 @@ def encode(
         return Encoded([_webp(picture, exif)], "image/webp", tuple(notes))
     data = write_tiff(picture.pixels, picture.alpha, icc=picture.icc, exif=exif)
     return Encoded([data], "image/tiff", tuple(notes))
+
+
+def _exif(
+    picture: Picture, target: str, parameters: Mapping[str, Any] | None
+) -> tuple[bytes | None, list[str]]:
+    """EXIF data with all that this format has no other place for; and notes."""
+    notes, most = [], _MOST_EXIF.get(target, inf)
+    if picture.texts:
+        notes.append(f"texts of the PNG file were left out: {target} has no space for them")
+    exif = with_resolution(picture.exif, picture.resolution)
+    if exif is not None and len(exif) > most:
+        exif = None
+        notes.append(f"EXIF data are too long for {target} and were left out")
+    if parameters is None:
+        return exif, notes
+    add = with_description if target == "TIFF" else with_comment
+    extended = add(exif, parameters)
+    if extended is not None and len(extended) <= most:
+        return extended, notes
+    return exif, [
+        *notes,
+        f"the parameters were not written: {target} has no space for them beside its EXIF data",
+    ]
 
 
 def _png(picture: Picture, parameters: Mapping[str, Any] | None, change: Change) -> list[bytes]:
