@@ -15,6 +15,8 @@ from orchestrator.jobs.listeners import Listeners
 CHECK_SECONDS = 1.0
 _GAP_SECONDS = 5.0  # after so long without a check, watchers may have been kept from watching
 _RENEWED_BELOW = 2 / 3  # of a lease: what is left when it is renewed
+# In a check: each is a commit, and while they last nothing is renewed. The others follow in the next checks.
+_MOST_CANCELLED = 100
 
 
 class WatchLeases:
@@ -22,7 +24,7 @@ class WatchLeases:
 
     def __init__(self, ledger: Ledger, listeners: Listeners) -> None:
         self._ledger, self._listeners = ledger, listeners
-        self._seen: set[str] = set()  # jobs that were watched since the last check, if only for a moment
+        self._seen: set[str] = set()  # jobs that were watched at the last check, or since
         self._last: float | None = None
 
     def note(self, name: str) -> None:
@@ -30,20 +32,20 @@ class WatchLeases:
         self._seen.add(name)
 
     async def check(self) -> None:
-        """Looks at all leases; to be called every `CHECK_SECONDS`."""
-        now, leases = await self._ledger.watch_leases()
-        starts_anew = self._last is None or not -_GAP_SECONDS < now - self._last < _GAP_SECONDS
-        watched = self._seen | self._listeners.names
-        low = [
-            lease.name
-            for lease in leases
-            if starts_anew or (lease.name in watched and lease.until - now < _RENEWED_BELOW * lease.within)
-        ]
-        if low:
-            await self._ledger.renew_watch_leases(low)
-        self._last, self._seen = now, self._seen - watched
-        for lease in leases:
-            if lease.until < now and lease.name not in low:
+        """Looks at the leases that are low; to be called every `CHECK_SECONDS`."""
+        watched = self._listeners.names
+        left = self._seen - watched  # a full lease follows the last moment of watching
+        now, low = await self._ledger.watch_leases(below=_RENEWED_BELOW)
+        renewed = left | {lease.name for lease in low if lease.name in watched}
+        if self._last is None or not -_GAP_SECONDS < now - self._last < _GAP_SECONDS:
+            await self._ledger.renew_watch_leases(None)
+            low = ()
+        elif renewed:
+            await self._ledger.renew_watch_leases(renewed)
+        self._last, self._seen = now, (self._seen - left) | watched
+        over = [lease for lease in low if lease.until < now and lease.name not in renewed]
+        for lease in over[:_MOST_CANCELLED]:
+            if lease.name not in self._seen:  # by now
                 await self._ledger.cancel_unwatched(lease.name, failure_text(unwatched(lease.within)))
 
 

@@ -129,12 +129,15 @@ class Ledger:
 
     # For watchers
 
-    async def watch_leases(self) -> tuple[float, Sequence[WatchLease]]:
-        """The time, and the watchers' leases of jobs that have not ended."""
-        return await self._database.read(lambda connection: watchers.leases(connection, self._database.now))
+    async def watch_leases(self, *, below: float) -> tuple[float, Sequence[WatchLease]]:
+        """The time, and the watchers' leases of which less than this share is left, those first that run out
+        first."""
+        return await self._database.read(
+            lambda connection: watchers.leases(connection, below, self._database.now)
+        )
 
-    async def renew_watch_leases(self, names: Collection[str]) -> None:
-        """Grants these jobs, as far as they have a watcher's lease, a full one from now on."""
+    async def renew_watch_leases(self, names: Collection[str] | None) -> None:
+        """Grants these jobs, as far as they have a watcher's lease, a full one from now on; None for all."""
         # If the machine forgets it, that does not matter: all are granted anew after a restart.
         await self._database.note(lambda connection: watchers.renew(connection, names, self._database.now))
 

@@ -13,18 +13,21 @@ from orchestrator.jobs.ledger import wishes
 from orchestrator.jobs.ledger.entry import Entry, WatchLease, Wish
 from orchestrator.jobs.ledger.rows import entry, jobs
 
+_HELD = jobs.c.watched_until.is_not(None)
 
-def leases(connection: Connection, now: ColumnElement[float]) -> tuple[float, list[WatchLease]]:
-    """The time, and all leases."""
+
+def leases(connection: Connection, below: float, now: ColumnElement[float]) -> tuple[float, list[WatchLease]]:
+    """The time, and the leases of which less than this share is left, those first that run out first."""
     moment = float(connection.execute(select(now)).scalar_one())
     facts = jobs.c.name, jobs.c.watched_within, jobs.c.watched_until
-    found = connection.execute(select(*facts).where(jobs.c.watched_until.is_not(None))).all()
+    low = _HELD & (jobs.c.watched_until < moment + below * jobs.c.watched_within)
+    found = connection.execute(select(*facts).where(low).order_by(jobs.c.watched_until)).all()
     return moment, [WatchLease(row.name, row.watched_within, row.watched_until) for row in found]
 
 
-def renew(connection: Connection, names: Collection[str], now: ColumnElement[float]) -> None:
-    """Grants full leases from now on."""
-    held = jobs.c.name.in_(list(names)) & jobs.c.watched_until.is_not(None)
+def renew(connection: Connection, names: Collection[str] | None, now: ColumnElement[float]) -> None:
+    """Grants full leases from now on; `names` is None for all."""
+    held = _HELD if names is None else _HELD & jobs.c.name.in_(list(names))
     connection.execute(update(jobs).where(held).values(watched_until=now + jobs.c.watched_within))
 
 

@@ -21,7 +21,7 @@ async def leased(ledger: Ledger, **more: Any) -> str:
 
 async def leases(ledger: Ledger) -> dict[str, float]:
     """What is left of each lease."""
-    now, found = await ledger.watch_leases()
+    now, found = await ledger.watch_leases(below=2)
     assert all(isinstance(lease, WatchLease) and lease.within == 30 for lease in found)
     return {lease.name: pytest.approx(lease.until - now, abs=0.5) for lease in found}
 
@@ -39,6 +39,21 @@ async def test_a_renewal_grants_a_full_lease(ledger: Ledger, clock: Clock):
     clock.move(10)
     await ledger.renew_watch_leases([names[0], without.name])
     assert await leases(ledger) == {names[0]: 30, names[1]: 20}
+    await ledger.renew_watch_leases(None)
+    assert await leases(ledger) == dict.fromkeys(names, 30)
+
+
+async def test_leases_of_which_enough_is_left_are_not_read(ledger: Ledger, clock: Clock):
+    names = [await leased(ledger) for _ in range(2)]
+    clock.move(12)
+    assert (await ledger.watch_leases(below=0.5))[1] == []
+    await ledger.renew_watch_leases(names[1:])
+    clock.move(4)
+    _, found = await ledger.watch_leases(below=0.5)
+    assert [lease.name for lease in found] == names[:1]
+    clock.move(20)
+    _, found = await ledger.watch_leases(below=0.5)
+    assert [lease.name for lease in found] == names, "those first that run out first"
 
 
 async def test_a_waiting_job_that_nobody_watches_is_cancelled_at_once(ledger: Ledger, clock: Clock):
