@@ -50,7 +50,7 @@ def by_killed_command(stack: Stack, side: int, seed: int) -> Iterator[Cancel]:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "in.png")
         picture.write_bytes(workload.png(workload.picture(side * 8, side * 8, seed)))
-        edit = [sys.executable, "-m", "intarsia.cli", "edit-region", str(picture), "-i", "make it blue"]
+        edit = [sys.executable, "-m", "intarsia", "edit-region", str(picture), "-i", "make it blue"]
         how = ["--rectangle", f"0,0,{side * 8},{side * 8}", "--context", "0", "--steps", str(ENDLESS)]
         where = ["--server", stack.address, "-o", str(Path(folder, "out.png"))]
         with _killable([*edit, *how, *where]) as kill:

@@ -53,7 +53,7 @@ def run_command(
 ) -> CommandRun:
     """Runs the command to its end, or kills it after so many items."""
     folders = ["--pictures", str(root / "imgs"), "--masks", str(root / "masks"), "--inside", "white"]
-    command = [sys.executable, "-m", "intarsia.cli", "fill-region", *folders, "--out", str(out), *settings]
+    command = [sys.executable, "-m", "intarsia", "fill-region", *folders, "--out", str(out), *settings]
     orchestrator, run = psutil.Process(stack.orchestrator.pid), CommandRun()
     started = time.perf_counter()
     with subprocess.Popen(

@@ -30,7 +30,7 @@ class FolderCommand:
         command = ["fill-region", "--pictures", self._root / "imgs", "--masks", self._root / "masks"]
         command += ["--inside", "white", "--steps", "4", "--seed", "7", "--reproducible", "--out", out]
         command += ["--server", address, "--json"]
-        words = [sys.executable, "-m", "intarsia.cli", *map(str, command)]
+        words = [sys.executable, "-m", "intarsia", *map(str, command)]
         code = _ITEMS_LEFT
         while code != _DONE:
             with self.log.open("ab") as log:

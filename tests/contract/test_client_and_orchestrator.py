@@ -64,7 +64,7 @@ async def cli(server: str, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "intarsia.cli",
+        "intarsia",
         *arguments,
         "--server",
         server,

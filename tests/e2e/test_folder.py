@@ -36,7 +36,7 @@ SAID = {
 
 def begin(stack: Stack, root: Path) -> subprocess.Popen[str]:
     folders = ("--pictures", str(root / "imgs"), "--masks", str(root / "masks"), "--out", str(root / "out"))
-    command = [sys.executable, "-m", "intarsia.cli", *FILL, *folders, "--server", stack.address, "--json"]
+    command = [sys.executable, "-m", "intarsia", *FILL, *folders, "--server", stack.address, "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

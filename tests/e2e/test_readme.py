@@ -36,7 +36,7 @@ def desk(stack, style: bytes, tmp_path: Path) -> Path:
     (tmp_path / "style.safetensors").write_bytes(style)
     command = tmp_path / "bin/intarsia"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m intarsia.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m intarsia "$@"\n')
     command.chmod(0o755)
     return tmp_path
 

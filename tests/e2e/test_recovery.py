@@ -143,7 +143,7 @@ def test_a_killed_foreground_client_frees_the_slot(
     (tmp_path / "photo.png").write_bytes(picture)
     where = ("--rectangle", ",".join(map(str, WHERE)), "--working-size", "64")  # short steps
     how = ("--instruction", "make it blue", "--steps", str(LONG["steps"]), "--json", "--progress")
-    command = [sys.executable, "-m", "intarsia.cli", "edit-region", "photo.png", "-o", "out.png"]
+    command = [sys.executable, "-m", "intarsia", "edit-region", "photo.png", "-o", "out.png"]
     command += [*where, *how]
     environment = {**os.environ, "INTARSIA_SERVER": stack.address}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as cli:

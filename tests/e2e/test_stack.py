@@ -35,7 +35,7 @@ class Up:
 @contextmanager
 def started(weights: Path, data: Path) -> Iterator[subprocess.Popen[str]]:
     """Started as a user would, on free ports; ended for good, whatever a test made of it."""
-    command = [sys.executable, "-m", "intarsia.cli", "up", "--port", "0", "--threads", "1"]
+    command = [sys.executable, "-m", "intarsia", "up", "--port", "0", "--threads", "1"]
     command += ["--data", str(data), "--weights", str(weights)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -102,7 +102,7 @@ def test_when_the_stack_is_killed_all_its_processes_end(weights: Path, tmp_path:
 
 
 def _edit_by_command(address: str, folder: Path) -> np.ndarray:
-    command = [sys.executable, "-m", "intarsia.cli", "edit-region", "photo.png", "-o", "out.png"]
+    command = [sys.executable, "-m", "intarsia", "edit-region", "photo.png", "-o", "out.png"]
     command += ["--rectangle", ",".join(map(str, WHERE)), "--instruction", "make it blue", "--steps", "3"]
     environment = {**os.environ, "INTARSIA_SERVER": address}
     subprocess.run(command, check=True, cwd=folder, env=environment, timeout=PATIENCE)

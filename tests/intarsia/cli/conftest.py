@@ -23,7 +23,7 @@ def cli(server: str, tmp_path: Path) -> Callable[..., Ran]:
     """Runs one command in a process of its own, in a folder of its own."""
 
     def run(*arguments: object, **settings: Any) -> Ran:
-        command = [sys.executable, "-m", "intarsia.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "intarsia", *map(str, arguments)]
         environment = {**os.environ, "INTARSIA_SERVER": server}
         return subprocess.run(
             command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, **settings

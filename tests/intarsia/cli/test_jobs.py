@@ -133,7 +133,7 @@ def test_the_end_of_the_command_is_the_end_of_its_job(
     how: signal.Signals, server: str, double: Double, photo: Path, tmp_path: Path
 ) -> None:
     double.by_hand = True
-    command = [sys.executable, "-m", "intarsia.cli", "edit-region", str(photo), *EDIT, "-o", "out.png"]
+    command = [sys.executable, "-m", "intarsia", "edit-region", str(photo), *EDIT, "-o", "out.png"]
     process = subprocess.Popen(
         [*command, "--server", server, "--json"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
@@ -156,7 +156,7 @@ def test_a_job_whose_name_has_not_arrived_is_cancelled_too(
 ) -> None:
     double.by_hand = True
     double.pause = threading.Event()
-    command = [sys.executable, "-m", "intarsia.cli", "edit-region", str(photo), *EDIT, "-o", "out.png"]
+    command = [sys.executable, "-m", "intarsia", "edit-region", str(photo), *EDIT, "-o", "out.png"]
     process = subprocess.Popen(
         [*command, "--server", server], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )

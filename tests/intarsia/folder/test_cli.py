@@ -141,7 +141,7 @@ def test_ctrl_c_ends_the_batch_with_its_own_exit_code(
     cli: Cli, server: str, double: Painter, tmp_path: Path
 ) -> None:
     double.by_hand = True
-    command = [sys.executable, "-m", "intarsia.cli", *EDIT, "--pictures", "imgs", "--out", "out", "--json"]
+    command = [sys.executable, "-m", "intarsia", *EDIT, "--pictures", "imgs", "--out", "out", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         double.until(lambda: double.watchers == 3, seconds=30)
