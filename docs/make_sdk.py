@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import intarsia
-from intarsia import artifacts, errors, jobs, region, requests, results, settings
+from intarsia import artifacts, editing, errors, jobs, region, requests, results, settings
 
 PAGE = Path(__file__).with_name("sdk.md")
 WIDTH = 100  # longer signatures have a line per parameter
@@ -32,7 +32,9 @@ asyncio: what returns a value is awaited, what returns an iterator is read with 
 
 # Short names of types in signatures, by the module that defines them.
 ALIASES = (
-    (requests, ("Picture", "Stored", "PictureRequest", "Request", "Further")),
+    (requests, ("Picture", "Stored")),
+    (editing, ("PictureRequest",)),
+    (requests, ("Request", "Further")),
     (region, ("Where", "Point")),
     (artifacts, ("Source", "Progress")),
     (jobs, ("ProgressCallback",)),

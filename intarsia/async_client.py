@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from intarsia import artifacts, from_proto, jobs, requests, server_address
 from intarsia.artifacts import Progress
+from intarsia.editing import PictureRequest
 from intarsia.files import AsyncResultFile
 from intarsia.jobs import AsyncJob
 from intarsia.requests import Further, Picture, Request, Stored, Where, artifact_name
@@ -112,9 +113,7 @@ class AsyncClient:
         request.job.picture = await artifact_name(self._calls, picture)
         return await self.start(request)
 
-    async def plan_region(
-        self, picture: Picture, request: requests.PictureRequest
-    ) -> RequestPlan[AsyncResultFile]:
+    async def plan_region(self, picture: Picture, request: PictureRequest) -> RequestPlan[AsyncResultFile]:
         """Plans an edit, a fill or a removal of a picture: its sheets and its cost, without doing it.
 
         The request comes from `edit_request`, `fill_request` or `remove_request`.

@@ -1,47 +1,48 @@
-"""Requests to edit and to fill, from keyword arguments to messages. What is left out, the server chooses."""
+"""Requests to edit, to fill and to remove, from keyword arguments to messages. What is left out, the server
+chooses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from intarsia import errors
 from intarsia.job_settings import number_of, set_job_settings
 from intarsia.region import put
 from intarsia.settings import SETTINGS, VIEWS, JobSettings
-from intarsia.v1 import editing_pb2 as v1
+from intarsia.v1.editing_pb2 import EditRegionRequest, FillRegionRequest, RemoveRegionRequest
 
-Request = v1.EditRegionRequest | v1.FillRegionRequest | v1.RemoveRegionRequest
+PictureRequest: TypeAlias = EditRegionRequest | FillRegionRequest | RemoveRegionRequest
 
 
 def edit_region_request(
     instruction: str, negative_instruction: str = "", **settings: Any
-) -> v1.EditRegionRequest:
+) -> EditRegionRequest:
     """The request without its picture, region and adapters."""
-    request = v1.EditRegionRequest()
+    request = EditRegionRequest()
     put(request, "instruction", instruction, "instruction")
     put(request, "negative_instruction", negative_instruction, "negative_instruction")
     _set(request, settings)
     return request
 
 
-def fill_region_request(prompt: str = "", negative_prompt: str = "", **settings: Any) -> v1.FillRegionRequest:
+def fill_region_request(prompt: str = "", negative_prompt: str = "", **settings: Any) -> FillRegionRequest:
     """The request without its picture, region and adapters."""
-    request = v1.FillRegionRequest()
+    request = FillRegionRequest()
     put(request, "prompt", prompt, "prompt")
     put(request, "negative_prompt", negative_prompt, "negative_prompt")
     _set(request, settings)
     return request
 
 
-def remove_region_request(**settings: Any) -> v1.RemoveRegionRequest:
+def remove_region_request(**settings: Any) -> RemoveRegionRequest:
     """The request without its picture, region and adapters."""
-    request = v1.RemoveRegionRequest()
+    request = RemoveRegionRequest()
     _set(request, settings)
     return request
 
 
-def _set(request: Request, settings: Mapping[str, Any]) -> None:
+def _set(request: PictureRequest, settings: Mapping[str, Any]) -> None:
     """Sets the fields of all settings but the adapters, which are uploaded first."""
     if unknown := settings.keys() - {setting.name for setting in SETTINGS}:
         raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from intarsia import artifacts
 from intarsia.artifacts import Source, is_name
-from intarsia.editing import edit_region_request, fill_region_request, remove_region_request
+from intarsia.editing import (
+    PictureRequest,
+    edit_region_request,
+    fill_region_request,
+    remove_region_request,
+)
 from intarsia.files import AsyncResultFile, ResultFile
 from intarsia.pixels import Array, PilImage
 from intarsia.region import Where, as_region, put
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 
 Stored: TypeAlias = ArtifactInfo | AsyncResultFile | ResultFile
 Picture: TypeAlias = "Source | Stored | PilImage | Array"
-PictureRequest: TypeAlias = EditRegionRequest | FillRegionRequest | RemoveRegionRequest
 Request: TypeAlias = PictureRequest | TrackRegionRequest
 Further: TypeAlias = tuple[Where, str] | tuple[Where, str, str]
 

@@ -15,7 +15,7 @@ from intarsia.cli.output import Console, as_json
 from intarsia.cli.output_file import writable, writable_or_pipe
 from intarsia.cli.usage import Usage, add_setting, numbers, source
 from intarsia.client import Client
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.folder.products import endings, products
 from intarsia.results import JobStatus, RequestPlan
 from intarsia.settings import SETTINGS, VIEWS, JobSettings
@@ -80,7 +80,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 def run(
     options: argparse.Namespace,
     console: Console,
-    make_request: Callable[[Client, dict[str, Any]], Request],
+    make_request: Callable[[Client, dict[str, Any]], PictureRequest],
     inputs: tuple[str, ...],
 ) -> int:
     """Makes one picture. `make_request` builds the request from settings; `inputs` are not overwritten."""
@@ -177,7 +177,7 @@ def _targets(options: argparse.Namespace, inputs: tuple[str, ...]) -> dict[str, 
 
 
 def _check_products(
-    request: Request, targets: dict[str, Path], options: argparse.Namespace, inputs: tuple[str, ...]
+    request: PictureRequest, targets: dict[str, Path], options: argparse.Namespace, inputs: tuple[str, ...]
 ) -> None:
     """Raises `Usage` if a further file would replace an input or another file that is written."""
     if "output" not in targets:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from google.protobuf.json_format import MessageToDict
 
 from intarsia.async_client import SERVER, AsyncClient
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.folder.folder import Folder
 from intarsia.folder.journal import Journal
 from intarsia.folder.listener import Listener
@@ -25,7 +25,7 @@ from intarsia.folder.work import VERSION, BatchError, ItemWorker
 from intarsia.retry import RetryPolicy
 
 # Makes the request for all pictures, and uploads what is the same for all.
-RequestFactory: TypeAlias = Callable[[AsyncClient], Awaitable[Request]]
+RequestFactory: TypeAlias = Callable[[AsyncClient], Awaitable[PictureRequest]]
 
 # Waits about five minutes for a server that is busy or restarting.
 FOLDER_RETRY = RetryPolicy(attempts=12, first_pause=1.0, longest_pause=60.0)
@@ -112,7 +112,7 @@ async def _run_workers(worker: ItemWorker, items: list[Item], at_once: int) -> N
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _request_fields(folder: Folder, request: Request) -> dict[str, object]:
+def _request_fields(folder: Folder, request: PictureRequest) -> dict[str, object]:
     return {
         "intarsia": VERSION,
         "method": type(request).__name__.removesuffix("Request"),

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.errors import InvalidRequest
 from intarsia.folder.pairs import POLICIES, RELATIVE, Item, Pairs, pair
 from intarsia.folder.products import endings
@@ -51,7 +51,7 @@ class Folder:
         if self.masks is not None and Path(self.masks).samefile(self.pictures):
             raise InvalidRequest("the pictures lie in the same folder; name another one", field="masks")
 
-    def pairs(self, request: Request) -> Pairs:
+    def pairs(self, request: PictureRequest) -> Pairs:
         """Scans the folders and pairs pictures with masks; `request` names the files of a result.
 
         `InvalidRequest` for a folder without pictures, which is more likely a mistake than a wish.

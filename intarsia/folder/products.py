@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.folder.scan import ENDINGS
 from intarsia.results import F, PictureResult
 from intarsia.v1.results_pb2 import View
@@ -22,7 +22,7 @@ from intarsia.v1.results_pb2 import View
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif"}
 
 
-def endings(request: Request, *, with_mask: bool) -> list[str]:
+def endings(request: PictureRequest, *, with_mask: bool) -> list[str]:
     """Every ending that a request's products can have, without the empty one of the first picture."""
     rows = ["", *(f"_{number}" for number in range(2, request.job.candidates + 1))]
     found = [*rows[1:], *(f"{row}_{_word(kind)}" for row in rows for kind in request.job.output.views)]

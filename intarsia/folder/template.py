@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.errors import InvalidRequest
 from intarsia.v1.editing_pb2 import EditRegionRequest
 from intarsia.v1.jobs_pb2 import Job
 from intarsia.v1.region_pb2 import Mask, Region
 
 
-def template(request: Request, *, masked: bool) -> Request:
+def template(request: PictureRequest, *, masked: bool) -> PictureRequest:
     """The request without what differs from picture to picture, and without previews, which are not shown.
 
     Its jobs are batch jobs, unless it says otherwise. They need no watcher: a run that was killed leaves
@@ -35,7 +35,7 @@ def template(request: Request, *, masked: bool) -> Request:
     return made
 
 
-def fill_template(request: Request, picture: str, mask: str = "") -> Request:
+def fill_template(request: PictureRequest, picture: str, mask: str = "") -> PictureRequest:
     """A template for one picture, and its mask; both are artifacts."""
     made = copy_of(request)
     made.job.picture = picture
@@ -44,14 +44,14 @@ def fill_template(request: Request, picture: str, mask: str = "") -> Request:
     return made
 
 
-def copy_of(request: Request) -> Request:
+def copy_of(request: PictureRequest) -> PictureRequest:
     """A copy of a request."""
     made = type(request)()
     made.CopyFrom(request)
     return made
 
 
-def _unnamed_masks(request: Request) -> Iterator[Mask]:
+def _unnamed_masks(request: PictureRequest) -> Iterator[Mask]:
     """The masks of all regions that have no artifact yet."""
     further = request.further_edits if isinstance(request, EditRegionRequest) else ()
     for region in (request.region, *(each.region for each in further)):

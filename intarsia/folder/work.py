@@ -25,7 +25,7 @@ from google.protobuf.json_format import MessageToDict
 from intarsia import errors
 from intarsia.artifacts import measure
 from intarsia.async_client import AsyncClient
-from intarsia.editing import Request
+from intarsia.editing import PictureRequest
 from intarsia.files import AsyncResultFile
 from intarsia.folder.folder import Folder
 from intarsia.folder.journal import CANCELLED, FAILED, SUCCEEDED, Journal
@@ -67,7 +67,7 @@ class ItemWorker:
         self,
         client: AsyncClient,
         folder: Folder,
-        request: Request,
+        request: PictureRequest,
         journal: Journal,
         listener: Listener,
         ended: Callable[[Item, Mapping[str, Any]], None],
@@ -126,7 +126,7 @@ class ItemWorker:
             "notes": list(result.manifest.notes),
         }
 
-    async def _job(self, item: Item, digest: str, request: Request) -> JobStatus[AsyncResultFile]:
+    async def _job(self, item: Item, digest: str, request: PictureRequest) -> JobStatus[AsyncResultFile]:
         """The finished job of an item, which may be one that an earlier run has started.
 
         Another job is started, with another request id, if the job was cancelled by an earlier run or
@@ -143,7 +143,7 @@ class ItemWorker:
             if not isinstance(job.error, TRANSIENT) or (restarts := restarts + 1) >= MOST_RESTARTS:
                 return job
 
-    async def _follow(self, item: Item, request: Request) -> tuple[JobStatus[AsyncResultFile], bool]:
+    async def _follow(self, item: Item, request: PictureRequest) -> tuple[JobStatus[AsyncResultFile], bool]:
         """Starts or finds a job and waits for its end; the job, and whether it had ended before.
 
         If this call is cancelled, so is the job.
@@ -156,7 +156,7 @@ class ItemWorker:
                 await asyncio.wait_for(_cancel(starting), CANCEL_TIMEOUT)
             raise
 
-    async def _start(self, request: Request) -> AsyncJob:
+    async def _start(self, request: PictureRequest) -> AsyncJob:
         """Sends a request. `BatchError` for what is wrong with it before the picture is read."""
         try:
             return await self._client.start(request)
