@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import Postgres, skip_without_postgresql
+from tests.debian_packages import skip_without
+from tests.postgres import Postgres, binaries
 
 # Threads of a pass wait for each other by spinning: two of them are no quicker with networks as small as
 # these, and on a busy machine fifty times as slow. Heard by whoever imports torch from here on, in programs
@@ -28,7 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The PostgreSQL that tests share; each has a schema of its own there."""
-    skip_without_postgresql()
+    skip_without("postgresql", installed=binaries() is not None)
     with Postgres() as server:
         yield server
 
@@ -36,6 +37,6 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
     """A PostgreSQL of one's own, to stop and start."""
-    skip_without_postgresql()
+    skip_without("postgresql", installed=binaries() is not None)
     with Postgres(durable=True) as server:
         yield server

@@ -11,11 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 import psycopg
-import pytest
 
 BINARIES = "/usr/lib/postgresql"
-# Set where the tests must not be skipped.
-REQUIRED = "INTARSIA_TESTS_NEED_POSTGRESQL"
 # A server must not run as root; Debian's package comes with a user for it. To change the user, Python would
 # fork, and gRPC's handlers of fork may crash the child.
 _AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
@@ -25,12 +22,6 @@ def binaries() -> Path | None:
     """The folder of the newest PostgreSQL that is installed."""
     found = sorted(Path(BINARIES).glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
-
-
-def skip_without_postgresql() -> None:
-    """Skips the test where there is no PostgreSQL, unless none may be skipped."""
-    if binaries() is None and not os.environ.get(REQUIRED):
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
 
 
 class Postgres:

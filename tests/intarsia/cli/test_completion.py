@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from intarsia.cli import main
+from tests.debian_packages import skip_without
 
 LINES = {
     "edit": {"edit-region"},
@@ -37,8 +38,7 @@ def script(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -
 
 
 def ran(command: list[str], script: str) -> set[str]:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    skip_without(command[0], installed=shutil.which(command[0]) is not None)
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=True)
     assert not done.stderr
     return {line.split("\t")[0] for line in done.stdout.splitlines() if line}
