@@ -3,7 +3,8 @@
 Results go to standard output, progress and errors to standard error. With `--json`, standard output
 carries one JSON object per line and nothing else: `{"job": …}`, `{"progress": …}`, `{"result": …}`,
 `{"artifact": …}`, `{"saved": …}`, `{"deleted": …}`, `{"segmentation": …}`, `{"plan": …}`, `{"adapter": …}`,
-`{"warning": …}`, for a folder `{"item": …}` and `{"batch": …}`, or, at the end, `{"error": …}`.
+`{"completion": …}`, `{"warning": …}`, for a folder `{"item": …}` and `{"batch": …}`, or, at the end,
+`{"error": …}`.
 Their fields are those of `intarsia.results`: durations in seconds, seeds as strings.
 """
 
