@@ -30,13 +30,13 @@ def is_array(value: Any) -> TypeGuard[Array]:
     return numpy is not None and isinstance(value, numpy.ndarray)
 
 
-def encoded(picture: Any) -> Any:
-    """A PIL image or an array as PNG; everything else as it is."""
+def encoded(picture: Any, field: str = "picture") -> Any:
+    """A PIL image or an array as PNG; everything else as it is. `field` is its name in an error."""
     image = sys.modules.get("PIL.Image")
     if is_array(picture):
-        return _array_to_png(picture)
+        return _array_to_png(picture, field)
     if image is not None and isinstance(picture, image.Image):
-        return _image_to_png(picture)
+        return _image_to_png(picture, field)
     return picture
 
 
@@ -80,19 +80,19 @@ def _array_by_pil(data: bytes) -> np.ndarray:
                       if opened.mode == "P" else opened)  # fmt: skip
 
 
-def _image_to_png(picture: Image.Image) -> bytes:
+def _image_to_png(picture: Image.Image, field: str) -> bytes:
     """The image with its colour profile, and with its EXIF data, which may say how to turn it upright."""
     file = io.BytesIO()
     try:
         picture.save(file, "PNG", compress_level=1, exif=picture.getexif())
     except OSError as error:
         raise errors.InvalidRequest(
-            f"{error}; convert the image first, for example with image.convert('RGB')", field="picture"
+            f"{error}; convert the image first, for example with image.convert('RGB')", field=field
         ) from None
     return file.getvalue()
 
 
-def _array_to_png(picture: np.ndarray) -> bytes:
+def _array_to_png(picture: np.ndarray, field: str) -> bytes:
     """A boolean, uint8 or uint16 array of shape (height, width) or (height, width, 1, 3 or 4) as PNG.
 
     The same values always give the same bytes, so that they are uploaded once.
@@ -102,7 +102,7 @@ def _array_to_png(picture: np.ndarray) -> bytes:
         raise errors.InvalidRequest(
             "an array must be uint8 or uint16 (for a mask, also bool) and have the shape (height, width, 3), "
             f"(height, width, 4) or (height, width), not {picture.dtype} {picture.shape}",
-            field="picture",
+            field=field,
         )
     height, width, channels = shape
     values = picture.astype("uint8") * 255 if picture.dtype.name == "bool" else picture

@@ -207,7 +207,9 @@ def mask(
     message = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
     if is_name(str(picture)):
         message.artifact = str(picture)
-    masks: dict[Path, Source] = {} if picture is None or message.artifact else {(): pixels.encoded(picture)}
+    masks: dict[Path, Source] = {}
+    if picture is not None and not message.artifact:
+        masks[()] = pixels.encoded(picture, "region.mask")
     return Region(v1.Region(mask=message), masks)
 
 

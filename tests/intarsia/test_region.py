@@ -232,6 +232,12 @@ def test_numbers_and_arrays_stand_for_regions() -> None:
         assert refused.value.field == "seen"
 
 
+def test_a_mask_of_another_type_is_refused_as_a_mask() -> None:
+    with pytest.raises(errors.InvalidRequest, match="must be uint8 or uint16") as refused:
+        as_region(np.zeros((4, 4), np.float32))
+    assert refused.value.field == "region.mask"
+
+
 def test_a_growth_of_0_is_said_since_the_server_would_choose_another() -> None:
     assert intarsia.click(1, 2).grown(0).proto.shaping == v1.Shaping(keep_outline=True)
     assert intarsia.click(1, 2).grown(3).proto.shaping == v1.Shaping(grow=3)
