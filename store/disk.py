@@ -24,8 +24,8 @@ from intarsia.errors import DigestMismatch, InvalidRequest
 from store.artifact import Artifact, Origin, check_header, digest_of, result_too_large, too_large
 from store.contents import load, quarantine, read_chunk
 from store.description import Description
-from store.disk_space import DiskSpace
-from store.draft import Draft, disk_full_is_busy
+from store.disk_space import DiskSpace, disk_full_is_busy
+from store.draft import Draft
 from store.entries import Entries
 from store.identity import read_or_draw
 from store.lock import locked, locked_where_free

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -52,3 +54,16 @@ class DiskSpace:
 
     def _left(self) -> int:
         return shutil.disk_usage(self._folder).free
+
+
+@contextmanager
+def disk_full_is_busy() -> Iterator[None]:
+    """Turns a full disk inside the block into `Busy`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Busy(
+                "the artifact store is full; try again when space has been freed", **DISK_FULL
+            ) from error
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from intarsia.errors import Busy
-from store.disk_space import DISK_FULL
+from store.disk_space import disk_full_is_busy
 
 # So many bytes take about as long to digest as to reach the disk.
 _LARGE = 4 << 20
@@ -177,19 +176,6 @@ def sync_all(*drafts: Draft) -> None:
     """Writes drafts to disk at the same time: a disk takes hardly longer for several files than for one."""
     with ThreadPoolExecutor(len(drafts)) as pool:
         list(pool.map(Draft.sync, drafts))
-
-
-@contextmanager
-def disk_full_is_busy() -> Iterator[None]:
-    """Turns a full disk inside the block into `Busy`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Busy(
-                "the artifact store is full; try again when space has been freed", **DISK_FULL
-            ) from error
-        raise
 
 
 def create_locked(folder: Path) -> tuple[Path, int]:

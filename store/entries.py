@@ -12,7 +12,8 @@ from pathlib import Path
 from intarsia.errors import DataLoss, NotFound
 from store.artifact import PREFIX, Artifact, Origin
 from store.description import Description
-from store.draft import disk_full_is_busy, sync_folder
+from store.disk_space import disk_full_is_busy
+from store.draft import sync_folder
 from store.media_type import UNKNOWN
 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)

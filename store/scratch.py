@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 from intarsia.errors import InternalError
-from store.draft import create_locked, disk_full_is_busy
+from store.disk_space import disk_full_is_busy
+from store.draft import create_locked
 
 _SUFFIX = ".scratch"
 _MODE = 0o750
