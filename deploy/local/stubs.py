@@ -10,6 +10,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _ENDED = ("Z", "X", "x")  # states of a process: Triton leaves one that ended unburied
+# One that has just ended, or another user's where `/proc` is mounted with `hidepid`.
+_NOT_OURS = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Stubs:
@@ -62,7 +64,7 @@ def _lives(process: int, server: int) -> bool:
     try:
         # The name before the last parenthesis may have any characters; after it come state and parent.
         state, parent = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[:2]
-    except (FileNotFoundError, ProcessLookupError):
+    except _NOT_OURS:
         return False
     return int(parent) == server and state not in _ENDED
 
@@ -71,7 +73,7 @@ def _model(folder: Path) -> str | None:
     """The model that a process runs: the folder of `1/model.py` among its arguments."""
     try:
         arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError):
+    except _NOT_OURS:
         return None
     paths = [Path(argument) for argument in arguments if argument.endswith("/model.py")]
     return paths[0].parts[-3] if paths and len(paths[0].parts) > 3 else None

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,22 @@ def test_the_end_of_the_server_is_not_that_of_its_models(server: Server):
     os.killpg(server.process.pid, 9)
     server.process.wait()
     assert stubs.ended(MODELS) == []
+
+
+def test_processes_that_may_not_be_read_are_not_models(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """Those of other users, on a machine that hides them."""
+    read, process = Path.read_text, server.load("vae")
+
+    def refuse(file: Path, *arguments: Any) -> str:
+        if file.parts[:3] == ("/", "proc", str(os.getpid())):
+            raise PermissionError(file)
+        return read(file, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    stubs = Stubs(server.running)
+    assert stubs.ended(MODELS) == []
+    os.kill(process, 9)
+    until(lambda: stubs.ended(MODELS) == ["vae"])
 
 
 def test_a_server_that_does_not_run_has_no_processes():
