@@ -23,7 +23,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from benchmarks.clips import decode, encode
 from benchmarks.options import make_parser, parse
 from benchmarks.report import BenchmarkReport, Origin, Value
 from benchmarks.stack import stack
+from canvas.mask import bounding_box
 from services.bundles.bundle import open_bundles
 from training.recipes import edit_measure, fill_measure, text_measure
 from training.recipes.edit_measure import EditCase, PhotoKind
@@ -93,7 +94,7 @@ class ServedPlatform:
         """The edited picture, uint8 (height, width, 3)."""
         job = self.client.edit_region(
             workload.png(question.source.pixels),
-            _region(question.around),
+            _mask(question.around).feathered(0),
             question.edit.instruction,
             seed=self.seed + number,
             layout="whole",
@@ -120,7 +121,7 @@ class ServedPlatform:
         """A picture with its hole filled, uint8 (height, width, 3)."""
         job = self.client.fill_region(
             workload.png(gap.pixels),
-            _region(gap.hole),
+            _mask(gap.hole).feathered(0),
             fill_measure.WORDS,
             seed=self.seed + number,
             steps=fill_measure.STEPS,
@@ -178,14 +179,14 @@ def photo_region(number: int, photo: Photo, case: EditCase, inside: np.ndarray) 
     way = number // len(edit_measure.KINDS)
     room = np.zeros(inside.shape, bool)
     room[photo.crop.window] = case.around
-    left, top, right, bottom = _box(room)
+    box = astuple(bounding_box(room))
     if case.edit.kind in ("reshape", "replace"):
-        return intarsia.rectangle(left, top, right, bottom) if way % 2 else _mask(room)
+        return intarsia.rectangle(*box) if way % 2 else _mask(room)
     before = photo.versions.things[case.edit.source]
     others = (*photo.versions.others, *photo.versions.front)
     match way % 4:
         case 0:
-            return intarsia.box(left, top, right, bottom)
+            return intarsia.box(*box)
         case 1 if before is not None and all(other.words != before.words for other in others):
             return intarsia.words(before.words)
         case 2:
@@ -282,17 +283,6 @@ def main(argv: list[str] | None = None) -> int:
 def _mask(inside: np.ndarray) -> intarsia.Region:
     """A region as somebody painted it, from a mask, bool (height, width)."""
     return intarsia.mask(workload.png(inside.astype(np.uint8) * 255), inside="white")
-
-
-def _box(inside: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what is inside, bool (height, width)."""
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _region(inside: np.ndarray) -> intarsia.Region:
-    """A region without a feather, from a mask, bool (height, width)."""
-    return intarsia.mask(workload.png(inside.astype(np.uint8) * 255), inside="white").feathered(0)
 
 
 def _error(values: Sequence[float]) -> float:
