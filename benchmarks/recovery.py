@@ -108,8 +108,9 @@ class Load:
     def in_the_middle(self) -> bool:
         """True if every client has done a job and is in the middle of another one."""
         now = time.monotonic()
-        middle = [began for began in self._current.values() if now - began > _MIDDLE]
-        return len(middle) == self.clients and len(self.outcomes) >= self.clients
+        with self.changed:
+            middle = [began for began in self._current.values() if now - began > _MIDDLE]
+            return len(middle) == self.clients and len(self.outcomes) >= self.clients
 
     def in_flight(self, moment: float) -> list[Outcome]:
         """The jobs that have ended and had begun, and not ended, at a moment."""
