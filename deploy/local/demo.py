@@ -77,6 +77,7 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     follow(job, INSTRUCTION)
     edited = job.result()
     edited.picture.save(out / "edited.png")
+    edited.mask.save(out / "edited_mask.png")
     for stage, spent in edited.manifest.stage_times.items():
         print(f"  {stage:8} {1000 * spent.total_seconds():6.0f} ms")
 
@@ -85,6 +86,7 @@ def show(client: intarsia.Client, out: Path, seed: int) -> int:
     follow(job, f"remove the {STAR.words}")
     removed = job.result()
     removed.picture.save(out / "after.png")
+    removed.mask.save(out / "after_mask.png")
 
     masks = [each.mask.array() for each in (found, hole)]
     after = np.asarray(Image.open(out / "after.png"))
