@@ -179,7 +179,9 @@ def _own(path: Path) -> int:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -199,7 +201,12 @@ def _sqlite(url: URL) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     engine = create_engine(
-        url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=CONNECTION
+        url,
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=CONNECTION,
     )
 
     @event.listens_for(engine, "begin")

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,14 @@ async def test_what_was_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
 async def test_every_refusal_is_one_of_ours(database: Database) -> None:
     with pytest.raises(IntarsiaError, match="nowhere"):
         await database.run(lambda connection: connection.execute(text("SELECT * FROM nowhere")))
+
+
+async def test_a_refusal_quotes_no_values(database: Database) -> None:
+    """They would be in the log: requests hold instructions."""
+    values = {"words": "make it blue"}
+    with pytest.raises(IntarsiaError) as refused:
+        await database.run(lambda connection: connection.execute(text("SELECT :words FROM nowhere"), values))
+    assert values["words"] not in "".join(traceback.format_exception(refused.value))
 
 
 async def test_a_text_that_postgresql_cannot_keep_is_not_taken_for_an_outage(postgres: Postgres) -> None:
