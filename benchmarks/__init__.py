@@ -23,10 +23,12 @@ adapters         what do adapters cost?
 before_after     does this checkout cost more than an earlier one?
 folder           does a folder complete despite damaged files and a killed client?
 kill_jobs        do jobs survive kills of the orchestrator, of the model server, and of both?
+recovery         how soon does the platform work again after one of its processes died?
 ledger_costs     what do the ledger's operations cost, with few jobs and with many?
 long_clip        does memory stay flat however long a clip is?
 gpu              how fast is everything on a GPU?
 served_figures   does the service reach the figures on the cards of the starter weights?
+outlines         what is left of things, and what around them is touched, by growth and feather?
 
 Machines are noisy: alternatives are measured in turns within one run, and compared by medians of ratios.
 """
