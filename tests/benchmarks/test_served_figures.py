@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.served_figures import CardSection, compare, main, photo_region, promises
+from benchmarks.served_figures import SECTIONS, CardSection, compare, main, photo_region, promises
 from training.recipes.edit_measure import PhotoKind
 from training.recipes.figure import Figure
 
@@ -60,6 +60,15 @@ def test_only_what_the_card_says_is_a_promise():
     assert promises(CARD) == {"hits": 0.8, "misses": 0.2}
     (line,) = compare(PART, rows(0.7, 0.3, 4), {"misses": 0.2})
     assert line["metric"] == "misses"
+
+
+def test_a_section_that_no_card_promises_is_not_measured():
+    assert PART.is_in(promises(CARD)) and not PART.is_in({})
+    photos = [part for part in SECTIONS if part.name.startswith("photos")]
+    for part in photos:
+        (metric, *_) = (figure.metric for figure in part.figures({"photo recolour right": 1.0}))
+        assert part.is_in([metric]) and not part.is_in(promises(CARD))
+    assert len(photos) == 3
 
 
 def test_weights_without_a_card_promise_nothing(tmp_path, capsys):
