@@ -26,6 +26,7 @@ from benchmarks.options import make_parser, parse
 from benchmarks.report import BenchmarkReport, Origin, verdicts
 from benchmarks.stack import stack
 from deploy.local.stack import Stack
+from deploy.local.stubs import stubs_of
 from orchestrator.media.clip.writer import colour_clip
 from services.bundles.bundle import Bundle
 from training.world.address import Address
@@ -62,9 +63,8 @@ def _drawn(thing: Thing, ground: np.ndarray) -> np.ndarray:
 
 def processes(running: Stack) -> dict[str, psutil.Process]:
     """The processes whose memory is measured."""
-    children = psutil.Process(running.triton.pid).children()
-    (model,) = [child for child in children if any("/sam/" in word for word in child.cmdline())]
-    return {"orchestrator": psutil.Process(running.orchestrator.pid), "model": model}
+    pids = {"orchestrator": running.orchestrator.pid, "model": stubs_of(running.triton.pid)["sam"]}
+    return {name: psutil.Process(pid) for name, pid in pids.items()}
 
 
 def main(argv: list[str] | None = None) -> int:

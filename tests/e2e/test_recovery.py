@@ -19,6 +19,7 @@ import intarsia
 from benchmarks.clips import encode
 from benchmarks.leftovers import shared_memory
 from deploy.local.stack import Stack
+from deploy.local.stubs import stubs_of
 from tests.e2e.waiting import LONG, PATIENCE, WHERE, edit, photo, running, stepping, until
 
 
@@ -38,14 +39,8 @@ def healthy_afterwards(stack: Stack, client: intarsia.Client, picture: bytes):
 
 
 def stub(stack: Stack, model: str) -> psutil.Process:
-    """The process that runs a model. Triton leaves one that died unburied beside its successor."""
-    alive = [
-        child
-        for child in psutil.Process(stack.triton.pid).children()
-        if child.status() != psutil.STATUS_ZOMBIE
-    ]
-    (found,) = [child for child in alive if any(f"/{model}/" in word for word in child.cmdline())]
-    return found
+    """The process that runs a model."""
+    return psutil.Process(stubs_of(stack.triton.pid)[model])
 
 
 def test_a_denoiser_killed_in_mid_step(stack: Stack, client: intarsia.Client, picture: bytes):
