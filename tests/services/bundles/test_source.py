@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.bundles.errors import BundleError
 from services.bundles.fetch.command import NAMES
 from services.bundles.fetch.notice import write_notice
 from services.bundles.source import LICENCES, read, sources
@@ -37,6 +38,25 @@ def test_a_description_is_read_as_it_was_written(source, tmp_path):
     file = tmp_path / f"{source.name}.toml"
     file.write_text(source.as_toml())
     assert read(file) == source
+
+
+def test_sources_that_are_described_wrongly_are_named(tmp_path):
+    source = PUBLISHED["sd2_inpaint"]
+    text, file = source.as_toml(), tmp_path / "sd2_inpaint.toml"
+    for old, new, words in (
+        (f'commit = "{source.commit}"', 'commit = "main"', "commit must be lower-case hexadecimal"),
+        ("size = ", "size = -", 'size must be bytes, or "unknown"'),
+        ('path = "unet/', 'path = "../unet/', "path must be a path below a folder"),
+        ('becomes = "', 'becomes = "/', "becomes must be a path below"),
+        ('layout = "diffusers"', 'layout = "x"', "layout must be one of"),
+        ("gated = false", "gated = 1", "gated must be true or false"),
+        ("title", "title title", "is no description of a source"),
+        ('texts = ["', 'texts = ["../', "licence.texts must be"),
+    ):
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        with pytest.raises(BundleError, match=words):
+            read(file)
 
 
 def test_the_notice_of_the_project_names_the_works_too():

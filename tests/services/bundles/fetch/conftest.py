@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 
-from services.bundles.fetch.hub import Hub
+from services.bundles.cli import main
 from services.bundles.source import Citation, Licence, SourceFile, WeightSource
 from tests.services.bundles.fetch.small_hub import SmallHub
 from tests.services.sam import sam3 as small_sam3
@@ -100,6 +100,19 @@ def sam3(hub: SmallHub, tmp_path: Path) -> Publication:
     return _publication(hub, "sam3", "sam/text_head", "sam3", files, words, folder / "config.json")
 
 
+@pytest.fixture
+def command(tmp_path: Path):
+    """Runs the command for a publication; gives its exit code."""
+
+    def run(publication: Publication, *options: str, online: bool = True, **changes: object) -> int:
+        sources = publication.describe(tmp_path / "sources", **changes)
+        words = ["fetch", publication.source.name, "--to", str(tmp_path / "full"), "--sources", str(sources)]
+        words += ["--config", str(publication.config), "--yes", *options]
+        return main([*words, "--endpoint", publication.hub.endpoint] if online else words)
+
+    return run
+
+
 def _latent(hub: SmallHub, name: str, weights: Path) -> Publication:
     bundle = weights / name
     files = {
@@ -151,8 +164,3 @@ def _publication(
 
 def _file(path: str, repository: str, commit: str, name: str, content: bytes) -> SourceFile:
     return SourceFile(path, repository, commit, name, len(content), hashlib.sha256(content).hexdigest())
-
-
-def hub_of(publication: Publication, *, gated: bool = False) -> Hub:
-    """The small hub as the command sees it."""
-    return Hub(publication.hub.endpoint, gated=gated)
