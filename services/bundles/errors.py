@@ -8,7 +8,7 @@ class BundleError(Exception):
 
 
 class WrongBytes(BundleError):
-    """A file does not hold the bytes that were published."""
+    """A file has another size or digest than its description says."""
 
 
 class AdapterError(Exception):

@@ -1,8 +1,8 @@
 """The model hub, or a mirror: what a file is there, and its bytes, in the cache that its library uses too.
 
 huggingface_hub finds files, resolves links and speaks HTTP. Two things are done here, because it does
-neither: a download goes on where a killed one was stopped, and bytes are compared with the digest that was
-published.
+neither: a download goes on where a killed one was stopped, and bytes are compared with the digest in the
+source's description.
 """
 
 from __future__ import annotations
@@ -263,14 +263,14 @@ def _alone(part: Path, limit: int) -> Iterator[_Bounded]:
 
 
 def check(path: Path, file: SourceFile, origin: str) -> str:
-    """The SHA-256 of a file from `origin`; raises WrongBytes unless it is the one that was published."""
+    """The SHA-256 of a file from `origin`; raises WrongBytes unless it is the one in the description."""
     size, found = path.stat().st_size, digest.of_file(path)
     if file.size is not None and size != file.size:
         raise WrongBytes(
-            f"{file.path} from {origin} has {size:,} bytes where {file.size:,} were published; it is not used"
+            f"{file.path} from {origin} has {size:,} bytes where {file.size:,} were expected; it is not used"
         )
     if file.sha256 is not None and found != file.sha256:
         raise WrongBytes(
-            f"{file.path} from {origin} has SHA-256 {found} where {file.sha256} was published; it is not used"
+            f"{file.path} from {origin} has SHA-256 {found} where {file.sha256} was expected; it is not used"
         )
     return found

@@ -169,9 +169,8 @@ def _of_hub(file: SourceFile, hub: Hub) -> FileToFetch:
     remote = hub.look(file)
     if file.size is not None and remote.size != file.size:
         raise WrongBytes(
-            f"{hub.endpoint} has {remote.size:,} bytes of {file.path} where {file.size:,} were "
-            "published; it is not "
-            "fetched. Try another endpoint"
+            f"{hub.endpoint} has {remote.size:,} bytes of {file.path} where {file.size:,} were expected; "
+            "it is not fetched. Try another endpoint"
         )
     return FileToFetch(file, remote.size, min(hub.begun(file, remote), remote.size), remote=remote)
 

@@ -42,7 +42,7 @@ def test_what_was_learnt_is_written_beside_the_bundle_and_held_to(ip2p, hub, com
     shutil.rmtree(tmp_path / "cache")
     hub.commits["authors/ip2p", COMMIT][name] = changed[name]  # a commit that was written anew
     assert command(ip2p, **unknown(ip2p)) == 1
-    assert "was published; it is not used" in capsys.readouterr().err
+    assert "was expected; it is not used" in capsys.readouterr().err
 
 
 def test_a_commit_that_is_gone_is_said(ip2p, hub, command, capsys):

@@ -19,7 +19,7 @@ def test_wrong_bytes_under_the_right_digest_are_refused_and_forgotten(ip2p, hub,
     good = ip2p.files[name]
     hub.lies[name] = good[:-1] + bytes([good[-1] ^ 1])
     assert command(ip2p) == 1
-    assert "was published; it is not used" in capsys.readouterr().err
+    assert "was expected; it is not used" in capsys.readouterr().err
     assert not (tmp_path / "full" / "ip2p").exists()
     hub.lies.clear()
     assert command(ip2p) == 0, "the next fetch is not held to the wrong bytes"
@@ -44,7 +44,7 @@ def test_a_size_that_was_not_published_is_refused_before_anything_is_fetched(
     name = "vae/diffusion_pytorch_model.fp16.safetensors"
     hub.announced[name] = len(ip2p.files[name]) + more
     assert command(ip2p) == 1
-    assert "were published; it is not fetched" in capsys.readouterr().err and not hub.downloads
+    assert "were expected; it is not fetched" in capsys.readouterr().err and not hub.downloads
 
 
 def test_more_bytes_than_were_announced_do_not_fill_the_disk(ip2p, hub, command, own_cache, capsys):
