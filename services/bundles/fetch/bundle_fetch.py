@@ -66,13 +66,14 @@ def _stage(plan: FetchPlan) -> Iterator[Path]:
 def _fetched(item: FileToFetch, plan: FetchPlan, view: Path, tell: Callable[[str], None]) -> SourceFile:
     """Fetches and checks a file, and shows it to the converter; gives it with what was learnt."""
     file, hub = item.file, plan.hub
-    path = item.here
-    if path is None:
-        assert hub is not None and item.remote is not None
-        tell(f"{plan.source.name}: fetching {file.path}")
-        path = hub.download(file, item.remote)
     try:
-        digest = check(path, file, hub.endpoint if hub else str(path))
+        if item.here is None:
+            assert hub is not None and item.remote is not None
+            tell(f"{plan.source.name}: fetching {file.path}")
+            path, digest = hub.download(file, item.remote)
+        else:
+            path = item.here
+            digest = check(path, file, hub.endpoint if hub else str(path))
     except WrongBytes:
         if hub is not None:
             hub.forget(file)

@@ -70,7 +70,7 @@ class Hub:
     def newest(self, repository: str) -> str:
         """The commit that the main branch of a repository is at."""
         with self._told(repository):
-            commit = HfApi(endpoint=self.endpoint, token=self._token(repository)).model_info(repository).sha
+            commit = HfApi(endpoint=self.endpoint, token=self._token).model_info(repository).sha
         if not commit:
             raise BundleError(f"{self.endpoint} names no commit of {repository}")
         return commit
@@ -80,7 +80,7 @@ class Hub:
         with self._told(file.repository, file):
             found = get_hf_file_metadata(
                 self._url(file),
-                token=self._token(file.repository),
+                token=self._token,
                 endpoint=self.endpoint,
                 retry_on_errors=True,
             )
@@ -107,27 +107,28 @@ class Hub:
             return self._part(file, remote).stat().st_size
         return 0
 
-    def download(self, file: SourceFile, remote: RemoteFile) -> Path:
-        """The file in the cache: what is missing of it is fetched, and all of it compared with its digest."""
-        blob = self._folder(file) / "blobs" / remote.blob
+    def download(self, file: SourceFile, remote: RemoteFile) -> tuple[Path, str]:
+        """The file in the cache, and its SHA-256: what is missing of it is fetched, and all of it checked."""
+        blob, found = self._folder(file) / "blobs" / remote.blob, None
         with self._told(file.repository, file):
             blob.parent.mkdir(parents=True, exist_ok=True)
             if not blob.exists():
                 part = self._part(file, remote)
                 with _alone(part, remote.size) as stream:
                     self._complete(stream, file, remote)
-                    check(part, file, self.endpoint)
+                    found = check(part, file, self.endpoint)
                     os.replace(part, blob)
-            return Path(
+            path = Path(
                 hf_hub_download(
                     file.repository,
                     file.name,
                     revision=file.commit,
                     cache_dir=self.cache,
                     endpoint=self.endpoint,
-                    token=self._token(file.repository),
+                    token=self._token,
                 )
             )
+        return path, found or check(path, file, self.endpoint)
 
     def forget(self, file: SourceFile) -> None:
         """Removes a file from the cache whose bytes turned out to be wrong."""
@@ -141,12 +142,11 @@ class Hub:
         here = stream.seek(0, os.SEEK_END)
         if here > remote.size:
             here = stream.truncate(stream.seek(0))
-        headers: dict[str, Any] = build_hf_headers(token=self._token(file.repository))
+        headers: dict[str, Any] = build_hf_headers(token=self._token)
         headers["Accept-Encoding"] = "identity"
         if urlsplit(remote.url).netloc != urlsplit(self._url(file)).netloc:
-            headers.pop(
-                "authorization", None
-            )  # a storage elsewhere has a signed address, and no need of the token
+            # A storage elsewhere has a signed address, and no need of the token.
+            headers.pop("authorization", None)
         http_get(
             remote.url,
             stream,
@@ -167,7 +167,8 @@ class Hub:
     def _part(self, file: SourceFile, remote: RemoteFile) -> Path:
         return self._folder(file) / "blobs" / f"{remote.blob}.part"
 
-    def _token(self, repository: str) -> bool:
+    @property
+    def _token(self) -> bool:
         return self._gated and self.has_token
 
     @contextmanager
