@@ -10,7 +10,7 @@ from torch import nn
 
 from training.recipes import fill_measure, patch_classes, text_measure
 from training.recipes.array_cache import cached_arrays
-from training.recipes.card import write_sizes
+from training.recipes.card import write_measured
 from training.recipes.component import write_defaults
 from training.recipes.edit_measure import PhotoKind, edit_cases, figures_of
 from training.recipes.figure import Figure, table, tally
@@ -207,11 +207,13 @@ def test_muon_steps_equally_far_in_loud_and_quiet_directions():
     assert steps.max() < 1.3 and steps.min() > 0.3
 
 
-def test_figures_of_a_working_size_are_listed_in_the_notes_of_a_bundle(tmp_path):
+def test_figures_of_a_working_size_and_facts_are_listed_in_the_notes_of_a_bundle(tmp_path):
     write_defaults(tmp_path, steps=10)
-    write_sizes(tmp_path, [Figure("a", 0.91234, side=128), Figure("b", 0.5, side=128), Figure("c", 1.0)])
+    sized = [Figure("a", 0.91234, side=128), Figure("b", 0.5, side=128)]
+    write_measured(tmp_path, [*sized, Figure("c", 1.0), Figure("d", 0.99712, fact="removal")])
     notes = json.loads((tmp_path / "intarsia.json").read_text())
-    assert notes == {"defaults": {"steps": 10}, "sizes": {"128": {"a": 0.9123, "b": 0.5}}}
+    sizes = {"128": {"a": 0.9123, "b": 0.5}}
+    assert notes == {"defaults": {"steps": 10}, "sizes": sizes, "removal": 0.9971}
 
 
 def test_an_outline_that_is_left_shows_at_the_rim():

@@ -33,7 +33,7 @@ ABOUT = {
         (
             "Learnt on pictures of 128 x 128 with holes of up to about a fifth of the picture.",
             "One or two steps give the likeliest filling, more steps a livelier and less exact one.",
-            "On plain ground a classical method is as good: what is learnt here shows on textures.",
+            "On plain ground a classical method is better: what is learnt here shows on textures.",
             "With the default guidance of 1 negative words count nothing: ask for 2 where they matter.",
         ),
     ),
@@ -64,19 +64,21 @@ def write_card(folder: Path, figures: list[Figure], command: str) -> None:
         "measured": {"command": command, "split": "test", "precision": "fp16 files, float32 arithmetic"},
         "limits": list(limits),
     }
-    write_sizes(folder, figures)
+    write_measured(folder, figures)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "README.md").write_text(_page(card, figures))
 
 
-def write_sizes(folder: Path, figures: list[Figure]) -> None:
-    """List the working sizes that figures are promised for in the notes of a bundle."""
+def write_measured(folder: Path, figures: list[Figure]) -> None:
+    """Write figures into the notes of a bundle: by the working sizes they are promised for, and facts."""
     sizes: dict[str, dict[str, float]] = {}
     for figure in figures:
         if figure.side is not None:
             sizes.setdefault(str(figure.side), {})[figure.metric] = round(figure.value, 4)
-    if sizes:
-        write_notes(folder, {**read_notes(folder), "sizes": sizes})
+    facts = {figure.fact: round(figure.value, 4) for figure in figures if figure.fact}
+    measured = facts | ({"sizes": sizes} if sizes else {})
+    if measured:
+        write_notes(folder, {**read_notes(folder), **measured})
 
 
 def _components(folder: Path) -> Iterator[dict]:

@@ -15,7 +15,7 @@ class Figure:
     """One measured number. Without a minimum it is for information only.
 
     `conditions` says what it was measured on; `side` is the working size, in pixels, if it is promised for
-    that.
+    that; `fact` is the name by which the model tells it, if it does.
     """
 
     metric: str
@@ -26,6 +26,7 @@ class Figure:
     least: bool = False  # true where smaller is better
     conditions: str = ""
     side: int | None = None
+    fact: str = ""
 
     @property
     def verdict(self) -> str:

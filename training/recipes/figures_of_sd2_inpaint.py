@@ -36,5 +36,10 @@ def fills(values: Mapping[str, float]) -> list[Figure]:
         Figure("Telea: PSNR on textured holes", values["textured Telea dB"], unit="dB"),
         Figure("fill: over Telea, all holes", values["all over Telea dB"], unit="dB"),
         Figure("fill: over Telea on plain holes", values["plain over Telea dB"], unit="dB"),
-        Figure("fill: pixels of hidden things nearer to the ground", values["removed"], unit="%"),
+        Figure(
+            "fill: pixels of hidden things nearer to the ground",
+            values["removed"],
+            unit="%",
+            fact="removal",
+        ),
     ]
