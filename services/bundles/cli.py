@@ -9,15 +9,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from services.bundles.bundle import Bundle, BundleError, open_bundles
+from services.bundles.errors import BundleError
 from services.bundles.fetch import command as fetch_command
-from services.bundles.verify import verify
+
+# What imports torch is imported by the commands that need it: help and completion come at once.
+if TYPE_CHECKING:
+    from services.bundles.bundle import Bundle
 
 DTYPES = ("float32", "float16", "bfloat16")
-
-
 _STARTER = Path(__file__).parents[2] / "weights/starter"
 
 
@@ -86,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
+    from services.bundles.bundle import open_bundles
+
     folder = options.folder or os.environ.get("INTARSIA_WEIGHTS") or _STARTER
     if not Path(folder).is_dir():
         raise BundleError(f"there is no folder {folder}; name one, or set INTARSIA_WEIGHTS")
@@ -133,6 +136,8 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from services.bundles.verify import verify
+
     reports = [verify(folder) for folder in options.bundle]
     if options.json:
         print(json.dumps([report.as_dict() for report in reports]))

@@ -45,6 +45,16 @@ def test_help_comes_at_once() -> None:
     assert best < 1.5
 
 
+def test_completion_knows_commands_of_the_server_without_torch() -> None:
+    """A shell that is started may run it."""
+    code = (
+        "import sys; from intarsia.cli import main\n"
+        "main(['completion', 'bash']); assert 'torch' not in sys.modules"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "weights convert" in ran.stdout
+
+
 @pytest.mark.parametrize("path", LIGHT, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_oldest_python_can_read_it(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 10))
