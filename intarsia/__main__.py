@@ -17,21 +17,13 @@ def main() -> int:
     from intarsia import cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return cli.main()
-    except KeyboardInterrupt:  # in the imports of a command of the server
-        _say_so()
-        return 130
+    return cli.main()
 
 
 def _end(_: int, __: FrameType | None) -> None:
     """Ends the process at once: imports may swallow an exception, and nothing has to be cleaned up yet."""
-    _say_so()
-    os._exit(130)
-
-
-def _say_so() -> None:
     os.write(2, b"intarsia: cancelled\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":

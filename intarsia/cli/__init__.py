@@ -72,10 +72,10 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code (see `EXIT_CODES`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in server_commands.COMMANDS:
-        return server_commands.run(*arguments)
     console = Console(json="--json" in arguments)
     try:
+        if arguments and arguments[0] in server_commands.COMMANDS:
+            return server_commands.run(*arguments)
         options = parser().parse_args(bind_negative_values(arguments))
         return options.run(options, console) or 0
     except Usage as error:

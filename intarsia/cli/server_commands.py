@@ -42,4 +42,6 @@ def run(command: str, *arguments: str) -> int:
             file=sys.stderr,
         )
         return 2
-    return module.main(list(arguments)) or 0
+    code = module.main(list(arguments)) or 0
+    sys.stdout.flush()  # now, not at the end of the process: the caller handles a pipe that is closed
+    return code

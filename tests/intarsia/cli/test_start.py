@@ -1,7 +1,8 @@
-"""A Ctrl-C while the command is still being loaded."""
+"""The command as a process: a Ctrl-C while it is still being loaded, a reader that leaves."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,13 @@ def test_the_module_is_the_command() -> None:
     command = [sys.executable, "-m", "intarsia", "jobs", "show", "--server", "nowhere", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2 and "--server: 'nowhere' names no port" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["weights", "list"], ["completion", "bash"]])
+def test_a_reader_that_leaves_causes_no_traceback(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "intarsia", *arguments]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
