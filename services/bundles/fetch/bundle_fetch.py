@@ -16,6 +16,7 @@ from services.bundles.fetch.hub import check
 from services.bundles.fetch.notice import write_notice
 from services.bundles.fetch.plan import FetchPlan, FileToFetch, record_of
 from services.bundles.source import SourceFile, WeightSource
+from services.bundles.source_toml import to_toml
 
 _WEIGHTS = (".pt", ".ckpt", ".safetensors")
 
@@ -113,5 +114,5 @@ def _put(made: Path, to: Path) -> None:
 def _keep_record(source: WeightSource, to: Path) -> None:
     record = record_of(source, to)
     draft = record.with_name(f".{record.name}")
-    draft.write_text(source.as_toml(), encoding="utf-8")
+    draft.write_text(to_toml(source), encoding="utf-8")
     os.replace(draft, record)

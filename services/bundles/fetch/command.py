@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from services.bundles.errors import BundleError
-from services.bundles.source import PUBLISHED, WeightSource, read, repository_at, sources
+from services.bundles.source import WeightSource, repository_at
+from services.bundles.source_toml import PUBLISHED, read, sources
 
 NAMES = ("ip2p", "sd2_inpaint", "sam2", "sam3")
 _TOKEN = (

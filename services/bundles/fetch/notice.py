@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from services.bundles.bundle import read_json
-from services.bundles.source import LICENCES, WeightSource
+from services.bundles.source import WeightSource
+from services.bundles.source_toml import LICENCES
 
 NOTICE = "NOTICE.md"
 

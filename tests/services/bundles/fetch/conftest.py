@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from services.bundles.cli import main
 from services.bundles.source import Citation, Licence, SourceFile, WeightSource
+from services.bundles.source_toml import to_toml
 from tests.services.bundles.fetch.small_hub import SmallHub
 from tests.services.sam import sam3 as small_sam3
 from training.tiny import vocabulary
@@ -38,7 +39,7 @@ class Publication:
     def describe(self, folder: Path, **changes: object) -> Path:
         """Writes the description into a folder; gives that."""
         folder.mkdir(exist_ok=True)
-        text = replace(self.source, **changes).as_toml()  # type: ignore[arg-type]
+        text = to_toml(replace(self.source, **changes))  # type: ignore[arg-type]
         (folder / f"{self.source.name}.toml").write_text(text)
         return folder
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.bundles.source import read
+from services.bundles.source_toml import read
 from tests.services.bundles.fetch.conftest import CLIP, COMMIT, LATER, Publication
 
 
