@@ -205,8 +205,9 @@ def mask(
             f"unknown inside={inside!r}; one of: {', '.join(POLARITIES)}", field="region.mask.polarity"
         )
     message = v1.Mask(polarity=POLARITIES[inside], threshold=threshold, fit=fit)
-    if is_name(str(picture)):
-        message.artifact = str(picture)
+    name = "" if isinstance(picture, bytes) else str(picture)  # bytes as text would be four times as long
+    if is_name(name):
+        message.artifact = name
     masks: dict[Path, Source] = {}
     if picture is not None and not message.artifact:
         masks[()] = pixels.encoded(picture, "region.mask")
